@@ -1,0 +1,76 @@
+"""The manifest: one row an image, whatever source the data come from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from balanced_mixup.errors import Problem
+
+SPLITS = ("train", "val", "test")
+
+
+class Images(Protocol):
+    """Pixels by position. `names` are unique within a data set and stand for the images in messages and predictions."""
+
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        """Number of images."""
+        ...
+
+    def read(self, index: int, size: int | None = None) -> npt.NDArray[np.uint8]:
+        """Return image `index` as RGB uint8 (H, W, 3); with `size` resized to (size, size, 3).
+
+        Raises:
+            DataError: The image is missing or cannot be read; the message names it.
+        """
+        ...
+
+    def digest(self, index: int) -> str:
+        """Return a hash of the stored content: equal for identical images, whatever their names."""
+        ...
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A data set: images with labels, and with groups and a split where they are known.
+
+    Args:
+        images: N images.
+        labels: int64 (N,), positions in `classes`; -1 where the label could not be understood (then `problems` says why).
+        classes: Names of the K classes in their order.
+        ordinal: The classes are grades in that order.
+        groups: str (N,), the patient, lesion ... an image belongs to, or None.
+        split: str (N,), each of "train", "val", "test", or None where no split is given.
+        problems: What the source found wrong with the table itself; images have not been opened yet.
+    """
+
+    images: Images
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+    ordinal: bool = False
+    groups: npt.NDArray[np.str_] | None = None
+    split: npt.NDArray[np.str_] | None = None
+    problems: tuple[Problem, ...] = ()
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.labels)
+
+    def counts(self, part: str | None = None) -> npt.NDArray[np.int64]:
+        """Return the number of images of each class, int64 (K,), of the whole or of one part of the split."""
+        labels = self.labels if part is None else self.labels[self.rows(part)]
+        return np.bincount(labels[labels >= 0], minlength=len(self.classes))
+
+    def rows(self, part: str) -> npt.NDArray[np.int64]:
+        """Return the rows of one part of the split ("train", "val" or "test"), in ascending order."""
+        if self.split is None:
+            return np.zeros(0, np.int64)
+        return np.flatnonzero(self.split == part)
+
+    def with_split(self, split: npt.NDArray[np.str_]) -> "Manifest":
+        """Return the same data set with another split."""
+        return replace(self, split=split)

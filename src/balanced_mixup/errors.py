@@ -1,0 +1,73 @@
+"""The errors that a user can meet. Every message says what was expected, what came, and what to do."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+class BalancedMixupError(Exception):
+    """Base of all errors of this package; `exit_status` is what the command line returns for it."""
+
+    exit_status = 1
+
+
+class UsageError(BalancedMixupError):
+    """A setting or an argument is wrong."""
+
+    exit_status = 2
+
+
+class RunError(BalancedMixupError):
+    """The input was fine, but the work could not be done (a full disk, weights that cannot be had, a diverged training)."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a data set.
+
+    Args:
+        kind: Short name shared by all problems of a sort, such as "missing file".
+        message: The file or row, what was expected and what came, in one line.
+        remedy: What to do about problems of this kind, in one line.
+        rows: Rows of the manifest that it concerns (positions from 0).
+        fatal: False where training can go on and the user should only know.
+    """
+
+    kind: str
+    message: str
+    remedy: str
+    rows: tuple[int, ...] = ()
+    fatal: bool = True
+
+
+class DataError(BalancedMixupError):
+    """The data cannot be used as they are; carries every problem that was found, not only the first."""
+
+    exit_status = 2
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        """Args: problems: at least one; the message lists them by kind."""
+        self.problems = tuple(problems)
+        super().__init__(describe(self.problems))
+
+
+def describe(problems: Sequence[Problem], examples: int = 10) -> str:
+    """List `problems` by kind, each kind with its count, its first `examples` messages and its remedy."""
+    kinds: dict[str, list[Problem]] = {}
+    for problem in problems:
+        kinds.setdefault(problem.kind, []).append(problem)
+    lines = []
+    for kind, members in kinds.items():
+        lines.append(f"{kind} ({len(members)})")
+        lines += [f"  - {problem.message}" for problem in members[:examples]]
+        if len(members) > examples:
+            lines.append(f"  - and {len(members) - examples} more")
+        lines.append(f"  {members[0].remedy}")
+    return "\n".join(lines)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the known name nearest to `name`, or "" where none is near."""
+    names = {candidate.lower(): candidate for candidate in known}
+    matches = difflib.get_close_matches(name.lower(), names, n=1)
+    return f" Did you mean {names[matches[0]]!r}?" if matches else ""
