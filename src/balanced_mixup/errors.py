@@ -11,7 +11,7 @@ class BalancedMixupError(Exception):
     exit_status = 1
 
 
-class UsageError(BalancedMixupError):
+class UsageError(BalancedMixupError, ValueError):
     """A setting or an argument is wrong."""
 
     exit_status = 2

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,25 @@ import numpy.typing as npt
 from balanced_mixup.errors import Problem
 
 SPLITS = ("train", "val", "test")
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}  # what others call the parts, in lower case
+
+
+class Scan(NamedTuple):
+    """One image from a single reading: pixels as `Images.read` gives them, its size without resizing, its digest."""
+
+    pixels: npt.NDArray[np.uint8]
+    height: int
+    width: int
+    digest: str
 
 
 class Images(Protocol):
@@ -32,6 +51,36 @@ class Images(Protocol):
     def digest(self, index: int) -> str:
         """Return a hash of the stored content: equal for identical images, whatever their names."""
         ...
+
+    def scan(self, index: int, size: int | None = None) -> Scan:
+        """Return what `read` and `digest` give, and the size without resizing, from a single reading."""
+        ...
+
+
+class ImageSubset:
+    """Some of the images of another data set, in the order of `rows`."""
+
+    def __init__(self, images: Images, rows: npt.NDArray[np.int64]) -> None:
+        """Args: rows: int64 (M,), positions in `images`."""
+        self.names: Sequence[str] = [images.names[row] for row in rows]
+        self._images = images
+        self._rows = rows.tolist()
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._rows)
+
+    def read(self, index: int, size: int | None = None) -> npt.NDArray[np.uint8]:
+        """Return image `index` of the subset as `Images.read` does."""
+        return self._images.read(self._rows[index], size)
+
+    def digest(self, index: int) -> str:
+        """Return the digest of image `index` of the subset."""
+        return self._images.digest(self._rows[index])
+
+    def scan(self, index: int, size: int | None = None) -> Scan:
+        """Scan image `index` of the subset."""
+        return self._images.scan(self._rows[index], size)
 
 
 @dataclass(frozen=True)
@@ -74,3 +123,21 @@ class Manifest:
     def with_split(self, split: npt.NDArray[np.str_]) -> "Manifest":
         """Return the same data set with another split."""
         return replace(self, split=split)
+
+    def subset(self, rows: npt.NDArray[np.int64]) -> "Manifest":
+        """Return the data set of some rows; problems that concern other rows alone are left behind."""
+        position = {row: new for new, row in enumerate(rows.tolist())}
+        problems = []
+        for problem in self.problems:
+            kept = tuple(position[row] for row in problem.rows if row in position)
+            if kept or not problem.rows:
+                problems.append(replace(problem, rows=kept))
+        return Manifest(
+            images=ImageSubset(self.images, rows),
+            labels=self.labels[rows],
+            classes=self.classes,
+            ordinal=self.ordinal,
+            groups=None if self.groups is None else self.groups[rows],
+            split=None if self.split is None else self.split[rows],
+            problems=tuple(problems),
+        )

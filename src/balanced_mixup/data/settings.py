@@ -25,7 +25,9 @@ class DataSettings(BaseModel):
         description="A CSV with one row an image, a folder of class folders, a MedMNIST npz, or the name of a built-in "
         "source (`bmixup list sources`).",
     )
-    images: Path | None = Field(None, description="Folder that the paths in the CSV start from; the CSV's own folder if not given.")
+    images: Path | None = Field(
+        None, description="Folder that the paths in the CSV start from; the CSV's own folder if not given."
+    )
     image_column: str = Field("image", description="Column of the CSV with the path of the image.")
     label_column: str = Field("label", description="Column of the CSV with the class: a number or a name.")
     group_column: str | None = Field(
@@ -40,5 +42,6 @@ class DataSettings(BaseModel):
     )
     ordinal: bool = Field(False, description="The classes are grades in their order (0 < 1 < 2 ...).")
     exclude_bad: bool = Field(
-        False, description="Leave out the rows that have a problem and list them in the run folder, instead of stopping."
+        False,
+        description="Leave out the rows that have a problem and list them in the run folder, instead of stopping.",
     )

@@ -1,0 +1,55 @@
+"""Image classification with rare classes: Balanced-MixUp and all it is compared with.
+
+The public names are loaded when first used, so that importing the package costs little more than importing torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from balanced_mixup.errors import BalancedMixupError as BalancedMixupError
+    from balanced_mixup.errors import DataError as DataError
+    from balanced_mixup.errors import RunError as RunError
+    from balanced_mixup.errors import UsageError as UsageError
+    from balanced_mixup.evaluation.evaluate import evaluate as evaluate
+    from balanced_mixup.evaluation.experiment import train as train
+    from balanced_mixup.losses import ClassBalanced as ClassBalanced
+    from balanced_mixup.losses import CrossEntropy as CrossEntropy
+    from balanced_mixup.losses import Focal as Focal
+    from balanced_mixup.methods import METHODS as METHODS
+    from balanced_mixup.metrics import METRICS as METRICS
+    from balanced_mixup.mixing import BalancedMixUp as BalancedMixUp
+    from balanced_mixup.mixing import BalancedMixUpLoader as BalancedMixUpLoader
+    from balanced_mixup.mixing import MixUp as MixUp
+    from balanced_mixup.mixing import mix as mix
+    from balanced_mixup.mixing import one_hot as one_hot
+    from balanced_mixup.sampling import class_probabilities as class_probabilities
+    from balanced_mixup.sampling import class_sampler as class_sampler
+    from balanced_mixup.sampling import instance_sampler as instance_sampler
+    from balanced_mixup.training.classifier import Classifier as Classifier
+    from balanced_mixup.training.recipe import Recipe as Recipe
+
+_HOME = {
+    "errors": ("BalancedMixupError", "DataError", "RunError", "UsageError"),
+    "evaluation.evaluate": ("evaluate",),
+    "training.classifier": ("Classifier",),
+    "losses": ("ClassBalanced", "CrossEntropy", "Focal"),
+    "methods": ("METHODS",),
+    "metrics": ("METRICS",),
+    "mixing": ("BalancedMixUp", "BalancedMixUpLoader", "MixUp", "mix", "one_hot"),
+    "sampling": ("class_probabilities", "class_sampler", "instance_sampler"),
+    "evaluation.experiment": ("train",),
+    "training.recipe": ("Recipe",),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'balanced_mixup' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"balanced_mixup.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

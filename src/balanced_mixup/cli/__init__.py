@@ -1,0 +1,92 @@
+"""The command line: `bmixup COMMAND ...`. Each command is a thin file that parses, calls one function and prints.
+
+Exit status: 0, 1 (the run failed), 2 (bad use or bad data). Results go to standard output, all else to standard error.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Group, ValidationError
+from rich.console import Console
+from rich.logging import RichHandler
+
+from balanced_mixup.errors import BalancedMixupError
+
+_HELP = """Image classification with rare classes: Balanced-MixUp, what it is compared with, and honest scores.
+
+    bmixup check --data labels.csv --images photos --label-column diagnosis --group-column patient
+    bmixup train --data labels.csv --images photos --label-column diagnosis --group-column patient --out runs/mine
+    bmixup evaluate runs/mine
+    bmixup predict runs/mine new_photos --out predictions.csv
+
+`bmixup demo` shows all of it on built-in data in a few minutes.
+"""
+
+
+def make_app() -> App:
+    """Return the program with its commands; what a command needs is imported when it runs."""
+    from importlib.metadata import version
+
+    app = App(name="bmixup", help=_HELP, version=version("balanced-mixup"), help_format="markdown")
+    app["--help"].group = app["--version"].group = Group("Other")
+    for name in ("demo", "check", "train", "evaluate", "predict", "list"):
+        app.command(f"balanced_mixup.cli.{_FILES.get(name, name)}:{_FILES.get(name, name)}", name=name)
+    return app
+
+
+_FILES = {"list": "listing"}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program and exit."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the program and return its exit status."""
+    console = Console(stderr=True)
+    _log_to(console)
+    try:
+        status = make_app()(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
+    except (BalancedMixupError, CycloptsError) as error:
+        console.print(f"[bold red]Error:[/] {_escape(_words(error))}", highlight=False, soft_wrap=True)
+        return error.exit_status if isinstance(error, BalancedMixupError) else 2
+    except KeyboardInterrupt:
+        console.print("Interrupted. `--resume` goes on with a training.")
+        return 130
+    except BrokenPipeError:
+        # Whoever read standard output (head, less) has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        console.print(f"[bold red]Error:[/] {_escape(str(error))}", highlight=False, soft_wrap=True)
+        return 1
+    return status or 0
+
+
+def _words(error: Exception) -> str:
+    from pydantic import ValidationError as FieldError
+
+    if isinstance(error, ValidationError) and isinstance(error.__cause__, FieldError):
+        from balanced_mixup.training.recipe import explain
+
+        return explain(error.__cause__)
+    return str(error)
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _log_to(console: Console) -> None:
+    log = logging.getLogger("balanced_mixup")
+    log.setLevel(logging.INFO)
+    if not any(isinstance(handler, RichHandler) for handler in log.handlers):
+        handler = RichHandler(
+            console=console, show_time=False, show_level=False, show_path=False, markup=False, highlighter=None
+        )
+        log.addHandler(handler)

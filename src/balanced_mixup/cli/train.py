@@ -1,0 +1,45 @@
+"""`bmixup train`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from balanced_mixup.training.recipe import Recipe, load_yaml
+
+
+def train(
+    *,
+    recipe: Annotated[Recipe | None, Parameter(name="*")] = None,
+    config: Path | None = None,
+    out: Path | None = None,
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Train a classifier and score what was held out.
+
+    The data are split into training, validation (which chooses the epoch) and test (scored once, at the end), stratified by
+    class; images of one group stay together. Where the data give a split, it is kept.
+
+    Parameters
+    ----------
+    config
+        YAML file with any of these settings (keys with underscores); flags go over it.
+    out
+        The run folder; a new one under `runs` if not given.
+    resume
+        Go on with the run in `--out`, which was killed; its settings need not be given again.
+    json
+        Print the scores as one JSON object.
+    """
+    from balanced_mixup.cli import show
+    from balanced_mixup.evaluation.experiment import train as run_experiment
+
+    layers = [load_yaml(config)] if config is not None else []
+    if recipe is not None:
+        layers.append(recipe.model_dump(exclude_unset=True))
+    experiment = run_experiment(*layers, out=out, resume=resume)
+    if json:
+        show.print_json({"run": str(experiment.folder.path), **experiment.scores})
+    else:
+        show.print_experiment(experiment)

@@ -1,0 +1,186 @@
+"""Augmentation on tensors, different for each image of a batch: one resampling and one colour matrix.
+
+Scale, shift, rotation and both flips are one affine map, applied by a single bilinear resampling (outside of the image it is
+black, as in the published pipeline). Brightness, contrast, saturation and hue are one 3x4 matrix on (R, G, B, 1) for each
+image, composed in a random order as torchvision's ColorJitter does.
+
+Where this differs from PIL on 8-bit images, knowingly: values are rounded and clipped to the grey range once, at the end, not
+after each operation; the hue is turned in the YIQ plane, which for the small turns used here stays within a few grey levels of
+a turn in HSV.
+
+All parameters come from uniform numbers that the caller draws by key, `N_UNIFORMS` for each image, so that an image's
+augmentation depends on its place in the epoch alone and not on how the epoch is cut into batches.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+N_UNIFORMS = 11
+_GREY = (0.299, 0.587, 0.114)
+_ORDERS = tuple(itertools.permutations(range(4)))
+_TO_YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges that the parameters are drawn from, uniformly.
+
+    Args:
+        scale: Smallest and largest enlargement.
+        shift: Largest horizontal shift, as a share of the width, either way.
+        rotation: Largest rotation in degrees, either way.
+        one_geometry: Draw one of scale, shift and rotation for each image (the published pipeline), instead of all three.
+        brightness, contrast, saturation: Factors between 1 - x and 1 + x.
+        hue: Largest turn of the hue, as a share of the full circle, either way.
+        horizontal_flip, vertical_flip: Mirror half of the images.
+    """
+
+    scale: tuple[float, float] = (1.0, 1.0)
+    shift: float = 0.0
+    rotation: float = 0.0
+    one_geometry: bool = False
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    horizontal_flip: bool = False
+    vertical_flip: bool = False
+
+    @property
+    def moves(self) -> bool:
+        """Whether pixels change places."""
+        geometry = self.scale != (1.0, 1.0) or self.shift or self.rotation
+        return bool(geometry or self.horizontal_flip or self.vertical_flip)
+
+    @property
+    def colours(self) -> bool:
+        """Whether colours change."""
+        return bool(self.brightness or self.contrast or self.saturation or self.hue)
+
+    def __call__(self, images: Tensor, uniforms: Tensor) -> Tensor:
+        """Augment a batch.
+
+        Args:
+            images: Float (B, 3, H, W) in 0..1.
+            uniforms: Float (B, N_UNIFORMS) in [0, 1), on the same device.
+
+        Returns:
+            (B, 3, H, W) in 0..1.
+        """
+        if self.moves:
+            images = resample(images, self.affine(uniforms, images.shape[2], images.shape[3]))
+        if self.colours:
+            images = recolour(images, self.colour_matrix(uniforms, images.mean(dim=(2, 3))))
+        return images
+
+    def affine(self, uniforms: Tensor, height: int, width: int) -> Tensor:
+        """Return the map from output to input coordinates, both in -1..1, float (B, 2, 3)."""
+        u = uniforms
+        scale = self.scale[0] + (self.scale[1] - self.scale[0]) * u[:, 0]
+        shift = (2 * u[:, 1] - 1) * self.shift
+        angle = (2 * u[:, 2] - 1) * math.radians(self.rotation)
+        if self.one_geometry:
+            chosen = (u[:, 3] * 3).floor()
+            scale = torch.where(chosen == 0, scale, torch.ones_like(scale))
+            shift, angle = shift * (chosen == 1), angle * (chosen == 2)
+        flip_x = 1 - 2 * (u[:, 4] < 0.5).to(u.dtype) * self.horizontal_flip
+        flip_y = 1 - 2 * (u[:, 5] < 0.5).to(u.dtype) * self.vertical_flip
+        cos, sin, ratio = angle.cos() / scale, angle.sin() / scale, height / width
+        # Rotation by pixels, not by -1..1 coordinates, which differ where the image is not square.
+        rows = (
+            torch.stack([cos * flip_x, sin * ratio * flip_y, -2 * shift], dim=1),
+            torch.stack([-sin / ratio * flip_x, cos * flip_y, torch.zeros_like(cos)], dim=1),
+        )
+        return torch.stack(rows, dim=1)
+
+    def colour_matrix(self, uniforms: Tensor, mean: Tensor) -> Tensor:
+        """Return the map of (R, G, B, 1) to (R, G, B) for each image, float (B, 3, 4).
+
+        Args:
+            uniforms: Float (B, N_UNIFORMS).
+            mean: (B, 3), the mean colour of each image, which contrast is relative to.
+        """
+        brightness, contrast, saturation = (
+            (1 + strength * (2 * uniforms[:, 6 + i] - 1)).reshape(-1, 1, 1)
+            for i, strength in enumerate((self.brightness, self.contrast, self.saturation))
+        )
+        eye = torch.eye(3, dtype=mean.dtype, device=mean.device)
+        grey = torch.tensor(_GREY, dtype=mean.dtype, device=mean.device)
+        linear = torch.stack(
+            [
+                brightness * eye,
+                contrast * eye,
+                saturation * eye + (1 - saturation) * grey.expand(3, 3),
+                self._hue_matrix(uniforms[:, 9]),
+            ],
+            dim=1,
+        )
+        # The order of the four operations, one of 24, from a single uniform number.
+        code = (uniforms[:, 10] * 24).long().clamp(max=23)
+        order = torch.tensor(_ORDERS, device=mean.device)[code]
+        matrix = eye.expand(len(mean), 3, 3)
+        offset = torch.zeros_like(mean).unsqueeze(2)
+        for place in range(4):
+            operation = order[:, place]
+            step = linear[torch.arange(len(mean), device=mean.device), operation]
+            now = matrix @ mean.unsqueeze(2) + offset
+            lift = (1 - contrast) * (grey @ now).unsqueeze(2) * (operation == 1).reshape(-1, 1, 1)
+            matrix, offset = step @ matrix, step @ offset + lift
+        return torch.cat([matrix, offset.expand(-1, 3, 1)], dim=2)
+
+    def _hue_matrix(self, u: Tensor) -> Tensor:
+        to_yiq = torch.tensor(_TO_YIQ, dtype=u.dtype, device=u.device)
+        angle = (2 * u - 1) * self.hue * 2 * math.pi
+        turn = torch.zeros(len(u), 3, 3, dtype=u.dtype, device=u.device)
+        turn[:, 0, 0] = 1
+        # A positive hue goes from red towards green, which in the IQ plane is clockwise.
+        turn[:, 1, 1] = turn[:, 2, 2] = angle.cos()
+        turn[:, 1, 2], turn[:, 2, 1] = angle.sin(), -angle.sin()
+        return torch.linalg.inv(to_yiq) @ turn @ to_yiq
+
+
+def resample(images: Tensor, affine: Tensor) -> Tensor:
+    """Return images (B, 3, H, W) seen through `affine` (B, 2, 3), bilinear, black outside."""
+    grid = F.affine_grid(affine, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def recolour(images: Tensor, matrix: Tensor) -> Tensor:
+    """Return images (B, 3, H, W) with each pixel's colour sent through `matrix` (B, 3, 4), clipped to 0..1."""
+    coloured = torch.einsum("bij,bjhw->bihw", matrix[:, :, :3], images) + matrix[:, :, 3, None, None]
+    return coloured.clamp_(0, 1)
+
+
+AUGMENTATIONS: Mapping[str, Augmentation] = {
+    "none": Augmentation(),
+    "light": Augmentation(horizontal_flip=True, vertical_flip=True, brightness=0.1, contrast=0.1),
+    "paper": Augmentation(
+        scale=(0.95, 1.20),
+        shift=0.05,
+        rotation=45.0,
+        one_geometry=True,
+        brightness=0.25,
+        contrast=0.25,
+        saturation=0.25,
+        hue=0.01,
+        horizontal_flip=True,
+        vertical_flip=True,
+    ),
+    "strong": Augmentation(
+        scale=(0.9, 1.4),
+        shift=0.1,
+        rotation=180.0,
+        brightness=0.3,
+        contrast=0.3,
+        saturation=0.3,
+        hue=0.02,
+        horizontal_flip=True,
+        vertical_flip=True,
+    ),
+}

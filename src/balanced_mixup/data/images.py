@@ -1,0 +1,248 @@
+"""Reading images: whatever a file holds becomes RGB uint8 (H, W, 3) in one defined way.
+
+- The EXIF orientation is applied; of an animation or a multi-page file the first frame is read.
+- Palette images go through their palette; greyscale is replicated; 1-bit becomes 0 and 255; CMYK, YCbCr, LAB and HSV are
+  converted by Pillow.
+- Transparency (an alpha channel, or a colour or palette entry marked transparent) is composited over black.
+- 16-bit greyscale is scaled from 0..65535 to 0..255: never clipped and never stretched image by image, so that intensities
+  stay comparable. Pillow itself reduces 16-bit colour to its upper eight bits.
+- Floating point, and 32-bit integers outside 0..65535, have no defined range and are an error.
+- Resizing is Pillow's antialiased bilinear filter to a square. A JPEG more than twice as large is decoded at 1/2, 1/4 or 1/8
+  first, never below twice the wanted size; the result depends on the file and the size alone.
+"""
+
+import hashlib
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from balanced_mixup.data.manifest import Scan
+from balanced_mixup.errors import DataError, Problem
+
+# Raster formats alone: Pillow would hand an EPS to Ghostscript, which nobody wants to happen to an uploaded file.
+FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+EXTENSIONS = frozenset(
+    (".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
+)
+
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class FileImages:
+    """Images in files under one folder, opened when they are read."""
+
+    def __init__(self, root: Path, names: Sequence[str], files: Sequence[str | Problem] | None = None) -> None:
+        """Store where the images are; nothing is opened.
+
+        Args:
+            root: Folder that the files' paths start from.
+            names: What each image is called in messages and predictions.
+            files: Path of each image from `root`, where it is not the name; or the problem that stands in its place,
+                which `read` then raises.
+        """
+        self.names = names
+        self._root = root
+        self._files = names if files is None else files
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.names)
+
+    def read(self, index: int, size: int | None = None) -> npt.NDArray[np.uint8]:
+        """Return image `index` as RGB uint8 (H, W, 3); with `size` resized to (size, size, 3). DataError where it cannot."""
+        return _decode(self._bytes(index), self.names[index], size)[0]
+
+    def digest(self, index: int) -> str:
+        """Return the BLAKE2 hash of the file's bytes. DataError where the file cannot be read."""
+        return _hash(self._bytes(index))
+
+    def scan(self, index: int, size: int | None = None) -> Scan:
+        """Return pixels, stored size and digest of image `index` from one reading. DataError where it cannot."""
+        data = self._bytes(index)
+        pixels, (height, width) = _decode(data, self.names[index], size)
+        return Scan(pixels, height, width, _hash(data))
+
+    def _bytes(self, index: int) -> bytes:
+        file = self._files[index]
+        if isinstance(file, Problem):
+            raise DataError([file])
+        return _read_file(self._root / file, self.names[index])
+
+
+class ArrayImages:
+    """Images in memory: uint8 (N, H, W) greyscale or (N, H, W, 3) RGB."""
+
+    def __init__(self, names: Sequence[str], pixels: npt.NDArray[np.uint8]) -> None:
+        """Keep `pixels` without a copy; `names` has one name an image."""
+        self.names = names
+        self._pixels = pixels
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.names)
+
+    def read(self, index: int, size: int | None = None) -> npt.NDArray[np.uint8]:
+        """Return image `index` as RGB uint8 (H, W, 3); with `size` resized to (size, size, 3)."""
+        return np.array(_resize(Image.fromarray(self._pixels[index]).convert("RGB"), size))
+
+    def digest(self, index: int) -> str:
+        """Return the BLAKE2 hash of the array's bytes."""
+        return _hash(self._pixels[index].tobytes())
+
+    def scan(self, index: int, size: int | None = None) -> Scan:
+        """Return pixels, stored size and digest of image `index`."""
+        height, width = self._pixels.shape[1:3]
+        return Scan(self.read(index, size), height, width, self.digest(index))
+
+
+def load_rgb(source: str | Path | BinaryIO, size: int | None = None) -> npt.NDArray[np.uint8]:
+    """Read one image as RGB uint8 (H, W, 3), or (size, size, 3), as the module says.
+
+    Args:
+        source: A path or an open binary file.
+        size: Side of the square to resize to; the stored size if None.
+
+    Raises:
+        DataError: Missing, a folder, empty, damaged, not an image, too large, or of a pixel format without a defined range.
+    """
+    if isinstance(source, str | Path):
+        return _decode(_read_file(Path(source), str(source)), str(source), size)[0]
+    return _decode(source.read(), str(getattr(source, "name", "image")), size)[0]
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _read_file(path: Path, name: str) -> bytes:
+    try:
+        if path.is_file():
+            return path.read_bytes()
+        if path.is_dir():
+            raise _bad("not a file", f"{name}: expected an image file, got a folder", "Name the images in it one by one.")
+        if path.exists():
+            raise _bad("not a file", f"{name}: expected an image file, got a device or pipe", "Name a regular file.")
+    except (OSError, ValueError) as error:  # no permission, a failing disk, a name that no file can have
+        raise _bad("unreadable file", f"{name}: {error}", "Check the file's permissions and the disk.") from error
+    remedy = "Check the folder of the images (--images) and the spelling, or restore the file."
+    raise _bad("missing file", f"{name}: no such file" + (f" ({path})" if str(path) != name else ""), remedy)
+
+
+def _bad(kind: str, message: str, remedy: str) -> DataError:
+    return DataError([Problem(kind, message, remedy)])
+
+
+def _decode(data: bytes, name: str, size: int | None) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
+    """Return RGB pixels, and height and width as they are without resizing."""
+    with _opened(data, name) as image:
+        width, height = image.size
+        if size is not None:
+            image.draft(None, (2 * size, 2 * size))
+        image.load()
+        orientation = _orientation(image)
+        rgb = _to_rgb(image, name)
+    if orientation in _TRANSPOSE:
+        rgb = rgb.transpose(_TRANSPOSE[orientation])
+    shape = (width, height) if orientation >= 5 else (height, width)
+    return np.array(_resize(rgb, size)), shape
+
+
+@contextmanager
+def _opened(data: bytes, name: str) -> Iterator[Image.Image]:
+    """Open an image from its bytes; whatever goes wrong inside becomes a DataError that names it."""
+    if not data:
+        raise _bad("empty file", f"{name}: the file has 0 bytes", "Restore the file, or take it out of the data.")
+    try:
+        with _pillow_is_quiet, Image.open(BytesIO(data), formats=FORMATS) as image:
+            yield image
+    except DataError:
+        raise
+    except UnidentifiedImageError as error:
+        message = f"{name}: not an image, or cut off before its first pixel"
+        raise _bad("not an image", message, f"Readable formats are {', '.join(FORMATS)}; convert or restore it.") from error
+    except Image.DecompressionBombError as error:
+        raise _bad("image too large", f"{name}: {error}", "Shrink the image, or cut it into tiles.") from error
+    except Exception as error:  # on a damaged file, a decoder may fail in any way
+        message = f"{name}: truncated or damaged ({error or type(error).__name__})"
+        raise _bad("damaged image", message, "Restore the file, or take it out of the data.") from error
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation 1..8."""
+    if image.format == "TIFF":  # Pillow turns TIFF files by itself
+        return 1
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged EXIF data say nothing, and the pixels are still good
+        return 1
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    if image.mode == "F" or image.mode.startswith("I"):
+        return Image.fromarray(_to_eight_bits(image, name)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _to_eight_bits(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
+    """Scale 16-bit greyscale from 0..65535 to 0..255, rounding."""
+    values = np.asarray(image)
+    low, high = values.min(), values.max()
+    if image.mode == "F" or low < 0 or high > 65535:
+        message = f"{name}: expected at most 16 bits a channel, got pixel mode {image.mode} with values {low:g} to {high:g}"
+        remedy = "Save it as 8-bit or 16-bit greyscale, scaled alike for all images."
+        raise _bad("unknown pixel range", message, remedy)
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _resize(image: Image.Image, size: int | None) -> Image.Image:
+    return image if size is None else image.resize((size, size), Image.Resampling.BILINEAR)
+
+
+class _QuietPillow:
+    """Silences Pillow's own warnings (damaged EXIF data, a large image) while any thread decodes.
+
+    `warnings.catch_warnings` changes the whole process and is not made for threads that overlap, so the first one to
+    enter sets the filter and the last one to leave takes it away.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._filters.__exit__(None, None, None)
+
+
+_pillow_is_quiet = _QuietPillow()

@@ -1,0 +1,94 @@
+"""Where data sets come from: a table, a folder of class folders, a MedMNIST-format npz, or a built-in source.
+
+A new kind is one file with a function from settings to a manifest, and a line in each of the two tables here. A source is
+imported when it is used, so listing them costs nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from balanced_mixup.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from balanced_mixup.data.manifest import Manifest
+    from balanced_mixup.data.settings import DataSettings
+
+SOURCES = {
+    "csv": "LABELS.csv or .tsv: one row an image, with columns for the image, its class and, if any, group and split",
+    "folder": "DIR/<class>/..., or DIR/train/<class>/..., DIR/val/<class>/... where the split is given",
+    "npz": "FILE.npz in the format of MedMNIST: train_images, train_labels, val_images, ...",
+    "synthetic-fundus": "built in: procedural fundus photographs, grades 0-4 with EyePACS's class shares, two eyes a patient",
+}
+
+
+def load(settings: DataSettings) -> Manifest:
+    """Return the data set that `settings` describe, before any image is opened.
+
+    Raises:
+        UsageError: There is no such source, or it does not take one of the settings.
+        DataError: The source itself cannot be read. Problems of single rows are left in the manifest instead.
+    """
+    kind = _kind(settings.data)
+    if kind != "csv":
+        _refuse_table_settings(settings, kind)
+    return _LOADERS[kind](settings)
+
+
+def _kind(data: str) -> str:
+    path = Path(data)
+    if data in _BUILT_IN:
+        return data
+    if path.is_dir():
+        return "folder"
+    if path.is_file() and path.suffix.lower() in _SUFFIXES:
+        return _SUFFIXES[path.suffix.lower()]
+    raise UsageError(
+        "Expected the data to be a .csv or .tsv table, a folder of class folders, a MedMNIST-format .npz or a built-in source "
+        f"({', '.join(_BUILT_IN)}), but {data!r} {'is none of these' if path.exists() else 'does not exist'}."
+        f"{nearest(data, _BUILT_IN)}"
+    )
+
+
+def _refuse_table_settings(settings: DataSettings, kind: str) -> None:
+    """A group or split column that was silently ignored would be a leak."""
+    for name in ("images", "group_column", "split_column"):
+        if getattr(settings, name) is not None:
+            flag = "--" + name.replace("_", "-")
+            raise UsageError(
+                f"Expected {flag} only with a table (.csv, .tsv), but {settings.data!r} is a source of the kind {kind}. "
+                f"Leave {flag} out, or describe the images by a table."
+            )
+
+
+def _csv(settings: DataSettings) -> Manifest:
+    from balanced_mixup.data.sources import csv
+
+    return csv.load(settings)
+
+
+def _folder(settings: DataSettings) -> Manifest:
+    from balanced_mixup.data.sources import folder
+
+    return folder.load(settings)
+
+
+def _npz(settings: DataSettings) -> Manifest:
+    from balanced_mixup.data.sources import npz
+
+    return npz.load(settings)
+
+
+def _synthetic_fundus(settings: DataSettings) -> Manifest:
+    from balanced_mixup.data.sources import synthetic
+
+    manifest = synthetic.synthetic_fundus(n=3000, size=96, seed=0)
+    if settings.classes not in (None, manifest.classes):
+        raise UsageError(f"Expected no --classes with synthetic-fundus, whose classes are {', '.join(manifest.classes)}.")
+    return manifest
+
+
+_LOADERS = {"csv": _csv, "folder": _folder, "npz": _npz, "synthetic-fundus": _synthetic_fundus}
+_BUILT_IN = ("synthetic-fundus",)
+_SUFFIXES = {".csv": "csv", ".tsv": "csv", ".npz": "npz"}

@@ -1,0 +1,40 @@
+"""Images without labels, for prediction."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from balanced_mixup.data.images import FileImages
+from balanced_mixup.data.sources.folder import find_images
+from balanced_mixup.errors import DataError, Problem
+
+
+def unlabelled(paths: Sequence[Path]) -> FileImages:
+    """Return the images that `paths` name: files as they are, folders with all images in them, however deep, sorted.
+
+    Each is named by its path as given (folder/inside.jpg), so names are unique. Of a folder, hidden files and files that are
+    no images by their extension are passed over; a file that is named itself is taken whatever it is called.
+
+    Raises:
+        DataError: A path does not exist, a folder holds no images, or an image is named twice; all of them at once.
+    """
+    files: list[Path] = []
+    problems: list[Problem] = []
+    for path in paths:
+        if path.is_dir():
+            images, _ = find_images(path)
+            files += images
+            if not images:
+                message = f"{path}: expected a folder with images, found none in it"
+                problems.append(Problem("no images", message, "Name image files, or folders that contain some."))
+        elif path.exists():
+            files.append(path)
+        else:
+            problems.append(Problem("missing file", f"{path}: no such file or folder", "Check the spelling."))
+    first: dict[Path, Path] = {}
+    for file in files:
+        if (earlier := first.setdefault(file.resolve(), file)) is not file:
+            message = f"{file} is the same file as {earlier}"
+            problems.append(Problem("repeated image", message, "Name each image once, and no folder together with its images."))
+    if problems or not files:
+        raise DataError(problems or [Problem("no images", "expected images, got no paths", "Name image files or folders.")])
+    return FileImages(Path(), [str(file) for file in files])

@@ -1,0 +1,147 @@
+"""Score a trained classifier on data that it has not seen."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from balanced_mixup.data.manifest import SPLITS, Manifest
+from balanced_mixup.data.preparation import Prepared, prepare
+from balanced_mixup.data.settings import DataSettings
+from balanced_mixup.data.sources.table import read_table
+from balanced_mixup.errors import UsageError
+from balanced_mixup.evaluation.predictions import Predictions
+from balanced_mixup.training.classifier import Classifier, ModelCard
+from balanced_mixup.training.recipe import Recipe, load_yaml, make_recipe
+from balanced_mixup.training.run_folder import RunFolder, write_json
+
+log = logging.getLogger("balanced_mixup")
+
+
+def predict_part(classifier: Classifier, prepared: Prepared, rows: npt.NDArray[np.int64], *, flip: bool = True) -> Predictions:
+    """Return the predictions for some rows of prepared data."""
+    manifest = prepared.manifest
+    return Predictions(
+        tuple(manifest.images.names[row] for row in rows),
+        manifest.labels[rows],
+        classifier.probabilities(prepared.pixels, rows, flip=flip),
+        manifest.classes,
+        None if manifest.groups is None else manifest.groups[rows],
+        np.full(len(rows), "all") if manifest.split is None else manifest.split[rows],
+    )
+
+
+def evaluate(
+    run: Path | str,
+    settings: DataSettings | None = None,
+    *,
+    split: str | None = None,
+    allow_seen: bool = False,
+    flip: bool = True,
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """Score a run and keep scores and predictions in its folder.
+
+    Args:
+        run: Folder of a finished run.
+        settings: Other data; its classes are those of the run. None for the part that the run itself held out.
+        split: "train", "val", "test" or "all"; the test part where the data have one, else all, if not given.
+        allow_seen: Score images that the run was trained on too.
+        flip: Average over each image and its mirror image.
+        out: Where predictions.parquet and metrics.json go; a folder in the run's `evaluations` if not given.
+
+    Returns:
+        As `Predictions.scores`, with "run", "data" and "split".
+
+    Raises:
+        UsageError: The run is not finished, or the part does not exist, or its images were trained on.
+        DataError: Something is wrong with the data.
+    """
+    folder = RunFolder(Path(run)).require_finished()
+    if settings is None:
+        return _rescore(folder, split or "test")
+    classifier = Classifier.load(run)
+    card = classifier.card
+    settings = _like_run(settings, make_recipe(load_yaml(folder.recipe)), card)
+    prepared = prepare(settings, card.size)
+    rows, part = _choose(prepared.manifest, split)
+    _refuse_seen(folder, prepared, rows, allow_seen)
+    predictions = predict_part(classifier, prepared, rows, flip=flip)
+    result = {"run": str(folder.path), "data": settings.data, "split": part, **predictions.scores()}
+    out = out or folder.path / "evaluations" / Path(settings.data).stem
+    out.mkdir(parents=True, exist_ok=True)
+    predictions.write(out / "predictions.parquet")
+    write_json(out / "metrics.json", result)
+    log.info("Scores and predictions are in %s.", out)
+    return result
+
+
+def _like_run(settings: DataSettings, recipe: Recipe, card: ModelCard) -> DataSettings:
+    """Fill in what was not said from what the run was trained with: the meaning of labels and the names of columns."""
+    if "data" not in settings.model_fields_set:
+        raise UsageError(f"Expected `--data` beside {', '.join(sorted(settings.model_fields_set))}: name the data to score.")
+    fields = ["image_column", "label_column", "label_map"]
+    if recipe.group_column in _header(settings.data):
+        fields.append("group_column")
+    inherited = {name: getattr(recipe, name) for name in fields if name not in settings.model_fields_set}
+    return settings.model_copy(update={**inherited, "classes": card.classes, "ordinal": card.ordinal})
+
+
+def _header(data: str) -> list[str]:
+    """Return the column names if `data` is a table."""
+    path = Path(data)
+    return read_table(path).header if path.is_file() and path.suffix.lower() in (".csv", ".tsv") else []
+
+
+def _rescore(folder: RunFolder, split: str) -> dict[str, Any]:
+    predictions = Predictions.read(folder.predictions)
+    part = predictions.part(split)
+    if not part.images:
+        kept = ", ".join(name for name in SPLITS if (predictions.split == name).any())
+        raise UsageError(
+            f"The run in {str(folder.path)!r} kept no predictions for the part {split!r}, only for: {kept}. "
+            "Name other data with `--data`."
+        )
+    return {"run": str(folder.path), "data": "the run's own", "split": split, **part.scores()}
+
+
+def _choose(manifest: Manifest, split: str | None) -> tuple[npt.NDArray[np.int64], str]:
+    has_test = manifest.split is not None and (manifest.split == "test").any()
+    split = split or ("test" if has_test else "all")
+    if split == "all":
+        return np.arange(len(manifest)), split
+    rows = manifest.rows(split)
+    if not len(rows):
+        raise UsageError(f"Expected data with a part {split!r}, but they give no image to it; `--split all` takes them whole.")
+    return rows, split
+
+
+def _refuse_seen(folder: RunFolder, prepared: Prepared, rows: npt.NDArray[np.int64], allow_seen: bool) -> None:
+    """Scores on images of the training or validation part would be too good."""
+    try:
+        trained = pd.read_csv(folder.manifest, dtype=str, keep_default_na=False)
+        trained = trained[trained["split"].isin(("train", "val"))]
+        digests, groups = set(trained["digest"]), set(trained["group"]) - {""}
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(
+            f"The run's {folder.manifest.name} is missing or damaged ({error}): what it was trained on is unknown."
+        ) from None
+    seen = [row for row in rows if prepared.digests[row] in digests]
+    if seen and not allow_seen:
+        raise UsageError(
+            f"{len(seen)} of the {len(rows)} images to score were used to train this run, the first is "
+            f"{prepared.manifest.images.names[seen[0]]!r}: scores on them would be too good. Leave them out, score the part "
+            "that the run held out (`bmixup evaluate RUN`, without --data), or add `--allow-seen`."
+        )
+    if prepared.manifest.groups is not None:
+        shared = groups & set(prepared.manifest.groups[rows].tolist())
+        if shared:
+            log.warning(
+                "%d groups occur under the same name in the training data (such as %r). If they are the same patients, these "
+                "scores are too good.",
+                len(shared),
+                min(shared),
+            )

@@ -1,0 +1,185 @@
+"""An experiment: train by a recipe, then score what was held out. This is `bmixup train`."""
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from balanced_mixup.data.preparation import Prepared, prepare
+from balanced_mixup.errors import RunError, UsageError
+from balanced_mixup.evaluation.evaluate import predict_part
+from balanced_mixup.randomness import torch_seed
+from balanced_mixup.training.backbones import check_name, create
+from balanced_mixup.training.classifier import Classifier, ModelCard
+from balanced_mixup.training.environment import describe_environment, fingerprint
+from balanced_mixup.training.fit import fit
+from balanced_mixup.training.module import TrainingData
+from balanced_mixup.training.recipe import Recipe, load_yaml, make_recipe
+from balanced_mixup.training.run_folder import RunFolder, write_atomically, write_json, write_text
+
+log = logging.getLogger("balanced_mixup")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A finished run: where it is, and the scores of its validation and test part (see `Predictions.scores`)."""
+
+    folder: RunFolder
+    recipe: Recipe
+    scores: Mapping[str, Any]
+
+
+def train(*layers: Mapping[str, Any], out: Path | str | None = None, resume: bool = False, **settings: Any) -> Experiment:
+    """Train a classifier and score what was held out.
+
+        experiment = train(data="labels.csv", label_column="dx", method="balanced-mixup", alpha=0.2, out="runs/mine")
+
+    Args:
+        layers: Settings by name, such as a YAML file's; later ones and `settings` go over earlier ones.
+        out: The run's folder; a new one under `runs` if not given.
+        resume: Go on with the run in `out`, with the settings it was started with.
+        settings: Fields of `Recipe`.
+
+    Raises:
+        UsageError: A setting is wrong, or `out` holds another run.
+        DataError: Something is wrong with the data.
+        RunError: The training failed.
+    """
+    layers = (*layers, settings)
+    recipe = make_recipe(*layers)
+    run = RunFolder(Path(out) if out is not None else _new_folder(recipe))
+    recipe = _take_up(run, layers) if resume and run.recipe.is_file() else _begin(run, recipe)
+    with _log_file(run):
+        if resume and run.metrics.is_file():
+            log.info("The run in %s is finished already.", run.path)
+        else:
+            _train(recipe, run)
+        return Experiment(run, recipe, json.loads(run.metrics.read_text(encoding="utf-8")))
+
+
+def _train(recipe: Recipe, run: RunFolder) -> None:
+    check_name(recipe.backbone)
+    prepared = prepare(
+        recipe, recipe.size, val_fraction=recipe.val_fraction, test_fraction=recipe.test_fraction, seed=recipe.seed
+    )
+    manifest = prepared.manifest
+    parts = {part: manifest.rows(part) for part in ("train", "val", "test")}
+    log.info(
+        "%d images in %d classes: %s.",
+        len(manifest),
+        len(manifest.classes),
+        ", ".join(f"{len(rows)} {part}" for part, rows in parts.items()),
+    )
+    _note_data(recipe, run, prepared)
+    seed = torch_seed(recipe.seed, "initial weights")
+    backbone = create(recipe.backbone, len(manifest.classes), recipe.size, recipe.weights, seed)
+    ModelCard(recipe.backbone, manifest.classes, manifest.ordinal, recipe.size, backbone.mean, backbone.std).write(run.model)
+    if not run.weights.is_file():
+        data = TrainingData(prepared.pixels, manifest.labels, parts["train"], parts["val"], len(manifest.classes))
+        start = time.monotonic()
+        fit(recipe, backbone, data, run)
+        log.info("Trained in %.0f s.", time.monotonic() - start)
+    rows = np.concatenate([parts["val"], parts["test"]])
+    predictions = predict_part(Classifier.load(run.path), prepared, rows)
+    predictions.write(run.predictions)
+    write_json(run.metrics, {part: predictions.part(part).scores() for part in ("val", "test") if len(parts[part])})
+    log.info("Everything is in %s.", run.path)
+
+
+def _new_folder(recipe: Recipe) -> Path:
+    name = f"{Path(recipe.data).stem}-{recipe.method}"
+    number = 1
+    while (path := Path("runs") / f"{name}-{number}").exists():
+        number += 1
+    return path
+
+
+def _begin(run: RunFolder, recipe: Recipe) -> Recipe:
+    # A kill in the very first moment can leave a hidden temporary file, which is no reason to refuse.
+    if run.path.exists() and (not run.path.is_dir() or any(not path.name.startswith(".") for path in run.path.iterdir())):
+        started = run.recipe.is_file()
+        remedy = "Go on with it with `--resume`, or choose another `--out`." if started else "Choose another `--out`."
+        raise UsageError(f"Expected `out` to be a new or empty folder, but {str(run.path)!r} exists. {remedy}")
+    recipe = with_absolute_paths(recipe)
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+        write_text(run.recipe, recipe.to_yaml())
+    except OSError as error:
+        raise RunError(f"The run folder {str(run.path)!r} could not be written: {error}.") from error
+    return recipe
+
+
+def _take_up(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
+    """Return the recipe that the run was started with; settings given again must be the same."""
+    saved = make_recipe(load_yaml(run.recipe))
+    again = with_absolute_paths(make_recipe(load_yaml(run.recipe), *layers))
+    changed = [
+        f"`{name}` was {getattr(saved, name)!r}, now {getattr(again, name)!r}"
+        for name in type(saved).model_fields
+        if getattr(saved, name) != getattr(again, name)
+    ]
+    if changed:
+        raise UsageError(f"The run in {str(run.path)!r} was started with other settings: {'; '.join(changed)}.")
+    return saved
+
+
+def with_absolute_paths(recipe: Recipe) -> Recipe:
+    """Return the recipe with paths that hold wherever it is read again."""
+    update: dict[str, Any] = {}
+    if Path(recipe.data).exists():
+        update["data"] = str(Path(recipe.data).resolve())
+    if recipe.images is not None:
+        update["images"] = recipe.images.resolve()
+    if Path(recipe.weights).is_file():
+        update["weights"] = str(Path(recipe.weights).resolve())
+    return recipe.model_copy(update=update)
+
+
+def _note_data(recipe: Recipe, run: RunFolder, prepared: Prepared) -> None:
+    """Write down what the run is made with, or, on resuming, make sure that it is still the same."""
+    mark = fingerprint(prepared.manifest, prepared.digests)
+    if run.environment.is_file():
+        before = json.loads(run.environment.read_text(encoding="utf-8"))["data_fingerprint"]
+        if before != mark:
+            raise UsageError(
+                f"The data have changed since the run in {str(run.path)!r} was started (fingerprint {before}, now {mark}). "
+                "Start a new run, or bring the data back."
+            )
+        return
+    manifest = prepared.manifest
+    table = pd.DataFrame(
+        {
+            "image": list(manifest.images.names),
+            "label": [manifest.classes[label] for label in manifest.labels],
+            "group": "" if manifest.groups is None else manifest.groups,
+            "split": manifest.split,
+            "digest": prepared.digests,
+        }
+    )
+    write_atomically(run.manifest, lambda temporary: table.to_csv(temporary, index=False))
+    if prepared.excluded:
+        left_out = pd.DataFrame(prepared.excluded, columns=["image", "problem"])
+        write_atomically(run.excluded, lambda temporary: left_out.to_csv(temporary, index=False))
+    write_json(run.environment, describe_environment(recipe.seed, mark))
+
+
+@contextmanager
+def _log_file(run: RunFolder) -> Iterator[None]:
+    handler = logging.FileHandler(run.log, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.addHandler(handler)
+    level = log.level
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        log.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,113 @@
+"""Predictions as a table, and the scores that follow from it."""
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from balanced_mixup.errors import UsageError
+from balanced_mixup.evaluation.intervals import bootstrap
+from balanced_mixup.metrics import METRICS
+from balanced_mixup.training.run_folder import write_atomically
+
+PREFIX = "p_"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says about N images whose labels are known.
+
+    Args:
+        images: Names, (N,).
+        labels: int64 (N,).
+        probabilities: float (N, K).
+        classes: Names of the K classes.
+        groups: str (N,), or None.
+        split: str (N,), the part of the data each image is in.
+    """
+
+    images: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float32]
+    classes: tuple[str, ...]
+    groups: npt.NDArray[np.str_] | None
+    split: npt.NDArray[np.str_]
+
+    def part(self, name: str) -> "Predictions":
+        """Return those for one part of the split."""
+        rows = np.flatnonzero(self.split == name)
+        return Predictions(
+            tuple(self.images[row] for row in rows),
+            self.labels[rows],
+            self.probabilities[rows],
+            self.classes,
+            None if self.groups is None else self.groups[rows],
+            self.split[rows],
+        )
+
+    def write(self, path: Path) -> None:
+        """Write a Parquet table: image, group, split, label, prediction, and p_CLASS for each class."""
+        names = np.array(self.classes, dtype=object)
+        table = pd.DataFrame(
+            {
+                "image": list(self.images),
+                "group": [None] * len(self.images) if self.groups is None else self.groups.astype(object),
+                "split": self.split.astype(object),
+                "label": names[self.labels],
+                "prediction": names[self.probabilities.argmax(axis=1)],
+            }
+        )
+        for k, name in enumerate(self.classes):
+            table[PREFIX + name] = self.probabilities[:, k]
+        write_atomically(path, lambda temporary: table.to_parquet(temporary, index=False))
+
+    @classmethod
+    def read(cls, path: Path) -> "Predictions":
+        """Read what `write` wrote.
+
+        Raises:
+            UsageError: There is no such file, or it is damaged.
+        """
+        try:
+            table = pd.read_parquet(path)
+            columns = [column for column in table.columns if column.startswith(PREFIX)]
+            classes = tuple(column.removeprefix(PREFIX) for column in columns)
+            return cls(
+                tuple(table["image"]),
+                table["label"].map({name: k for k, name in enumerate(classes)}).to_numpy(np.int64),
+                table[columns].to_numpy(np.float32),
+                classes,
+                None if table["group"].isna().any() else table["group"].to_numpy(np.str_),
+                table["split"].to_numpy(np.str_),
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"Expected {str(path)!r} to be predictions of a run, but: {error}") from None
+
+    def scores(self, replicates: int = 2000) -> dict[str, Any]:
+        """Return all scores with 95 % bootstrap intervals, ready for JSON; what is undefined is None.
+
+        `{"n", "groups", "metrics": {name: {"value", "low", "high"}}, "per_class": {class: {"support", "recall",
+        "precision"}}}`. Whole groups are resampled where there are groups.
+        """
+        intervals = {
+            name: {key: None if math.isnan(value) else value for key, value in asdict(interval).items()}
+            for name, interval in bootstrap(self.labels, self.probabilities, self.groups, replicates=replicates).items()
+        }
+        support = np.bincount(self.labels, minlength=len(self.classes)).tolist()
+        return {
+            "n": len(self.labels),
+            "groups": None if self.groups is None else len(np.unique(self.groups)),
+            "metrics": {name: intervals[name] for name in METRICS},
+            "per_class": {
+                name: {
+                    "support": support[k],
+                    "recall": intervals[f"recall_{k}"],
+                    "precision": intervals[f"precision_{k}"],
+                }
+                for k, name in enumerate(self.classes)
+            },
+        }

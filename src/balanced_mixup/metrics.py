@@ -1,0 +1,348 @@
+"""Scores for classifiers when some classes are rare.
+
+Accuracy says little here: where 75 % of the images are of one class, a constant answer scores 0.75. So there are seven scores:
+
+=================  ==================================================================  ===========
+quadratic kappa    agreement beyond chance, errors weighted by squared distance        ordinal
+MCC                correlation between label and prediction, all classes together
+Kendall tau-b      do images with a higher grade get a higher prediction?              ordinal
+balanced accuracy  mean recall: each class counts the same, however rare
+macro-F1           mean F1: as above, and false alarms count too
+accuracy           share of images that are right
+macro AUC          does the probability of a class rank its images above the others?
+=================  ==================================================================  ===========
+
+The ordinal ones make sense only where the classes are grades in their order. All are better when higher.
+
+    >>> import numpy as np
+    >>> y = np.array([0, 0, 0, 0, 1, 2])
+    >>> probabilities = np.array([[0.8, 0.1, 0.1]] * 4 + [[0.6, 0.3, 0.1]] + [[0.1, 0.3, 0.6]])
+    >>> accuracy(y, probabilities), balanced_accuracy(y, probabilities)
+    (0.8333333333333334, 0.6666666666666666)
+    >>> list(score(y, probabilities)) == list(METRICS)
+    True
+
+Each score has two steps. A *statistic* reads the images: `confusion`, which counts pairs of label and prediction in a (K, K)
+table, or `class_auc`. A *formula* turns it into a number and is pure mathematics: `mcc.formula(table)` takes any confusion
+matrix. Both work on many weightings of the same images at once, shape (..., N): a bootstrap of 2,000 replicates is one call
+with weights (2000, N), each row telling how often each image was drawn, and the formulas see tables of shape (2000, K, K).
+
+Labels and probabilities may be numpy arrays or torch tensors on any device. A score that cannot be computed is NaN, never a
+made-up 0; only MCC is 0 then, by convention. The definitions are those of scikit-learn and scipy, and tested against them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from balanced_mixup.errors import UsageError
+
+Array = npt.NDArray[np.float64]
+ArrayOrTensor = npt.NDArray[Any] | torch.Tensor
+
+ROW_SUM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score; call it with labels and probabilities.
+
+    Args:
+        name: Key in `METRICS`.
+        label: What tables and figures call it.
+        statistic: (y, probabilities, weights) -> array (..., K, K) or (..., K); `confusion` or `class_auc`.
+        formula: That array -> scores (...).
+        higher_is_better: The best epoch is the one with the highest value.
+        ordinal: It makes sense only where the classes are grades in their order.
+    """
+
+    name: str
+    label: str
+    statistic: Callable[[ArrayOrTensor, ArrayOrTensor, Array | None], Array]
+    formula: Callable[[Array], Array]
+    higher_is_better: bool = True
+    ordinal: bool = False
+
+    def __post_init__(self) -> None:
+        """Take the docstring of the formula, so that `mcc.__doc__` (and `mcc?` in a notebook) tells what MCC is."""
+        object.__setattr__(self, "__doc__", self.formula.__doc__)
+
+    def __call__(self, y: ArrayOrTensor, probabilities: ArrayOrTensor) -> float:
+        """Return the score of `probabilities` (N, K), rows summing to 1, for the labels `y`, integers (N,).
+
+        Raises:
+            UsageError: Shapes, labels or probabilities are not as described, or there is no image.
+        """
+        return float(self.formula(self.statistic(y, probabilities, None)))
+
+
+@dataclass(frozen=True)
+class PerClass:
+    """Recall and precision of each class.
+
+    Args:
+        recall: float64 (K,), share of the images of a class that are recognised; NaN for a class without images.
+        precision: float64 (K,), share of the predictions of a class that are right; NaN for a class that is never predicted.
+        support: int64 (K,), images of each class.
+    """
+
+    recall: Array
+    precision: Array
+    support: npt.NDArray[np.int64]
+
+
+def score(y: ArrayOrTensor, probabilities: ArrayOrTensor) -> dict[str, float]:
+    """Return every metric by its name, for labels `y` (N,) and `probabilities` (N, K); errors as in `Metric`."""
+    return {name: float(value) for name, value in weighted_scores(y, probabilities).items()}
+
+
+def weighted_scores(y: ArrayOrTensor, probabilities: ArrayOrTensor, weights: Array | None = None) -> dict[str, Array]:
+    """Return every metric by its name, each of shape (...), for `weights` (..., N); errors as in `confusion`."""
+    statistics = {metric.statistic for metric in METRICS.values()}
+    computed = {statistic: statistic(y, probabilities, weights) for statistic in statistics}
+    return {name: metric.formula(computed[metric.statistic]) for name, metric in METRICS.items()}
+
+
+def per_class(y: ArrayOrTensor, probabilities: ArrayOrTensor) -> PerClass:
+    """Return recall, precision and support of each class; arguments and errors as in `Metric`."""
+    table = confusion(y, probabilities)
+    return PerClass(class_recall(table), class_precision(table), table.sum(-1).astype(np.int64))
+
+
+# ---- Statistics: what is read from the images ----
+
+
+def confusion(y: ArrayOrTensor, probabilities: ArrayOrTensor, weights: Array | None = None) -> Array:
+    """Count the pairs of label (row) and predicted class (column).
+
+    The predicted class is the most probable one, the first of them where several are equal.
+
+    Args:
+        y: Integers (N,), each 0 ... K - 1.
+        probabilities: (N, K), rows summing to 1.
+        weights: (..., N), how often each image counts; once where None.
+
+    Returns:
+        float64 (..., K, K).
+
+    Raises:
+        UsageError: Shapes, labels, probabilities or weights are not as described, or there is no image.
+    """
+    labels, p, w = _checked(y, probabilities, weights)
+    classes = p.shape[1]
+    cells = labels * classes + p.argmax(1)
+    # Sorted by cell, each cell is one run of images, and a run is summed without a table of N x K^2 indicators.
+    order = np.argsort(cells, kind="stable")
+    present, starts = np.unique(cells[order], return_index=True)
+    table = np.zeros((*w.shape[:-1], classes * classes))
+    table[..., present] = np.add.reduceat(np.take(w, order, axis=-1), starts, axis=-1)
+    return table.reshape(*w.shape[:-1], classes, classes)
+
+
+def class_auc(y: ArrayOrTensor, probabilities: ArrayOrTensor, weights: Array | None = None) -> Array:
+    """Return the area under the ROC curve of each class against the rest, float64 (..., K).
+
+    It is the chance that an image of the class gets a higher probability of it than an image of the rest, ties counting half
+    (Hanley and McNeil 1982). NaN where a class has no image or all of them. Arguments and errors as in `confusion`.
+    """
+    labels, p, w = _checked(y, probabilities, weights)
+    return np.stack([_auc(labels == k, p[:, k], w) for k in range(p.shape[1])], axis=-1)
+
+
+def _auc(positive: npt.NDArray[np.bool_], p: Array, weights: Array) -> Array:
+    """Return the area (...) for one class by the Mann-Whitney rank sum; `positive` and `p` (N,), `weights` (..., N)."""
+    order = np.argsort(p)
+    ranks = np.zeros((*weights.shape[:-1], len(p) + 1))
+    np.cumsum(np.take(weights, order, axis=-1), axis=-1, out=ranks[..., 1:])
+    below = np.searchsorted(p[order], p[positive], side="left")
+    through = np.searchsorted(p[order], p[positive], side="right")
+    inside, outside = weights @ positive.astype(np.float64), weights @ (~positive).astype(np.float64)
+    # A rank is the weight below plus half the weight of the ties. Within the class itself the ranks add up to inside^2 / 2.
+    rank_sum = (weights[..., positive] * (ranks[..., below] + ranks[..., through])).sum(-1) / 2
+    return _ratio(rank_sum - inside**2 / 2, inside * outside)
+
+
+# ---- Formulas: confusion matrices (..., K, K), rows the labels, columns the predictions, to scores ----
+
+
+def class_recall(table: Array) -> Array:
+    """Return the recall of each class, (..., K); NaN for a class without images."""
+    return _ratio(_diagonal(table), table.sum(-1))
+
+
+def class_precision(table: Array) -> Array:
+    """Return the precision of each class, (..., K); NaN for a class that is never predicted."""
+    return _ratio(_diagonal(table), table.sum(-2))
+
+
+def _quadratic_kappa(table: Array) -> Array:
+    """Quadratically weighted kappa (Cohen 1968): 1 - sum (i - j)^2 C_ij / sum (i - j)^2 E_ij, E_ij = r_i c_j / n.
+
+    1 is perfect, 0 is what the marginals r, c reach by chance. NaN where labels and predictions are all of the same class.
+    """
+    grades = np.arange(table.shape[-1])
+    distance = (grades[:, None] - grades).astype(np.float64) ** 2
+    observed = (distance * table).sum((-2, -1))
+    expected = np.einsum("...i,ij,...j->...", table.sum(-1), distance, table.sum(-2))
+    return 1 - _ratio(observed * table.sum((-2, -1)), expected)
+
+
+def _mcc(table: Array) -> Array:
+    """Matthews correlation coefficient of K classes (Gorodkin 2004): (n tr C - r.c) / sqrt((n^2 - r.r) (n^2 - c.c)).
+
+    From -1 to 1; 0 where labels or predictions are all of one class, as in scikit-learn.
+    """
+    agreement = table.sum((-2, -1)) * _diagonal(table).sum(-1) - (table.sum(-1) * table.sum(-2)).sum(-1)
+    return _ratio(agreement, _spread(table), undefined=0.0)
+
+
+def _kendall_tau(table: Array) -> Array:
+    """Kendall's tau-b of label and predicted class (Kendall 1945): concordant minus discordant pairs over the untied ones.
+
+    Untied are the geometric mean of the pairs that differ in label and of those that differ in prediction. From -1 to 1; NaN
+    where labels or predictions are all of one class.
+    """
+    # A cell (k, l) is concordant with (i, j) if sign(i - k) sign(j - l) = 1 and discordant if it is -1.
+    return _ratio((table * _before_minus_after(_before_minus_after(table, -1), -2)).sum((-2, -1)), _spread(table))
+
+
+def _balanced_accuracy(table: Array) -> Array:
+    """Mean recall over the classes that have images; a constant answer reaches 1 / (their number)."""
+    return _mean(class_recall(table))
+
+
+def _macro_f1(table: Array) -> Array:
+    """Mean of F1 = 2 C_kk / (r_k + c_k) over the classes that occur in labels or predictions, as in scikit-learn.
+
+    So a class without images counts as 0 as soon as one image is taken for it.
+    """
+    return _mean(_ratio(2 * _diagonal(table), table.sum(-1) + table.sum(-2)))
+
+
+def _accuracy(table: Array) -> Array:
+    """Share of the images whose predicted class is the label."""
+    return _ratio(_diagonal(table).sum(-1), table.sum((-2, -1)))
+
+
+def _macro_auc(areas: Array) -> Array:
+    """Mean of the areas (..., K) of `class_auc` over the classes that have images and are not all images; NaN where none is."""
+    return _mean(areas)
+
+
+quadratic_kappa = Metric("quadratic_kappa", "quadratic kappa", confusion, _quadratic_kappa, ordinal=True)
+mcc = Metric("mcc", "MCC", confusion, _mcc)
+kendall_tau = Metric("kendall_tau", "Kendall tau-b", confusion, _kendall_tau, ordinal=True)
+balanced_accuracy = Metric("balanced_accuracy", "balanced accuracy", confusion, _balanced_accuracy)
+macro_f1 = Metric("macro_f1", "macro-F1", confusion, _macro_f1)
+accuracy = Metric("accuracy", "accuracy", confusion, _accuracy)
+macro_auc = Metric("macro_auc", "macro AUC", class_auc, _macro_auc)
+
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric for metric in (quadratic_kappa, mcc, kendall_tau, balanced_accuracy, macro_f1, accuracy, macro_auc)
+}
+
+
+# ---- Arithmetic and checks ----
+
+
+def _ratio(numerator: Array, denominator: Array, undefined: float = np.nan) -> Array:
+    """Divide; `undefined` where the denominator is 0."""
+    quotient = np.full(np.shape(numerator), undefined)
+    np.divide(numerator, denominator, out=quotient, where=denominator != 0)
+    return quotient
+
+
+def _mean(values: Array) -> Array:
+    """Average over the last axis, leaving NaN out; NaN where nothing is left."""
+    defined = ~np.isnan(values)
+    return _ratio(np.where(defined, values, 0.0).sum(-1), defined.sum(-1))
+
+
+def _diagonal(table: Array) -> Array:
+    """Return the diagonals (..., K)."""
+    return np.diagonal(table, axis1=-2, axis2=-1)
+
+
+def _spread(table: Array) -> Array:
+    """Return sqrt((n^2 - r.r) (n^2 - c.c)), twice the geometric mean of the untied pairs of labels and of predictions."""
+    return 2 * np.sqrt(_untied_pairs(table.sum(-1)) * _untied_pairs(table.sum(-2)))
+
+
+def _untied_pairs(counts: Array) -> Array:
+    """Return the pairs (...) of different classes, for counts (..., K); exactly 0 where one class has everything."""
+    pairs: Array = (counts * (np.cumsum(counts, axis=-1) - counts)).sum(-1)
+    return pairs
+
+
+def _before_minus_after(table: Array, axis: int) -> Array:
+    """Replace each entry by the sum of those before it minus the sum of those after it, along `axis`."""
+    through: Array = np.cumsum(table, axis=axis)
+    total: Array = table.sum(axis, keepdims=True)
+    return 2 * through - table - total
+
+
+def _checked(
+    y: ArrayOrTensor, probabilities: ArrayOrTensor, weights: Array | None
+) -> tuple[npt.NDArray[np.int64], Array, Array]:
+    """Check the arguments of a statistic and return them as int64 (N,), float64 (N, K), float64 (..., N)."""
+    labels, p = _numpy(y), _numpy(probabilities)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise UsageError(f"Expected `y` to be integers of shape (N,), but got {labels.dtype} of shape {labels.shape}.")
+    if not labels.size:
+        raise UsageError("Expected `y` to be the labels of at least one image, but got none.")
+    if p.ndim != 2 or p.dtype.kind != "f" or len(p) != len(labels) or p.shape[1] < 2:
+        raise UsageError(
+            f"Expected `probabilities` to be floats of shape ({len(labels)}, K), K at least 2, "
+            f"but got {p.dtype} of shape {p.shape}."
+        )
+    if labels.min() < 0 or labels.max() >= p.shape[1]:
+        raise UsageError(
+            f"Expected `y` to be from 0 to {p.shape[1] - 1}, for `probabilities` has {p.shape[1]} columns, "
+            f"but got labels from {labels.min()} to {labels.max()}."
+        )
+    p = p.astype(np.float64)
+    _check_rows(p)
+    return labels.astype(np.int64), p, _checked_weights(weights, len(labels))
+
+
+def _check_rows(p: Array) -> None:
+    """Check that the rows of `p` (N, K) are probabilities."""
+    wrong = ~np.isfinite(p) | (p < 0)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise UsageError(
+            f"Expected `probabilities` to be finite and not negative, but got {p[row, column]:g} in row {row}; "
+            "logits have to go through a softmax first."
+        )
+    sums = p.sum(1)
+    off = np.abs(sums - 1) > ROW_SUM_TOLERANCE
+    if off.any():
+        row = int(off.argmax())
+        raise UsageError(
+            f"Expected `probabilities` to be rows that sum to 1 (within {ROW_SUM_TOLERANCE:g}), "
+            f"but got a sum of {sums[row]:g} in row {row}; compute the softmax in float32 or better."
+        )
+
+
+def _checked_weights(weights: Array | None, images: int) -> Array:
+    """Return `weights` (..., N), ones (N,) where None."""
+    if weights is None:
+        return np.ones(images)
+    w = np.asarray(weights, dtype=np.float64)
+    if w.shape[-1:] != (images,):
+        raise UsageError(f"Expected `weights` to be of shape (..., {images}), but got {w.shape}.")
+    if w.size and not (w.min() >= 0 and w.max() < np.inf):
+        raise UsageError(f"Expected `weights` to be finite and not negative, but got values from {w.min():g} to {w.max():g}.")
+    return w
+
+
+def _numpy(values: ArrayOrTensor) -> npt.NDArray[Any]:
+    """Return a tensor of any device, or an array, as numpy; bfloat16, which numpy lacks, as float32."""
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    return np.asarray(values)

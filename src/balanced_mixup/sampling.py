@@ -1,0 +1,211 @@
+"""Class sampling for imbalanced data (Eq. 2 of the paper), without size limits and cut for any number of ranks.
+
+Notable decisions
+- A branch answers "which row stands at position p of epoch e" in O(1), for any p: the stream is a function of (seed, epoch),
+  so it survives a restart, and ranks compute their own part of it. torch's WeightedRandomSampler stops at 2^24 samples, is
+  the same on every rank, and depends on global state.
+- The instance branch (q = 1) is a shuffle without replacement: each image once an epoch.
+- Every other branch draws the class first, by Eq. 2, then a member of it, with replacement.
+
+    sampler = class_sampler(labels, q=0)                       # oversampling: each class equally often
+    loader = DataLoader(dataset, batch_size=32, sampler=sampler)
+    for epoch in range(epochs):
+        sampler.set_epoch(epoch)
+        for images, labels in loader: ...
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Sampler
+
+from balanced_mixup.errors import UsageError
+from balanced_mixup.randomness import bits, permuted, uniforms
+
+Labels = Sequence[int] | npt.NDArray[np.integer] | torch.Tensor
+Probabilities = npt.NDArray[np.float64]
+
+
+def class_probabilities(counts: Labels, q: float) -> Probabilities:
+    """Return the probability of drawing from each class, p_j = n_j^q / sum_k n_k^q (Eq. 2).
+
+    Args:
+        counts: (K,), how many samples each class has. A class without samples has probability 0 for every q.
+        q: 1 draws as the data are (instance sampling), 0 from each class alike (class sampling), 1/2 by the square root.
+
+    Returns:
+        float64 (K,), sums to 1.
+
+    Raises:
+        UsageError: No class has a sample, a count is negative, or `q` is not finite.
+    """
+    n = np.asarray(counts, dtype=np.float64)
+    if n.ndim != 1 or not (n > 0).any() or (n < 0).any():
+        raise UsageError(f"Expected `counts` to be one number >= 0 a class, at least one above 0, but got {counts}.")
+    if not np.isfinite(q):
+        raise UsageError(f"Expected `q` to be a finite number, but got {q}.")
+    # n^q relative to the largest class: no overflow for large q.
+    powers = np.where(n > 0, (np.maximum(n, 1) / n.max()) ** q, 0.0)
+    return powers / powers.sum()
+
+
+def progressive_probabilities(counts: Labels, epoch: int, epochs: int) -> Probabilities:
+    """Return class probabilities that go from instance (first epoch) to class sampling (last epoch).
+
+    p_j(t) = (1 - t) p_j(q=1) + t p_j(q=0), t = epoch / (epochs - 1) (Kang et al., ICLR 2020, Eq. 3).
+
+    Args:
+        counts: (K,), how many samples each class has.
+        epoch: From 0; beyond the last epoch it stays with class sampling.
+        epochs: Number of epochs, at least 1.
+    """
+    if epochs < 1 or epoch < 0:
+        raise UsageError(f"Expected `epochs` >= 1 and `epoch` >= 0, but got {epochs} and {epoch}.")
+    t = min(1.0, epoch / max(1, epochs - 1))
+    return (1 - t) * class_probabilities(counts, 1.0) + t * class_probabilities(counts, 0.0)
+
+
+class Branch(ABC):
+    """An endless stream of rows for each epoch; any position of it costs O(1)."""
+
+    def __init__(self, n: int, seed: int) -> None:
+        """Args: n: number of rows. seed: with the epoch it decides the stream."""
+        self.n = n
+        self.seed = seed
+
+    @abstractmethod
+    def rows(self, epoch: int, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the row, in 0..n-1, at each position (from 0) of an epoch's stream."""
+
+
+class InstanceBranch(Branch):
+    """Each row once, in random order; after n positions a new order begins."""
+
+    def __init__(self, n: int, *, seed: int = 0) -> None:
+        """Args: n: number of rows, at least 1."""
+        if n < 1:
+            raise UsageError(f"Expected `n` to be at least 1, but got {n}.")
+        super().__init__(n, seed)
+
+    def rows(self, epoch: int, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the row at each position of an epoch's stream."""
+        laps, within = np.divmod(positions, self.n)
+        out = np.empty_like(positions)
+        for lap in np.unique(laps).tolist():
+            here = laps == lap
+            out[here] = permuted(within[here], self.n, self.seed, "instance", epoch, lap)
+        return out
+
+
+class ClassBranch(Branch):
+    """A class by its probability, then one of its rows at random, with replacement."""
+
+    def __init__(self, labels: Labels, probabilities: Callable[[npt.NDArray[np.int64], int], Probabilities], *, seed: int = 0):
+        """Prepare the members of each class, in O(n) once.
+
+        Args:
+            labels: (n,), the class of each row, from 0. A uint8 array saves memory where n is huge.
+            probabilities: Function of (counts (K,), epoch) that returns the class probabilities (K,) of that epoch.
+            seed: With the epoch it decides the stream.
+        """
+        array = np.asarray(labels)
+        if array.ndim != 1 or not len(array) or array.dtype.kind not in "iu" or array.min() < 0:
+            raise UsageError("Expected `labels` to be a non-empty list of class numbers from 0, one a sample.")
+        super().__init__(len(array), seed)
+        self.counts = np.bincount(array)
+        self._starts = np.concatenate([[0], np.cumsum(self.counts)])
+        # numpy sorts integers of 16 bits by radix: linear time. Row numbers below 2^32 take half the memory.
+        order = np.argsort(array.astype(np.min_scalar_type(int(array.max()))), kind="stable")
+        self._members = order.astype(np.uint32) if len(array) < 2**32 else order
+        self._probabilities = probabilities
+
+    def rows(self, epoch: int, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the row at each position of an epoch's stream."""
+        cumulative = np.cumsum(self._probabilities(self.counts, epoch))
+        u = uniforms(positions, self.seed, "class", epoch) * cumulative[-1]
+        classes = np.searchsorted(cumulative, u, side="right")
+        member = bits(positions, self.seed, "member", epoch) % self.counts[classes].astype(np.uint64)
+        return self._members[self._starts[classes] + member.astype(np.int64)].astype(np.int64)
+
+
+class BranchSampler(Sampler[int]):
+    """A branch as a sampler for torch's `DataLoader`, cut for several ranks.
+
+    Rank r of R draws positions r, r + R, r + 2R ... so that the ranks together see, batch for batch, the samples that one
+    process with an R times larger batch sees, none twice and none left out.
+    """
+
+    def __init__(self, branch: Branch, *, num_samples: int | None = None, rank: int = 0, world_size: int = 1) -> None:
+        """Wrap `branch`.
+
+        Args:
+            branch: Where rows come from.
+            num_samples: Draws an epoch over all ranks together; the number of rows if not given.
+            rank: This process, from 0.
+            world_size: Number of processes.
+        """
+        if not 0 <= rank < world_size:
+            raise UsageError(f"Expected `rank` to be in 0..{world_size - 1}, but got {rank}.")
+        self.branch = branch
+        self.num_samples = branch.n if num_samples is None else num_samples
+        if self.num_samples < 1:
+            raise UsageError(f"Expected `num_samples` to be at least 1, but got {num_samples}.")
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+        self.start = 0
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Choose the epoch of the next iteration, and how many of this rank's draws to skip (to resume within an epoch)."""
+        self.epoch = epoch
+        self.start = start
+
+    def __len__(self) -> int:
+        """Number of draws of this rank that the next iteration gives."""
+        return max(0, (self.num_samples - self.rank + self.world_size - 1) // self.world_size - self.start)
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the rows of this rank in the current epoch."""
+        chunk = 4096
+        end = self.start + len(self)
+        for first in range(self.start, end, chunk):
+            own = np.arange(first, min(first + chunk, end))
+            yield from self.branch.rows(self.epoch, own * self.world_size + self.rank).tolist()
+
+
+def instance_branch(labels: Labels, *, seed: int = 0) -> InstanceBranch:
+    """Return the branch that gives each row once an epoch, in random order."""
+    return InstanceBranch(len(labels), seed=seed)
+
+
+def class_branch(labels: Labels, q: float = 0.0, *, seed: int = 0) -> ClassBranch:
+    """Return the branch that draws classes with probability n^q (Eq. 2), then a member with replacement."""
+    return ClassBranch(labels, lambda counts, _: class_probabilities(counts, q), seed=seed)
+
+
+def progressive_branch(labels: Labels, epochs: int, *, seed: int = 0) -> ClassBranch:
+    """Return the branch that goes from instance to class sampling over `epochs` (Kang et al., ICLR 2020)."""
+    return ClassBranch(labels, lambda counts, epoch: progressive_probabilities(counts, epoch, epochs), seed=seed)
+
+
+def instance_sampler(n: int, *, seed: int = 0, rank: int = 0, world_size: int = 1) -> BranchSampler:
+    """Return a sampler that gives each of n rows once an epoch, in random order."""
+    return BranchSampler(InstanceBranch(n, seed=seed), rank=rank, world_size=world_size)
+
+
+def class_sampler(
+    labels: Labels, q: float = 0.0, *, num_samples: int | None = None, seed: int = 0, rank: int = 0, world_size: int = 1
+) -> BranchSampler:
+    """Return a sampler that draws classes with probability n^q (Eq. 2): q = 0 oversamples rare classes, 1/2 in part."""
+    return BranchSampler(class_branch(labels, q, seed=seed), num_samples=num_samples, rank=rank, world_size=world_size)
+
+
+SAMPLINGS: Mapping[str, Callable[[Labels, int, int], Branch]] = {
+    "instance": lambda labels, epochs, seed: instance_branch(labels, seed=seed),
+    "class": lambda labels, epochs, seed: class_branch(labels, 0.0, seed=seed),
+    "sqrt": lambda labels, epochs, seed: class_branch(labels, 0.5, seed=seed),
+    "progressive": lambda labels, epochs, seed: progressive_branch(labels, epochs, seed=seed),
+}

@@ -1,0 +1,131 @@
+"""A trained classifier: the weights of a run with all that is needed to use them."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from balanced_mixup.data.batches import EvalBatches, Pixels, normalised, to_images
+from balanced_mixup.errors import UsageError
+from balanced_mixup.progress import progress_bar
+from balanced_mixup.training.backbones import build
+from balanced_mixup.training.run_folder import RunFolder, write_atomically, write_json
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What prediction needs beside the weights; `model.json` of a run.
+
+    size: side of the images in pixels. mean, std: of each colour channel, for images in 0..1.
+    """
+
+    backbone: str
+    classes: tuple[str, ...]
+    ordinal: bool
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def write(self, path: Path) -> None:
+        """Write the card as JSON."""
+        write_json(path, {"format": _FORMAT, **asdict(self)})
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a card.
+
+        Raises:
+            UsageError: It is damaged, or of another version of this program.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            version = content.pop("format")
+            card = cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise UsageError(f"Expected {str(path)!r} to describe a model, but it is damaged: {error}.") from None
+        if version != _FORMAT:
+            raise UsageError(f"Expected {str(path)!r} to be of format {_FORMAT}, but got {version}: it is of another version.")
+        return card
+
+
+class Classifier:
+    """A model in evaluation mode that gives class probabilities.
+
+    classifier = Classifier.load("runs/mine")
+    probabilities = classifier.probabilities(pixels)     # uint8 (N, size, size, 3) -> float32 (N, K)
+    """
+
+    def __init__(self, model: nn.Module, card: ModelCard, device: torch.device | str = "cpu") -> None:
+        """Args: model: images (B, 3, size, size) to logits (B, K). card: its description. device: where to compute."""
+        self.card = card
+        self.device = torch.device(device)
+        self.model = model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self._mean = torch.tensor(card.mean, device=self.device)
+        self._std = torch.tensor(card.std, device=self.device)
+
+    @classmethod
+    def load(cls, run: Path | str, device: torch.device | str | None = None) -> Self:
+        """Load the classifier of a finished run.
+
+        Args:
+            run: The run's folder.
+            device: Where to compute; a GPU if there is one, when not given.
+
+        Raises:
+            UsageError: It is not the folder of a finished run, or its files are damaged.
+        """
+        folder = RunFolder(Path(run)).require_finished()
+        card = ModelCard.read(folder.model)
+        model = build(card.backbone, len(card.classes), card.size)
+        try:
+            model.load_state_dict(load_file(folder.weights))
+        except (SafetensorError, OSError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise UsageError(f"The weights {str(folder.weights)!r} are damaged or of another model: {reason}") from None
+        return cls(model, card, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+    def probabilities(
+        self, pixels: Pixels, rows: npt.NDArray[np.int64] | None = None, *, flip: bool = True, batch_size: int = 128
+    ) -> npt.NDArray[np.float32]:
+        """Return the probability of each class.
+
+        Args:
+            pixels: uint8 (N, size, size, 3).
+            rows: Which of them, in which order; all if not given.
+            flip: Average over the image and its mirror image, as in the paper.
+            batch_size: Images at a time.
+
+        Returns:
+            float32 (len(rows), K), rows sum to 1.
+        """
+        rows = np.arange(len(pixels)) if rows is None else rows
+        out = np.empty((len(rows), len(self.card.classes)), np.float32)
+        done = 0
+        with torch.inference_mode(), progress_bar("Predicting", len(rows)) as advance:
+            for batch in EvalBatches(pixels, rows, batch_size):
+                images = normalised(to_images(batch.to(self.device)), self._mean, self._std)
+                out[done : done + len(batch)] = self._forward(images, flip).cpu().numpy()
+                done += len(batch)
+                advance(len(batch))
+        return out
+
+    def _forward(self, images: Tensor, flip: bool) -> Tensor:
+        probabilities: Tensor = self.model(images).float().softmax(dim=1)
+        if flip:
+            probabilities = (probabilities + self.model(images.flip(3)).float().softmax(dim=1)) / 2
+        return probabilities
+
+
+def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
+    """Write a state dict atomically as safetensors; equal weights give equal files."""
+    tensors = {name: tensor.contiguous() for name, tensor in weights.items()}
+    write_atomically(path, lambda temporary: save_file(tensors, temporary))

@@ -1,0 +1,131 @@
+"""Train by a recipe, with Lightning, so that a kill at any moment loses at most the epoch at hand."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from balanced_mixup.errors import RunError
+from balanced_mixup.metrics import METRICS
+from balanced_mixup.progress import on_terminal
+from balanced_mixup.training.backbones import Backbone
+from balanced_mixup.training.classifier import save_weights
+from balanced_mixup.training.module import Trainee, TrainingData
+from balanced_mixup.training.recipe import Recipe
+from balanced_mixup.training.run_folder import RunFolder, write_atomically
+
+log = logging.getLogger("balanced_mixup")
+
+
+def fit(recipe: Recipe, backbone: Backbone, data: TrainingData, run: RunFolder) -> None:
+    """Train, from the run's checkpoint if it has one, and write `history.csv` and `weights.safetensors` (the best epoch's).
+
+    Args:
+        recipe: All settings.
+        backbone: Where training starts.
+        data: Training and validation images.
+        run: Where results go.
+
+    Raises:
+        RunError: The training diverged, or a file could not be written.
+    """
+    trainee = Trainee(recipe, backbone, data, after_epoch=lambda trainee: _note_epoch(trainee, run.history))
+    trainer = _trainer(recipe, run)
+    # The caller's random state is left alone; dropout inside the model can only use torch's global one.
+    with _quiet_lightning(), torch.random.fork_rng():
+        trainer.fit(trainee, ckpt_path=str(run.checkpoint) if run.checkpoint.exists() else None, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    _write_history(trainee, run.history)
+    best = trainee.best_epoch()
+    value = trainee.history[best - 1][trainee.monitor]
+    log.info("Kept epoch %d: %s %.3f on validation.", best, METRICS[trainee.monitor].label, value)
+    save_weights(run.weights, trainee.best_weights)
+    run.checkpoint.unlink(missing_ok=True)
+
+
+def precision_of(recipe: Recipe) -> Any:
+    """Return Lightning's name for the recipe's precision on this machine."""
+    if recipe.precision != "auto":
+        return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[recipe.precision]
+    on_gpu = recipe.accelerator in ("auto", "gpu") and torch.cuda.is_available()
+    return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
+
+
+def _note_epoch(trainee: Trainee, path: Path) -> None:
+    row, monitor = trainee.history[-1], trainee.monitor
+    log.info(
+        "Epoch %d/%d  loss %.4f  %s %.3f  balanced accuracy %.3f%s",
+        row["epoch"],
+        trainee.recipe.epochs,
+        row["train_loss"],
+        METRICS[monitor].label,
+        row[monitor],
+        row["balanced_accuracy"],
+        "  (best so far)" if trainee.best_epoch() == row["epoch"] else "",
+    )
+    _write_history(trainee, path)
+
+
+def _write_history(trainee: Trainee, path: Path) -> None:
+    write_atomically(path, lambda temporary: pd.DataFrame(trainee.history).to_csv(temporary, index=False))
+
+
+def _trainer(recipe: Recipe, run: RunFolder) -> L.Trainer:
+    checkpoint = ModelCheckpoint(
+        dirpath=run.path,
+        filename=run.checkpoint.stem,
+        enable_version_counter=False,
+        save_on_train_epoch_end=True,
+        every_n_epochs=1,
+    )
+    callbacks: list[Callback] = [checkpoint]
+    if on_terminal():
+        callbacks.append(RichProgressBar(leave=False))
+    return L.Trainer(
+        accelerator=recipe.accelerator,
+        devices=1,
+        precision=precision_of(recipe),
+        max_epochs=recipe.epochs,
+        callbacks=callbacks,
+        plugins=[_AtomicCheckpointIO()],
+        default_root_dir=run.path,
+        logger=False,
+        enable_progress_bar=on_terminal(),
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        reload_dataloaders_every_n_epochs=1,
+    )
+
+
+class _AtomicCheckpointIO(TorchCheckpointIO):
+    """Lightning's own writing goes through a temporary file on another disk, which a kill can leave half copied."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        try:
+            write_atomically(Path(path), lambda temporary: torch.save(checkpoint, temporary))
+        except OSError as error:
+            raise RunError(f"The checkpoint {str(path)!r} could not be written: {error}.") from error
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's hints, which are for those who write training loops, from those who use this one."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,184 @@
+"""The Lightning module: one training step, one validation pass, and the book of epochs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from balanced_mixup.data.augment import AUGMENTATIONS
+from balanced_mixup.data.batches import EvalBatches, Pixels, TrainBatch, TrainBatches, normalised, to_images
+from balanced_mixup.errors import RunError
+from balanced_mixup.methods import get_method
+from balanced_mixup.metrics import METRICS, score
+from balanced_mixup.randomness import torch_seed
+from balanced_mixup.sampling import class_branch
+from balanced_mixup.training import schedules
+from balanced_mixup.training.backbones import Backbone
+from balanced_mixup.training.recipe import Recipe
+
+EVAL_BATCH = 256
+PLATEAU_END = 1e-3
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What training sees: pixels uint8 (N, S, S, 3), labels int64 (N,), and which rows train and which choose the epoch."""
+
+    pixels: Pixels
+    labels: npt.NDArray[np.int64]
+    train: npt.NDArray[np.int64]
+    val: npt.NDArray[np.int64]
+    num_classes: int
+
+
+class Trainee(L.LightningModule):
+    """A backbone in training by a recipe.
+
+    `history` holds a row an epoch, `best_weights` the weights of the epoch with the best validation score so far (the first
+    of equal ones). Both travel in the checkpoint, so that state, history and best weights are always those of one moment.
+    """
+
+    def __init__(
+        self, recipe: Recipe, backbone: Backbone, data: TrainingData, after_epoch: Callable[["Trainee"], None]
+    ) -> None:
+        """Set up the method of `recipe` over the training rows of `data`; `after_epoch` is called when an epoch is booked."""
+        super().__init__()
+        self.after_epoch = after_epoch
+        self.recipe = recipe
+        self.data = data
+        self.model = backbone.model.to(memory_format=torch.channels_last)
+        self.register_buffer("mean", torch.tensor(backbone.mean), persistent=False)
+        self.register_buffer("std", torch.tensor(backbone.std), persistent=False)
+        labels = data.labels[data.train]
+        method = get_method(recipe.method)
+        self.branches = method.make_branch(labels, recipe.epochs, recipe.seed), class_branch(labels, seed=recipe.seed)
+        self.mixing = method.make_mixing(recipe.alpha, recipe.weight_per)
+        self.loss = method.make_loss(np.bincount(labels, minlength=data.num_classes), recipe.focal_gamma, recipe.cb_beta)
+        self.augmentation = AUGMENTATIONS[recipe.augmentation]
+        self.monitor = recipe.monitored()
+        self.history: list[dict[str, float]] = []
+        self.best_weights: dict[str, Tensor] = {}
+        self._losses: list[Tensor] = []
+        self._probabilities: list[Tensor] = []
+
+    def scores(self) -> list[float]:
+        """Return the monitored validation score of each epoch so far, turned so that higher is better."""
+        sign = 1 if METRICS[self.monitor].higher_is_better else -1
+        return [sign * row[self.monitor] for row in self.history]
+
+    def batches(self, epoch: int) -> TrainBatches:
+        """Return the training steps of an epoch."""
+        return TrainBatches(
+            self.data.pixels,
+            self.data.labels,
+            self.data.train,
+            self.branches,
+            self.mixing,
+            batch_size=self.recipe.batch_size,
+            seed=self.recipe.seed,
+            epoch=epoch,
+        )
+
+    def train_dataloader(self) -> TrainBatches:
+        """Return the steps of the current epoch."""
+        return self.batches(self.current_epoch)
+
+    def val_dataloader(self) -> EvalBatches:
+        """Return the validation images."""
+        return EvalBatches(self.data.pixels, self.data.val, EVAL_BATCH)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return the optimiser; its learning rate is set before each step."""
+        r = self.recipe
+        if r.optimizer == "sgd":
+            return torch.optim.SGD(self.model.parameters(), r.learning_rate, momentum=r.momentum, weight_decay=r.weight_decay)
+        return torch.optim.AdamW(self.model.parameters(), r.learning_rate, weight_decay=r.weight_decay)
+
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of a step, counted over all epochs."""
+        r, steps_per_epoch = self.recipe, len(self.batches(0))
+        match r.schedule:
+            case "cosine":
+                factor = schedules.cosine(step, r.epochs * steps_per_epoch, r.warmup)
+            case "cyclic":
+                factor = schedules.cyclic(step, r.cycle_epochs * steps_per_epoch)
+            case "plateau":
+                factor = schedules.plateau(self.scores(), r.plateau_patience)
+            case "constant":
+                factor = 1.0
+        return r.learning_rate * factor
+
+    def is_finished(self) -> bool:
+        """Return whether early stopping or the end of the plateau schedule says that no epoch should follow."""
+        r = self.recipe
+        waited = r.patience is not None and schedules.epochs_since_best(self.scores()) >= r.patience
+        ended = r.schedule == "plateau" and schedules.plateau(self.scores(), r.plateau_patience) <= PLATEAU_END * (1 + 1e-6)
+        return waited or ended
+
+    def on_train_start(self) -> None:
+        """Do not go on with a run that was finished when it was killed."""
+        self.trainer.should_stop = self.is_finished()
+
+    def on_train_batch_start(self, batch: TrainBatch, batch_idx: int) -> None:
+        """Set the learning rate, and the randomness inside the model (dropout), by their key."""
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
+            group["lr"] = self.learning_rate(self.global_step)
+        torch.manual_seed(torch_seed(self.recipe.seed, "model", self.current_epoch, batch_idx))
+
+    def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
+        """Augment, mix, and return the loss."""
+        images = self.augmentation(to_images(batch.pixels), batch.uniforms)
+        mixed, targets = batch.mixed(normalised(images, self.mean, self.std), self.data.num_classes)
+        loss = self.loss(self.model(mixed), targets)
+        self._losses.append(loss.detach())
+        return loss
+
+    def validation_step(self, pixels: Tensor, batch_idx: int) -> None:
+        """Keep the probabilities of a batch."""
+        logits = self.model(normalised(to_images(pixels), self.mean, self.std))
+        self._probabilities.append(logits.float().softmax(dim=1))
+
+    def on_validation_epoch_end(self) -> None:
+        """Score the whole validation part at once."""
+        probabilities = torch.cat(self._probabilities).cpu().numpy()
+        self._probabilities.clear()
+        if not np.isfinite(probabilities).all():
+            raise RunError(
+                f"The training diverged in epoch {self.current_epoch + 1}: the model's output is not finite. "
+                f"Try a lower learning rate than {self.recipe.learning_rate:g}, or `--precision 32`."
+            )
+        self._scores = score(self.data.labels[self.data.val], probabilities)
+        for name in dict.fromkeys((self.monitor, "balanced_accuracy")):
+            self.log(name, self._scores[name], prog_bar=True)
+
+    def on_train_epoch_end(self) -> None:
+        """Enter the epoch in the book; runs before the checkpoint is written."""
+        loss = torch.stack(self._losses).mean().item()
+        self._losses.clear()
+        rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        row = {"epoch": self.current_epoch + 1, "learning_rate": float(rate), "train_loss": loss}
+        self.history.append({**row, **{name: float(value) for name, value in self._scores.items()}})
+        # Where no score is defined yet, the first epoch is the best so far.
+        if schedules.epochs_since_best(self.scores()) == 0 or not self.best_weights:
+            self.best_weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
+        self.trainer.should_stop = self.is_finished()
+        self.after_epoch(self)
+
+    def best_epoch(self) -> int:
+        """Return the number, from 1, of the epoch whose weights are kept."""
+        return max(1, len(self.history) - schedules.epochs_since_best(self.scores()))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the book and the best weights."""
+        checkpoint["history"] = self.history
+        checkpoint["best_weights"] = self.best_weights
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the book and the best weights."""
+        self.history = checkpoint["history"]
+        self.best_weights = checkpoint["best_weights"]

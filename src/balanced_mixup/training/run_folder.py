@@ -1,0 +1,116 @@
+"""The folder of a run: what stands where, and writing so that a kill at any moment leaves no half-written file."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from balanced_mixup.errors import UsageError
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run.
+
+    recipe.yaml: all settings. environment.json: versions, device, seed, data fingerprint, git commit. manifest.csv: image,
+    label, group, split and digest of every image. model.json: what prediction needs beside the weights. history.csv: a row
+    an epoch. weights.safetensors: of the best epoch. predictions.parquet: probabilities for the validation and test part.
+    metrics.json: their scores. evaluations/: scores on other data. train.log: what was printed.
+    """
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """All settings."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, device, seed, data fingerprint, git commit."""
+        return self.path / "environment.json"
+
+    @property
+    def manifest(self) -> Path:
+        """Image, label, group, split and digest of every image."""
+        return self.path / "manifest.csv"
+
+    @property
+    def excluded(self) -> Path:
+        """Rows that were left out, with the reason (with `exclude_bad`)."""
+        return self.path / "excluded.csv"
+
+    @property
+    def model(self) -> Path:
+        """What prediction needs beside the weights."""
+        return self.path / "model.json"
+
+    @property
+    def history(self) -> Path:
+        """Loss, scores and learning rate of each epoch."""
+        return self.path / "history.csv"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The state to resume from; there only while the training is not finished."""
+        return self.path / "checkpoint.ckpt"
+
+    @property
+    def weights(self) -> Path:
+        """Weights of the best epoch; there once the training is finished."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def predictions(self) -> Path:
+        """Probabilities for the validation and test part."""
+        return self.path / "predictions.parquet"
+
+    @property
+    def metrics(self) -> Path:
+        """Scores of the validation and test part."""
+        return self.path / "metrics.json"
+
+    @property
+    def log(self) -> Path:
+        """What was printed."""
+        return self.path / "train.log"
+
+    def require_finished(self) -> "RunFolder":
+        """Return the folder.
+
+        Raises:
+            UsageError: It is not the folder of a finished run.
+        """
+        if not self.path.is_dir():
+            raise UsageError(f"Expected a run folder, but there is no folder {str(self.path)!r}.")
+        if not self.recipe.is_file():
+            raise UsageError(f"Expected {str(self.path)!r} to be a run folder, but it has no recipe.yaml.")
+        if not self.weights.is_file() or not self.model.is_file():
+            raise UsageError(
+                f"The run in {str(self.path)!r} is not finished: finish it with `bmixup train --out {self.path} --resume`."
+            )
+        return self
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` write to a temporary name beside `path`, flush it to the disk, and rename it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` atomically."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` atomically as indented JSON; NaN, which JSON lacks, must have been made None."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -1,0 +1,50 @@
+"""Learning rates as a factor of the highest one: pure functions of the step and of the scores so far.
+
+No schedule has a state of its own, so a resumed run cannot disagree with one that was never stopped.
+"""
+
+import math
+from collections.abc import Sequence
+
+
+def cosine(step: int, steps: int, warmup: float) -> float:
+    """Return a linear rise over the first `warmup` share of `steps`, then half a cosine down to 0."""
+    rise = round(warmup * steps)
+    if step < rise:
+        return (step + 1) / (rise + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+
+
+def cyclic(step: int, cycle_steps: int) -> float:
+    """Return half a cosine from 1 to 0, again and again (SGDR: Loshchilov and Hutter, ICLR 2017, Eq. 5)."""
+    return 0.5 * (1 + math.cos(math.pi * (step % cycle_steps) / cycle_steps))
+
+
+def plateau(scores: Sequence[float], patience: int, factor: float = 0.1) -> float:
+    """Return 1, times `factor` for each time that more than `patience` epochs in a row brought no better score.
+
+    The rule of torch's ReduceLROnPlateau (threshold 0, no cooldown).
+
+    Args:
+        scores: Validation score of each epoch so far, higher is better. NaN is never better.
+        patience: Epochs without a better score that are borne.
+        factor: What the learning rate is multiplied by.
+    """
+    best, waiting, rate = -math.inf, 0, 1.0
+    for score in scores:
+        if score > best:
+            best, waiting = score, 0
+        else:
+            waiting += 1
+        if waiting > patience:
+            rate, waiting = rate * factor, 0
+    return rate
+
+
+def epochs_since_best(scores: Sequence[float]) -> int:
+    """Return how many epochs ago the best score was (the first of equal ones); NaN is never best."""
+    best, when = -math.inf, 0
+    for epoch, score in enumerate(scores, start=1):
+        if score > best:
+            best, when = score, epoch
+    return len(scores) - when

@@ -1,0 +1,126 @@
+"""The npz format of MedMNIST, and every way in which such a file can be wrong."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from balanced_mixup.data.settings import DataSettings
+from balanced_mixup.data.sources import load
+from balanced_mixup.errors import DataError
+
+PNEUMONIA = Path(__file__).parents[3] / "shared" / "data" / "pneumoniamnist-28" / "pneumoniamnist_modified.npz"
+
+
+def images(n, *shape):
+    return (np.arange(n * np.prod(shape)) % 256).astype(np.uint8).reshape(n, *shape)
+
+
+GOOD = {
+    "train_images": images(3, 4, 5),
+    "train_labels": np.array([[0], [2], [1]], np.uint8),
+    "val_images": images(2, 4, 5),
+    "val_labels": np.array([[1], [0]], np.uint8),
+}
+
+
+def read(tmp_path, arrays, **settings):
+    path = tmp_path / "a.npz"
+    np.savez(path, **arrays)
+    return load(DataSettings(data=str(path), **settings))
+
+
+class TestGood:
+    def test_parts_names_and_labels(self, tmp_path):
+        manifest = read(tmp_path, GOOD)
+        assert list(manifest.images.names) == ["train_00000", "train_00001", "train_00002", "val_00000", "val_00001"]
+        assert manifest.split.tolist() == ["train"] * 3 + ["val"] * 2
+        assert manifest.labels.tolist() == [0, 2, 1, 1, 0]
+        assert manifest.classes == ("0", "1", "2")
+        assert manifest.problems == ()
+        np.testing.assert_array_equal(manifest.images.read(3)[..., 1], GOOD["val_images"][0])
+
+    def test_colour_and_flat_labels(self, tmp_path):
+        arrays = {"test_images": images(2, 4, 5, 3), "test_labels": np.array([0, 1])}
+        manifest = read(tmp_path, arrays)
+        assert manifest.split.tolist() == ["test"] * 2
+        np.testing.assert_array_equal(manifest.images.read(1), arrays["test_images"][1])
+
+    def test_a_label_in_between_that_does_not_occur_is_a_class(self, tmp_path):
+        manifest = read(tmp_path, {"train_images": images(2, 4, 5), "train_labels": np.array([0, 2])})
+        assert manifest.classes == ("0", "1", "2")
+
+    def test_declared_names_are_counted_from_zero(self, tmp_path):
+        manifest = read(tmp_path, GOOD, classes="a,b,c")
+        assert manifest.classes == ("a", "b", "c")
+        assert manifest.labels.tolist() == [0, 2, 1, 1, 0]
+
+    def test_declared_numbers_are_meant_as_they_are(self, tmp_path):
+        assert read(tmp_path, GOOD, classes="2,1,0").labels.tolist() == [2, 0, 1, 1, 2]
+
+    def test_label_map(self, tmp_path):
+        manifest = read(tmp_path, GOOD, label_map={"0": "healthy", "1": "ill", "2": "ill"}, classes="ill,healthy")
+        assert manifest.labels.tolist() == [1, 0, 0, 0, 1]
+        assert read(tmp_path, GOOD, label_map={"0": "healthy", "1": "ill", "2": "ill"}).classes == ("healthy", "ill")
+
+    @pytest.mark.skipif(not PNEUMONIA.is_file(), reason="pneumoniamnist-28 is not at ../shared/data")
+    def test_pneumoniamnist(self):
+        manifest = load(DataSettings(data=str(PNEUMONIA), classes="normal,pneumonia"))
+        assert [len(manifest.rows(part)) for part in ("train", "val", "test")] == [3882, 524, 624]
+        assert manifest.images.read(5000).shape == (28, 28, 3)
+        assert manifest.problems == ()
+
+
+class TestBad:
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"val_labels": None}, "expected val_labels beside the other, got none"),
+            ({"train_images": None}, "expected train_images beside the other, got none"),
+            ({"train_images": images(3, 4, 5).astype(np.float32)}, "expected train_images of uint8, got float32"),
+            ({"train_images": images(3, 4, 5, 4)}, r"train_images \(N,H,W\) or \(N,H,W,3\), got \(3, 4, 5, 4\)"),
+            ({"train_images": images(3, 4)}, r"train_images \(N,H,W\) or \(N,H,W,3\), got \(3, 4\)"),
+            ({"train_images": images(4, 4, 5)}, r"as many train_images as train_labels, got \(4, 4, 5\) and \(3, 1\)"),
+            ({"val_images": images(2, 6, 6)}, "expected images of one size in all parts, got"),
+            ({"train_labels": np.zeros((3, 14), int)}, r"several labels an image[\s\S]*\(N,\) or \(N,1\), got \(3, 14\)"),
+            ({"train_labels": np.zeros((3, 1, 1), int)}, r"train_labels \(N,\) or \(N,1\), got \(3, 1, 1\)"),
+            ({"train_labels": np.int64(3)}, r"train_labels \(N,\) or \(N,1\), got \(\)"),
+            ({"train_labels": np.array([0.0, 1.0, 2.0])}, "expected train_labels of integers, got float64"),
+            ({"train_labels": np.array([0, None, 1], object)}, "cannot be read as npz"),
+        ],
+    )
+    def test_wrong_arrays(self, tmp_path, change, message):
+        arrays = {key: value for key, value in (GOOD | change).items() if value is not None}
+        with pytest.raises(DataError, match=message):
+            read(tmp_path, arrays)
+
+    def test_several_faults_are_named_together(self, tmp_path):
+        with pytest.raises(DataError) as error:
+            read(tmp_path, GOOD | {"train_images": images(3, 4, 5).astype(float), "val_labels": np.array([0.5, 1])})
+        assert {problem.kind for problem in error.value.problems} == {"wrong pixel type", "wrong label type"}
+
+    def test_other_arrays(self, tmp_path):
+        with pytest.raises(DataError, match=r"its arrays are x, y[\s\S]*Expected <part>_images"):
+            read(tmp_path, {"x": np.zeros(2), "y": np.zeros(2)})
+
+    def test_no_images(self, tmp_path):
+        with pytest.raises(DataError, match="arrays of length 0"):
+            read(tmp_path, {"train_images": images(0, 4, 5), "train_labels": np.zeros(0, int)})
+
+    @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 and then nothing"])
+    def test_no_npz(self, tmp_path, content):
+        (tmp_path / "a.npz").write_bytes(content)
+        with pytest.raises(DataError, match=r"a\.npz: cannot be read as npz"):
+            load(DataSettings(data=str(tmp_path / "a.npz")))
+
+    def test_truncated(self, tmp_path):
+        read(tmp_path, GOOD)
+        data = (tmp_path / "a.npz").read_bytes()
+        (tmp_path / "a.npz").write_bytes(data[: len(data) // 2])
+        with pytest.raises(DataError, match="cannot be read as npz"):
+            load(DataSettings(data=str(tmp_path / "a.npz")))
+
+    def test_more_labels_than_declared_classes(self, tmp_path):
+        (problem,) = read(tmp_path, GOOD, classes="a,b").problems
+        assert (problem.kind, problem.rows) == ("unknown label", (1,))
+        assert problem.message == "train_00001: expected one of a, b; got '2'."
