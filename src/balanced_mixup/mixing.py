@@ -264,13 +264,14 @@ class BalancedMixUpLoader:
             world_size: Number of processes; together they see the batches that one would see.
             loader: Further arguments of torch's `DataLoader`, such as `num_workers` and `pin_memory`.
         """
-        if len(labels) != len(dataset):  # type: ignore[arg-type]
-            raise UsageError(f"Expected one label a sample, but got {len(labels)} labels for {len(dataset)} samples.")  # type: ignore[arg-type]
+        samples = len(dataset)  # type: ignore[arg-type]  # torch's Dataset does not declare the length of map-style ones
+        if len(labels) != samples:
+            raise UsageError(f"Expected one label a sample, but got {len(labels)} labels for {samples} samples.")
         if batch_size < 1 or not 0 <= rank < world_size:
             raise UsageError(f"Expected `batch_size` >= 1 and `rank` in 0..{world_size - 1}, but got {batch_size} and {rank}.")
         branches = instance_branch(labels, seed=seed), class_branch(labels, 0.0, seed=seed)
         self._sampler = _PairSampler(branches, BalancedMixUp(alpha, weight_per), batch_size, seed, rank, world_size)
-        self._loader: DataLoader[Any] = DataLoader(_Pairs(dataset), batch_sampler=self._sampler, **loader)  # type: ignore[arg-type]
+        self._loader: DataLoader[Any] = DataLoader(_Pairs(dataset), batch_sampler=self._sampler, **loader)
 
     def set_epoch(self, epoch: int) -> Self:
         """Choose the epoch of the next iteration and return the loader."""

@@ -40,7 +40,7 @@ def bits(positions: npt.NDArray[np.int64], seed: int, *key: Key) -> npt.NDArray[
 
 def uniforms(positions: npt.NDArray[np.int64], seed: int, *key: Key) -> npt.NDArray[np.float64]:
     """Return a number in [0, 1) for each position of the stream (seed, *key), in the shape of `positions`."""
-    return (bits(positions, seed, *key) >> np.uint64(11)) * 2.0**-53
+    return (bits(positions, seed, *key) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def scramble(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

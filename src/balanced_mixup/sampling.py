@@ -49,7 +49,8 @@ def class_probabilities(counts: Labels, q: float) -> Probabilities:
         raise UsageError(f"Expected `q` to be a finite number, but got {q}.")
     # n^q relative to the largest class: no overflow for large q.
     powers = np.where(n > 0, (np.maximum(n, 1) / n.max()) ** q, 0.0)
-    return powers / powers.sum()
+    probabilities: Probabilities = powers / powers.sum()
+    return probabilities
 
 
 def progressive_probabilities(counts: Labels, epoch: int, epochs: int) -> Probabilities:
@@ -128,7 +129,8 @@ class ClassBranch(Branch):
         u = uniforms(positions, self.seed, "class", epoch) * cumulative[-1]
         classes = np.searchsorted(cumulative, u, side="right")
         member = bits(positions, self.seed, "member", epoch) % self.counts[classes].astype(np.uint64)
-        return self._members[self._starts[classes] + member.astype(np.int64)].astype(np.int64)
+        rows: npt.NDArray[np.int64] = self._members[self._starts[classes] + member.astype(np.int64)].astype(np.int64)
+        return rows
 
 
 class BranchSampler(Sampler[int]):

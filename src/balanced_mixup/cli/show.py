@@ -60,7 +60,8 @@ def print_experiment(experiment: "Experiment") -> None:
         print_scores(scores["val"], "validation part")
         Console().print(
             "These are validation scores: the epoch was chosen by them, so they are a little too good. For an honest number "
-            "score data that were not part of this run (`bmixup evaluate RUN --data ...`), or train with `--test-fraction 0.2`.\n"
+            "score data that were not part of this run (`bmixup evaluate RUN --data ...`), or train with "
+            "`--test-fraction 0.2`.\n"
         )
     Console().print(f"Run folder: {experiment.folder.path}", soft_wrap=True)
 

@@ -142,7 +142,8 @@ class Augmentation:
         # A positive hue goes from red towards green, which in the IQ plane is clockwise.
         turn[:, 1, 1] = turn[:, 2, 2] = angle.cos()
         turn[:, 1, 2], turn[:, 2, 1] = angle.sin(), -angle.sin()
-        return torch.linalg.inv(to_yiq) @ turn @ to_yiq
+        matrix: Tensor = torch.linalg.inv(to_yiq) @ turn @ to_yiq
+        return matrix
 
 
 def resample(images: Tensor, affine: Tensor) -> Tensor:

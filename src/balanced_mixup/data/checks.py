@@ -9,6 +9,8 @@ import numpy.typing as npt
 from balanced_mixup.data.manifest import SPLITS, Manifest
 from balanced_mixup.errors import Problem
 
+LEAK = "one image on both sides of the split"
+
 _IN_WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -41,7 +43,7 @@ def _judge_copies(manifest: Manifest, rows: tuple[int, ...]) -> list[Problem]:
         last = max(parts, key=("", *SPLITS).index)
         remedy = "Keep the image in one part; --exclude-bad keeps the copy in the test part, or else in validation."
         loose = tuple(row for row, part in zip(rows, parts, strict=True) if part != last)
-        problems.append(Problem("one image on both sides of the split", message, remedy, loose))
+        problems.append(Problem(LEAK, message, remedy, loose, fatal=not manifest.published_split))
     if not problems:
         message = f"{_list(names)} are the same image; all of them go to the same part"
         remedy = "Remove the copies if they are not meant; they weigh more than other images."

@@ -60,6 +60,11 @@ class Inspection:
         return tuple(problem for problem in self.problems if not problem.fatal)
 
     @property
+    def excludable(self) -> tuple[Problem, ...]:
+        """The problems that leaving out rows would solve: fatal ones that name rows, and leaks in a published split."""
+        return tuple(problem for problem in self.problems if problem.rows and (problem.fatal or problem.kind == checks.LEAK))
+
+    @property
     def group_sizes(self) -> npt.NDArray[np.int64]:
         """Number of images of each group, ascending; of length 0 where there are no groups."""
         groups = self.manifest.groups
@@ -182,7 +187,7 @@ def _judge(manifest: Manifest, plan: Plan | None, shapes: npt.NDArray[np.int64],
 
 
 def exclude(inspection: Inspection) -> tuple[Inspection, npt.NDArray[np.int64]]:
-    """Leave out the rows that fatal problems name, and judge what remains again, without opening an image again.
+    """Leave out the rows of `inspection.excludable`, and judge what remains again, without opening an image again.
 
     What names no rows stays, such as a group on both sides of a given split; the remaining data may have fatal problems too.
 
@@ -193,9 +198,9 @@ def exclude(inspection: Inspection) -> tuple[Inspection, npt.NDArray[np.int64]]:
         DataError: No row would remain.
     """
     n = len(inspection.manifest)
-    bad = np.unique(np.array([row for problem in inspection.fatal for row in problem.rows], np.int64))
+    bad = np.unique(np.array([row for problem in inspection.excludable for row in problem.rows], np.int64))
     if len(bad) == n:
-        raise DataError(inspection.fatal)
+        raise DataError(inspection.problems)
     rows = np.setdiff1d(np.arange(n), bad)
     digests = tuple(inspection.digests[row] for row in rows)
     return _judge(inspection.manifest.subset(rows), inspection.plan, inspection.shapes[rows], digests), bad

@@ -94,6 +94,7 @@ class Manifest:
         ordinal: The classes are grades in that order.
         groups: str (N,), the patient, lesion ... an image belongs to, or None.
         split: str (N,), each of "train", "val", "test", or None where no split is given.
+        published_split: The split came with the data set and is not the user's to change: a leak in it is told, not refused.
         problems: What the source found wrong with the table itself; images have not been opened yet.
     """
 
@@ -103,6 +104,7 @@ class Manifest:
     ordinal: bool = False
     groups: npt.NDArray[np.str_] | None = None
     split: npt.NDArray[np.str_] | None = None
+    published_split: bool = False
     problems: tuple[Problem, ...] = ()
 
     def __len__(self) -> int:
@@ -139,5 +141,6 @@ class Manifest:
             ordinal=self.ordinal,
             groups=None if self.groups is None else self.groups[rows],
             split=None if self.split is None else self.split[rows],
+            published_split=self.published_split,
             problems=tuple(problems),
         )

@@ -54,8 +54,8 @@ def prepare(
     manifest = load(settings)
     pixels, inspection = read(manifest, size, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
     excluded: tuple[tuple[str, str], ...] = ()
-    if inspection.fatal and settings.exclude_bad:
-        reasons = _reasons(inspection.fatal)
+    if settings.exclude_bad and inspection.excludable:
+        reasons = _reasons(inspection.excludable)
         inspection, left_out = exclude(inspection)
         excluded = tuple((manifest.images.names[row], "; ".join(reasons[row])) for row in left_out.tolist())
         pixels = np.delete(pixels, left_out, axis=0)

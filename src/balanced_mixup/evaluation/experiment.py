@@ -80,7 +80,15 @@ def _train(recipe: Recipe, run: RunFolder) -> None:
     _note_data(recipe, run, prepared)
     seed = torch_seed(recipe.seed, "initial weights")
     backbone = create(recipe.backbone, len(manifest.classes), recipe.size, recipe.weights, seed)
-    ModelCard(recipe.backbone, manifest.classes, manifest.ordinal, recipe.size, backbone.mean, backbone.std).write(run.model)
+    card = ModelCard(
+        backbone=recipe.backbone,
+        classes=manifest.classes,
+        ordinal=manifest.ordinal,
+        size=recipe.size,
+        mean=backbone.mean,
+        std=backbone.std,
+    )
+    card.write(run.model)
     if not run.weights.is_file():
         data = TrainingData(prepared.pixels, manifest.labels, parts["train"], parts["val"], len(manifest.classes))
         start = time.monotonic()

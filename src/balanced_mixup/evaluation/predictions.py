@@ -78,7 +78,7 @@ class Predictions:
             classes = tuple(column.removeprefix(PREFIX) for column in columns)
             return cls(
                 tuple(table["image"]),
-                table["label"].map({name: k for k, name in enumerate(classes)}).to_numpy(np.int64),
+                table["label"].map({name: k for k, name in enumerate(classes)}).to_numpy().astype(np.int64),
                 table[columns].to_numpy(np.float32),
                 classes,
                 None if table["group"].isna().any() else table["group"].to_numpy(np.str_),

@@ -1,13 +1,12 @@
 """A trained classifier: the weights of a run with all that is needed to use them."""
 
-import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -16,18 +15,18 @@ from balanced_mixup.data.batches import EvalBatches, Pixels, normalised, to_imag
 from balanced_mixup.errors import UsageError
 from balanced_mixup.progress import progress_bar
 from balanced_mixup.training.backbones import build
-from balanced_mixup.training.run_folder import RunFolder, write_atomically, write_json
-
-_FORMAT = 1
+from balanced_mixup.training.run_folder import RunFolder, write_atomically, write_text
 
 
-@dataclass(frozen=True)
-class ModelCard:
+class ModelCard(BaseModel):
     """What prediction needs beside the weights; `model.json` of a run.
 
     size: side of the images in pixels. mean, std: of each colour channel, for images in 0..1.
     """
 
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
     backbone: str
     classes: tuple[str, ...]
     ordinal: bool
@@ -37,7 +36,7 @@ class ModelCard:
 
     def write(self, path: Path) -> None:
         """Write the card as JSON."""
-        write_json(path, {"format": _FORMAT, **asdict(self)})
+        write_text(path, self.model_dump_json(indent=2) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -47,14 +46,11 @@ class ModelCard:
             UsageError: It is damaged, or of another version of this program.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            version = content.pop("format")
-            card = cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UsageError(f"Expected {str(path)!r} to describe a model, but it is damaged: {error}.") from None
-        if version != _FORMAT:
-            raise UsageError(f"Expected {str(path)!r} to be of format {_FORMAT}, but got {version}: it is of another version.")
-        return card
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise UsageError(
+                f"Expected {str(path)!r} to describe a model of this version of the program, but: {error}"
+            ) from None
 
 
 class Classifier:

@@ -10,10 +10,11 @@ from typing import Any
 import lightning as L
 import pandas as pd
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from balanced_mixup.errors import RunError
+from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.progress import on_terminal
 from balanced_mixup.training.backbones import Backbone
@@ -38,10 +39,19 @@ def fit(recipe: Recipe, backbone: Backbone, data: TrainingData, run: RunFolder) 
         RunError: The training diverged, or a file could not be written.
     """
     trainee = Trainee(recipe, backbone, data, after_epoch=lambda trainee: _note_epoch(trainee, run.history))
-    trainer = _trainer(recipe, run)
     # The caller's random state is left alone; dropout inside the model can only use torch's global one.
     with _quiet_lightning(), torch.random.fork_rng():
-        trainer.fit(trainee, ckpt_path=str(run.checkpoint) if run.checkpoint.exists() else None, weights_only=True)
+        try:
+            trainer = _trainer(recipe, run)
+        except MisconfigurationException as error:
+            raise UsageError(f"This machine cannot compute with `accelerator` {recipe.accelerator!r}: {error}") from None
+        try:
+            trainer.fit(trainee, ckpt_path=str(run.checkpoint) if run.checkpoint.exists() else None, weights_only=True)
+        except torch.OutOfMemoryError as error:
+            raise RunError(
+                f"The GPU's memory is too small for batches of {recipe.batch_size} images of {recipe.size} px. "
+                "Lower `--batch-size` or `--size`."
+            ) from error
     if trainer.interrupted:
         raise KeyboardInterrupt
     _write_history(trainee, run.history)

@@ -43,6 +43,9 @@ class Trainee(L.LightningModule):
     of equal ones). Both travel in the checkpoint, so that state, history and best weights are always those of one moment.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self, recipe: Recipe, backbone: Backbone, data: TrainingData, after_epoch: Callable[["Trainee"], None]
     ) -> None:

@@ -45,6 +45,7 @@ def load(settings: DataSettings) -> Manifest:
         classes=classes,
         ordinal=settings.ordinal,
         split=np.repeat(parts, [len(images) for images in pixels]),
+        published_split=True,
         problems=tuple(label_problems),
     )
 

@@ -58,8 +58,8 @@ class Lesion:
 
 LESIONS = {
     "microaneurysm": Lesion((0, 4, 7, 12, 10), (0.014, 0.022), (0.5, 0.85), "blood"),
-    "haemorrhage": Lesion((0, 0, 2.5, 20, 9), (0.022, 0.05), (0.5, 0.9), "blood"),
-    "exudate": Lesion((0, 0, 3.5, 12, 8), (0.012, 0.024), (0.4, 0.9), "lipid", spread=0.12),
+    "haemorrhage": Lesion((0, 0, 2, 20, 9), (0.022, 0.05), (0.5, 0.9), "blood"),
+    "exudate": Lesion((0, 0, 3, 12, 8), (0.012, 0.024), (0.4, 0.9), "lipid", spread=0.12),
     "cotton wool": Lesion((0, 0, 0.2, 4, 2), (0.05, 0.09), (0.5, 0.9), "wool"),
     "drusen": Lesion((1, 1, 1, 1, 1), (0.012, 0.02), (0.2, 0.6), "lipid", spread=0.15),
     "pigment spot": Lesion((1, 1, 1, 1, 1), (0.012, 0.022), (0.3, 0.7), "blood"),
@@ -73,6 +73,11 @@ class Shapes:
     outlines: Floats
     opacity: Floats
     layer: Layer
+
+
+def enlarge(grid: Floats, size: int) -> Floats:
+    """Return a small grid smoothly enlarged to (size, size)."""
+    return np.asarray(Image.fromarray(grid).resize((size, size), Image.Resampling.BICUBIC))
 
 
 class Look:
@@ -99,8 +104,9 @@ class Eye:
         self.disc_axes = (rng.uniform(0.145, 0.18) * np.array([1, rng.uniform(1.0, 1.15)])).astype(np.float32)
         self.macula = (self.disc + rng.normal((-0.66, 0.07), 0.02)).astype(np.float32)
         self.macula_depth = rng.uniform(0.25, 0.6)
-        mottling = ((5, 0.10), (14, 0.07), (40, 0.05))  # cells along a side, standard deviation of the pigment
-        self.mottling = [rng.standard_normal((cells, cells), np.float32) * scale for cells, scale in mottling]
+        self.mottling = np.zeros((40, 40), np.float32)  # differences of pigment over the image
+        for cells, scale in ((5, 0.10), (14, 0.07), (40, 0.05)):
+            self.mottling += scale * enlarge(rng.standard_normal((cells, cells), np.float32), 40)
         self.vessels = list(vessel_tree(rng, self.disc))
 
 
@@ -226,10 +232,8 @@ def retina(eye: Eye, marks: list[Shapes], look: Look, size: int) -> Floats:
     x, y = pixel_grid(size) / look.radius
     from_macula = (x - eye.macula[0]) ** 2 + (y - eye.macula[1]) ** 2
     macula = 0.5 * np.exp(-from_macula / 0.09) + np.exp(-from_macula / 0.008)
-    pigment = look.pigment + eye.macula_depth * macula
-    for grid in eye.mottling:
-        pigment += np.asarray(Image.fromarray(grid).resize((size, size), Image.Resampling.BICUBIC))
-    to_disc = np.hypot((x - eye.disc[0]) / eye.disc_axes[0], (y - eye.disc[1]) / eye.disc_axes[1])
+    pigment = look.pigment + eye.macula_depth * macula + enlarge(eye.mottling, size)
+    to_disc = np.sqrt(((x - eye.disc[0]) / eye.disc_axes[0]) ** 2 + ((y - eye.disc[1]) / eye.disc_axes[1]) ** 2)
     disc = 0.45 - 0.45 * np.tanh(4.5 * (to_disc - 1))
     colour: Floats = GROUND * np.exp(-pigment * PIGMENT_ABSORBANCE)
     colour += disc * (DISC - colour)
@@ -246,7 +250,7 @@ def photograph(seed: int, patient: str, eye: str, grade: int, size: int) -> npt.
     anatomy = Eye(generator(seed, "fundus anatomy", patient, eye))
     marks = list(lesions(generator(seed, "fundus lesions", patient, eye), grade, anatomy.disc))
     x, y = pixel_grid(size) / look.radius
-    distance = np.hypot(x, y)
+    distance = np.sqrt(x**2 + y**2)
     field = np.clip((1 - distance) * look.radius * size + 0.5, 0, 1)
     light = field * (1 - look.vignette * distance**2 + look.tilt[0] * x + look.tilt[1] * y)
     colour = np.clip(255 * look.gain * light * retina(anatomy, marks, look, size), 0, 255)

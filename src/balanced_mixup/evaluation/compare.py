@@ -1,0 +1,40 @@
+"""Two runs on the same images: what differs, and whether the data allow to say so."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from balanced_mixup.errors import UsageError
+from balanced_mixup.evaluation.intervals import Interval, paired_difference
+from balanced_mixup.evaluation.predictions import Predictions
+from balanced_mixup.metrics import METRICS
+from balanced_mixup.training.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The score of run a less that of run b, resampled together (paired bootstrap, 95 %)."""
+
+    metric: str
+    interval: Interval
+
+    @property
+    def winner(self) -> str | None:
+        """Return "a" or "b" where the interval leaves out 0, else None."""
+        if self.interval.low > 0:
+            return "a" if METRICS[self.metric].higher_is_better else "b"
+        if self.interval.high < 0:
+            return "b" if METRICS[self.metric].higher_is_better else "a"
+        return None
+
+
+def compare(run_a: Path | str, run_b: Path | str, split: str = "test") -> dict[str, Difference]:
+    """Return the difference a - b of every metric on a part that both runs held out.
+
+    Raises:
+        UsageError: A run is not finished, or they did not hold out the same images with the same labels.
+    """
+    a, b = (Predictions.read(RunFolder(Path(run)).require_finished().predictions).part(split) for run in (run_a, run_b))
+    if a.images != b.images or a.classes != b.classes or (a.labels != b.labels).any():
+        raise UsageError(f"Expected two runs that held out the same images, but {str(run_a)!r} and {str(run_b)!r} did not.")
+    intervals = paired_difference(a.labels, a.probabilities, b.probabilities, a.groups)
+    return {name: Difference(name, intervals[name]) for name in METRICS}

@@ -1,0 +1,85 @@
+"""One definition behind flags, YAML and keywords; every mistake is named, all at once."""
+
+import pytest
+import yaml
+
+from balanced_mixup.errors import UsageError
+from balanced_mixup.training.recipe import RECIPE_SUMMARIES, RECIPES, Recipe, load_yaml, make_recipe
+
+
+def test_later_layers_go_over_earlier_ones_and_over_the_named_recipe():
+    recipe = make_recipe({"recipe": "paper", "size": 256, "alpha": 0.1}, {"alpha": 0.3})
+    assert (recipe.optimizer, recipe.batch_size, recipe.size, recipe.alpha) == ("sgd", 8, 256, 0.3)
+
+
+def test_paper_recipe_is_the_papers():
+    paper = make_recipe({"recipe": "paper"})
+    assert (paper.optimizer, paper.learning_rate, paper.momentum, paper.weight_decay) == ("sgd", 0.01, 0, 0)
+    assert (paper.batch_size, paper.size, paper.epochs, paper.backbone) == (8, 512, 30, "mobilenetv2_100")
+    assert (paper.schedule, paper.augmentation, paper.weight_per) == ("cyclic", "paper", "batch")
+
+
+def test_yaml_round_trip(tmp_path):
+    recipe = make_recipe({"classes": "b,a", "label_map": {"x": "a"}, "images": tmp_path, "patience": 3})
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
+    assert make_recipe(load_yaml(tmp_path / "recipe.yaml")) == recipe
+    assert yaml.safe_load(recipe.to_yaml())["classes"] == ["b", "a"]
+
+
+def test_every_named_recipe_has_a_summary():
+    assert list(RECIPES) == list(RECIPE_SUMMARIES)
+
+
+def test_every_setting_is_described():
+    assert [name for name, field in Recipe.model_fields.items() if not field.description] == []
+
+
+def test_monitor_follows_the_order_of_the_classes():
+    assert make_recipe().monitored() == "mcc"
+    assert make_recipe({"ordinal": True}).monitored() == "quadratic_kappa"
+    assert make_recipe({"monitor": "macro_f1", "ordinal": True}).monitored() == "macro_f1"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"alhpa": 1}, r"Unknown setting `alhpa`\. Did you mean 'alpha'\?"),
+        ({"method": "balanced"}, r"Expected `method` to be one of class, .*, but got 'balanced'\. Did you mean"),
+        ({"recipe": "papr"}, r"Expected `recipe` to be one of default, paper, but got 'papr'\. Did you mean 'paper'\?"),
+        ({"augmentation": "papper"}, r"Expected `augmentation` to be one of .* Did you mean 'paper'\?"),
+        ({"monitor": "kappa"}, r"Expected `monitor` to be one of quadratic_kappa"),
+        ({"alpha": 0}, r"Expected `alpha` to be greater than 0, but got 0\."),
+        ({"size": 8}, r"Expected `size` to be greater than or equal to 32, but got 8\."),
+        ({"epochs": "many"}, r"Expected `epochs` to be a valid integer.*but got 'many'\."),
+        ({"optimizer": "adam"}, r"Expected `optimizer` to be 'adamw' or 'sgd', but got 'adam'\."),
+        ({"val_fraction": 0.5, "test_fraction": 0.5}, r"Expected `val_fraction` \+ `test_fraction` to leave images"),
+        ({"val_fraction": 0}, r"Expected `val_fraction` to be greater than 0, but got 0\."),
+    ],
+)
+def test_mistakes(settings, message):
+    with pytest.raises(UsageError, match=message):
+        make_recipe(settings)
+
+
+def test_all_mistakes_at_once():
+    with pytest.raises(UsageError) as error:
+        make_recipe({"alpha": -1, "epochs": 0, "metod": "class", "method": "nothing"})
+    for name in ("`alpha`", "`epochs`", "`metod`", "`method`"):
+        assert name in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: [", "to be YAML"), ("- a\n- b\n", "`key: value`, but got a list"), (None, "to be a readable YAML file")],
+)
+def test_bad_yaml(tmp_path, text, message):
+    path = tmp_path / "config.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        load_yaml(path)
+
+
+def test_empty_yaml_sets_nothing(tmp_path):
+    (tmp_path / "config.yaml").write_text("")
+    assert load_yaml(tmp_path / "config.yaml") == {}

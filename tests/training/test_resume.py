@@ -1,0 +1,128 @@
+"""A run that is killed at any moment and started again ends as one that was never disturbed, bit for bit on the CPU."""
+
+import hashlib
+import multiprocessing
+import random
+import time
+
+import pandas as pd
+import pytest
+import yaml
+
+from balanced_mixup import UsageError, train
+
+
+@pytest.fixture(scope="module")
+def start():
+    """Return a function that starts a training in a process of its own, forked from a server that has imported all it needs."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["balanced_mixup.evaluation.experiment"])
+
+    def run(settings, out):
+        process = context.Process(target=train, args=(settings,), kwargs={"out": out, "resume": True})
+        process.start()
+        return process
+
+    first = context.Process(target=print)
+    first.start()
+    first.join()
+    return run
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"method": "class", "schedule": "plateau", "plateau_patience": 0, "optimizer": "sgd", "momentum": 0.9},
+        {"method": "mixup", "schedule": "cyclic", "cycle_epochs": 2, "patience": 1, "backbone": "test_vit"},
+    ],
+    ids=["default", "plateau", "early-stopping"],
+)
+def test_killed_runs_end_with_the_same_weights(start, tiny, tmp_path, change):
+    settings = {**tiny, "epochs": 6, **change}
+    begin = time.monotonic()
+    undisturbed = start(settings, tmp_path / "undisturbed")
+    undisturbed.join()
+    assert undisturbed.exitcode == 0
+    duration = time.monotonic() - begin
+    moments = random.Random(0)
+    kills = 0
+    for _ in range(5):
+        process = start(settings, tmp_path / "killed")
+        process.join(moments.uniform(0.1, 0.7) * duration)
+        if process.is_alive():
+            process.kill()
+            process.join()
+            kills += 1
+    last = start(settings, tmp_path / "killed")
+    last.join()
+    assert last.exitcode == 0
+    assert kills > 0
+    assert sha256(tmp_path / "killed/weights.safetensors") == sha256(tmp_path / "undisturbed/weights.safetensors")
+    histories = [pd.read_csv(tmp_path / name / "history.csv") for name in ("killed", "undisturbed")]
+    pd.testing.assert_frame_equal(*histories)
+    predictions = [pd.read_parquet(tmp_path / name / "predictions.parquet") for name in ("killed", "undisturbed")]
+    pd.testing.assert_frame_equal(*predictions)
+    leftovers = {path.name for path in (tmp_path / "killed").iterdir() if not path.name.startswith(".")}
+    assert leftovers == {path.name for path in (tmp_path / "undisturbed").iterdir()}
+
+
+def test_killed_between_epochs_at_every_epoch(tiny, tmp_path, monkeypatch):
+    """A kill right after each checkpoint, where state is most easily lost."""
+    settings = {**tiny, "epochs": 3, "patience": 2}
+    whole = train(settings, out=tmp_path / "whole").folder
+
+    from balanced_mixup.training import fit
+
+    class Killed(BaseException):
+        pass
+
+    real = fit._AtomicCheckpointIO.save_checkpoint
+
+    def save_and_die(self, *args, **kwargs):
+        real(self, *args, **kwargs)
+        raise Killed
+
+    monkeypatch.setattr(fit._AtomicCheckpointIO, "save_checkpoint", save_and_die)
+    deaths = 0
+    for _ in range(3):
+        with pytest.raises(Killed):
+            train(settings, out=tmp_path / "cut", resume=True)
+        deaths += 1
+    monkeypatch.undo()
+    cut = train(settings, out=tmp_path / "cut", resume=True).folder
+    assert deaths == 3
+    assert sha256(cut.weights) == sha256(whole.weights)
+    assert cut.history.read_text() == whole.history.read_text()
+
+
+def test_finished_runs_are_not_trained_again(tiny_run):
+    before = sha256(tiny_run / "weights.safetensors")
+    recipe = yaml.safe_load((tiny_run / "recipe.yaml").read_text())
+    assert train(recipe, out=tiny_run, resume=True).scores["test"]["n"] > 0
+    assert sha256(tiny_run / "weights.safetensors") == before
+
+
+def test_a_run_is_not_overwritten(tiny, tiny_run):
+    with pytest.raises(UsageError, match="exists. Go on with it with `--resume`, or choose another `--out`"):
+        train(tiny, out=tiny_run)
+
+
+def test_other_settings_are_not_taken_up(tiny_run):
+    with pytest.raises(UsageError, match="started with other settings: `alpha` was 0.2, now 0.9"):
+        train(alpha=0.9, out=tiny_run, resume=True)
+
+
+def test_changed_data_are_noticed(tiny, tmp_path, blobs):
+    for path in blobs.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    settings = {**tiny, "data": str(tmp_path / "labels.csv"), "epochs": 1}
+    run = train(settings, out=tmp_path / "run").folder
+    run.metrics.unlink()
+    (tmp_path / "000.png").write_bytes((tmp_path / "001.png").read_bytes() + b"changed")
+    with pytest.raises(UsageError, match="The data have changed since the run"):
+        train(out=run.path, resume=True)
