@@ -100,7 +100,7 @@ def effective_number_weights(counts: Labels, beta: float) -> npt.NDArray[np.floa
     if not 0 <= beta < 1:
         raise UsageError(f"Expected `beta` to be in [0, 1), but got {beta}.")
     n = np.asarray(counts, dtype=np.float64)
-    if n.ndim != 1 or not (n > 0).any() or (n < 0).any():
+    if n.ndim != 1 or not (n > 0).any() or not 0 <= n.min() <= n.max() < np.inf:
         raise UsageError(f"Expected `counts` to be one number >= 0 a class, at least one above 0, but got {counts}.")
     weights = np.where(n > 0, (1 - beta) / (1 - beta ** np.maximum(n, 1)), 0.0)
     normalised: npt.NDArray[np.float64] = weights / weights[n > 0].mean()

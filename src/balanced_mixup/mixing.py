@@ -44,7 +44,14 @@ def mix(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
         first: (B, ...), images or targets.
         second: The same shape.
         weight: (B,), the weight of `second`; exactly 0 gives `first` bit for bit, 1 gives `second`.
+
+    Raises:
+        UsageError: `first` holds integers, such as 8-bit pixels, which a weight between 0 and 1 would leave as they are.
     """
+    if not first.is_floating_point():
+        raise UsageError(
+            f"Expected floating-point tensors to mix, but got {first.dtype}. Convert images with `images.float()`."
+        )
     w = weight.to(first.dtype).reshape(-1, *[1] * (first.ndim - 1))
     return (1 - w) * first + w * second
 
@@ -210,6 +217,9 @@ class _PairSampler:
         self.rank, self.world_size = rank, world_size
         self.epoch = 0
 
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
     def __len__(self) -> int:
         # The last, incomplete batch is left out (another shuffle comes next epoch), unless it is the only one.
         return max(1, self.instance.n // (self.batch_size * self.world_size))
@@ -233,8 +243,7 @@ class BalancedMixUpLoader:
 
         loader = BalancedMixUpLoader(dataset, labels, batch_size=32, alpha=0.2, num_workers=4)
         for epoch in range(epochs):
-            loader.set_epoch(epoch)
-            for batch in loader:
+            for batch in loader.set_epoch(epoch):
                 images, targets = batch.to(device).mixed(num_classes)
     """
 
@@ -267,20 +276,23 @@ class BalancedMixUpLoader:
         samples = len(dataset)  # type: ignore[arg-type]  # torch's Dataset does not declare the length of map-style ones
         if len(labels) != samples:
             raise UsageError(f"Expected one label a sample, but got {len(labels)} labels for {samples} samples.")
+        if samples < world_size:
+            raise UsageError(f"Expected at least one sample for each of {world_size} processes, but got {samples} samples.")
         if batch_size < 1 or not 0 <= rank < world_size:
             raise UsageError(f"Expected `batch_size` >= 1 and `rank` in 0..{world_size - 1}, but got {batch_size} and {rank}.")
         branches = instance_branch(labels, seed=seed), class_branch(labels, 0.0, seed=seed)
-        self._sampler = _PairSampler(branches, BalancedMixUp(alpha, weight_per), batch_size, seed, rank, world_size)
-        self._loader: DataLoader[Any] = DataLoader(_Pairs(dataset), batch_sampler=self._sampler, **loader)
+        # Under this name Lightning finds it and tells it the epoch.
+        self.sampler = _PairSampler(branches, BalancedMixUp(alpha, weight_per), batch_size, seed, rank, world_size)
+        self._loader: DataLoader[Any] = DataLoader(_Pairs(dataset), batch_sampler=self.sampler, **loader)
 
     def set_epoch(self, epoch: int) -> Self:
         """Choose the epoch of the next iteration and return the loader."""
-        self._sampler.epoch = epoch
+        self.sampler.set_epoch(epoch)
         return self
 
     def __len__(self) -> int:
         """Number of steps an epoch."""
-        return len(self._sampler)
+        return len(self.sampler)
 
     def __iter__(self) -> Iterator[PairedBatch]:
         """Yield the steps of the current epoch."""

@@ -6,6 +6,7 @@ it would have, and the number of workers or ranks changes nothing: each computes
 """
 
 import hashlib
+import operator
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,8 @@ Key = int | str
 
 def key_of(seed: int, *key: Key) -> int:
     """Hash a seed and a key (the purpose first, then epoch, step ...) to 128 bits."""
-    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in (seed, *key))
+    parts = (f"str:{part}" if isinstance(part, str) else f"int:{operator.index(part)}" for part in (seed, *key))
+    text = "\x1f".join(parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")
 
 

@@ -43,12 +43,13 @@ def class_probabilities(counts: Labels, q: float) -> Probabilities:
         UsageError: No class has a sample, a count is negative, or `q` is not finite.
     """
     n = np.asarray(counts, dtype=np.float64)
-    if n.ndim != 1 or not (n > 0).any() or (n < 0).any():
+    if n.ndim != 1 or not (n > 0).any() or not 0 <= n.min() <= n.max() < np.inf:
         raise UsageError(f"Expected `counts` to be one number >= 0 a class, at least one above 0, but got {counts}.")
     if not np.isfinite(q):
         raise UsageError(f"Expected `q` to be a finite number, but got {q}.")
-    # n^q relative to the largest class: no overflow for large q.
-    powers = np.where(n > 0, (np.maximum(n, 1) / n.max()) ** q, 0.0)
+    # n^q relative to the class where it is largest: no overflow for large or very negative q.
+    reference = n.max() if q >= 0 else n[n > 0].min()
+    powers = np.where(n > 0, (np.where(n > 0, n, reference) / reference) ** q, 0.0)
     probabilities: Probabilities = powers / powers.sum()
     return probabilities
 
@@ -162,6 +163,8 @@ class BranchSampler(Sampler[int]):
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Choose the epoch of the next iteration, and how many of this rank's draws to skip (to resume within an epoch)."""
+        if epoch < 0 or start < 0:
+            raise UsageError(f"Expected `epoch` and `start` to be at least 0, but got {epoch} and {start}.")
         self.epoch = epoch
         self.start = start
 

@@ -1,0 +1,264 @@
+"""The commands as a user types them: results on standard output, exit status 0, 1 or 2, never a traceback."""
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from balanced_mixup.cli import run
+from balanced_mixup.metrics import METRICS
+
+
+@pytest.fixture
+def command(capsys):
+    """Run a command and return (exit status, standard output, standard error in one line)."""
+
+    def call(*arguments):
+        status = run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return status, captured.out, " ".join(captured.err.split())
+
+    return call
+
+
+def flags(settings):
+    return [part for name, value in settings.items() for part in ("--" + name.replace("_", "-"), value)]
+
+
+class TestTrain:
+    def test_from_flags(self, command, tiny, tmp_path):
+        status, out, err = command("train", *flags(tiny), "--out", tmp_path / "run", "--alpha", 0.3)
+        assert status == 0
+        assert "held-out test part" in out and "quadratic kappa" in out and "recall" in out
+        assert "Epoch 3/3" in err
+        files = {path.name for path in (tmp_path / "run").iterdir()}
+        assert files == {
+            "recipe.yaml", "environment.json", "manifest.csv", "model.json", "history.csv", "weights.safetensors",
+            "predictions.parquet", "metrics.json", "train.log",
+        }  # fmt: skip
+        assert "alpha: 0.3" in (tmp_path / "run/recipe.yaml").read_text()
+        assert "Epoch 3/3" in (tmp_path / "run/train.log").read_text()
+
+    def test_yaml_under_flags_and_json(self, command, tiny, tmp_path):
+        (tmp_path / "mine.yaml").write_text(json.dumps({**tiny, "epochs": 9, "method": "focal"}))
+        arguments = ("--config", tmp_path / "mine.yaml", "--epochs", 1, "--json", "--out", tmp_path / "run")
+        status, out, _ = command("train", *arguments)
+        assert status == 0
+        scores = json.loads(out)
+        assert set(scores) == {"run", "val", "test"}
+        assert len(pd.read_csv(tmp_path / "run/history.csv")) == 1
+        assert "method: focal" in (tmp_path / "run/recipe.yaml").read_text()
+
+    def test_default_folder_is_a_new_one(self, command, tiny, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        for _ in range(2):
+            assert command("train", *flags({**tiny, "epochs": 1, "method": "instance"}))[0] == 0
+        assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["labels-instance-1", "labels-instance-2"]
+
+    def test_no_test_part_is_said_to_be_no_honest_number(self, command, tiny, tmp_path):
+        arguments = {**tiny, "epochs": 1, "test_fraction": 0}
+        status, out, _ = command("train", *flags(arguments), "--out", tmp_path / "run")
+        assert status == 0
+        assert "These are validation scores" in out
+        assert "test" not in json.loads((tmp_path / "run/metrics.json").read_text())
+
+
+class TestRunFolder:
+    def test_no_patient_on_two_sides(self, tiny_run):
+        table = pd.read_csv(tiny_run / "manifest.csv")
+        assert (table.groupby("group")["split"].nunique() == 1).all()
+        assert set(table["split"]) == {"train", "val", "test"}
+
+    def test_scores_can_be_recomputed_from_the_predictions(self, tiny_run):
+        table = pd.read_parquet(tiny_run / "predictions.parquet")
+        test = table[table["split"] == "test"]
+        classes = [column.removeprefix("p_") for column in table.columns if column.startswith("p_")]
+        y = test["label"].map(classes.index).to_numpy()
+        probabilities = test[[f"p_{name}" for name in classes]].to_numpy()
+        metrics = json.loads((tiny_run / "metrics.json").read_text())["test"]["metrics"]
+        for name, metric in METRICS.items():
+            assert metrics[name]["value"] == pytest.approx(metric(y, probabilities))
+            assert metrics[name]["low"] <= metrics[name]["value"] <= metrics[name]["high"]
+
+    def test_environment(self, tiny_run):
+        environment = json.loads((tiny_run / "environment.json").read_text())
+        assert environment["seed"] == 0
+        assert {"python", "torch", "timm", "lightning"} <= set(environment["versions"])
+        assert len(environment["data_fingerprint"]) == 32
+
+    def test_it_learns(self, tiny_run):
+        history = pd.read_csv(tiny_run / "history.csv")
+        assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0]
+
+
+class TestEvaluate:
+    def test_what_was_held_out(self, command, tiny_run):
+        status, out, _ = command("evaluate", tiny_run, "--json")
+        result = json.loads(out)
+        assert status == 0
+        assert list(result["metrics"]) == list(METRICS)
+        assert set(result["metrics"]["mcc"]) == {"value", "low", "high"}
+        assert set(result["per_class"]) == {"red", "green", "blue"}
+        assert result["n"] == sum(row["support"] for row in result["per_class"].values())
+        recorded = json.loads((tiny_run / "metrics.json").read_text())["test"]
+        assert result["metrics"] == recorded["metrics"]
+
+    def test_external_data_with_their_own_names(self, command, tiny_run, tmp_path):
+        rng = np.random.default_rng(1)
+        with (tmp_path / "theirs.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["file", "colour"])
+            for i, colour in enumerate(["rouge", "vert", "blue"] * 6):
+                Image.fromarray(rng.integers(0, 255, (50, 60, 3), dtype=np.uint8)).save(tmp_path / f"{i}.jpg")
+                writer.writerow([f"{i}.jpg", colour])
+        status, out, _ = command(
+            "evaluate", tiny_run, "--data", tmp_path / "theirs.csv", "--image-column", "file", "--label-column", "colour",
+            "--label-map.rouge", "red", "--label-map.vert", "green", "--json",
+        )  # fmt: skip
+        assert status == 0
+        result = json.loads(out)
+        assert (result["n"], result["groups"]) == (18, None)
+        table = pd.read_parquet(tiny_run / "evaluations/theirs/predictions.parquet")
+        assert table["label"].value_counts().to_dict() == {"red": 6, "green": 6, "blue": 6}
+
+    def test_unknown_labels_are_named(self, command, tiny_run, tmp_path):
+        for i in range(4):
+            Image.new("RGB", (9, 9), (i, 0, 0)).save(tmp_path / f"{i}.png")
+        (tmp_path / "labels.csv").write_text("image,label\n0.png,red\n1.png,gren\n2.png,blue\n3.png,red\n")
+        status, _, err = command("evaluate", tiny_run, "--data", tmp_path / "labels.csv")
+        assert status == 2
+        assert "'gren'" in err and "Did you mean 'green'?" in err
+
+    def test_images_that_were_trained_on_are_refused(self, command, tiny_run, blobs):
+        status, _, err = command("evaluate", tiny_run, "--data", blobs / "labels.csv")
+        assert status == 2
+        assert "of the 90 images to score were used to train this run" in err
+        assert command("evaluate", tiny_run, "--data", blobs / "labels.csv", "--allow-seen", "--json")[0] == 0
+
+    def test_settings_without_data(self, command, tiny_run):
+        status, _, err = command("evaluate", tiny_run, "--label-column", "dx")
+        assert (status, "Expected `--data` beside label_column" in err) == (2, True)
+
+    @pytest.mark.parametrize(
+        ("damage", "message"),
+        [
+            (lambda run: (run / "weights.safetensors").unlink(), "is not finished: finish it with `bmixup train --out"),
+            (lambda run: (run / "weights.safetensors").write_bytes(b"\0" * 9), "are damaged or of another model"),
+            (lambda run: (run / "model.json").write_text("{}"), "to describe a model of this version of the program"),
+            (lambda run: (run / "recipe.yaml").unlink(), "to be a run folder, but it has no recipe.yaml"),
+            (lambda run: (run / "manifest.csv").unlink(), "manifest.csv is missing or damaged"),
+        ],
+    )
+    def test_damaged_runs(self, command, tiny_run, tmp_path, blobs, damage, message):
+        copy = tmp_path / "copy"
+        copy.mkdir()
+        for path in tiny_run.iterdir():
+            if path.is_file():
+                (copy / path.name).write_bytes(path.read_bytes())
+        damage(copy)
+        status, _, err = command("evaluate", copy, "--data", blobs / "labels.csv", "--allow-seen")
+        assert status == 2
+        assert message in err
+
+
+class TestPredict:
+    def test_files_and_folders(self, command, tiny_run, blobs, tmp_path):
+        out = tmp_path / "new" / "predictions.csv"
+        status, printed, _ = command("predict", tiny_run, blobs, "--out", out)
+        assert status == 0
+        table = pd.read_csv(out)
+        assert len(table) == 90
+        assert list(table.columns) == ["image", "prediction", "p_blue", "p_green", "p_red"]
+        assert table[["p_blue", "p_green", "p_red"]].sum(axis=1).to_numpy() == pytest.approx(np.ones(90), abs=1e-4)
+        assert "90 predictions are in" in printed
+
+    def test_equal_to_the_runs_own_predictions(self, command, tiny_run, blobs, tmp_path):
+        own = pd.read_parquet(tiny_run / "predictions.parquet")
+        command("predict", tiny_run, *(blobs / name for name in own["image"][:5]), "--out", tmp_path / "p.csv")
+        again = pd.read_csv(tmp_path / "p.csv")
+        assert again["p_red"].to_numpy() == pytest.approx(own["p_red"][:5].to_numpy(), abs=1e-5)
+
+    def test_bad_images_are_all_named_and_nothing_is_written(self, command, tiny_run, tmp_path):
+        (tmp_path / "empty.png").write_bytes(b"")
+        (tmp_path / "text.jpg").write_text("no image")
+        status, _, err = command("predict", tiny_run, tmp_path, "--out", tmp_path / "p.csv")
+        assert status == 2
+        assert "empty.png" in err and "text.jpg" in err
+        assert not (tmp_path / "p.csv").exists()
+
+    def test_missing_image(self, command, tiny_run, tmp_path):
+        status, _, err = command("predict", tiny_run, tmp_path / "nowhere.png")
+        assert (status, "no such file or folder" in err) == (2, True)
+
+
+class TestUse:
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["trian"], 'Did you mean "train"?'),
+            (["train", "--alhpa", "1"], "--alpha"),
+            (["train", "--epochs", "few"], "Expected `epochs` to be a valid integer"),
+            (["train", "--method", "balanced-mixupp"], "Did you mean 'balanced-mixup'?"),
+            (["train", "--data", "nowhere.csv"], "'nowhere.csv' does not exist"),
+            (["train", "--config", "nowhere.yaml"], "to be a readable YAML file"),
+            (["train", "--backbone", "resnet51", "--out", "OUT"], "Did you mean 'resnet5"),
+            (["evaluate", "nowhere"], "there is no folder 'nowhere'"),
+            (["evaluate", "."], "has no recipe.yaml"),
+            (["check", "--val-fraction", "0.7", "--test-fraction", "0.5"], "leave more than a tenth for training"),
+        ],
+    )
+    def test_mistakes(self, command, tmp_path, monkeypatch, arguments, message):
+        monkeypatch.chdir(tmp_path)
+        status, out, err = command(*arguments)
+        assert (status, out) == (2, "")
+        assert message in err
+
+    def test_a_full_disk_is_said(self, command, tiny, tmp_path, monkeypatch):
+        def full(path, write):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("balanced_mixup.evaluation.experiment.write_atomically", full)
+        status, _, err = command("train", *flags(tiny), "--out", tmp_path / "run")
+        assert (status, "No space left on device" in err) == (1, True)
+
+    def test_an_out_that_is_a_file(self, command, tiny, tmp_path):
+        (tmp_path / "run").write_text("")
+        status, _, err = command("train", *flags(tiny), "--out", tmp_path / "run")
+        assert (status, "to be a new or empty folder" in err) == (2, True)
+
+    def test_divergence_is_said(self, command, tiny, tmp_path):
+        arguments = {**tiny, "optimizer": "sgd", "learning_rate": 1e30, "schedule": "constant"}
+        status, _, err = command("train", *flags(arguments), "--out", tmp_path / "run")
+        assert (status, "The training diverged in epoch 1" in err) == (1, True)
+
+    def test_help_and_list_do_not_wait_for_torch(self):
+        for arguments in (["--help"], ["list"], ["train", "--help"]):
+            code = f"import sys; from balanced_mixup.cli import run; run({arguments}); sys.exit('torch' in sys.modules)"
+            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout + done.stderr
+
+    def test_list(self, command):
+        status, out, _ = command("list")
+        assert status == 0
+        for word in ("balanced-mixup", "synthetic-fundus", "default", "mcc"):
+            assert word in out
+        assert command("list", "backbones", "tf_efficientnet_lite*")[1].split()[0] == "tf_efficientnet_lite0"
+
+
+def test_the_installed_command_answers_fast():
+    """Three tries, the best counts: the machine may be busy."""
+    bmixup = Path(sys.executable).with_name("bmixup")
+    times = []
+    for _ in range(3):
+        start = time.monotonic()
+        subprocess.run([bmixup, "list"], capture_output=True, check=True)
+        times.append(time.monotonic() - start)
+    assert min(times) < 2

@@ -1,0 +1,39 @@
+"""The README's Python examples run as they stand, and its table of methods is the truth."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from balanced_mixup import METHODS
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_there_is_an_example_for_each_way():
+    assert len(EXAMPLES) == 3
+    assert sum("L.LightningModule" in example for example in EXAMPLES) == 1
+
+
+@pytest.mark.filterwarnings("ignore")  # Lightning's hints about workers and loggers, which the short example leaves at default
+@pytest.mark.parametrize("example", [example for example in EXAMPLES if "import train" not in example])
+def test_loops(example, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(example, names)  # what a reader does who pastes it
+    before = names["labels"]
+    assert len(names["dataset"]) == len(before) == 1000
+    assert names["loader"].sampler.epoch == 2  # the last of three epochs: the loader was told, by hand or by Lightning
+
+
+@pytest.mark.slow
+def test_train(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(next(example for example in EXAMPLES if "import train" in example), {})
+    assert "'value'" in capsys.readouterr().out
+    assert (tmp_path / "runs/first/metrics.json").is_file()
+
+
+def test_methods_table():
+    assert set(re.findall(r"^\| `([a-z][a-z-]*)` \|", README, re.MULTILINE)) == set(METHODS)
