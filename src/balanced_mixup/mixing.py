@@ -276,11 +276,11 @@ class BalancedMixUpLoader:
         samples = len(dataset)  # type: ignore[arg-type]  # torch's Dataset does not declare the length of map-style ones
         if len(labels) != samples:
             raise UsageError(f"Expected one label a sample, but got {len(labels)} labels for {samples} samples.")
-        if samples < world_size:
-            raise UsageError(f"Expected at least one sample for each of {world_size} processes, but got {samples} samples.")
         if batch_size < 1 or not 0 <= rank < world_size:
             raise UsageError(f"Expected `batch_size` >= 1 and `rank` in 0..{world_size - 1}, but got {batch_size} and {rank}.")
         branches = instance_branch(labels, seed=seed), class_branch(labels, 0.0, seed=seed)
+        if samples < world_size:
+            raise UsageError(f"Expected at least one sample for each of {world_size} processes, but got {samples} samples.")
         # Under this name Lightning finds it and tells it the epoch.
         self.sampler = _PairSampler(branches, BalancedMixUp(alpha, weight_per), batch_size, seed, rank, world_size)
         self._loader: DataLoader[Any] = DataLoader(_Pairs(dataset), batch_sampler=self.sampler, **loader)

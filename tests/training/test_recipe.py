@@ -34,12 +34,6 @@ def test_every_setting_is_described():
     assert [name for name, field in Recipe.model_fields.items() if not field.description] == []
 
 
-def test_monitor_follows_the_order_of_the_classes():
-    assert make_recipe().monitored() == "mcc"
-    assert make_recipe({"ordinal": True}).monitored() == "quadratic_kappa"
-    assert make_recipe({"monitor": "macro_f1", "ordinal": True}).monitored() == "macro_f1"
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -108,12 +108,12 @@ def test_finished_runs_are_not_trained_again(tiny_run):
 
 
 def test_a_run_is_not_overwritten(tiny, tiny_run):
-    with pytest.raises(UsageError, match="exists. Go on with it with `--resume`, or choose another `--out`"):
+    with pytest.raises(UsageError, match=r"exists\. Go on with it with `--resume`, or choose another `--out`"):
         train(tiny, out=tiny_run)
 
 
 def test_other_settings_are_not_taken_up(tiny_run):
-    with pytest.raises(UsageError, match="started with other settings: `alpha` was 0.2, now 0.9"):
+    with pytest.raises(UsageError, match=r"started with other settings: `alpha` was 0\.2, now 0\.9"):
         train(alpha=0.9, out=tiny_run, resume=True)
 
 

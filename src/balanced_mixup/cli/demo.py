@@ -1,5 +1,6 @@
 """`bmixup demo`."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 _METHODS = ("balanced-mixup", "instance")
 _METRICS = ("quadratic_kappa", "mcc", "kendall_tau", "balanced_accuracy", "macro_f1", "accuracy")
-_SETTINGS = {"data": "synthetic-fundus", "size": 64, "epochs": 8}
+_SETTINGS = {"data": "synthetic-fundus", "size": 64, "epochs": 6}
 
 
 def demo(*, out: Path = Path("demo"), seed: int = 0) -> None:
@@ -50,8 +51,7 @@ def demo(*, out: Path = Path("demo"), seed: int = 0) -> None:
         table.add_column(f"{heading}\n[95 % interval]", justify="right")
     for name in _METRICS:
         values = (interval(test["metrics"][name]) for test in tests)
-        d = differences[name].interval
-        table.add_row(METRICS[name].label, *values, f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]")
+        table.add_row(METRICS[name].label, *values, interval(asdict(differences[name].interval), "+.3f"))
     console.print(table, "")
     _print_classes(console, tests)
     console.print(verdict(differences["quadratic_kappa"]), verdict(differences["balanced_accuracy"]), "", sep="\n")

@@ -21,13 +21,12 @@ def print_json(content: Any) -> None:
     sys.stdout.write("\n")
 
 
-def interval(score: Mapping[str, float | None]) -> str:
-    """Return "0.612 [0.580, 0.645]", or a dash for what is undefined."""
-    if score["value"] is None:
+def interval(score: Mapping[str, float | None], form: str = ".3f") -> str:
+    """Return "0.612 [0.58, 0.65]", or a dash for what is undefined; `form` is how the value is written."""
+    value, low, high = (score[key] for key in ("value", "low", "high"))
+    if value is None:
         return "–"
-    if score["low"] is None or score["high"] is None:
-        return f"{score['value']:.3f}"
-    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+    return f"{value:{form}}" + ("" if low is None or high is None else f" [{low:.2f}, {high:.2f}]")
 
 
 def print_scores(scores: Mapping[str, Any], title: str) -> None:

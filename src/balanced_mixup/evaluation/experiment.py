@@ -71,11 +71,12 @@ def _train(recipe: Recipe, run: RunFolder) -> None:
     )
     manifest = prepared.manifest
     parts = {part: manifest.rows(part) for part in ("train", "val", "test")}
+    log.info("%d images: %s.", len(manifest), ", ".join(f"{len(rows)} {part}" for part, rows in parts.items()))
     log.info(
-        "%d images in %d classes: %s.",
-        len(manifest),
+        "%d classes, %s: %s.",
         len(manifest.classes),
-        ", ".join(f"{len(rows)} {part}" for part, rows in parts.items()),
+        "graded" if manifest.ordinal else "in this order",
+        ", ".join(manifest.classes),
     )
     _note_data(recipe, run, prepared)
     seed = torch_seed(recipe.seed, "initial weights")
@@ -90,7 +91,9 @@ def _train(recipe: Recipe, run: RunFolder) -> None:
     )
     card.write(run.model)
     if not run.weights.is_file():
-        data = TrainingData(prepared.pixels, manifest.labels, parts["train"], parts["val"], len(manifest.classes))
+        data = TrainingData(
+            prepared.pixels, manifest.labels, parts["train"], parts["val"], len(manifest.classes), manifest.ordinal
+        )
         start = time.monotonic()
         fit(recipe, backbone, data, run)
         log.info("Trained in %.0f s.", time.monotonic() - start)

@@ -27,13 +27,23 @@ PLATEAU_END = 1e-3
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What training sees: pixels uint8 (N, S, S, 3), labels int64 (N,), and which rows train and which choose the epoch."""
+    """What training sees.
+
+    Args:
+        pixels: uint8 (N, S, S, 3).
+        labels: int64 (N,).
+        train: Rows that train.
+        val: Rows that choose the epoch.
+        num_classes: K.
+        ordinal: The classes are grades in their order.
+    """
 
     pixels: Pixels
     labels: npt.NDArray[np.int64]
     train: npt.NDArray[np.int64]
     val: npt.NDArray[np.int64]
     num_classes: int
+    ordinal: bool = False
 
 
 class Trainee(L.LightningModule):
@@ -63,7 +73,7 @@ class Trainee(L.LightningModule):
         self.mixing = method.make_mixing(recipe.alpha, recipe.weight_per)
         self.loss = method.make_loss(np.bincount(labels, minlength=data.num_classes), recipe.focal_gamma, recipe.cb_beta)
         self.augmentation = AUGMENTATIONS[recipe.augmentation]
-        self.monitor = recipe.monitored()
+        self.monitor = recipe.monitor or ("quadratic_kappa" if data.ordinal else "mcc")
         self.history: list[dict[str, float]] = []
         self.best_weights: dict[str, Tensor] = {}
         self._losses: list[Tensor] = []

@@ -119,10 +119,6 @@ class Recipe(DataSettings):
             )
         return self
 
-    def monitored(self) -> str:
-        """Return the name of the validation score that chooses the epoch."""
-        return self.monitor or ("quadratic_kappa" if self.ordinal else "mcc")
-
     def to_yaml(self) -> str:
         """Return the recipe as YAML that `load_yaml` reads back."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
