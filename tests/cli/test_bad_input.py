@@ -9,11 +9,11 @@ from PIL import Image
 from balanced_mixup.cli import run
 
 
-def picture(seed, format="PNG"):
+def picture(seed):
     """Return the bytes of a small image that no other seed has."""
     buffer = io.BytesIO()
     pixels = np.random.default_rng(seed).integers(0, 255, (24, 24, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(buffer, format)
+    Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
 
 

@@ -47,4 +47,5 @@ def evaluate(
     if json:
         show.print_json(result)
     else:
-        show.print_scores(result, f"{result['split']} part of {result['data']}")
+        part = "all images" if result["split"] == "all" else f"the {result['split']} part"
+        show.print_scores(result, f"{part} of {result['data'] or 'the data that the run was made with'}")

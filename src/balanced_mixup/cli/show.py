@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def print_scores(scores: Mapping[str, Any], title: str) -> None:
 
     console = Console()
     of = f"{scores['n']:,} images" + (f" in {scores['groups']:,} groups" if scores["groups"] else "")
-    table = Table(title=f"Scores on {of}: {title}", title_justify="left", title_style="bold", box=None, pad_edge=False)
+    console.print(f"[bold]Scores on {escape(title)}[/]: {of}", "", highlight=False, soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
     table.add_column("score")
     table.add_column("value [95 % interval]", justify="right")
     for name, score in scores["metrics"].items():
@@ -54,9 +56,9 @@ def print_experiment(experiment: "Experiment") -> None:
     """Print the scores of what was held out."""
     scores = experiment.scores
     if "test" in scores:
-        print_scores(scores["test"], "held-out test part")
+        print_scores(scores["test"], "the held-out test part")
     else:
-        print_scores(scores["val"], "validation part")
+        print_scores(scores["val"], "the validation part")
         Console().print(
             "These are validation scores: the epoch was chosen by them, so they are a little too good. For an honest number "
             "score data that were not part of this run (`bmixup evaluate RUN --data ...`), or train with "

@@ -111,9 +111,13 @@ class TrainBatches:
 class EvalBatches:
     """Images in the order of `rows`, each once, by itself."""
 
-    def __init__(self, pixels: Pixels, rows: npt.NDArray[np.int64], batch_size: int) -> None:
-        """Args: pixels: uint8 (N, H, W, 3). rows: which of them. batch_size: images at a time; the last may be smaller."""
-        self.pixels, self.rows, self.batch_size = pixels, rows, batch_size
+    def __init__(self, pixels: Pixels, rows: npt.NDArray[np.int64]) -> None:
+        """Take some `rows` of `pixels`, uint8 (N, H, W, 3).
+
+        A batch has 4 million pixels (256 images of 128 px, 16 of 512 px), so that memory does not grow with the image size.
+        """
+        self.pixels, self.rows = pixels, rows
+        self.batch_size = max(1, min(256, 2**22 // (pixels.shape[1] * pixels.shape[2])))
 
     def __len__(self) -> int:
         """Number of batches."""

@@ -1,4 +1,4 @@
-"""From a user's settings to pixels that can be trained on or scored: load, look at every image, judge, split."""
+"""From a manifest to pixels that can be trained on or scored: look at every image, judge, split."""
 
 import logging
 import tempfile
@@ -9,8 +9,6 @@ import numpy as np
 from balanced_mixup.data.batches import Pixels
 from balanced_mixup.data.inspection import Inspection, exclude, inspect
 from balanced_mixup.data.manifest import Manifest
-from balanced_mixup.data.settings import DataSettings
-from balanced_mixup.data.sources import load
 from balanced_mixup.errors import DataError, Problem, describe
 from balanced_mixup.progress import progress_bar
 
@@ -37,13 +35,20 @@ class Prepared:
 
 
 def prepare(
-    settings: DataSettings, size: int, *, val_fraction: float | None = None, test_fraction: float = 0.0, seed: int = 0
+    manifest: Manifest,
+    size: int,
+    *,
+    exclude_bad: bool = False,
+    val_fraction: float | None = None,
+    test_fraction: float = 0.0,
+    seed: int = 0,
 ) -> Prepared:
     """Read a data set, each image once.
 
     Args:
-        settings: Where it is.
+        manifest: As its source gave it.
         size: Side in pixels of the square that each image is resized to.
+        exclude_bad: Leave out rows with a problem instead of stopping.
         val_fraction: Share for validation where the data give none; None where the data are not for training.
         test_fraction: Share for the test where the data give no split.
         seed: Of the split.
@@ -51,10 +56,9 @@ def prepare(
     Raises:
         DataError: Something is wrong with the data; lists all of it.
     """
-    manifest = load(settings)
     pixels, inspection = read(manifest, size, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
     excluded: tuple[tuple[str, str], ...] = ()
-    if settings.exclude_bad and inspection.excludable:
+    if exclude_bad and inspection.excludable:
         reasons = _reasons(inspection.excludable)
         inspection, left_out = exclude(inspection)
         excluded = tuple((manifest.images.names[row], "; ".join(reasons[row])) for row in left_out.tolist())

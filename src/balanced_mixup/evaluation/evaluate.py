@@ -11,6 +11,7 @@ import pandas as pd
 from balanced_mixup.data.manifest import SPLITS, Manifest
 from balanced_mixup.data.preparation import Prepared, prepare
 from balanced_mixup.data.settings import DataSettings
+from balanced_mixup.data.sources import load
 from balanced_mixup.data.sources.table import read_table
 from balanced_mixup.errors import UsageError
 from balanced_mixup.evaluation.predictions import Predictions
@@ -66,7 +67,7 @@ def evaluate(
     classifier = Classifier.load(run)
     card = classifier.card
     settings = _like_run(settings, make_recipe(load_yaml(folder.recipe)), card)
-    prepared = prepare(settings, card.size)
+    prepared = prepare(load(settings), card.size, exclude_bad=settings.exclude_bad)
     rows, part = _choose(prepared.manifest, split)
     _refuse_seen(folder, prepared, rows, allow_seen)
     predictions = predict_part(classifier, prepared, rows, flip=flip)
@@ -105,7 +106,7 @@ def _rescore(folder: RunFolder, split: str) -> dict[str, Any]:
             f"The run in {str(folder.path)!r} kept no predictions for the part {split!r}, only for: {kept}. "
             "Name other data with `--data`."
         )
-    return {"run": str(folder.path), "data": "the run's own", "split": split, **part.scores()}
+    return {"run": str(folder.path), "data": None, "split": split, **part.scores()}
 
 
 def _choose(manifest: Manifest, split: str | None) -> tuple[npt.NDArray[np.int64], str]:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from balanced_mixup.data.preparation import Prepared, prepare
+from balanced_mixup.data.sources import load
 from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.evaluation.evaluate import predict_part
 from balanced_mixup.randomness import torch_seed
@@ -66,8 +67,17 @@ def train(*layers: Mapping[str, Any], out: Path | str | None = None, resume: boo
 
 def _train(recipe: Recipe, run: RunFolder) -> None:
     check_name(recipe.backbone)
+    manifest = load(recipe)
+    # Before the images are read, which can take long: weights that cannot be had should not be found out afterwards.
+    seed = torch_seed(recipe.seed, "initial weights")
+    backbone = create(recipe.backbone, len(manifest.classes), recipe.size, recipe.weights, seed)
     prepared = prepare(
-        recipe, recipe.size, val_fraction=recipe.val_fraction, test_fraction=recipe.test_fraction, seed=recipe.seed
+        manifest,
+        recipe.size,
+        exclude_bad=recipe.exclude_bad,
+        val_fraction=recipe.val_fraction,
+        test_fraction=recipe.test_fraction,
+        seed=recipe.seed,
     )
     manifest = prepared.manifest
     parts = {part: manifest.rows(part) for part in ("train", "val", "test")}
@@ -79,8 +89,6 @@ def _train(recipe: Recipe, run: RunFolder) -> None:
         ", ".join(manifest.classes),
     )
     _note_data(recipe, run, prepared)
-    seed = torch_seed(recipe.seed, "initial weights")
-    backbone = create(recipe.backbone, len(manifest.classes), recipe.size, recipe.weights, seed)
     card = ModelCard(
         backbone=recipe.backbone,
         classes=manifest.classes,

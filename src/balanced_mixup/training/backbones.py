@@ -4,6 +4,7 @@ The head of timm's EfficientNet and MobileNet families is initialised so wide th
 ln K. A zero head starts at exactly ln K, as in BiT (Kolesnikov et al., ECCV 2020).
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from balanced_mixup.errors import RunError, UsageError, nearest
+
+log = logging.getLogger("balanced_mixup")
 
 PACKAGED = "tf_efficientnet_lite0"
 _OTHER_WAYS = (
@@ -88,11 +91,17 @@ def build(name: str, num_classes: int, size: int, **options: Any) -> Any:
 
 
 def _from_hub(name: str, num_classes: int, size: int) -> Any:
+    log.info("Fetching the ImageNet weights of %s from the hub, or from its cache on this machine.", name)
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
     try:
+        hub.setLevel(logging.ERROR)  # it tells every retry
         return build(name, num_classes, size, pretrained=True)
     except Exception as error:  # timm, the hub client and the network below it raise many kinds
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise RunError(f"The ImageNet weights of {name} could not be downloaded ({reason}). {_OTHER_WAYS}") from error
+    finally:
+        hub.setLevel(level)
 
 
 def _packaged_weights(name: str, model: nn.Module) -> dict[str, Tensor]:

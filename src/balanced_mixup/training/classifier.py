@@ -90,7 +90,7 @@ class Classifier:
         return cls(model, card, device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     def probabilities(
-        self, pixels: Pixels, rows: npt.NDArray[np.int64] | None = None, *, flip: bool = True, batch_size: int = 128
+        self, pixels: Pixels, rows: npt.NDArray[np.int64] | None = None, *, flip: bool = True
     ) -> npt.NDArray[np.float32]:
         """Return the probability of each class.
 
@@ -98,7 +98,6 @@ class Classifier:
             pixels: uint8 (N, size, size, 3).
             rows: Which of them, in which order; all if not given.
             flip: Average over the image and its mirror image, as in the paper.
-            batch_size: Images at a time.
 
         Returns:
             float32 (len(rows), K), rows sum to 1.
@@ -107,7 +106,7 @@ class Classifier:
         out = np.empty((len(rows), len(self.card.classes)), np.float32)
         done = 0
         with torch.inference_mode(), progress_bar("Predicting", len(rows)) as advance:
-            for batch in EvalBatches(pixels, rows, batch_size):
+            for batch in EvalBatches(pixels, rows):
                 images = normalised(to_images(batch.to(self.device)), self._mean, self._std)
                 out[done : done + len(batch)] = self._forward(images, flip).cpu().numpy()
                 done += len(batch)

@@ -21,7 +21,6 @@ from balanced_mixup.training import schedules
 from balanced_mixup.training.backbones import Backbone
 from balanced_mixup.training.recipe import Recipe
 
-EVAL_BATCH = 256
 PLATEAU_END = 1e-3
 
 
@@ -103,7 +102,7 @@ class Trainee(L.LightningModule):
 
     def val_dataloader(self) -> EvalBatches:
         """Return the validation images."""
-        return EvalBatches(self.data.pixels, self.data.val, EVAL_BATCH)
+        return EvalBatches(self.data.pixels, self.data.val)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return the optimiser; its learning rate is set before each step."""
@@ -166,8 +165,7 @@ class Trainee(L.LightningModule):
                 f"Try a lower learning rate than {self.recipe.learning_rate:g}, or `--precision 32`."
             )
         self._scores = score(self.data.labels[self.data.val], probabilities)
-        for name in dict.fromkeys((self.monitor, "balanced_accuracy")):
-            self.log(name, self._scores[name], prog_bar=True)
+        self.log("score", self._scores[self.monitor], prog_bar=True)  # a short name, or the bar breaks into lines
 
     def on_train_epoch_end(self) -> None:
         """Enter the epoch in the book; runs before the checkpoint is written."""

@@ -1,0 +1,258 @@
+"""Batches: what is read, what is in them against a loop over samples, and that they are a function of (seed, epoch, step)."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from balanced_mixup.data.augment import AUGMENTATIONS, N_UNIFORMS
+from balanced_mixup.data.batches import EvalBatches, TrainBatches, normalised, to_images
+from balanced_mixup.mixing import BalancedMixUp, MixUp, NoMixing
+from balanced_mixup.randomness import generator, uniforms
+from balanced_mixup.sampling import class_branch, instance_branch
+
+law = settings(max_examples=50, deadline=None)
+some_labels = st.lists(st.integers(0, 3), min_size=1, max_size=30).map(lambda labels: np.array(labels, np.int64))
+some_mixings = st.sampled_from(
+    [NoMixing(), MixUp(0.5, "batch"), MixUp(1.0, "sample"), BalancedMixUp(0.2, "batch"), BalancedMixUp(0.5, "sample")]
+)
+
+
+class CountedPixels:
+    """Photograph i is full of the number i; keeps what is read, a list for each access."""
+
+    def __init__(self, n, size=4):
+        self.array = np.arange(n, dtype=np.int64).astype(np.uint8)[:, None, None, None] * np.ones((n, size, size, 3), np.uint8)
+        self.reads = []
+
+    def __getitem__(self, rows):
+        self.reads.append(rows.tolist())
+        return self.array[rows]
+
+
+def make(pixels, labels, rows, mixing, *, batch_size=4, seed=0, epoch=0):
+    train = labels[rows]
+    branches = instance_branch(train, seed=seed), class_branch(train, seed=seed)
+    return TrainBatches(pixels, labels, rows, branches, mixing, batch_size=batch_size, seed=seed, epoch=epoch)
+
+
+def subset(labels, seed=0):
+    """Return labels and rows of a larger data set in which `labels` are the training part, scattered and out of order."""
+    n = len(labels)
+    rows = np.random.default_rng(seed).permutation(3 * n)[:n]
+    everything = np.full(3 * n, 3, np.int64)
+    everything[rows] = labels
+    return everything, rows
+
+
+def same(batch, other):
+    return all(torch.equal(a, b) for a, b in zip(batch, other, strict=True))
+
+
+# ---- What is read ----
+
+
+@law
+@given(some_labels, some_mixings, st.integers(1, 8), st.integers(0, 3))
+def test_only_the_samples_and_the_partners_that_count_are_read_in_one_gather(train, mixing, batch_size, epoch):
+    labels, rows = subset(train)
+    pixels = CountedPixels(len(labels))
+    batches = make(pixels, labels, rows, mixing, batch_size=batch_size, epoch=epoch)
+    instance, balanced = batches.branches
+    b = min(batch_size, len(train))
+    for step in range(len(batches)):
+        pixels.reads.clear()
+        batch = batches.step(step)
+        positions = np.arange(step * b, (step + 1) * b)
+        expected = rows[instance.rows(epoch, positions)].tolist()
+        if mixing.uses_class_branch:
+            expected += rows[balanced.rows(epoch, positions[batch.weight.numpy() > 0])].tolist()
+        assert pixels.reads == [expected]
+        assert set(expected) <= set(rows.tolist())
+        assert batch.pixels.shape == (len(expected), 4, 4, 3)
+        assert batch.pixels[:, 0, 0, 0].tolist() == expected
+        assert batch.labels.tolist() == labels[expected].tolist()
+
+
+def test_the_paper_reads_few_partners():
+    labels, rows = subset(np.repeat([0, 1], [180, 20]))
+    pixels = CountedPixels(len(labels), size=1)
+    reads = {}
+    for alpha in (0.1, 0.2):
+        pixels.reads.clear()
+        for epoch in range(5):
+            list(make(pixels, labels, rows, BalancedMixUp(alpha, "sample"), batch_size=10, epoch=epoch))
+        reads[alpha] = sum(map(len, pixels.reads)) / 1000
+    # One image a sample, and a partner for all but (1/510)^alpha of them.
+    assert reads == pytest.approx({0.1: 2 - 0.54, 0.2: 2 - 0.29}, abs=0.06)
+
+
+# ---- What is in them ----
+
+
+def naive_step(pixels, labels, rows, branches, mixing, augmentation, b, seed, epoch, step, classes):
+    """Return images and targets of a step, one sample at a time, each image read and augmented by itself."""
+
+    def augmented(branch, position):
+        row = rows[branches[branch].rows(epoch, np.array([position]))[0]]
+        place = (position * 2 + branch) * N_UNIFORMS + np.arange(N_UNIFORMS)
+        u = torch.from_numpy(uniforms(place, seed, "augment", epoch).astype(np.float32))
+        image = torch.from_numpy(pixels[row].astype(np.float32) / 255).permute(2, 0, 1)
+        return augmentation(image[None], u[None])[0], torch.eye(classes)[labels[row]]
+
+    partner, weight = mixing.pair(b, generator(seed, "mixing", epoch, step))
+    images, targets = [], []
+    for i in range(b):
+        image, target = augmented(0, step * b + i)
+        branch, j = divmod(int(partner[i]), b)
+        other, other_target = augmented(branch, step * b + j)
+        w = float(weight[i])
+        images.append((1 - w) * image + w * other)
+        targets.append((1 - w) * target + w * other_target)
+    return torch.stack(images), torch.stack(targets)
+
+
+@settings(max_examples=25, deadline=None)
+@given(some_labels, some_mixings, st.integers(1, 6), st.integers(0, 5), st.integers(0, 3))
+@example(np.array([0]), BalancedMixUp(0.5, "sample"), 4, 0, 0)
+@example(np.array([0, 1]), BalancedMixUp(2.0, "batch"), 1, 1, 1)
+def test_a_batch_is_what_a_loop_over_its_samples_makes(train, mixing, batch_size, seed, epoch):
+    labels, rows = subset(train)
+    pixels = np.random.default_rng(seed).integers(0, 256, (len(labels), 6, 5, 3), dtype=np.uint8)
+    batches = make(pixels, labels, rows, mixing, batch_size=batch_size, seed=seed, epoch=epoch)
+    augmentation = AUGMENTATIONS["paper"]
+    b = min(batch_size, len(train))
+    for step, batch in enumerate(batches):
+        images, targets = batch.mixed(augmentation(to_images(batch.pixels), batch.uniforms), 4)
+        naive = naive_step(pixels, labels, rows, batches.branches, mixing, augmentation, b, seed, epoch, step, 4)
+        assert torch.allclose(images, naive[0], atol=1e-5)
+        assert torch.allclose(targets, naive[1], atol=1e-6)
+        assert torch.allclose(targets.sum(1), torch.ones(b), atol=1e-6)
+
+
+def test_kinds_and_shapes():
+    labels, rows = subset(np.array([0, 0, 0, 0, 1, 2, 2]))
+    batch = make(CountedPixels(21), labels, rows, BalancedMixUp(3.0, "sample"), batch_size=3).step(0)
+    assert [part.dtype for part in batch] == [torch.uint8, torch.int64, torch.float32, torch.int64, torch.float32]
+    assert [tuple(part.shape) for part in batch] == [(6, 4, 4, 3), (6,), (6, N_UNIFORMS), (3,), (3,)]
+    assert batch.partner.tolist() == [3, 4, 5]
+
+
+def test_two_classes_partners_are_half_of_each():
+    train = np.repeat([0, 1], [380, 20])
+    labels, rows = subset(train)
+    pixels = np.zeros((len(labels), 1, 1, 3), np.uint8)
+    batches = [batch for epoch in range(2) for batch in make(pixels, labels, rows, BalancedMixUp(4.0), epoch=epoch)]
+    own = torch.cat([batch.labels[:4] for batch in batches])
+    partners = torch.cat([batch.labels[4:] for batch in batches])
+    assert own.float().mean() == pytest.approx(0.05)
+    assert len(partners) > 780
+    assert partners.float().mean() == pytest.approx(0.5, abs=0.07)
+
+
+@law
+@given(some_labels, st.integers(1, 35), st.integers(0, 3))
+def test_an_epoch_sees_each_training_row_once_less_the_last_incomplete_batch(train, batch_size, epoch):
+    labels, rows = subset(train)
+    batches = make(CountedPixels(len(labels)), labels, rows, NoMixing(), batch_size=batch_size, epoch=epoch)
+    seen = [row for batch in batches for row in batch.pixels[:, 0, 0, 0].tolist()]
+    b = min(batch_size, len(train))
+    assert len(batches) == len(list(batches)) == len(train) // b
+    assert len(seen) == len(set(seen)) == len(batches) * b
+    assert set(seen) <= set(rows.tolist())
+    assert len(rows) - len(seen) < b
+
+
+# ---- A function of (seed, epoch, step) ----
+
+
+@law
+@given(some_labels, some_mixings, st.integers(0, 3), st.integers(0, 3), st.data())
+def test_a_step_does_not_depend_on_the_steps_before(train, mixing, seed, epoch, data):
+    labels, rows = subset(train)
+
+    def fresh():
+        return make(CountedPixels(len(labels)), labels, rows, mixing, seed=seed, epoch=epoch)
+
+    in_order = list(fresh())
+    step = data.draw(st.integers(0, len(in_order) - 1))
+    assert same(fresh().step(step), in_order[step])
+    assert all(same(a, b) for a, b in zip(fresh(), in_order, strict=True))
+
+
+@pytest.mark.parametrize("mixing", [NoMixing(), MixUp(1.0), BalancedMixUp(1.0)], ids=["none", "mixup", "balanced"])
+def test_seeds_epochs_and_steps_differ_in_every_draw(mixing):
+    train = np.repeat([0, 1, 2], [40, 15, 5])
+    labels, rows = subset(train)
+
+    def step(seed, epoch, step):
+        return make(CountedPixels(len(labels)), labels, rows, mixing, batch_size=16, seed=seed, epoch=epoch).step(step)
+
+    first = step(0, 0, 0)
+    for other in (step(1, 0, 0), step(0, 1, 0), step(0, 0, 1)):
+        assert not torch.equal(first.pixels[:16], other.pixels[:16])
+        assert not (first.uniforms[:16] == other.uniforms[:16]).any()
+        assert isinstance(mixing, NoMixing) or not torch.equal(first.weight, other.weight)
+
+
+@law
+@given(some_mixings, st.integers(0, 3))
+def test_an_images_augmentation_depends_on_its_place_in_the_epoch_alone(mixing, epoch):
+    labels, rows = subset(np.repeat([0, 1], [20, 4]))
+
+    def epoch_of(batch_size):
+        batches = list(make(CountedPixels(72), labels, rows, mixing, batch_size=batch_size, epoch=epoch))
+        return [torch.cat([getattr(batch, part)[:batch_size] for batch in batches]) for part in ("pixels", "uniforms")]
+
+    for whole, cut in zip(epoch_of(12), epoch_of(3), strict=True):
+        assert torch.equal(whole, cut)
+
+
+def test_every_image_of_an_epoch_has_its_own_augmentation():
+    labels, rows = subset(np.repeat([0, 1], [20, 4]))
+    u = torch.cat([batch.uniforms for batch in make(CountedPixels(72), labels, rows, BalancedMixUp(2.0, "sample"))])
+    # 24 samples and as many partners, but for a negligible weight or two; all numbers of all of them differ.
+    assert len(u) > 44
+    assert len(set(u.flatten().tolist())) > u.numel() - 3
+    assert ((u >= 0) & (u <= 1)).all()
+
+
+# ---- Validation and prediction ----
+
+
+@law
+@given(st.integers(0, 40), st.integers(1, 50), st.integers(0, 9))
+def test_evaluation_reads_each_row_once_in_order(n, batch_size, seed):
+    pixels = CountedPixels(60)
+    rows = np.random.default_rng(seed).permutation(60)[:n]
+    batches = EvalBatches(pixels, rows, batch_size)
+    read = list(batches)
+    assert [row for batch in read for row in batch[:, 0, 0, 0].tolist()] == rows.tolist()
+    assert [row for part in pixels.reads for row in part] == rows.tolist()
+    assert len(batches) == len(read)
+    assert all(len(batch) == batch_size for batch in read[:-1])
+    assert all(batch.dtype == torch.uint8 and batch.shape[1:] == (4, 4, 3) for batch in read)
+    assert all(torch.equal(a, b) for a, b in zip(batches, read, strict=True))
+
+
+# ---- Pixels ----
+
+
+def test_pixels_become_images_from_0_to_1():
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 3, 5, 3), dtype=np.uint8))
+    pixels[0, 0, 0, 0], pixels[0, 0, 0, 1] = 0, 255
+    images = to_images(pixels)
+    assert images.shape == (2, 3, 3, 5)
+    assert images.dtype == torch.float32
+    assert (images.min(), images.max()) == (0, 1)
+    assert torch.equal((images * 255).round().byte().permute(0, 2, 3, 1), pixels)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    assert pixels.max() == 255
+
+
+def test_normalised_by_hand():
+    images = torch.tensor([0.5, 0.25, 1.0]).reshape(1, 3, 1, 1).expand(2, 3, 4, 5)
+    found = normalised(images, torch.tensor([0.5, 0.5, 0.5]), torch.tensor([0.25, 0.5, 0.1]))
+    assert found[1, :, 2, 3].tolist() == pytest.approx([0.0, -0.5, 5.0])
+    assert found.is_contiguous(memory_format=torch.channels_last)

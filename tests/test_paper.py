@@ -1,0 +1,142 @@
+"""The paper by hand: Eq. 1, 2 and 3 with numbers, the convention of the weight, and the rows of its tables."""
+
+import numpy as np
+import pytest
+import torch
+
+from balanced_mixup.data.batches import TrainBatches
+from balanced_mixup.losses import ClassBalanced, CrossEntropy, Focal
+from balanced_mixup.methods import METHODS
+from balanced_mixup.mixing import BalancedMixUp, MixUp, NoMixing, mix, one_hot
+from balanced_mixup.randomness import generator
+from balanced_mixup.sampling import InstanceBranch, class_branch, class_probabilities, instance_branch
+
+# EyePACS, grades 0 to 4.
+EYEPACS = np.array([25810, 2443, 5292, 873, 708])
+
+
+def test_eq_1():
+    # Images 10, 20, 30 of classes 0, 1, 2; partners 30, 20, 10; the first keeps 3/4.
+    images = torch.tensor([10.0, 20.0, 30.0]).reshape(3, 1, 1, 1)
+    targets = one_hot(torch.tensor([0, 1, 2]), 3)
+    partner, weight = torch.tensor([2, 1, 0]), torch.full((3,), 0.25)
+    assert mix(images, images[partner], weight).flatten().tolist() == [15.0, 20.0, 25.0]
+    assert mix(targets, targets[partner], weight).tolist() == [[0.75, 0, 0.25], [0, 1, 0], [0.25, 0, 0.75]]
+
+
+def test_eq_2():
+    assert class_probabilities([100, 25, 4], 1) == pytest.approx([100 / 129, 25 / 129, 4 / 129])
+    assert class_probabilities([100, 25, 4], 0.5) == pytest.approx([10 / 17, 5 / 17, 2 / 17])
+    assert class_probabilities([100, 25, 4], 0) == pytest.approx([1 / 3, 1 / 3, 1 / 3])
+    # The class shares of EyePACS that the paper's Fig. 1 shows.
+    assert class_probabilities(EYEPACS, 1) == pytest.approx([0.735, 0.070, 0.151, 0.025, 0.020], abs=0.001)
+
+
+def test_eq_3():
+    # One image of the instance branch, one of the class branch, the latter with weight 0.2.
+    instance, balanced = torch.tensor([[100.0, 50.0]]), torch.tensor([[0.0, 200.0]])
+    weight = torch.tensor([0.2])
+    assert mix(instance, balanced, weight)[0].tolist() == pytest.approx([80.0, 80.0])
+    assert mix(one_hot(torch.tensor([0]), 5), one_hot(torch.tensor([4]), 5), weight)[0].tolist() == pytest.approx(
+        [0.8, 0, 0, 0, 0.2]
+    )
+
+
+@pytest.mark.parametrize(("alpha", "mean"), [(0.1, 0.09), (0.2, 0.17), (0.3, 0.23)])
+def test_the_weight_of_eq_3_is_that_of_the_class_balanced_image(alpha, mean):
+    # "examples from (D, S_I) receive more weight"; "as alpha grows, examples from minority classes are mixed up with greater
+    # weights": so Beta(alpha, 1), with mean alpha / (1 + alpha), is the weight of the class-balanced one.
+    weight = BalancedMixUp(alpha, "sample").pair(100_000, generator(0, "paper")).weight
+    assert weight.mean() == pytest.approx(alpha / (1 + alpha), abs=0.003)
+    assert weight.mean() == pytest.approx(mean, abs=0.006)
+
+
+def test_the_weight_reaches_the_class_balanced_target_end_to_end():
+    # One frequent class, one rare: all the mass of the rare class beyond its frequency comes from the class branch.
+    labels = np.repeat([0, 1], [1990, 10])
+    shares = [epoch_prior(labels, alpha, "batch", 50)[1] for alpha in (0.1, 0.2, 0.3)]
+    assert shares == pytest.approx([0.005 + 0.495 * alpha / (1 + alpha) for alpha in (0.1, 0.2, 0.3)], abs=0.03)
+    assert shares == sorted(shares)
+
+
+def epoch_prior(labels, alpha, per, batch_size):
+    """Return the mean target (K,) of the training steps of an epoch."""
+    n, classes = len(labels), labels.max() + 1
+    branches = instance_branch(labels), class_branch(labels)
+    batches = TrainBatches(
+        np.zeros((n, 1, 1, 3), np.uint8),
+        labels,
+        np.arange(n),
+        branches,
+        BalancedMixUp(alpha, per),
+        batch_size=batch_size,
+        seed=0,
+        epoch=0,
+    )
+    means = [batch.mixed(torch.zeros(len(batch.pixels), 1), classes)[1].mean(0).numpy() for batch in batches]
+    return np.mean(means, axis=0)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.2, 0.3])
+def test_effective_class_prior(alpha):
+    # A tenth of EyePACS. Each class gets (1 - E[w]) of its frequency and E[w] / K.
+    labels = generator(0, "labels").permutation(np.repeat(np.arange(5), EYEPACS // 10))
+    weight = alpha / (1 + alpha)
+    expected = (1 - weight) * np.bincount(labels) / len(labels) + weight / 5
+    prior = epoch_prior(labels, alpha, "sample", 250)
+    assert prior.sum() == pytest.approx(1, abs=1e-5)
+    assert prior == pytest.approx(expected, abs=0.012)
+    # It is told from plain and from class sampling: the rarest class has 2 % of the images, and 20 % under class sampling.
+    assert prior[4] == pytest.approx(expected[4], abs=0.006)
+    assert 0.02 + 0.5 * weight * 0.18 < prior[4] < 0.2
+
+
+# ---- The rows of Tables 1 and 3 ----
+
+ROWS = {
+    "class": ("Class-sampling", 0, NoMixing, CrossEntropy),
+    "instance": ("Instance-sampling", 1, NoMixing, CrossEntropy),
+    "sqrt": ("Sqrt-sampling", 0.5, NoMixing, CrossEntropy),
+    "focal": ("Focal Loss", 1, NoMixing, Focal),
+    "cb-loss": ("CB Loss", 1, NoMixing, ClassBalanced),
+    "balanced-mixup": ("Bal-Mxp", 1, BalancedMixUp, CrossEntropy),
+    "mixup": ("MixUp", 1, MixUp, CrossEntropy),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_of_the_tables(name):
+    title, q, mixing, loss = ROWS[name]
+    method = METHODS[name]
+    assert method.title == title
+    assert type(method.make_mixing(0.2, "batch")) is mixing
+    assert type(method.make_loss([8, 2], 2.0, 0.9999)) is loss
+    # All with q = 1 but the two that resample: a shuffle without replacement.
+    counts = np.array([1600, 400, 100])
+    labels = np.repeat([0, 1, 2], counts)
+    branch = method.make_branch(labels, 30, 0)
+    assert isinstance(branch, InstanceBranch) == (q == 1)
+    rows = branch.rows(0, np.arange(21_000))
+    assert np.bincount(labels[rows]) / len(rows) == pytest.approx(class_probabilities(counts, q), abs=0.012)
+    if q == 1:
+        assert (np.bincount(rows) == 10).all()
+
+
+def test_settings_reach_the_method():
+    assert METHODS["balanced-mixup"].make_mixing(0.3, "sample") == BalancedMixUp(0.3, "sample")
+    assert METHODS["mixup"].make_mixing(0.3, "sample") == MixUp(0.3, "sample")
+    assert METHODS["focal"].make_loss([1, 1], 1.5, 0.9) == Focal(1.5)
+    weights = METHODS["cb-loss"].make_loss([2, 1], 2.0, 0.5).weights
+    assert weights.tolist() == pytest.approx([0.8, 1.2])
+
+
+def test_the_class_branch_of_balanced_mixup_is_class_sampling_with_the_same_number_of_draws():
+    # "simultaneously performs regular (i.e., instance-based) and balanced (i.e., class-based) sampling": a pair for each image.
+    labels = np.repeat([0, 1], [900, 100])
+    mixing = METHODS["balanced-mixup"].make_mixing(1.0, "sample")
+    assert mixing.uses_class_branch
+    partner, weight = mixing.pair(1000, generator(0, "pairs"))
+    mixed = weight > 0
+    assert (partner[mixed] - 1000 == np.flatnonzero(mixed)).all()
+    drawn = labels[class_branch(labels).rows(0, partner[mixed] - 1000)]
+    assert drawn.mean() == pytest.approx(0.5, abs=0.05)
