@@ -111,13 +111,13 @@ class TrainBatches:
 class EvalBatches:
     """Images in the order of `rows`, each once, by itself."""
 
-    def __init__(self, pixels: Pixels, rows: npt.NDArray[np.int64]) -> None:
-        """Take some `rows` of `pixels`, uint8 (N, H, W, 3).
+    def __init__(self, pixels: Pixels, rows: npt.NDArray[np.int64], batch_size: int | None = None) -> None:
+        """Take some `rows` of `pixels`, uint8 (N, H, W, 3), `batch_size` at a time.
 
-        A batch has 4 million pixels (256 images of 128 px, 16 of 512 px), so that memory does not grow with the image size.
+        If not given, a batch has 4 million pixels (256 images of 128 px, 16 of 512 px): memory does not grow with image size.
         """
         self.pixels, self.rows = pixels, rows
-        self.batch_size = max(1, min(256, 2**22 // (pixels.shape[1] * pixels.shape[2])))
+        self.batch_size = batch_size or _fitting_batch_size(pixels)
 
     def __len__(self) -> int:
         """Number of batches."""
@@ -127,6 +127,11 @@ class EvalBatches:
         """Yield uint8 (B, H, W, 3)."""
         for start in range(0, len(self.rows), self.batch_size):
             yield torch.from_numpy(self.pixels[self.rows[start : start + self.batch_size]])
+
+
+def _fitting_batch_size(pixels: Pixels) -> int:
+    _, height, width, _ = pixels.shape
+    return max(1, min(256, 2**22 // (height * width)))
 
 
 def to_images(pixels: Tensor) -> Tensor:
