@@ -131,7 +131,7 @@ class EvalBatches:
 
 def _fitting_batch_size(pixels: Pixels) -> int:
     _, height, width, _ = pixels.shape
-    return max(1, min(256, 2**22 // (height * width)))
+    return max(1, min(256, 2**22 // int(height * width)))
 
 
 def to_images(pixels: Tensor) -> Tensor:
