@@ -56,6 +56,23 @@ def mix(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
     return (1 - w) * first + w * second
 
 
+def mix_partners(images: Tensor, targets: Tensor, partner: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return images and targets, each mixed with its partner's.
+
+        rng = generator(seed, "mixup", epoch, step)                                      # MixUp in a loop of one's own
+        partner, weight = (torch.from_numpy(drawn) for drawn in MixUp(alpha=0.2).pair(len(images), rng))
+        images, targets = mix_partners(images, targets, partner, weight)
+
+    Args:
+        images: (M, ...), M >= B; the first B are mixed, the others are only partners.
+        targets: (M, K).
+        partner: int64 (B,), positions among the M.
+        weight: (B,), the weight of the partner.
+    """
+    b = len(weight)
+    return mix(images[:b], images[partner], weight), mix(targets[:b], targets[partner], weight)
+
+
 class Pairing(NamedTuple):
     """How the B samples of a step are mixed.
 

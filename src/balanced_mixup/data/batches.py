@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from balanced_mixup.data.augment import N_UNIFORMS
-from balanced_mixup.mixing import Mixing, mix
+from balanced_mixup.mixing import Mixing, mix_partners, one_hot
 from balanced_mixup.randomness import generator, uniforms
 from balanced_mixup.sampling import Branch
 
@@ -35,12 +35,7 @@ class TrainBatch(NamedTuple):
 
     def mixed(self, images: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
         """Return the B mixed images and their soft targets (B, K), given the M images after augmentation."""
-        targets = torch.nn.functional.one_hot(self.labels, num_classes).float()
-        b = len(self.weight)
-        return (
-            mix(images[:b], images[self.partner], self.weight),
-            mix(targets[:b], targets[self.partner], self.weight),
-        )
+        return mix_partners(images, one_hot(self.labels, num_classes), self.partner, self.weight)
 
 
 class TrainBatches:

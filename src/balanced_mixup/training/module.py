@@ -8,7 +8,8 @@ import lightning as L
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from timm.utils.model_ema import ModelEmaV3
+from torch import Tensor, nn
 
 from balanced_mixup.data.augment import AUGMENTATIONS
 from balanced_mixup.data.batches import EvalBatches, Pixels, TrainBatch, TrainBatches, normalised, to_images
@@ -64,6 +65,7 @@ class Trainee(L.LightningModule):
         self.recipe = recipe
         self.data = data
         self.model = backbone.model.to(memory_format=torch.channels_last)
+        self.average = ModelEmaV3(self.model, recipe.weight_average, use_warmup=True) if recipe.weight_average else None
         self.register_buffer("mean", torch.tensor(backbone.mean), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std), persistent=False)
         labels = data.labels[data.train]
@@ -77,6 +79,11 @@ class Trainee(L.LightningModule):
         self.best_weights: dict[str, Tensor] = {}
         self._losses: list[Tensor] = []
         self._probabilities: list[Tensor] = []
+
+    @property
+    def judged(self) -> nn.Module:
+        """The model that is validated and kept: the running average of the weights, if the recipe asks for one."""
+        return self.model if self.average is None else self.average.module
 
     def scores(self) -> list[float]:
         """Return the monitored validation score of each epoch so far, turned so that higher is better."""
@@ -150,9 +157,14 @@ class Trainee(L.LightningModule):
         self._losses.append(loss.detach())
         return loss
 
+    def on_train_batch_end(self, outputs: Any, batch: TrainBatch, batch_idx: int) -> None:
+        """Take the new weights into their running average."""
+        if self.average is not None:
+            self.average.update(self.model, step=self.global_step)
+
     def validation_step(self, pixels: Tensor, batch_idx: int) -> None:
         """Keep the probabilities of a batch."""
-        logits = self.model(normalised(to_images(pixels), self.mean, self.std))
+        logits = self.judged(normalised(to_images(pixels), self.mean, self.std))
         self._probabilities.append(logits.float().softmax(dim=1))
 
     def on_validation_epoch_end(self) -> None:
@@ -176,7 +188,7 @@ class Trainee(L.LightningModule):
         self.history.append({**row, **{name: float(value) for name, value in self._scores.items()}})
         # Where no score is defined yet, the first epoch is the best so far.
         if schedules.epochs_since_best(self.scores()) == 0 or not self.best_weights:
-            self.best_weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
+            self.best_weights = {k: v.detach().cpu().clone() for k, v in self.judged.state_dict().items()}
         self.trainer.should_stop = self.is_finished()
         self.after_epoch(self)
 

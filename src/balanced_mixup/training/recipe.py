@@ -89,6 +89,12 @@ class Recipe(DataSettings):
     learning_rate: float = Field(1e-3, gt=0, description="Learning rate at its highest.")
     momentum: float = Field(0.0, ge=0, lt=1, description="Of SGD.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled for AdamW, an L2 penalty for SGD.")
+    weight_average: float = Field(
+        0.99,
+        ge=0,
+        lt=1,
+        description="Decay of the running average of the weights, which is what is validated and kept; 0 for none.",
+    )
     schedule: Literal["cosine", "cyclic", "plateau", "constant"] = Field(
         "cosine",
         description="Learning rate: a warm-up and one cosine to 0; a cosine to 0 every `cycle_epochs`; a tenth after "
@@ -135,6 +141,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "weight_decay": 0.0,
         "batch_size": 8,
         "epochs": 30,
+        "weight_average": 0.0,
         "schedule": "cyclic",
         "augmentation": "paper",
         "weight_per": "batch",
