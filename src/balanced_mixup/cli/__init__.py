@@ -41,6 +41,9 @@ _FILES = {"list": "listing"}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit."""
+    # Threads that wait should sleep, not spin: on a busy machine spinning keeps the very thread that is waited for from its
+    # core, which was measured to make a training step eight times slower. Read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
