@@ -52,6 +52,12 @@ def content(loader):
     return [list(zip(*(part.reshape(len(part), -1)[:, 0].tolist() for part in batch), strict=True)) for batch in loader]
 
 
+def columns(epoch):
+    """Return the rows, the partner rows and the weights of an epoch of `content`."""
+    samples = [sample for batch in epoch for sample in batch]
+    return [[sample[i] for sample in samples] for i in (0, 2, 4)]
+
+
 # ---- mix ----
 
 
@@ -337,8 +343,10 @@ def test_an_epoch_is_a_function_of_seed_and_epoch_whatever_the_workers(workers):
     torch.manual_seed(workers)
     first = epochs(0, workers)
     assert first == epochs(0, 0)
-    assert first[0] != first[1]
-    assert first != epochs(1, 0)
+    # Another epoch or seed differs in its rows, in its partners and in its weights.
+    for other in (first[1], epochs(1, 0)[0]):
+        for one, two in zip(columns(first[0]), columns(other), strict=True):
+            assert one != two
 
 
 @law

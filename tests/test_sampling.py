@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from torch.utils.data import DataLoader, TensorDataset
 
+from balanced_mixup import sampling
 from balanced_mixup.errors import UsageError
 from balanced_mixup.sampling import (
     BranchSampler,
+    ClassBranch,
     InstanceBranch,
     class_branch,
     class_probabilities,
@@ -203,11 +205,29 @@ def test_labels_may_be_of_any_integer_type(labels):
     assert (class_branch(labels, seed=2).rows(0, positions) == class_branch(LABELS, seed=2).rows(0, positions)).all()
 
 
-def test_more_classes_than_16_bits_hold():
-    labels = np.arange(70_000)
-    rows = class_branch(labels, seed=0).rows(0, np.arange(3000))
-    assert rows.max() > 65_536
-    assert len(set(rows.tolist())) > 2800
+@pytest.mark.parametrize("classes", [255, 257, 65_535, 70_000])
+def test_members_are_of_their_class_however_many_classes(classes):
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(classes), 2))
+    for wanted in (0, 1, classes // 2, classes - 1):
+        branch = ClassBranch(labels, lambda counts, epoch, wanted=wanted: np.arange(classes) == wanted)
+        assert set(branch.rows(0, np.arange(40)).tolist()) == set(np.flatnonzero(labels == wanted).tolist())
+
+
+@pytest.mark.parametrize("draw", [0.0, 1 - 2.0**-53])
+def test_the_smallest_and_the_largest_draw_are_of_a_class_that_has_rows(monkeypatch, draw):
+    monkeypatch.setattr(sampling, "uniforms", lambda positions, *key: np.full(len(positions), draw))
+    # Classes 0, 2 and 3 of the first have no rows; a tenth is no binary fraction, so the sum of ten is not quite 1.
+    for labels in ([1, 1, 4], list(range(10)), [3]):
+        rows = class_branch(labels).rows(0, np.arange(20))
+        assert {labels[row] for row in rows} == {min(labels) if draw == 0 else max(labels)}
+
+
+def test_each_epoch_draws_its_own_classes_and_its_own_members():
+    branch = class_branch(LABELS, seed=0)
+    first, second = branch.rows(0, np.arange(400)), branch.rows(1, np.arange(400))
+    # Four classes alike: a quarter of the positions agree by chance.
+    assert (LABELS[first] == LABELS[second]).mean() == pytest.approx(0.25, abs=0.1)
+    assert (first == second).mean() < 0.05
 
 
 @law

@@ -108,7 +108,8 @@ class Recipe(DataSettings):
         None, description="Validation score that chooses the epoch; quadratic_kappa for ordinal classes, else mcc."
     )
     augmentation: Annotated[str, AfterValidator(_known_augmentation)] = Field(
-        "paper", description="Preset by name: none, light, paper, strong."
+        "light",
+        description="Preset by name: none, light (flips, a little brightness and contrast: learns fast), paper, strong.",
     )
     precision: Literal["auto", "32", "bf16", "16"] = Field(
         "auto", description="Number format of the model; auto is bf16 on GPUs that have it, else 32."
