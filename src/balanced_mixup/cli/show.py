@@ -48,7 +48,7 @@ def print_scores(scores: Mapping[str, Any], title: str) -> None:
     for heading in ("images", "recall [95 % interval]", "precision [95 % interval]"):
         classes.add_column(heading, justify="right")
     for name, row in scores["per_class"].items():
-        classes.add_row(name, f"{row['support']:,}", interval(row["recall"]), interval(row["precision"]))
+        classes.add_row(escape(name), f"{row['support']:,}", interval(row["recall"]), interval(row["precision"]))
     console.print(classes, "")
 
 
@@ -64,7 +64,7 @@ def print_experiment(experiment: "Experiment") -> None:
             "score data that were not part of this run (`bmixup evaluate RUN --data ...`), or train with "
             "`--test-fraction 0.2`.\n"
         )
-    Console().print(f"Run folder: {experiment.folder.path}", soft_wrap=True)
+    Console().print(f"Run folder: {escape(str(experiment.folder.path))}", soft_wrap=True, highlight=False)
 
 
 def print_predictions(table: "pd.DataFrame", out: Path) -> None:
@@ -75,6 +75,6 @@ def print_predictions(table: "pd.DataFrame", out: Path) -> None:
     view.add_column("predicted class")
     view.add_column("images", justify="right")
     for name, count in counts.items():
-        view.add_row(str(name), f"{count:,}")
+        view.add_row(escape(str(name)), f"{count:,}")
     console.print(view, "")
-    console.print(f"{len(table):,} predictions are in {out}", soft_wrap=True)
+    console.print(f"{len(table):,} predictions are in {escape(str(out))}", soft_wrap=True, highlight=False)
