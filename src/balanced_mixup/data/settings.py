@@ -21,7 +21,7 @@ class DataSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: str = Field(
-        "synthetic-fundus",
+        "",
         description="A CSV with one row an image, a folder of class folders, a MedMNIST npz, or the name of a built-in "
         "source (`bmixup list sources`).",
     )

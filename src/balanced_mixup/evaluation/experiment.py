@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from balanced_mixup.data.preparation import Prepared, prepare
-from balanced_mixup.data.sources import load
+from balanced_mixup.data.sources import kind_of, load
 from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.evaluation.evaluate import predict_part
 from balanced_mixup.randomness import torch_seed
@@ -121,18 +121,19 @@ def _new_folder(recipe: Recipe) -> Path:
 
 
 def _begin(run: RunFolder, recipe: Recipe) -> Recipe:
-    # A kill in the very first moment can leave a hidden temporary file, which is no reason to refuse.
-    if run.path.exists() and (not run.path.is_dir() or any(not path.name.startswith(".") for path in run.path.iterdir())):
-        started = run.recipe.is_file()
-        remedy = "Go on with it with `--resume`, or choose another `--out`." if started else "Choose another `--out`."
+    kind_of(recipe.data)
+    # A try that failed on its data, or was killed in its first moments, leaves no more than its log.
+    kept = [path.name for path in run.path.iterdir()] if run.path.is_dir() else []
+    if run.path.is_file() or any(name != run.log.name and not name.startswith(".") for name in kept):
+        remedy = (
+            "Go on with it with `--resume`, or choose another `--out`." if run.recipe.is_file() else "Choose another `--out`."
+        )
         raise UsageError(f"Expected `out` to be a new or empty folder, but {str(run.path)!r} exists. {remedy}")
-    recipe = with_absolute_paths(recipe)
     try:
         run.path.mkdir(parents=True, exist_ok=True)
-        write_text(run.recipe, recipe.to_yaml())
     except OSError as error:
         raise RunError(f"The run folder {str(run.path)!r} could not be written: {error}.") from error
-    return recipe
+    return with_absolute_paths(recipe)
 
 
 def _take_up(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
@@ -172,6 +173,7 @@ def _note_data(recipe: Recipe, run: RunFolder, prepared: Prepared) -> None:
                 "Start a new run, or bring the data back."
             )
         return
+    write_text(run.recipe, recipe.to_yaml())
     manifest = prepared.manifest
     table = pd.DataFrame(
         {

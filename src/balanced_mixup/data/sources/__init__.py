@@ -30,14 +30,17 @@ def load(settings: DataSettings) -> Manifest:
         UsageError: There is no such source, or it does not take one of the settings.
         DataError: The source itself cannot be read. Problems of single rows are left in the manifest instead.
     """
-    kind = _kind(settings.data)
+    kind = kind_of(settings.data)
     if kind != "csv":
         _refuse_table_settings(settings, kind)
     return _LOADERS[kind](settings)
 
 
-def _kind(data: str) -> str:
+def kind_of(data: str) -> str:
+    """Return which of `SOURCES` the data are. UsageError where they are none, or are not there."""
     path = Path(data)
+    if not data:
+        raise UsageError(f"Expected `--data`: {_KINDS}, but got none.")
     if data in _BUILT_IN:
         return data
     if path.is_dir():
@@ -45,8 +48,7 @@ def _kind(data: str) -> str:
     if path.is_file() and path.suffix.lower() in _SUFFIXES:
         return _SUFFIXES[path.suffix.lower()]
     raise UsageError(
-        "Expected the data to be a .csv or .tsv table, a folder of class folders, a MedMNIST-format .npz or a built-in source "
-        f"({', '.join(_BUILT_IN)}), but {data!r} {'is none of these' if path.exists() else 'does not exist'}."
+        f"Expected the data to be {_KINDS}, but {data!r} {'is none of these' if path.exists() else 'does not exist'}."
         f"{nearest(data, _BUILT_IN)}"
     )
 
@@ -91,4 +93,7 @@ def _synthetic_fundus(settings: DataSettings) -> Manifest:
 
 _LOADERS = {"csv": _csv, "folder": _folder, "npz": _npz, "synthetic-fundus": _synthetic_fundus}
 _BUILT_IN = ("synthetic-fundus",)
+_KINDS = (
+    f"a .csv or .tsv table, a folder of class folders, a MedMNIST-format .npz or a built-in source ({', '.join(_BUILT_IN)})"
+)
 _SUFFIXES = {".csv": "csv", ".tsv": "csv", ".npz": "npz"}
