@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from balanced_mixup.errors import DataError as DataError
     from balanced_mixup.errors import RunError as RunError
     from balanced_mixup.errors import UsageError as UsageError
+    from balanced_mixup.evaluation.compare import compare as compare
     from balanced_mixup.evaluation.evaluate import evaluate as evaluate
     from balanced_mixup.evaluation.experiment import train as train
     from balanced_mixup.losses import ClassBalanced as ClassBalanced
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from balanced_mixup.mixing import BalancedMixUpLoader as BalancedMixUpLoader
     from balanced_mixup.mixing import MixUp as MixUp
     from balanced_mixup.mixing import mix as mix
+    from balanced_mixup.mixing import mixup as mixup
     from balanced_mixup.mixing import one_hot as one_hot
     from balanced_mixup.sampling import class_probabilities as class_probabilities
     from balanced_mixup.sampling import class_sampler as class_sampler
@@ -31,12 +33,13 @@ if TYPE_CHECKING:
 
 _HOME = {
     "errors": ("BalancedMixupError", "DataError", "RunError", "UsageError"),
+    "evaluation.compare": ("compare",),
     "evaluation.evaluate": ("evaluate",),
     "training.classifier": ("Classifier",),
     "losses": ("ClassBalanced", "CrossEntropy", "Focal"),
     "methods": ("METHODS",),
     "metrics": ("METRICS",),
-    "mixing": ("BalancedMixUp", "BalancedMixUpLoader", "MixUp", "mix", "one_hot"),
+    "mixing": ("BalancedMixUp", "BalancedMixUpLoader", "MixUp", "mix", "mixup", "one_hot"),
     "sampling": ("class_probabilities", "class_sampler", "instance_sampler"),
     "evaluation.experiment": ("train",),
     "training.recipe": ("Recipe",),
@@ -46,6 +49,8 @@ __all__ = sorted(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:
+    if name in _HOME or name in ("randomness", "training", "evaluation", "data"):
+        return importlib.import_module(f"balanced_mixup.{name}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'balanced_mixup' has no attribute {name!r}")
     return getattr(importlib.import_module(f"balanced_mixup.{_MODULE_OF[name]}"), name)

@@ -59,10 +59,6 @@ def mix(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
 def mix_partners(images: Tensor, targets: Tensor, partner: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Return images and targets, each mixed with its partner's.
 
-        rng = generator(seed, "mixup", epoch, step)                                      # MixUp in a loop of one's own
-        partner, weight = (torch.from_numpy(drawn) for drawn in MixUp(alpha=0.2).pair(len(images), rng))
-        images, targets = mix_partners(images, targets, partner, weight)
-
     Args:
         images: (M, ...), M >= B; the first B are mixed, the others are only partners.
         targets: (M, K).
@@ -156,6 +152,24 @@ class BalancedMixUp(Mixing):
         # The distribution function of Beta(alpha, 1) is w^alpha, so a draw is U^(1/alpha).
         draws = rng.random(_draws(self.weight_per, batch_size)) ** (1 / self.alpha)
         return _without_negligible(batch_size + np.arange(batch_size), draws, batch_size)
+
+
+def mixup(
+    images: Tensor, targets: Tensor, rng: np.random.Generator, *, alpha: float = 0.2, weight_per: WeightPer = "batch"
+) -> tuple[Tensor, Tensor]:
+    """Return a batch mixed with itself in another order (Eq. 1), on the device that it is on.
+
+        images, targets = mixup(images, one_hot(labels, num_classes), generator(seed, "mixup", epoch, step))
+
+    Args:
+        images: (B, ...).
+        targets: (B, K).
+        rng: See `randomness.generator`.
+        alpha, weight_per: As for `MixUp`.
+    """
+    partner, weight = MixUp(alpha, weight_per).pair(len(images), rng)
+    device = images.device
+    return mix_partners(images, targets, torch.from_numpy(partner).to(device), torch.from_numpy(weight).to(device))
 
 
 def _check(alpha: float, weight_per: str) -> None:

@@ -126,7 +126,7 @@ class TestEvaluate:
         assert status == 0
         result = json.loads(out)
         assert (result["n"], result["groups"]) == (18, None)
-        table = pd.read_parquet(tiny_run / "evaluations/theirs/predictions.parquet")
+        table = pd.read_parquet(tiny_run / "evaluations/theirs-all/predictions.parquet")
         assert table["label"].value_counts().to_dict() == {"red": 6, "green": 6, "blue": 6}
 
     def test_unknown_labels_are_named(self, command, tiny_run, tmp_path):
@@ -146,6 +146,33 @@ class TestEvaluate:
     def test_settings_without_data(self, command, tiny_run):
         status, _, err = command("evaluate", tiny_run, "--label-column", "dx")
         assert (status, "Expected `--data` beside label_column" in err) == (2, True)
+
+    def test_other_data_of_the_same_name_get_a_folder_of_their_own(self, command, tiny_run, blobs, tmp_path):
+        (tmp_path / "labels.csv").write_text(f"image,label\n{next(blobs.glob('08*.png')).name},blue\n")
+        arguments = ("--images", blobs, "--allow-seen", "--split", "all")
+        for data in (blobs / "labels.csv", tmp_path / "labels.csv", blobs / "labels.csv"):
+            assert command("evaluate", tiny_run, "--data", data, *arguments)[0] == 0
+        kept = {
+            path.name: len(pd.read_parquet(path / "predictions.parquet"))
+            for path in (tiny_run / "evaluations").glob("labels-*")
+        }
+        assert sorted(kept.values()) == [1, 90]
+
+    def test_a_runs_own_files_are_not_overwritten(self, command, tiny_run):
+        status, _, err = command("evaluate", tiny_run, "--split", "val", "--out", tiny_run)
+        assert (status, "holds a run" in err) == (2, True)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--no-flip"], "Expected `--data` beside"),
+            (["--data", "DATA", "--classes", "a,b"], "Expected no classes for `evaluate`"),
+        ],
+    )
+    def test_flags_that_would_do_nothing(self, command, tiny_run, blobs, arguments, message):
+        arguments = [str(blobs / "labels.csv") if argument == "DATA" else argument for argument in arguments]
+        status, _, err = command("evaluate", tiny_run, *arguments)
+        assert (status, message in err) == (2, True)
 
     @pytest.mark.parametrize(
         ("damage", "message"),
@@ -237,6 +264,24 @@ class TestUse:
     def test_a_second_try_after_bad_data_needs_no_other_folder(self, command, tiny, tmp_path):
         assert command("train", *flags({**tiny, "label_column": "lable"}), "--out", tmp_path / "run")[0] == 2
         assert command("train", *flags({**tiny, "epochs": 1}), "--out", tmp_path / "run")[0] == 0
+
+    def test_resume_needs_a_folder(self, command):
+        status, _, err = command("train", "--resume")
+        assert (status, "Expected `out` beside `resume`" in err) == (2, True)
+
+    def test_settings_that_do_nothing_are_told(self, command, tiny, tmp_path):
+        arguments = {**tiny, "epochs": 1, "method": "instance", "alpha": 0.3}
+        assert "instance does not use: alpha" in command("train", *flags(arguments), "--out", tmp_path / "run")[2]
+
+    def test_batches_that_batch_normalisation_cannot_take(self, command, tiny, tmp_path):
+        status, _, err = command("train", *flags({**tiny, "batch_size": 1}), "--out", tmp_path / "run")
+        assert (status, "cannot learn from batches of 1" in err) == (2, True)
+
+    def test_a_damaged_file_of_the_run_is_named(self, command, tiny, tmp_path):
+        assert command("train", *flags({**tiny, "epochs": 1}), "--out", tmp_path / "run")[0] == 0
+        (tmp_path / "run/metrics.json").write_text("{")
+        status, _, err = command("train", "--out", tmp_path / "run", "--resume")
+        assert (status, "metrics.json" in err) == (2, True)
 
     def test_nothing_to_resume(self, command, tmp_path):
         status, _, err = command("train", "--resume", "--out", tmp_path / "run")

@@ -44,7 +44,7 @@ def test_global_random_state_is_left_alone():
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext"])
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext", "deit_tiny_distilled_patch16_224"])
 def test_heads_of_other_families_are_zero(name):
     model = create(name, 4, 96, "none", 0).model.eval()
     assert torch.equal(model(torch.randn(2, 3, 96, 96)), torch.zeros(2, 4))
@@ -83,6 +83,11 @@ def test_unknown_weights_tag_names_the_known_ones():
 def test_weights_that_are_not_there(weights, message):
     with pytest.raises(UsageError, match=message):
         create("test_efficientnet", 3, 32, weights, 0)
+
+
+def test_a_size_that_the_backbone_cannot_take():
+    with pytest.raises(UsageError, match="The backbone inception_v3 cannot take images of 32 px"):
+        create("inception_v3", 3, 32, "none", 0)
 
 
 def test_damaged_weights(tmp_path):

@@ -46,13 +46,18 @@ def test_every_setting_is_described():
         ({"size": 8}, r"Expected `size` to be greater than or equal to 32, but got 8\."),
         ({"epochs": "many"}, r"Expected `epochs` to be a valid integer.*but got 'many'\."),
         ({"optimizer": "adam"}, r"Expected `optimizer` to be 'adamw' or 'sgd', but got 'adam'\."),
-        ({"val_fraction": 0.5, "test_fraction": 0.5}, r"Expected `val_fraction` \+ `test_fraction` to leave images"),
+        ({"val_fraction": 0.5, "test_fraction": 0.5}, r"Expected `val_fraction` \+ `test_fraction` to leave more than a tenth"),
         ({"val_fraction": 0}, r"Expected `val_fraction` to be greater than 0, but got 0\."),
     ],
 )
 def test_mistakes(settings, message):
     with pytest.raises(UsageError, match=message):
         make_recipe(settings)
+
+
+def test_numbers_and_paths_stand_for_their_text(tmp_path):
+    recipe = make_recipe({"data": tmp_path, "classes": [0, 1, 3], "label_map": {2: 3}})
+    assert (recipe.data, recipe.classes, recipe.label_map) == (str(tmp_path), ("0", "1", "3"), {"2": "3"})
 
 
 def test_all_mistakes_at_once():

@@ -3,7 +3,11 @@
 import hashlib
 import multiprocessing
 import random
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -98,6 +102,22 @@ def test_killed_between_epochs_at_every_epoch(tiny, tmp_path, monkeypatch):
     assert deaths == 3
     assert sha256(cut.weights) == sha256(whole.weights)
     assert cut.history.read_text() == whole.history.read_text()
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_run_that_is_asked_to_stop_does_not_look_finished(tiny, tmp_path, name):
+    """A scheduler must not take a stopped training for a finished one."""
+    arguments = [part for key, value in {**tiny, "epochs": 500}.items() for part in (f"--{key.replace('_', '-')}", str(value))]
+    program = [Path(sys.executable).with_name("bmixup"), "train", *arguments, "--out", tmp_path / "run"]
+    process = subprocess.Popen(program, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run/checkpoint.ckpt").exists():
+        time.sleep(0.1)
+        assert process.poll() is None
+    process.send_signal(getattr(signal, name))
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "--resume" in said
+    assert "Traceback" not in said
 
 
 def test_finished_runs_are_not_trained_again(tiny_run):

@@ -3,6 +3,7 @@
 Exit status: 0, 1 (the run failed), 2 (bad use or bad data). Results go to standard output, all else to standard error.
 """
 
+import io
 import logging
 import os
 import sys
@@ -16,10 +17,12 @@ from balanced_mixup.errors import BalancedMixupError
 
 _HELP = """Image classification with rare classes: Balanced-MixUp, what it is compared with, and honest scores.
 
-    bmixup check --data labels.csv --images photos --label-column diagnosis --group-column patient
-    bmixup train --data labels.csv --images photos --label-column diagnosis --group-column patient --out runs/mine
-    bmixup evaluate runs/mine
-    bmixup predict runs/mine new_photos --out predictions.csv
+```
+bmixup check --data labels.csv --images photos --label-column diagnosis
+bmixup train --data labels.csv --images photos --label-column diagnosis --out runs/mine
+bmixup evaluate runs/mine
+bmixup predict runs/mine new_photos --out predictions.csv
+```
 
 `bmixup demo` shows all of it on built-in data in a few minutes.
 """
@@ -29,14 +32,28 @@ def make_app() -> App:
     """Return the program with its commands; what a command needs is imported when it runs."""
     from importlib.metadata import version
 
-    app = App(name="bmixup", help=_HELP, version=version("balanced-mixup"), help_format="markdown")
+    app = App(
+        name="bmixup",
+        help=_HELP,
+        version=version("balanced-mixup"),
+        help_format="markdown",
+        suppress_keyboard_interrupt=False,
+    )
     app["--help"].group = app["--version"].group = Group("Other")
-    for name in ("demo", "check", "train", "evaluate", "predict", "list"):
-        app.command(f"balanced_mixup.cli.{_FILES.get(name, name)}:{_FILES.get(name, name)}", name=name)
+    for name, summary in _COMMANDS.items():
+        module = "listing" if name == "list" else name  # a module cannot be called like the type it would hide
+        app.command(f"balanced_mixup.cli.{module}:{module}", name=name, help=summary, sort_key=list(_COMMANDS).index(name))
     return app
 
 
-_FILES = {"list": "listing"}
+_COMMANDS = {
+    "demo": "Show the main job on built-in data, in a few minutes.",
+    "check": "Look at a data set: class counts, groups, sizes, the split, and every problem at once.",
+    "train": "Train a classifier and score what was held out.",
+    "evaluate": "Score a run on data that it has not seen, with intervals.",
+    "predict": "Predict the class of images without labels.",
+    "list": "List methods, recipes, data sources, metrics and backbones.",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -49,6 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the program and return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Unicode gets question marks, not a traceback
     console = Console(stderr=True)
     _log_to(console)
     try:
@@ -57,8 +77,8 @@ def run(arguments: Sequence[str]) -> int:
         console.print(f"[bold red]Error:[/] {_escape(_words(error))}", highlight=False, soft_wrap=True)
         return error.exit_status if isinstance(error, BalancedMixupError) else 2
     except KeyboardInterrupt:
-        console.print("Interrupted. `--resume` goes on with a training.")
-        return 130
+        console.print("Interrupted. A training goes on with `--resume`.")
+        return 1
     except BrokenPipeError:
         # Whoever read standard output (head, less) has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

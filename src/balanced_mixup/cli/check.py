@@ -12,7 +12,7 @@ from rich.text import Text
 
 from balanced_mixup.data.manifest import SPLITS
 from balanced_mixup.data.settings import DataSettings
-from balanced_mixup.errors import Problem, describe
+from balanced_mixup.errors import Problem, UsageError, describe
 
 if TYPE_CHECKING:
     from balanced_mixup.data.inspection import Inspection
@@ -48,7 +48,12 @@ def check(
     from balanced_mixup.data.preparation import read
     from balanced_mixup.data.sources import load
 
-    manifest = load(settings or DataSettings())
+    settings = settings or DataSettings()
+    if settings.exclude_bad:
+        raise UsageError(
+            "Expected no `--exclude-bad` for `check`, which lists every problem; it is for `train` and `evaluate`."
+        )
+    manifest = load(settings)
     _, inspection = read(manifest, None, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
     if json:
         print_json(inspection.to_dict())

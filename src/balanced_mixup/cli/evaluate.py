@@ -43,7 +43,8 @@ def evaluate(
     from balanced_mixup.cli import show
     from balanced_mixup.evaluation.evaluate import evaluate as score_run
 
-    result = score_run(run, settings, split=split, allow_seen=allow_seen, flip=flip, out=out)
+    given = {} if settings is None else settings.model_dump(exclude_unset=True)
+    result = score_run(run, split=split, allow_seen=allow_seen, flip=flip, out=out, **given)
     if json:
         show.print_json(result)
     else:

@@ -6,8 +6,19 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
+def _text(value: object) -> object:
+    """Let YAML's and Python's numbers and paths stand for their text: a class may be called 0."""
+    return str(value) if isinstance(value, int | float | Path) and not isinstance(value, bool) else value
+
+
+def _texts(value: object) -> object:
+    """Do the same for the keys and values of a mapping."""
+    return {_text(key): _text(name) for key, name in value.items()} if isinstance(value, dict) else value
+
+
 def _split_commas(value: object) -> object:
     """Let "mel,nv,bkl" stand for three names, on the command line and in YAML."""
+    value = [_text(part) for part in value] if isinstance(value, list | tuple) else _text(value)
     if isinstance(value, str):
         value = [value]
     if isinstance(value, list | tuple) and len(value) == 1 and isinstance(value[0], str):
@@ -20,7 +31,7 @@ class DataSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    data: str = Field(
+    data: Annotated[str, BeforeValidator(_text)] = Field(
         "",
         description="A CSV with one row an image, a folder of class folders, a MedMNIST npz, or the name of a built-in "
         "source (`bmixup list sources`).",
@@ -37,7 +48,7 @@ class DataSettings(BaseModel):
     classes: Annotated[tuple[str, ...] | None, BeforeValidator(_split_commas)] = Field(
         None, description="All classes in their order, as a,b,c; sorted labels if not given (numbers by value)."
     )
-    label_map: dict[str, str] = Field(
+    label_map: Annotated[dict[str, str], BeforeValidator(_texts)] = Field(
         default_factory=dict, description="Other names for labels, as --label-map.OLD NEW (in YAML a mapping old: new)."
     )
     ordinal: bool = Field(False, description="The classes are grades in their order (0 < 1 < 2 ...).")

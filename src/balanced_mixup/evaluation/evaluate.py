@@ -1,5 +1,6 @@
 """Score a trained classifier on data that it has not seen."""
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ from balanced_mixup.data.preparation import Prepared, prepare
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import load
 from balanced_mixup.data.sources.table import read_table
-from balanced_mixup.errors import UsageError
+from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.evaluation.predictions import Predictions
 from balanced_mixup.training.classifier import Classifier, ModelCard
-from balanced_mixup.training.recipe import Recipe, load_yaml, make_recipe
-from balanced_mixup.training.run_folder import RunFolder, write_json
+from balanced_mixup.training.recipe import Recipe, load_yaml, make_recipe, make_settings
+from balanced_mixup.training.run_folder import RunFolder, write_atomically, write_json
 
 log = logging.getLogger("balanced_mixup")
 
@@ -37,58 +38,99 @@ def predict_part(classifier: Classifier, prepared: Prepared, rows: npt.NDArray[n
 
 def evaluate(
     run: Path | str,
-    settings: DataSettings | None = None,
     *,
     split: str | None = None,
     allow_seen: bool = False,
     flip: bool = True,
-    out: Path | None = None,
+    out: Path | str | None = None,
+    **settings: Any,
 ) -> dict[str, Any]:
-    """Score a run and keep scores and predictions in its folder.
+    """Score a run and keep scores and predictions.
+
+        evaluate("runs/mine")                                                     # what the run held out
+        evaluate("runs/mine", data="other.csv", label_column="dx", label_map={"nv": "naevus"})
 
     Args:
         run: Folder of a finished run.
-        settings: Other data; its classes are those of the run. None for the part that the run itself held out.
         split: "train", "val", "test" or "all"; the test part where the data have one, else all, if not given.
         allow_seen: Score images that the run was trained on too.
         flip: Average over each image and its mirror image.
         out: Where predictions.parquet and metrics.json go; a folder in the run's `evaluations` if not given.
+        settings: Fields of `DataSettings` for other data, whose classes are those of the run. Column names and label map not
+            given are the run's. None for the part that the run itself held out.
 
     Returns:
         As `Predictions.scores`, with "run", "data" and "split".
 
     Raises:
-        UsageError: The run is not finished, or the part does not exist, or its images were trained on.
+        UsageError: The run is not finished, the part does not exist, its images were trained on, or `out` holds a run.
         DataError: Something is wrong with the data.
     """
     folder = RunFolder(Path(run)).require_finished()
-    if settings is None:
-        return _rescore(folder, split or "test")
+    if out is not None and RunFolder(Path(out)).recipe.exists():
+        raise UsageError(f"Expected `out` to be another folder than a run's, but {str(out)!r} holds a run.")
+    if not settings:
+        return _rescore(folder, split or "test", allow_seen, flip, out)
     classifier = Classifier.load(run)
-    card = classifier.card
-    settings = _like_run(settings, make_recipe(load_yaml(folder.recipe)), card)
-    prepared = prepare(load(settings), card.size, exclude_bad=settings.exclude_bad)
+    chosen = _like_run(make_settings(settings), make_recipe(load_yaml(folder.recipe)), classifier.card)
+    prepared = prepare(load(chosen), classifier.card.size, exclude_bad=chosen.exclude_bad)
     rows, part = _choose(prepared.manifest, split)
     _refuse_seen(folder, prepared, rows, allow_seen)
     predictions = predict_part(classifier, prepared, rows, flip=flip)
-    result = {"run": str(folder.path), "data": settings.data, "split": part, **predictions.scores()}
-    out = out or folder.path / "evaluations" / Path(settings.data).stem
-    out.mkdir(parents=True, exist_ok=True)
-    predictions.write(out / "predictions.parquet")
-    write_json(out / "metrics.json", result)
-    log.info("Scores and predictions are in %s.", out)
+    data = str(Path(chosen.data).resolve()) if Path(chosen.data).exists() else chosen.data
+    result = {"run": str(folder.path), "data": data, "split": part, **predictions.scores()}
+    target = Path(out) if out is not None else _folder_for(folder, data, part)
+    _keep(target, predictions, result)
+    write_excluded(prepared, target / "excluded.csv")
     return result
+
+
+def write_excluded(prepared: Prepared, path: Path) -> None:
+    """Write down which images were left out, and why; nothing where none was."""
+    if prepared.excluded:
+        table = pd.DataFrame(prepared.excluded, columns=["image", "problem"])
+        write_atomically(path, lambda temporary: table.to_csv(temporary, index=False))
+
+
+def _keep(target: Path, predictions: Predictions, result: dict[str, Any]) -> None:
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        predictions.write(target / "predictions.parquet")
+        write_json(target / "metrics.json", result)
+    except OSError as error:
+        raise RunError(f"The scores could not be written to {str(target)!r}: {error}.") from error
+    log.info("Scores and predictions are in %s.", target)
+
+
+def _folder_for(folder: RunFolder, data: str, part: str) -> Path:
+    """Return the folder of these data and this part: the one it had before, or a new one."""
+    name, number = f"{Path(data).stem}-{part}", 1
+    while True:
+        path = folder.path / "evaluations" / (name if number == 1 else f"{name}-{number}")
+        try:
+            before = json.loads((path / "metrics.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return path
+        if before["data"] == data:
+            return path
+        number += 1
 
 
 def _like_run(settings: DataSettings, recipe: Recipe, card: ModelCard) -> DataSettings:
     """Fill in what was not said from what the run was trained with: the meaning of labels and the names of columns."""
     if "data" not in settings.model_fields_set:
         raise UsageError(f"Expected `--data` beside {', '.join(sorted(settings.model_fields_set))}: name the data to score.")
-    fields = ["image_column", "label_column", "label_map"]
+    own = settings.model_fields_set & {"classes", "ordinal"}
+    if own:
+        raise UsageError(
+            f"Expected no {' and '.join(sorted(own))} for `evaluate`: they are the run's, {', '.join(card.classes)}."
+        )
+    fields = ["image_column", "label_column"]
     if recipe.group_column in _header(settings.data):
         fields.append("group_column")
-    inherited = {name: getattr(recipe, name) for name in fields if name not in settings.model_fields_set}
-    return settings.model_copy(update={**inherited, "classes": card.classes, "ordinal": card.ordinal})
+    update: dict[str, Any] = {name: getattr(recipe, name) for name in fields if name not in settings.model_fields_set}
+    update |= {"classes": card.classes, "ordinal": card.ordinal, "label_map": {**recipe.label_map, **settings.label_map}}
+    return settings.model_copy(update=update)
 
 
 def _header(data: str) -> list[str]:
@@ -97,7 +139,10 @@ def _header(data: str) -> list[str]:
     return read_table(path).header if path.is_file() and path.suffix.lower() in (".csv", ".tsv") else []
 
 
-def _rescore(folder: RunFolder, split: str) -> dict[str, Any]:
+def _rescore(folder: RunFolder, split: str, allow_seen: bool, flip: bool, out: Path | str | None) -> dict[str, Any]:
+    """Score the predictions that the run has kept; no image is opened."""
+    if allow_seen or not flip:
+        raise UsageError("Expected `--data` beside `--allow-seen` and `--no-flip`: the run's own predictions are made already.")
     predictions = Predictions.read(folder.predictions)
     part = predictions.part(split)
     if not part.images:
@@ -106,7 +151,10 @@ def _rescore(folder: RunFolder, split: str) -> dict[str, Any]:
             f"The run in {str(folder.path)!r} kept no predictions for the part {split!r}, only for: {kept}. "
             "Name other data with `--data`."
         )
-    return {"run": str(folder.path), "data": None, "split": split, **part.scores()}
+    result = {"run": str(folder.path), "data": None, "split": split, **part.scores()}
+    if out is not None:
+        _keep(Path(out), part, result)
+    return result
 
 
 def _choose(manifest: Manifest, split: str | None) -> tuple[npt.NDArray[np.int64], str]:

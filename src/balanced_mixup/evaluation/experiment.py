@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 
 from balanced_mixup.data.preparation import Prepared, prepare
-from balanced_mixup.data.sources import kind_of, load
-from balanced_mixup.errors import RunError, UsageError
-from balanced_mixup.evaluation.evaluate import predict_part
+from balanced_mixup.data.sources import BUILT_IN, kind_of, load
+from balanced_mixup.errors import BalancedMixupError, RunError, UsageError
+from balanced_mixup.evaluation.evaluate import predict_part, write_excluded
+from balanced_mixup.methods import METHODS
+from balanced_mixup.metrics import METRICS
 from balanced_mixup.randomness import torch_seed
 from balanced_mixup.training.backbones import check_name, create
 from balanced_mixup.training.classifier import Classifier, ModelCard
@@ -54,15 +56,24 @@ def train(*layers: Mapping[str, Any], out: Path | str | None = None, resume: boo
         RunError: The training failed.
     """
     layers = (*layers, settings)
+    if resume and out is None:
+        raise UsageError("Expected `out` beside `resume`: name the folder of the run to go on with.")
     recipe = make_recipe(*layers)
     run = RunFolder(Path(out) if out is not None else _new_folder(recipe))
     recipe = _take_up(run, layers) if resume and run.recipe.is_file() else _begin(run, recipe)
     with _log_file(run):
+        _note_unused(recipe, layers)
         if resume and run.metrics.is_file():
             log.info("The run in %s is finished already.", run.path)
         else:
             _train(recipe, run)
-        return Experiment(run, recipe, json.loads(run.metrics.read_text(encoding="utf-8")))
+        scores = _read_json(run.metrics)
+        for part, result in scores.items():
+            values = ((METRICS[name].label, score["value"]) for name, score in result["metrics"].items())
+            log.info(
+                "Scores (%s): %s.", part, ", ".join(f"{label} {value:.3f}" for label, value in values if value is not None)
+            )
+        return Experiment(run, recipe, scores)
 
 
 def _train(recipe: Recipe, run: RunFolder) -> None:
@@ -153,7 +164,7 @@ def _take_up(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
 def with_absolute_paths(recipe: Recipe) -> Recipe:
     """Return the recipe with paths that hold wherever it is read again."""
     update: dict[str, Any] = {}
-    if Path(recipe.data).exists():
+    if recipe.data not in BUILT_IN and Path(recipe.data).exists():
         update["data"] = str(Path(recipe.data).resolve())
     if recipe.images is not None:
         update["images"] = recipe.images.resolve()
@@ -166,7 +177,7 @@ def _note_data(recipe: Recipe, run: RunFolder, prepared: Prepared) -> None:
     """Write down what the run is made with, or, on resuming, make sure that it is still the same."""
     mark = fingerprint(prepared.manifest, prepared.digests)
     if run.environment.is_file():
-        before = json.loads(run.environment.read_text(encoding="utf-8"))["data_fingerprint"]
+        before = _read_json(run.environment).get("data_fingerprint")
         if before != mark:
             raise UsageError(
                 f"The data have changed since the run in {str(run.path)!r} was started (fingerprint {before}, now {mark}). "
@@ -185,10 +196,25 @@ def _note_data(recipe: Recipe, run: RunFolder, prepared: Prepared) -> None:
         }
     )
     write_atomically(run.manifest, lambda temporary: table.to_csv(temporary, index=False))
-    if prepared.excluded:
-        left_out = pd.DataFrame(prepared.excluded, columns=["image", "problem"])
-        write_atomically(run.excluded, lambda temporary: left_out.to_csv(temporary, index=False))
+    write_excluded(prepared, run.excluded)
     write_json(run.environment, describe_environment(recipe.seed, mark))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"The file {str(path)!r} of the run is damaged: {error}. Start a new run.") from None
+    return content
+
+
+def _note_unused(recipe: Recipe, layers: tuple[Mapping[str, Any], ...]) -> None:
+    """Say which given numbers do nothing with the chosen method, instead of ignoring them without a word."""
+    used = METHODS[recipe.method].options
+    options = {option for method in METHODS.values() for option in method.options}
+    unused = sorted(options & {name for layer in layers for name in layer} - set(used))
+    if unused:
+        log.info("The method %s does not use: %s.", recipe.method, ", ".join(unused))
 
 
 @contextmanager
@@ -200,6 +226,9 @@ def _log_file(run: RunFolder) -> Iterator[None]:
     log.setLevel(logging.INFO)
     try:
         yield
+    except BalancedMixupError as error:
+        handler.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, str(error), (), None))
+        raise
     finally:
         log.setLevel(level)
         log.removeHandler(handler)

@@ -26,6 +26,9 @@ from balanced_mixup.randomness import generator
 CHUNK_ENTRIES = 2**21
 
 
+_MACRO = ("balanced_accuracy", "macro_f1", "macro_auc")
+
+
 @dataclass(frozen=True)
 class Interval:
     """A score of the images themselves, and the percentile interval `low` to `high` of its replicates."""
@@ -98,6 +101,10 @@ def _estimates(y: ArrayOrTensor, probabilities: ArrayOrTensor, weights: Array | 
     """Return every metric and the recall and precision of each class, arrays (...) for `weights` (..., N)."""
     estimates = weighted_scores(y, probabilities, weights)
     table = confusion(y, probabilities, weights)
+    if weights is not None:
+        # A mean over fewer classes is another score: where a draw misses a class of the images, macro scores are undefined.
+        missed = ((table.sum(-1) == 0) & (confusion(y, probabilities).sum(-1) > 0)).any(-1)
+        estimates |= {name: np.where(missed, np.nan, estimates[name]) for name in _MACRO}
     for name, values in (("recall", class_recall(table)), ("precision", class_precision(table))):
         estimates |= {f"{name}_{k}": values[..., k] for k in range(values.shape[-1])}
     return estimates

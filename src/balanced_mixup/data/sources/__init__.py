@@ -41,7 +41,7 @@ def kind_of(data: str) -> str:
     path = Path(data)
     if not data:
         raise UsageError(f"Expected `--data`: {_KINDS}, but got none.")
-    if data in _BUILT_IN:
+    if data in BUILT_IN:
         return data
     if path.is_dir():
         return "folder"
@@ -49,7 +49,7 @@ def kind_of(data: str) -> str:
         return _SUFFIXES[path.suffix.lower()]
     raise UsageError(
         f"Expected the data to be {_KINDS}, but {data!r} {'is none of these' if path.exists() else 'does not exist'}."
-        f"{nearest(data, _BUILT_IN)}"
+        f"{nearest(data, BUILT_IN)}"
     )
 
 
@@ -92,8 +92,6 @@ def _synthetic_fundus(settings: DataSettings) -> Manifest:
 
 
 _LOADERS = {"csv": _csv, "folder": _folder, "npz": _npz, "synthetic-fundus": _synthetic_fundus}
-_BUILT_IN = ("synthetic-fundus",)
-_KINDS = (
-    f"a .csv or .tsv table, a folder of class folders, a MedMNIST-format .npz or a built-in source ({', '.join(_BUILT_IN)})"
-)
+BUILT_IN = ("synthetic-fundus",)
+_KINDS = f"a .csv or .tsv table, a folder of class folders, a MedMNIST-format .npz or a built-in source ({', '.join(BUILT_IN)})"
 _SUFFIXES = {".csv": "csv", ".tsv": "csv", ".npz": "npz"}
