@@ -23,7 +23,7 @@ class Method:
 
     Args:
         name: As on the command line.
-        title: As in the paper's tables; empty where it is in none.
+        title: As in tables; the paper's own where it has the method.
         summary: One line for `bmixup list`.
         sampling: Key of `sampling.SAMPLINGS`, for the (first) branch.
         mixing: Key of `mixing.MIXINGS`.
@@ -82,7 +82,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "progressive",
-            "",
+            "Progressive",
             "from plain to class sampling over the epochs (Kang et al., ICLR 2020)",
             sampling="progressive",
         ),

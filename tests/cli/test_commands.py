@@ -236,10 +236,10 @@ class TestUse:
             (["train", "--method", "balanced-mixupp"], "Did you mean 'balanced-mixup'?"),
             (["train", "--data", "nowhere.csv"], "'nowhere.csv' does not exist"),
             (["train", "--config", "nowhere.yaml"], "to be a readable YAML file"),
-            (["train", "--backbone", "resnet51", "--out", "OUT"], "Did you mean 'resnet5"),
+            (["train", "--data", "synthetic-fundus", "--backbone", "resnet51"], "Did you mean 'resnet5"),
             (["evaluate", "nowhere"], "there is no folder 'nowhere'"),
             (["evaluate", "."], "has no recipe.yaml"),
-            (["check", "--val-fraction", "0.7", "--test-fraction", "0.5"], "leave more than a tenth for training"),
+            (["train", "--val-fraction", "0.7", "--test-fraction", "0.5"], "leave more than a tenth for training"),
         ],
     )
     def test_mistakes(self, command, tmp_path, monkeypatch, arguments, message):

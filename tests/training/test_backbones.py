@@ -31,6 +31,12 @@ def test_packaged_weights_are_the_packages_tensor_by_tensor():
     assert all(torch.equal(own, packaged) for own, packaged in pairs[:-2])
 
 
+def test_training_starts_in_training_mode():
+    """Lightning leaves modules in the mode that they come in; batch normalisation must learn."""
+    model = create("test_efficientnet", 3, 32, "none", 0).model
+    assert all(module.training for module in model.modules())
+
+
 def test_random_weights_are_a_function_of_the_seed():
     weights = [create("test_efficientnet", 3, 32, "none", seed).model.conv_stem.weight for seed in (1, 1, 2)]
     assert torch.equal(weights[0], weights[1])

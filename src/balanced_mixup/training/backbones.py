@@ -116,6 +116,7 @@ def _try_out(model: nn.Module, name: str, num_classes: int, size: int) -> None:
     try:
         with torch.inference_mode():
             shape = model.eval()(torch.zeros(1, 3, size, size)).shape
+        model.train()
     except Exception as error:  # whatever an architecture raises about a size that it cannot take
         raise UsageError(f"The backbone {name} cannot take images of {size} px: {error}. Try another `--size`.") from None
     if shape != (1, num_classes):

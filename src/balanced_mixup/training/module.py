@@ -64,7 +64,7 @@ class Trainee(L.LightningModule):
         self.after_epoch = after_epoch
         self.recipe = recipe
         self.data = data
-        self.model = backbone.model.to(memory_format=torch.channels_last)
+        self.model = backbone.model.train().to(memory_format=torch.channels_last)
         self.average = ModelEmaV3(self.model, recipe.weight_average, use_warmup=True) if recipe.weight_average else None
         self.register_buffer("mean", torch.tensor(backbone.mean), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std), persistent=False)
