@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -108,13 +107,18 @@ def test_killed_between_epochs_at_every_epoch(tiny, tmp_path, monkeypatch):
 def test_a_run_that_is_asked_to_stop_does_not_look_finished(tiny, tmp_path, name):
     """A scheduler must not take a stopped training for a finished one."""
     arguments = [part for key, value in {**tiny, "epochs": 500}.items() for part in (f"--{key.replace('_', '-')}", str(value))]
-    program = [Path(sys.executable).with_name("bmixup"), "train", *arguments, "--out", tmp_path / "run"]
+    # A background job of a shell ignores Ctrl-C, and so would its children: as on a terminal, it is not ignored here.
+    start = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import balanced_mixup.cli as c; c.main()"
+    program = [sys.executable, "-c", start, "train", *arguments, "--out", tmp_path / "run"]
     process = subprocess.Popen(program, stderr=subprocess.PIPE, text=True)
-    while not (tmp_path / "run/checkpoint.ckpt").exists():
-        time.sleep(0.1)
-        assert process.poll() is None
-    process.send_signal(getattr(signal, name))
-    _, said = process.communicate(timeout=60)
+    try:
+        while not (tmp_path / "run/checkpoint.ckpt").exists():
+            time.sleep(0.1)
+            assert process.poll() is None
+        process.send_signal(getattr(signal, name))
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 1
     assert "--resume" in said
     assert "Traceback" not in said
