@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +61,7 @@ def train(*layers: Mapping[str, Any], out: Path | str | None = None, resume: boo
     recipe = make_recipe(*layers)
     run = RunFolder(Path(out) if out is not None else _new_folder(recipe))
     recipe = _take_up(run, layers) if resume and run.recipe.is_file() else _begin(run, recipe)
-    with _log_file(run):
+    with _log_file(run) as note:
         _note_unused(recipe, layers)
         if resume and run.metrics.is_file():
             log.info("The run in %s is finished already.", run.path)
@@ -70,9 +70,7 @@ def train(*layers: Mapping[str, Any], out: Path | str | None = None, resume: boo
         scores = _read_json(run.metrics)
         for part, result in scores.items():
             values = ((METRICS[name].label, score["value"]) for name, score in result["metrics"].items())
-            log.info(
-                "Scores (%s): %s.", part, ", ".join(f"{label} {value:.3f}" for label, value in values if value is not None)
-            )
+            note(f"Scores ({part}): " + ", ".join(f"{label} {value:.3f}" for label, value in values if value is not None))
         return Experiment(run, recipe, scores)
 
 
@@ -218,16 +216,21 @@ def _note_unused(recipe: Recipe, layers: tuple[Mapping[str, Any], ...]) -> None:
 
 
 @contextmanager
-def _log_file(run: RunFolder) -> Iterator[None]:
+def _log_file(run: RunFolder) -> Iterator[Callable[[str], None]]:
+    """Keep what is logged in the run's folder too; yields a function that writes there alone."""
     handler = logging.FileHandler(run.log, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log.addHandler(handler)
     level = log.level
     log.setLevel(logging.INFO)
+
+    def note(text: str) -> None:
+        handler.handle(log.makeRecord(log.name, logging.INFO, __file__, 0, text, (), None))
+
     try:
-        yield
+        yield note
     except BalancedMixupError as error:
-        handler.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, str(error), (), None))
+        note(str(error))
         raise
     finally:
         log.setLevel(level)
