@@ -147,8 +147,9 @@ def _begin(run: RunFolder, recipe: Recipe) -> Recipe:
 
 def _take_up(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
     """Return the recipe that the run was started with; settings given again must be the same."""
-    saved = make_recipe(load_yaml(run.recipe))
-    again = with_absolute_paths(make_recipe(load_yaml(run.recipe), *layers))
+    stored = load_yaml(run.recipe)
+    saved = make_recipe(stored)
+    again = with_absolute_paths(make_recipe(stored, *layers))
     changed = [
         f"`{name}` was {getattr(saved, name)!r}, now {getattr(again, name)!r}"
         for name in type(saved).model_fields
