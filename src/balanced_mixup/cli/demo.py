@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _METHODS = ("balanced-mixup", "instance")
 _METRICS = ("quadratic_kappa", "mcc", "kendall_tau", "balanced_accuracy", "macro_f1", "accuracy")
-_SETTINGS = {"data": "synthetic-fundus", "size": 64, "epochs": 5}
+_SETTINGS = {"data": "synthetic-fundus", "size": 64, "epochs": 4}
 
 
 def demo(*, out: Path = Path("demo"), seed: int = 0) -> None:

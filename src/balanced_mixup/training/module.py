@@ -113,10 +113,10 @@ class Trainee(L.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return the optimiser; its learning rate is set before each step."""
-        r = self.recipe
+        r, parameters = self.recipe, self.model.parameters()
         if r.optimizer == "sgd":
-            return torch.optim.SGD(self.model.parameters(), r.learning_rate, momentum=r.momentum, weight_decay=r.weight_decay)
-        return torch.optim.AdamW(self.model.parameters(), r.learning_rate, weight_decay=r.weight_decay)
+            return torch.optim.SGD(parameters, r.learning_rate, momentum=r.momentum, weight_decay=r.weight_decay, fused=True)
+        return torch.optim.AdamW(parameters, r.learning_rate, weight_decay=r.weight_decay, fused=True)
 
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of a step, counted over all epochs."""

@@ -6,6 +6,7 @@ imported when it is used, so listing them costs nothing.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,10 +83,16 @@ def _npz(settings: DataSettings) -> Manifest:
     return npz.load(settings)
 
 
-def _synthetic_fundus(settings: DataSettings) -> Manifest:
+@cache
+def _photographs() -> Manifest:
+    """Draw the built-in photographs; a second training in the same process, as in the demo, does not draw them again."""
     from balanced_mixup.data.sources import synthetic
 
-    manifest = synthetic.synthetic_fundus(n=3000, size=96, seed=0)
+    return synthetic.synthetic_fundus(n=3000, size=96, seed=0)
+
+
+def _synthetic_fundus(settings: DataSettings) -> Manifest:
+    manifest = _photographs()
     if settings.classes not in (None, manifest.classes):
         raise UsageError(f"Expected no --classes with synthetic-fundus, whose classes are {', '.join(manifest.classes)}.")
     return manifest
