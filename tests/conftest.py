@@ -10,6 +10,14 @@ from PIL import Image
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_dir(tmp_path_factory):
+    """Keep the tests out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BMIXUP_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def blobs(tmp_path_factory):
     """A folder with 90 small images in three classes (60/20/10) that a tiny model can tell apart, and labels.csv.

@@ -15,6 +15,7 @@ import torch
 import balanced_mixup
 from balanced_mixup.data.augment import AUGMENTATIONS, N_UNIFORMS
 from balanced_mixup.data.batches import TrainBatches, to_images
+from balanced_mixup.data.pixels import ArrayPixels
 from balanced_mixup.errors import UsageError
 from balanced_mixup.losses import LOSSES
 from balanced_mixup.methods import METHODS, get_method
@@ -45,7 +46,7 @@ def steps_of(name, seed=0, epoch=0):
     mixing = method.make_mixing(0.5, "sample")
     loss = method.make_loss(np.bincount(LABELS, minlength=CLASSES), 2.0, 0.999)
     rows = np.arange(len(LABELS))
-    batches = TrainBatches(pixels, LABELS, rows, branches, mixing, batch_size=8, seed=seed, epoch=epoch)
+    batches = TrainBatches(ArrayPixels(pixels), LABELS, rows, branches, mixing, batch_size=8, seed=seed, epoch=epoch)
     model = torch.nn.Linear(48, CLASSES)
     torch.nn.init.constant_(model.bias, 0.0)
     torch.nn.init.normal_(model.weight, generator=torch.Generator().manual_seed(0))

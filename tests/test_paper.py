@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from balanced_mixup.data.batches import TrainBatches
+from balanced_mixup.data.pixels import ArrayPixels
 from balanced_mixup.losses import ClassBalanced, CrossEntropy, Focal
 from balanced_mixup.methods import METHODS
 from balanced_mixup.mixing import BalancedMixUp, MixUp, NoMixing, mix, one_hot
@@ -64,7 +65,7 @@ def epoch_prior(labels, alpha, per, batch_size):
     n, classes = len(labels), labels.max() + 1
     branches = instance_branch(labels), class_branch(labels)
     batches = TrainBatches(
-        np.zeros((n, 1, 1, 3), np.uint8),
+        ArrayPixels(np.zeros((n, 1, 1, 3), np.uint8)),
         labels,
         np.arange(n),
         branches,

@@ -52,8 +52,7 @@ def mix(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
         raise UsageError(
             f"Expected floating-point tensors to mix, but got {first.dtype}. Convert images with `images.float()`."
         )
-    w = weight.to(first.dtype).reshape(-1, *[1] * (first.ndim - 1))
-    return (1 - w) * first + w * second
+    return torch.lerp(first, second, weight.to(first.dtype).reshape(-1, *[1] * (first.ndim - 1)))
 
 
 def mix_partners(images: Tensor, targets: Tensor, partner: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

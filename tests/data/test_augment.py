@@ -6,13 +6,14 @@ from itertools import permutations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare, kstest
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as reference
 
-from balanced_mixup.data.augment import AUGMENTATIONS, N_UNIFORMS, Augmentation, recolour, resample
+from balanced_mixup.data.augment import AUGMENTATIONS, N_UNIFORMS, Augmentation, recolour, resample, sampling_grid
 
 law = settings(max_examples=40, deadline=None)
 PAPER = AUGMENTATIONS["paper"]
@@ -268,7 +269,26 @@ def test_a_third_of_the_circle_is_a_change_of_channels_and_grey_stays(hue, order
 def test_recolour_by_hand():
     image = torch.tensor([0.2, 0.4, 0.6]).reshape(1, 3, 1, 1)
     matrix = torch.tensor([[[1.0, 1.0, 0.0, 0.1], [0.0, 2.0, 0.0, 0.5], [0.0, 0.0, -1.0, 0.2]]])
-    assert recolour(image, matrix).flatten().tolist() == pytest.approx([0.7, 1.0, 0.0])
+    plain = recolour(image, matrix, torch.zeros(3), torch.ones(3))
+    assert plain.flatten().tolist() == pytest.approx([0.7, 1.0, 0.0])
+    # Normalised after clipping, though in one pass.
+    mean, std = torch.tensor([0.5, 0.4, 0.3]), torch.tensor([0.2, 0.1, 0.5])
+    assert recolour(image, matrix, mean, std).flatten().tolist() == pytest.approx([1.0, 6.0, -0.6])
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_normalising_in_the_same_pass_is_normalising_afterwards(name):
+    images, u = torch.rand(6, 3, 9, 7), torch.rand(6, N_UNIFORMS)
+    mean, std = torch.tensor([0.5, 0.4, 0.3]), torch.tensor([0.2, 0.1, 0.5])
+    apart = (AUGMENTATIONS[name](images, u) - mean[:, None, None]) / std[:, None, None]
+    assert torch.allclose(AUGMENTATIONS[name](images, u, mean, std), apart, atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 8), (16, 16)])
+def test_the_sampling_grid_is_torchs(height, width):
+    affine = torch.randn(7, 2, 3, dtype=torch.float64)
+    expected = F.affine_grid(affine, [7, 3, height, width], align_corners=False)
+    assert torch.allclose(sampling_grid(affine, height, width), expected)
 
 
 # ---- Each image by itself ----

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from balanced_mixup.data.augment import AUGMENTATIONS, N_UNIFORMS
 from balanced_mixup.data.batches import EvalBatches, TrainBatches, normalised, to_images
+from balanced_mixup.data.pixels import as_pixels
 from balanced_mixup.mixing import BalancedMixUp, MixUp, NoMixing
 from balanced_mixup.randomness import generator, uniforms
 from balanced_mixup.sampling import class_branch, instance_branch
@@ -20,21 +21,22 @@ some_mixings = st.sampled_from(
 
 
 class CountedPixels:
-    """Photograph i is full of the number i; keeps what is read, a list for each access."""
+    """Photograph i is full of the number i; keeps what is read, a list for each gather."""
 
     def __init__(self, n, size=4):
         self.array = np.arange(n, dtype=np.int64).astype(np.uint8)[:, None, None, None] * np.ones((n, size, size, 3), np.uint8)
+        self.shape = self.array.shape
         self.reads = []
 
-    def __getitem__(self, rows):
+    def gather(self, rows):
         self.reads.append(rows.tolist())
-        return self.array[rows]
+        return torch.from_numpy(self.array[rows])
 
 
 def make(pixels, labels, rows, mixing, *, batch_size=4, seed=0, epoch=0):
     train = labels[rows]
     branches = instance_branch(train, seed=seed), class_branch(train, seed=seed)
-    return TrainBatches(pixels, labels, rows, branches, mixing, batch_size=batch_size, seed=seed, epoch=epoch)
+    return TrainBatches(as_pixels(pixels), labels, rows, branches, mixing, batch_size=batch_size, seed=seed, epoch=epoch)
 
 
 def subset(labels, seed=0):

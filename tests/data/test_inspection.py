@@ -64,16 +64,18 @@ class TestGood:
         assert facts["classes"][0]["share"] == 0.5
         assert sum(facts["classes"][0][part] for part in ("train", "val", "test")) == facts["classes"][0]["count"] == 10
 
-    def test_every_pixel_is_handed_on_once(self, data):
+    def test_every_image_is_opened_once(self, data):
         manifest = data(rows_of(70))
         store = np.zeros((70, 4, 4, 3), np.uint8)
         calls, steps = [], []
 
-        def visit(row, pixels):
+        def scan(row):
             calls.append(row)
-            store[row] = pixels
+            found = manifest.images.scan(row, 4)
+            store[row] = found.pixels
+            return found
 
-        inspect(manifest, 0.2, 0.2, size=4, visit=visit, progress=steps.append)
+        inspect(manifest, 0.2, 0.2, scan=scan, progress=steps.append)
         assert sorted(calls) == list(range(70))
         assert steps == sorted(steps)
         assert steps[-1] == 70

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from balanced_mixup.data.pixels import ArrayPixels
 from balanced_mixup.training.backbones import create
 from balanced_mixup.training.module import Trainee, TrainingData
 from balanced_mixup.training.recipe import make_recipe
@@ -12,7 +13,7 @@ def trainee(ordinal=False, **settings):
     recipe = make_recipe({"backbone": "test_efficientnet", "weights": "none", "size": 32, "batch_size": 4, **settings})
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 255, (30, 32, 32, 3), dtype=np.uint8)
-    data = TrainingData(pixels, np.arange(30) % 3, np.arange(20), np.arange(20, 30), 3, ordinal)
+    data = TrainingData(ArrayPixels(pixels), np.arange(30) % 3, np.arange(20), np.arange(20, 30), 3, ordinal)
     return Trainee(recipe, create(recipe.backbone, 3, 32, "none", 0), data, after_epoch=lambda _: None)
 
 

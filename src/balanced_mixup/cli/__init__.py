@@ -52,6 +52,7 @@ _COMMANDS = {
     "train": "Train a classifier and score what was held out.",
     "evaluate": "Score a run on data that it has not seen, with intervals.",
     "predict": "Predict the class of images without labels.",
+    "cache": "Show and clear the decoded images that trainings keep on the disk.",
     "list": "List methods, recipes, data sources, metrics and backbones.",
 }
 

@@ -39,6 +39,8 @@ def train(
     if recipe is not None:
         layers.append(recipe.model_dump(exclude_unset=True))
     experiment = run_experiment(*layers, out=out, resume=resume)
+    if not experiment.scores:
+        return  # one of several processes, of which the first speaks
     if json:
         show.print_json({"run": str(experiment.folder.path), **experiment.scores})
     else:

@@ -1,11 +1,14 @@
 """From rows to batches: what a training step reads, and what validation and prediction read.
 
 A training step reads its images in one gather: the instance branch's, and of the class branch's only those whose weight
-counts. Everything in a batch is a function of (seed, epoch, step).
+counts. Everything in a batch is a function of (seed, epoch, step), and is cut for the ranks: rank r of R has the samples r,
+r + R, r + 2R ... of each batch. While the model works on one step, a thread prepares the next ones.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +16,15 @@ import torch
 from torch import Tensor
 
 from balanced_mixup.data.augment import N_UNIFORMS
+from balanced_mixup.data.pixels import Pixels, Rows
+from balanced_mixup.errors import UsageError
 from balanced_mixup.mixing import Mixing, mix_partners, one_hot
 from balanced_mixup.randomness import generator, uniforms
 from balanced_mixup.sampling import Branch
 
-Pixels = npt.NDArray[np.uint8]
+_AHEAD = 2  # steps that are prepared while the model works on one
+
+Batch = TypeVar("Batch", "TrainBatch", Tensor)
 
 
 class TrainBatch(NamedTuple):
@@ -44,30 +51,47 @@ class TrainBatches:
     def __init__(
         self,
         pixels: Pixels,
-        labels: npt.NDArray[np.int64],
-        rows: npt.NDArray[np.int64],
+        labels: npt.NDArray[np.integer],
+        rows: npt.NDArray[np.integer],
         branches: tuple[Branch, Branch],
         mixing: Mixing,
         *,
         batch_size: int,
         seed: int,
         epoch: int,
+        rank: int = 0,
+        world_size: int = 1,
+        device: torch.device | None = None,
     ) -> None:
         """Set up the epoch.
 
         Args:
-            pixels: uint8 (N, H, W, 3), all images of the data set.
-            labels: int64 (N,).
+            pixels: All N images of the data set.
+            labels: (N,), the class of each.
             rows: Which of the N are for training; the branches number them from 0.
             branches: Where samples come from, and where Balanced-MixUp's partners come from.
             mixing: How they are paired and weighted.
-            batch_size: Samples a step. The last, incomplete batch of an epoch is left out, unless it is the only one.
+            batch_size: Samples a step, of all ranks together; a multiple of `world_size`. The last, incomplete batch of an
+                epoch is left out, unless it is the only one.
             seed: With the epoch it decides every draw.
             epoch: From 0.
+            rank: This process, from 0.
+            world_size: Number of processes.
+            device: Where the steps are to arrive, when iterated over.
+
+        Raises:
+            UsageError: The batch cannot be cut into equal parts for the ranks.
         """
+        if batch_size % world_size or len(rows) < world_size:
+            raise UsageError(
+                f"Expected `batch_size` to be a multiple of the number of processes, {world_size}, and no fewer training "
+                f"images, but got batches of {batch_size} of {len(rows)} images."
+            )
         self.pixels, self.labels, self.rows = pixels, labels, rows
         self.branches, self.mixing = branches, mixing
-        self.batch_size, self.seed, self.epoch = min(batch_size, len(rows)), seed, epoch
+        self.batch_size = min(batch_size, len(rows) // world_size * world_size)
+        self.seed, self.epoch = seed, epoch
+        self.rank, self.world_size, self.device = rank, world_size, device
 
     def __len__(self) -> int:
         """Number of steps."""
@@ -75,17 +99,23 @@ class TrainBatches:
 
     def __iter__(self) -> Iterator[TrainBatch]:
         """Yield the steps in their order."""
-        return (self.step(step) for step in range(len(self)))
+        return prepared_ahead(self.step, len(self), self.device)
 
     def step(self, step: int) -> TrainBatch:
-        """Return one step's batch."""
+        """Return this rank's part of one step's batch."""
         b = self.batch_size
         positions = np.arange(step * b, (step + 1) * b)
         candidates = self.branches[0].rows(self.epoch, positions)
         if self.mixing.uses_class_branch:
             candidates = np.concatenate([candidates, self.branches[1].rows(self.epoch, positions)])
         partner, weight = self.mixing.pair(b, generator(self.seed, "mixing", self.epoch, step))
-        read, where = np.unique(np.concatenate([np.arange(b), partner]), return_inverse=True)
+        own = np.arange(self.rank, b, self.world_size)
+        partner, weight = partner[own], weight[own]
+        # The samples of this rank, in their order, then the partners that are not among them.
+        others = np.setdiff1d(partner, own)
+        read = np.concatenate([own, others])
+        where = np.empty(2 * b, np.int64)
+        where[read] = np.arange(len(read))
         draws = uniforms(
             # The two branches augment independently, each image by its place in the epoch.
             ((positions[read % b] * 2 + read // b) * N_UNIFORMS)[:, None] + np.arange(N_UNIFORMS),
@@ -93,26 +123,43 @@ class TrainBatches:
             "augment",
             self.epoch,
         )
-        rows = self.rows[candidates[read]]
+        rows = self.rows[candidates[read]].astype(np.int64)
         return TrainBatch(
-            torch.from_numpy(self.pixels[rows]),
-            torch.from_numpy(self.labels[rows]),
+            self.pixels.gather(rows),
+            torch.from_numpy(self.labels[rows].astype(np.int64)),
             torch.from_numpy(draws.astype(np.float32)),
-            torch.from_numpy(where[b:]),
+            torch.from_numpy(where[partner]),
             torch.from_numpy(weight),
         )
 
 
 class EvalBatches:
-    """Images in the order of `rows`, each once, by itself."""
+    """Images in the order of `rows`, each by itself, once.
 
-    def __init__(self, pixels: Pixels, rows: npt.NDArray[np.int64], batch_size: int | None = None) -> None:
-        """Take some `rows` of `pixels`, uint8 (N, H, W, 3), `batch_size` at a time.
+    With several ranks, rank r of R has the images r, r + R, r + 2R ...; all have equally many, for which some begin again with
+    the first ones.
+    """
 
-        If not given, a batch has 4 million pixels (256 images of 128 px, 16 of 512 px): memory does not grow with image size.
+    def __init__(
+        self,
+        pixels: Pixels,
+        rows: Rows,
+        batch_size: int | None = None,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        device: torch.device | None = None,
+    ) -> None:
+        """Take some `rows` of `pixels`, `batch_size` at a time, to arrive on `device`.
+
+        If no batch size is given, a batch has 4 million pixels (256 images of 128 px, 16 of 512 px): memory does not grow with
+        the size of the images.
         """
-        self.pixels, self.rows = pixels, rows
+        shared = -(-len(rows) // world_size)
+        self.pixels = pixels
+        self.rows = rows[np.arange(rank, shared * world_size, world_size) % max(1, len(rows))]
         self.batch_size = batch_size or _fitting_batch_size(pixels)
+        self.device = device
 
     def __len__(self) -> int:
         """Number of batches."""
@@ -120,8 +167,57 @@ class EvalBatches:
 
     def __iter__(self) -> Iterator[Tensor]:
         """Yield uint8 (B, H, W, 3)."""
-        for start in range(0, len(self.rows), self.batch_size):
-            yield torch.from_numpy(self.pixels[self.rows[start : start + self.batch_size]])
+        return prepared_ahead(self.batch, len(self), self.device)
+
+    def batch(self, number: int) -> Tensor:
+        """Return one batch, uint8 (B, H, W, 3)."""
+        return self.pixels.gather(self.rows[number * self.batch_size : (number + 1) * self.batch_size])
+
+
+def prepared_ahead(make: Callable[[int], Batch], count: int, device: torch.device | None = None) -> Iterator[Batch]:
+    """Yield make(0), make(1) ... make(count - 1), while a thread makes the next ones.
+
+    With a GPU as `device` they arrive there, copied while the GPU computes.
+    """
+    stream = torch.cuda.Stream(device) if device is not None and device.type == "cuda" else None  # type: ignore[no-untyped-call]
+
+    def make_there(number: int) -> tuple[Batch, torch.cuda.Event | None]:
+        if stream is None:
+            return make(number), None
+        with torch.cuda.stream(stream):
+            batch = _each(make(number), lambda tensor: _pinned(tensor).to(device, non_blocking=True))
+            return batch, stream.record_event()
+
+    def arrived(batch: Batch, event: torch.cuda.Event | None) -> Batch:
+        if event is not None:
+            current = torch.cuda.current_stream(device)
+            current.wait_event(event)
+            for tensor in batch if isinstance(batch, TrainBatch) else (batch,):
+                tensor.record_stream(current)  # its memory is not used again before the model is done with it
+        return batch
+
+    with ThreadPoolExecutor(1) as thread:
+        ahead: deque[Future[tuple[Batch, torch.cuda.Event | None]]] = deque()
+        try:
+            for number in range(count):
+                ahead.append(thread.submit(make_there, number))
+                if len(ahead) > _AHEAD:
+                    yield arrived(*ahead.popleft().result())
+            while ahead:
+                yield arrived(*ahead.popleft().result())
+        finally:
+            for future in ahead:
+                future.cancel()
+
+
+def _each(batch: Batch, function: Callable[[Tensor], Tensor]) -> Batch:
+    if isinstance(batch, TrainBatch):
+        return TrainBatch(*map(function, batch))
+    return function(batch)
+
+
+def _pinned(tensor: Tensor) -> Tensor:
+    return tensor.pin_memory() if tensor.device.type == "cpu" else tensor
 
 
 def _fitting_batch_size(pixels: Pixels) -> int:

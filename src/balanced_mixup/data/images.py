@@ -12,6 +12,7 @@
 """
 
 import hashlib
+import os
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from balanced_mixup.data.manifest import Scan
+from balanced_mixup.data.manifest import Scan, Stamp
 from balanced_mixup.errors import DataError, Problem
 
 # Raster formats alone: Pillow would hand an EPS to Ghostscript, which nobody wants to happen to an uploaded file.
@@ -78,6 +79,21 @@ class FileImages:
         pixels, (height, width) = _decode(data, self.names[index], size)
         return Scan(pixels, height, width, _hash(data))
 
+    @property
+    def origin(self) -> str:
+        """The folder."""
+        return str(self._root.resolve())
+
+    def key(self, index: int) -> str:
+        """Return the path of image `index` from the folder."""
+        file = self._files[index]
+        return "" if isinstance(file, Problem) else file
+
+    def stamp(self, index: int) -> Stamp | None:
+        """Return size and times of change of the file of image `index`; None where there is none."""
+        file = self._files[index]
+        return None if isinstance(file, Problem) else stamp_of(os.path.join(self._root, file))  # noqa: PTH118 (many files)
+
     def _bytes(self, index: int) -> bytes:
         file = self._files[index]
         if isinstance(file, Problem):
@@ -88,10 +104,21 @@ class FileImages:
 class ArrayImages:
     """Images in memory: uint8 (N, H, W) greyscale or (N, H, W, 3) RGB."""
 
-    def __init__(self, names: Sequence[str], pixels: npt.NDArray[np.uint8]) -> None:
-        """Keep `pixels` without a copy; `names` has one name an image."""
+    def __init__(
+        self, names: Sequence[str], pixels: npt.NDArray[np.uint8], file: Path | None = None, stamp: Stamp | None = None
+    ) -> None:
+        """Keep `pixels` without a copy.
+
+        Args:
+            names: One name an image.
+            pixels: uint8 (N, H, W) or (N, H, W, 3).
+            file: What they were read from, if a file.
+            stamp: Of that file, from before the reading.
+        """
         self.names = names
         self._pixels = pixels
+        self._file = file
+        self._stamp = stamp
 
     def __len__(self) -> int:
         """Number of images."""
@@ -110,6 +137,19 @@ class ArrayImages:
         height, width = self._pixels.shape[1:3]
         return Scan(self.read(index, size), height, width, self.digest(index))
 
+    @property
+    def origin(self) -> str | None:
+        """The file that the images were read from."""
+        return None if self._file is None else str(self._file.resolve())
+
+    def key(self, index: int) -> str:
+        """Return the name of image `index`."""
+        return self.names[index]
+
+    def stamp(self, index: int) -> Stamp | None:
+        """Return size and times of change that the file had when it was read."""
+        return self._stamp
+
 
 def load_rgb(source: str | Path | BinaryIO, size: int | None = None) -> npt.NDArray[np.uint8]:
     """Read one image as RGB uint8 (H, W, 3), or (size, size, 3), as the module says.
@@ -124,6 +164,16 @@ def load_rgb(source: str | Path | BinaryIO, size: int | None = None) -> npt.NDAr
     if isinstance(source, str | Path):
         return _decode(_read_file(Path(source), str(source)), str(source), size)[0]
     return _decode(source.read(), str(getattr(source, "name", "image")), size)[0]
+
+
+def stamp_of(path: str | Path) -> Stamp | None:
+    """Return size and times of change of a file; None where there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 (many files)
+    except (OSError, ValueError):
+        return None
+    mark = f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
+    return Stamp(mark, max(status.st_mtime_ns, status.st_ctime_ns))
 
 
 def _hash(data: bytes) -> str:

@@ -11,11 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from balanced_mixup.data import checks
-from balanced_mixup.data.manifest import SPLITS, Images, Manifest
+from balanced_mixup.data.manifest import SPLITS, Manifest, Scan
 from balanced_mixup.data.splits import check_fractions, complete_split, given_parts
 from balanced_mixup.errors import DataError, Problem
-
-Visit = Callable[[int, npt.NDArray[np.uint8]], None]
 
 _CHUNK = 32  # images a thread takes at a time
 
@@ -112,8 +110,7 @@ def inspect(
     test_fraction: float = 0.0,
     *,
     seed: int = 0,
-    size: int | None = None,
-    visit: Visit | None = None,
+    scan: Callable[[int], Scan] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Inspection:
     """Open every image of `manifest` and find everything that is wrong with it; nothing is raised for bad data.
@@ -124,8 +121,8 @@ def inspect(
             planned and none is missed.
         test_fraction: Share for the test.
         seed: Of the split.
-        size: Images are resized to (size, size) for `visit`.
-        visit: Called with the row and the pixels of each readable image, uint8 (H, W, 3), from several threads, in any order.
+        scan: Opens the image of a row, as `Images.scan` does, which it is if not given. Called from several threads, in any
+            order; may keep the pixels.
         progress: Called with the number of images done so far.
 
     Raises:
@@ -135,7 +132,7 @@ def inspect(
     if plan is not None:
         check_fractions(manifest, plan.val_fraction, plan.test_fraction)
     found: list[_Finding] = []
-    for some in _open_all(manifest.images, size, visit):
+    for some in _open_all(len(manifest), scan or manifest.images.scan):
         found += some
         if progress is not None:
             progress(len(found))
@@ -155,23 +152,21 @@ class _Finding(NamedTuple):
     problems: tuple[Problem, ...] = ()
 
 
-def _open_all(images: Images, size: int | None, visit: Visit | None) -> Iterator[list[_Finding]]:
+def _open_all(n: int, scan: Callable[[int], Scan]) -> Iterator[list[_Finding]]:
     """Yield the findings in the order of the images, some at a time, while several threads go on."""
 
     def look(row: int) -> _Finding:
         try:
-            scan = images.scan(row, size)
+            found = scan(row)
         except DataError as error:
             return _Finding(problems=tuple(replace(problem, rows=(row,)) for problem in error.problems))
-        if visit is not None:
-            visit(row, scan.pixels)
-        return _Finding(scan.height, scan.width, scan.digest)
+        return _Finding(found.height, found.width, found.digest)
 
     def look_at_some(start: int) -> list[_Finding]:
-        return [look(row) for row in range(start, min(start + _CHUNK, len(images)))]
+        return [look(row) for row in range(start, min(start + _CHUNK, n))]
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        yield from threads.map(look_at_some, range(0, len(images), _CHUNK))
+        yield from threads.map(look_at_some, range(0, n, _CHUNK))
 
 
 def _judge(manifest: Manifest, plan: Plan | None, shapes: npt.NDArray[np.int64], digests: tuple[str, ...]) -> Inspection:

@@ -31,10 +31,22 @@ class Scan(NamedTuple):
     digest: str
 
 
+class Stamp(NamedTuple):
+    """What tells cheaply whether an image is still the same: a mark, and when the source changed last, in ns since 1970."""
+
+    mark: str
+    changed_ns: int
+
+
 class Images(Protocol):
     """Pixels by position. `names` are unique within a data set and stand for the images in messages and predictions."""
 
     names: Sequence[str]
+
+    @property
+    def origin(self) -> str | None:
+        """Where the images come from: a folder, a file; None where they are made or held in memory alone."""
+        ...
 
     def __len__(self) -> int:
         """Number of images."""
@@ -54,6 +66,14 @@ class Images(Protocol):
 
     def scan(self, index: int, size: int | None = None) -> Scan:
         """Return what `read` and `digest` give, and the size without resizing, from a single reading."""
+        ...
+
+    def key(self, index: int) -> str:
+        """Return what names image `index` within its origin."""
+        ...
+
+    def stamp(self, index: int) -> Stamp | None:
+        """Return the stamp of image `index` without reading it; None where it is not there."""
         ...
 
 
@@ -81,6 +101,19 @@ class ImageSubset:
     def scan(self, index: int, size: int | None = None) -> Scan:
         """Scan image `index` of the subset."""
         return self._images.scan(self._rows[index], size)
+
+    @property
+    def origin(self) -> str | None:
+        """Where the whole data set comes from."""
+        return self._images.origin
+
+    def key(self, index: int) -> str:
+        """Return what names image `index` of the subset within its origin."""
+        return self._images.key(self._rows[index])
+
+    def stamp(self, index: int) -> Stamp | None:
+        """Return the stamp of image `index` of the subset."""
+        return self._images.stamp(self._rows[index])
 
 
 @dataclass(frozen=True)

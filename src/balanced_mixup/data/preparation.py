@@ -1,20 +1,40 @@
 """From a manifest to pixels that can be trained on or scored: look at every image, judge, split."""
 
 import logging
-import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
+import psutil
 
-from balanced_mixup.data.batches import Pixels
 from balanced_mixup.data.inspection import Inspection, exclude, inspect
-from balanced_mixup.data.manifest import Manifest
-from balanced_mixup.errors import DataError, Problem, describe
+from balanced_mixup.data.manifest import Manifest, Scan
+from balanced_mixup.data.pixels import ArrayPixels, Pixels, SourcePixels
+from balanced_mixup.data.store import Store, default_cache_dir, human_bytes
+from balanced_mixup.errors import DataError, Problem, RunError, describe
 from balanced_mixup.progress import progress_bar
 
 log = logging.getLogger("balanced_mixup")
 
-_IN_MEMORY = 4 * 2**30
+CacheKind = Literal["none", "disk", "ram", "device"]
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Where decoded images are kept.
+
+    Args:
+        kind: "disk": decoded once, for all trainings, in a store that is mapped into memory. "device": the same, for
+            copying to the GPU. "ram": in the memory of this process; nothing is written. "none": nowhere, they are decoded
+            whenever they are used. Images that are not in files are kept in memory by "disk" and "device" too.
+        directory: Folder of the stores; the user's cache folder if not given.
+    """
+
+    kind: CacheKind = "ram"
+    directory: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -22,7 +42,7 @@ class Prepared:
     """A data set that is fit for use.
 
     Args:
-        pixels: uint8 (N, size, size, 3).
+        pixels: N images of (size, size).
         manifest: N images, each with a label, with a split if one was given or asked for.
         digests: (N,), a hash of each image's content.
         excluded: Names of the images that were left out, each with what is wrong with it (with `exclude_bad` alone).
@@ -38,16 +58,18 @@ def prepare(
     manifest: Manifest,
     size: int,
     *,
+    cache: Cache = Cache(),
     exclude_bad: bool = False,
     val_fraction: float | None = None,
     test_fraction: float = 0.0,
     seed: int = 0,
 ) -> Prepared:
-    """Read a data set, each image once.
+    """Look at a data set, each image once, or not at all where the store has it.
 
     Args:
         manifest: As its source gave it.
         size: Side in pixels of the square that each image is resized to.
+        cache: Where the decoded images are kept.
         exclude_bad: Leave out rows with a problem instead of stopping.
         val_fraction: Share for validation where the data give none; None where the data are not for training.
         test_fraction: Share for the test where the data give no split.
@@ -55,14 +77,15 @@ def prepare(
 
     Raises:
         DataError: Something is wrong with the data; lists all of it.
+        RunError: There is no room for the decoded images.
     """
-    pixels, inspection = read(manifest, size, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
+    pixels, inspection = read(manifest, size, cache, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
     excluded: tuple[tuple[str, str], ...] = ()
     if exclude_bad and inspection.excludable:
         reasons = _reasons(inspection.excludable)
         inspection, left_out = exclude(inspection)
         excluded = tuple((manifest.images.names[row], "; ".join(reasons[row])) for row in left_out.tolist())
-        pixels = np.delete(pixels, left_out, axis=0)
+        pixels = pixels.subset(np.setdiff1d(np.arange(len(manifest)), left_out))
         log.warning("Left out %d of %d images that have a problem.", len(left_out), len(manifest))
     if inspection.fatal:
         raise DataError(inspection.fatal)
@@ -72,24 +95,57 @@ def prepare(
 
 
 def read(
-    manifest: Manifest, size: int | None, *, val_fraction: float | None = None, test_fraction: float = 0.0, seed: int = 0
+    manifest: Manifest,
+    size: int,
+    cache: Cache = Cache(),
+    *,
+    val_fraction: float | None = None,
+    test_fraction: float = 0.0,
+    seed: int = 0,
 ) -> tuple[Pixels, Inspection]:
-    """Open every image once, with a progress bar.
+    """Open every image once, with a progress bar, and keep its pixels as `cache` says.
 
     Args:
         manifest: N images.
-        size: Side in pixels of the square that each image is resized to; None keeps no pixels.
+        size: Side in pixels of the square that each image is resized to.
+        cache: Where the decoded images are kept.
         val_fraction, test_fraction, seed: As for `inspect`.
 
     Returns:
-        Pixels uint8 (N, size, size, 3), undefined where an image could not be read, and what was found.
+        The pixels of N images, undefined where an image could not be read, and what was found.
     """
-    pixels = _allocate((len(manifest), size, size, 3) if size else (0,))
+
+    def look(scan: Callable[[int], Scan]) -> Inspection:
+        return look_at(manifest, scan, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
+
+    images = manifest.images
+    if cache.kind == "none":
+        inspection = look(lambda row: images.scan(row, size))
+        return SourcePixels(images, size, inspection.digests), inspection
+    if cache.kind == "ram" or images.origin is None:
+        pixels = _allocate((len(manifest), size, size, 3))
+
+        def keep(row: int) -> Scan:
+            scan = images.scan(row, size)
+            pixels[row] = scan.pixels
+            return scan
+
+        return ArrayPixels(pixels), look(keep)
+    with Store.under(cache.directory or default_cache_dir(), images.origin, size).opened_for(images) as stored:
+        inspection = look(stored.scan)
+    return stored.pixels(), inspection
+
+
+def look_at(
+    manifest: Manifest,
+    scan: Callable[[int], Scan] | None = None,
+    *,
+    val_fraction: float | None = None,
+    test_fraction: float = 0.0,
+    seed: int = 0,
+) -> Inspection:
+    """Inspect a data set, with a progress bar; see `inspect`."""
     done = 0
-
-    def keep(row: int, image: Pixels) -> None:
-        pixels[row] = image
-
     with progress_bar("Reading images", len(manifest)) as advance:
 
         def progress(total: int) -> None:
@@ -97,9 +153,7 @@ def read(
             advance(total - done)
             done = total
 
-        visit = keep if size else None
-        inspection = inspect(manifest, val_fraction, test_fraction, seed=seed, size=size, visit=visit, progress=progress)
-    return pixels, inspection
+        return inspect(manifest, val_fraction, test_fraction, seed=seed, scan=scan, progress=progress)
 
 
 def _reasons(problems: tuple[Problem, ...]) -> dict[int, list[str]]:
@@ -110,9 +164,11 @@ def _reasons(problems: tuple[Problem, ...]) -> dict[int, list[str]]:
     return reasons
 
 
-def _allocate(shape: tuple[int, ...]) -> Pixels:
-    """Return an array in memory, or one backed by an unnamed temporary file where it is large."""
-    if np.prod(shape) <= _IN_MEMORY:
-        return np.empty(shape, np.uint8)
-    with tempfile.TemporaryFile() as file:
-        return np.memmap(file, np.uint8, "w+", shape=shape)
+def _allocate(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    need, free = int(np.prod(shape)), psutil.virtual_memory().available
+    if need > free:
+        raise RunError(
+            f"The decoded images need {human_bytes(need)}, but {human_bytes(free)} of memory are free. Keep them on the disk "
+            "(`--cache disk`) or nowhere (`--cache none`), choose a smaller `--size`, or take fewer images at a time."
+        )
+    return np.empty(shape, np.uint8)

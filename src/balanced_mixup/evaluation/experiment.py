@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from balanced_mixup.data.preparation import Prepared, prepare
+from balanced_mixup.data.preparation import Cache, Prepared, prepare
 from balanced_mixup.data.sources import BUILT_IN, kind_of, load
 from balanced_mixup.errors import BalancedMixupError, RunError, UsageError
 from balanced_mixup.evaluation.evaluate import predict_part, write_excluded
 from balanced_mixup.methods import METHODS
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.randomness import torch_seed
-from balanced_mixup.training.backbones import check_name, create
+from balanced_mixup.training.backbones import Backbone, check_name, create
 from balanced_mixup.training.classifier import Classifier, ModelCard
 from balanced_mixup.training.environment import describe_environment, fingerprint
-from balanced_mixup.training.fit import fit
+from balanced_mixup.training.fit import fit, process_rank
 from balanced_mixup.training.module import TrainingData
-from balanced_mixup.training.recipe import Recipe, load_yaml, make_recipe
+from balanced_mixup.training.recipe import Execution, Recipe, load_yaml, make_recipe
 from balanced_mixup.training.run_folder import RunFolder, write_atomically, write_json, write_text
 
 log = logging.getLogger("balanced_mixup")
@@ -32,7 +32,10 @@ log = logging.getLogger("balanced_mixup")
 
 @dataclass(frozen=True)
 class Experiment:
-    """A finished run: where it is, and the scores of its validation and test part (see `Predictions.scores`)."""
+    """A finished run: where it is, and the scores of its validation and test part (see `Predictions.scores`).
+
+    Where several processes train, the first alone scores; in the others there are no scores.
+    """
 
     folder: RunFolder
     recipe: Recipe
@@ -60,6 +63,8 @@ def train(*layers: Mapping[str, Any], out: Path | str | None = None, resume: boo
         raise UsageError("Expected `out` beside `resume`: name the folder of the run to go on with.")
     recipe = make_recipe(*layers)
     run = RunFolder(Path(out) if out is not None else _new_folder(recipe))
+    if process_rank(recipe) > 0:
+        return _assist(recipe, run, layers, resume)
     recipe = _take_up(run, layers) if resume and run.recipe.is_file() else _begin(run, recipe)
     with _log_file(run) as note:
         _note_unused(recipe, layers)
@@ -74,7 +79,18 @@ def train(*layers: Mapping[str, Any], out: Path | str | None = None, resume: boo
         return Experiment(run, recipe, scores)
 
 
-def _train(recipe: Recipe, run: RunFolder) -> None:
+def _assist(recipe: Recipe, run: RunFolder, layers: tuple[Mapping[str, Any], ...], resume: bool) -> Experiment:
+    """Take part in the training of a run that the first process looks after; writes nothing and says nothing."""
+    log.setLevel(logging.ERROR)
+    recipe = _take_up(run, layers) if resume and run.recipe.is_file() else with_absolute_paths(recipe)
+    if not (resume and (run.metrics.is_file() or run.weights.is_file())):
+        backbone, prepared = _start(recipe)
+        fit(recipe, backbone, _training_data(prepared), run)
+    return Experiment(run, recipe, {})
+
+
+def _start(recipe: Recipe) -> tuple[Backbone, Prepared]:
+    """Return what a training starts from."""
     check_name(recipe.backbone)
     manifest = load(recipe)
     # Before the images are read, which can take long: weights that cannot be had should not be found out afterwards.
@@ -83,11 +99,23 @@ def _train(recipe: Recipe, run: RunFolder) -> None:
     prepared = prepare(
         manifest,
         recipe.size,
+        cache=Cache(recipe.cache, recipe.cache_dir),
         exclude_bad=recipe.exclude_bad,
         val_fraction=recipe.val_fraction,
         test_fraction=recipe.test_fraction,
         seed=recipe.seed,
     )
+    return backbone, prepared
+
+
+def _training_data(prepared: Prepared) -> TrainingData:
+    manifest = prepared.manifest
+    train, val = manifest.rows("train"), manifest.rows("val")
+    return TrainingData(prepared.pixels, manifest.labels, train, val, len(manifest.classes), manifest.ordinal)
+
+
+def _train(recipe: Recipe, run: RunFolder) -> None:
+    backbone, prepared = _start(recipe)
     manifest = prepared.manifest
     parts = {part: manifest.rows(part) for part in ("train", "val", "test")}
     log.info("%d images: %s.", len(manifest), ", ".join(f"{len(rows)} {part}" for part, rows in parts.items()))
@@ -108,11 +136,8 @@ def _train(recipe: Recipe, run: RunFolder) -> None:
     )
     card.write(run.model)
     if not run.weights.is_file():
-        data = TrainingData(
-            prepared.pixels, manifest.labels, parts["train"], parts["val"], len(manifest.classes), manifest.ordinal
-        )
         start = time.monotonic()
-        fit(recipe, backbone, data, run)
+        fit(recipe, backbone, _training_data(prepared), run)
         log.info("Trained in %.0f s.", time.monotonic() - start)
     rows = np.concatenate([parts["val"], parts["test"]])
     predictions = predict_part(Classifier.load(run.path), prepared, rows)
@@ -146,18 +171,18 @@ def _begin(run: RunFolder, recipe: Recipe) -> Recipe:
 
 
 def _take_up(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
-    """Return the recipe that the run was started with; settings given again must be the same."""
+    """Return the recipe that the run was started with; settings given again must be the same, but for where it computes."""
     stored = load_yaml(run.recipe)
     saved = make_recipe(stored)
     again = with_absolute_paths(make_recipe(stored, *layers))
     changed = [
         f"`{name}` was {getattr(saved, name)!r}, now {getattr(again, name)!r}"
-        for name in type(saved).model_fields
-        if getattr(saved, name) != getattr(again, name)
+        for name in Recipe.model_fields
+        if name not in Execution.model_fields and getattr(saved, name) != getattr(again, name)
     ]
     if changed:
         raise UsageError(f"The run in {str(run.path)!r} was started with other settings: {'; '.join(changed)}.")
-    return saved
+    return again
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:
@@ -167,6 +192,8 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
         update["data"] = str(Path(recipe.data).resolve())
     if recipe.images is not None:
         update["images"] = recipe.images.resolve()
+    if recipe.cache_dir is not None:
+        update["cache_dir"] = recipe.cache_dir.resolve()
     if Path(recipe.weights).is_file():
         update["weights"] = str(Path(recipe.weights).resolve())
     return recipe.model_copy(update=update)

@@ -11,7 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from balanced_mixup.data.batches import EvalBatches, Pixels, normalised, to_images
+from balanced_mixup.data.batches import EvalBatches, normalised, to_images
+from balanced_mixup.data.pixels import Pixels, as_pixels
 from balanced_mixup.errors import UsageError
 from balanced_mixup.progress import progress_bar
 from balanced_mixup.training.backbones import build
@@ -90,23 +91,24 @@ class Classifier:
         return cls(model, card, device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     def probabilities(
-        self, pixels: Pixels, rows: npt.NDArray[np.int64] | None = None, *, flip: bool = True
+        self, pixels: Pixels | npt.NDArray[np.uint8], rows: npt.NDArray[np.int64] | None = None, *, flip: bool = True
     ) -> npt.NDArray[np.float32]:
         """Return the probability of each class.
 
         Args:
-            pixels: uint8 (N, size, size, 3).
+            pixels: N images of (size, size), as `Pixels` or as an array uint8 (N, size, size, 3).
             rows: Which of them, in which order; all if not given.
             flip: Average over the image and its mirror image, as in the paper.
 
         Returns:
             float32 (len(rows), K), rows sum to 1.
         """
-        rows = np.arange(len(pixels)) if rows is None else rows
+        pixels = as_pixels(pixels)
+        rows = np.arange(pixels.shape[0]) if rows is None else rows
         out = np.empty((len(rows), len(self.card.classes)), np.float32)
         done = 0
         with torch.inference_mode(), progress_bar("Predicting", len(rows)) as advance:
-            for batch in EvalBatches(pixels, rows):
+            for batch in EvalBatches(pixels, rows, device=self.device):
                 images = normalised(to_images(batch.to(self.device)), self._mean, self._std)
                 out[done : done + len(batch)] = self._forward(images, flip).cpu().numpy()
                 done += len(batch)

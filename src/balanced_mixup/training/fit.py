@@ -1,6 +1,7 @@
 """Train by a recipe, with Lightning, so that a kill at any moment loses at most the epoch at hand."""
 
 import logging
+import os
 import signal
 import threading
 import warnings
@@ -40,15 +41,22 @@ def fit(recipe: Recipe, backbone: Backbone, data: TrainingData, run: RunFolder) 
 
     Raises:
         RunError: The training diverged, or a file could not be written.
+
+    With several processes each calls this, and the first alone writes.
     """
-    trainee = Trainee(recipe, backbone, data, after_epoch=lambda trainee: _note_epoch(trainee, run.history))
+    first = process_rank(recipe) == 0
+    trainee = Trainee(recipe, backbone, data, lambda trainee: _note_epoch(trainee, run.history) if first else None)
     # The caller's random state is left alone; dropout inside the model can only use torch's global one.
-    with _quiet_lightning(), torch.random.fork_rng():
+    with quiet_lightning(), torch.random.fork_rng():
         try:
-            trainer = _trainer(recipe, run)
+            trainer = make_trainer(recipe, _checkpoint(run))
         except MisconfigurationException as error:
-            raise UsageError(f"This machine cannot compute with `accelerator` {recipe.accelerator!r}: {error}") from None
+            raise UsageError(
+                f"This machine cannot compute with `accelerator` {recipe.accelerator!r} and `devices` {recipe.devices}: {error}"
+            ) from None
         _run(trainer, trainee, run)
+    if not first:
+        return
     _write_history(trainee, run.history)
     best = trainee.best_epoch()
     value = trainee.history[best - 1][trainee.monitor]
@@ -90,6 +98,27 @@ def _run(trainer: L.Trainer, trainee: Trainee, run: RunFolder) -> None:
             signal.signal(signal.SIGINT, interrupt)
 
 
+def process_rank(recipe: Recipe) -> int:
+    """Return the number of this process among those of the training, from 0, as torchrun, SLURM or Lightning started it.
+
+    Raises:
+        UsageError: Another number of processes was started than the recipe says.
+    """
+    expected = recipe.devices * recipe.num_nodes
+    started = int(os.environ.get("WORLD_SIZE", expected))
+    if started != expected:
+        raise UsageError(
+            f"Expected {expected} process(es) (`devices` {recipe.devices} x `num_nodes` {recipe.num_nodes}), but {started} "
+            "were started. Say with `--devices` and `--num-nodes` what the launcher starts."
+        )
+    if expected == 1:
+        return 0
+    for name in ("RANK", "SLURM_PROCID"):
+        if name in os.environ:
+            return int(os.environ[name])
+    return int(os.environ.get("NODE_RANK", 0)) * recipe.devices + int(os.environ.get("LOCAL_RANK", 0))
+
+
 def precision_of(recipe: Recipe) -> Any:
     """Return Lightning's name for the recipe's precision on this machine."""
     if recipe.precision != "auto":
@@ -117,31 +146,42 @@ def _write_history(trainee: Trainee, path: Path) -> None:
     write_atomically(path, lambda temporary: pd.DataFrame(trainee.history).to_csv(temporary, index=False))
 
 
-def _trainer(recipe: Recipe, run: RunFolder) -> L.Trainer:
-    checkpoint = ModelCheckpoint(
+def make_trainer(recipe: Recipe, *more: Callback) -> L.Trainer:
+    """Return Lightning's trainer for a recipe, with `more` callbacks."""
+    callbacks = list(more)
+    several = recipe.devices * recipe.num_nodes > 1
+    watched = on_terminal() and process_rank(recipe) == 0
+    if watched:
+        callbacks.append(RichProgressBar(leave=False))
+    return L.Trainer(
+        accelerator=recipe.accelerator,
+        devices=recipe.devices,
+        num_nodes=recipe.num_nodes,
+        strategy="ddp" if several else "auto",
+        # Statistics of the whole batch, as with one process; torch has it for GPUs alone.
+        sync_batchnorm=several and torch.cuda.is_available() and recipe.accelerator in ("auto", "gpu"),
+        benchmark=True,  # cuDNN's fastest convolutions: all batches have one shape
+        precision=precision_of(recipe),
+        max_epochs=recipe.epochs,
+        callbacks=callbacks,
+        plugins=[_AtomicCheckpointIO()],
+        logger=False,
+        enable_progress_bar=watched,
+        enable_model_summary=False,
+        enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        reload_dataloaders_every_n_epochs=1,
+    )
+
+
+def _checkpoint(run: RunFolder) -> ModelCheckpoint:
+    return ModelCheckpoint(
         dirpath=run.path,
         filename=run.checkpoint.stem,
         enable_version_counter=False,
         save_on_train_epoch_end=True,
         every_n_epochs=1,
-    )
-    callbacks: list[Callback] = [checkpoint]
-    if on_terminal():
-        callbacks.append(RichProgressBar(leave=False))
-    return L.Trainer(
-        accelerator=recipe.accelerator,
-        devices=1,
-        precision=precision_of(recipe),
-        max_epochs=recipe.epochs,
-        callbacks=callbacks,
-        plugins=[_AtomicCheckpointIO()],
-        default_root_dir=run.path,
-        logger=False,
-        enable_progress_bar=on_terminal(),
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        reload_dataloaders_every_n_epochs=1,
     )
 
 
@@ -156,7 +196,7 @@ class _AtomicCheckpointIO(TorchCheckpointIO):
 
 
 @contextmanager
-def _quiet_lightning() -> Iterator[None]:
+def quiet_lightning() -> Iterator[None]:
     """Keep Lightning's hints, which are for those who write training loops, from those who use this one."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level

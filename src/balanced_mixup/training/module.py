@@ -1,7 +1,8 @@
 """The Lightning module: one training step, one validation pass, and the book of epochs."""
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightning as L
@@ -12,8 +13,10 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 
 from balanced_mixup.data.augment import AUGMENTATIONS
-from balanced_mixup.data.batches import EvalBatches, Pixels, TrainBatch, TrainBatches, normalised, to_images
-from balanced_mixup.errors import RunError
+from balanced_mixup.data.batches import EvalBatches, TrainBatch, TrainBatches, normalised, to_images
+from balanced_mixup.data.pixels import DevicePixels, Pixels
+from balanced_mixup.data.store import human_bytes
+from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.methods import get_method
 from balanced_mixup.metrics import METRICS, score
 from balanced_mixup.randomness import torch_seed
@@ -30,7 +33,7 @@ class TrainingData:
     """What training sees.
 
     Args:
-        pixels: uint8 (N, S, S, 3).
+        pixels: N images of (S, S).
         labels: int64 (N,).
         train: Rows that train.
         val: Rows that choose the epoch.
@@ -44,6 +47,16 @@ class TrainingData:
     val: npt.NDArray[np.int64]
     num_classes: int
     ordinal: bool = False
+
+
+def _on_device(pixels: Pixels, device: torch.device) -> Pixels:
+    need = math.prod(pixels.shape)
+    if device.type == "cuda" and need > (free := torch.cuda.mem_get_info(device)[0]) * 0.8:
+        raise UsageError(
+            f"The decoded images need {human_bytes(need)}, but the GPU has {human_bytes(free)} free, some of which the model "
+            "needs. Use `--cache disk` or `--cache ram`."
+        )
+    return DevicePixels.copy_of(pixels, device)
 
 
 class Trainee(L.LightningModule):
@@ -65,7 +78,11 @@ class Trainee(L.LightningModule):
         self.recipe = recipe
         self.data = data
         self.model = backbone.model.train().to(memory_format=torch.channels_last)
-        self.average = ModelEmaV3(self.model, recipe.weight_average, use_warmup=True) if recipe.weight_average else None
+        if recipe.compile:
+            self.model.compile()
+        self.average = None
+        if recipe.weight_average:
+            self.average = ModelEmaV3(self.model, recipe.weight_average, use_warmup=True).requires_grad_(False)
         self.register_buffer("mean", torch.tensor(backbone.mean), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std), persistent=False)
         labels = data.labels[data.train]
@@ -77,6 +94,7 @@ class Trainee(L.LightningModule):
         self.monitor = recipe.monitor or ("quadratic_kappa" if data.ordinal else "mcc")
         self.history: list[dict[str, float]] = []
         self.best_weights: dict[str, Tensor] = {}
+        self.rank, self.world_size = 0, 1
         self._losses: list[Tensor] = []
         self._probabilities: list[Tensor] = []
 
@@ -101,7 +119,19 @@ class Trainee(L.LightningModule):
             batch_size=self.recipe.batch_size,
             seed=self.recipe.seed,
             epoch=epoch,
+            rank=self.rank,
+            world_size=self.world_size,
+            device=self.device,
         )
+
+    def setup(self, stage: str) -> None:
+        """Learn which part of each batch is this process's."""
+        self.rank, self.world_size = self.global_rank, self.trainer.world_size
+
+    def on_fit_start(self) -> None:
+        """Copy the images to the GPU, where the recipe wants them there."""
+        if self.recipe.cache == "device" and self.device.type != "cpu":
+            self.data = replace(self.data, pixels=_on_device(self.data.pixels, self.device))
 
     def train_dataloader(self) -> TrainBatches:
         """Return the steps of the current epoch."""
@@ -109,7 +139,7 @@ class Trainee(L.LightningModule):
 
     def val_dataloader(self) -> EvalBatches:
         """Return the validation images."""
-        return EvalBatches(self.data.pixels, self.data.val)
+        return EvalBatches(self.data.pixels, self.data.val, rank=self.rank, world_size=self.world_size, device=self.device)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return the optimiser; its learning rate is set before each step."""
@@ -147,13 +177,16 @@ class Trainee(L.LightningModule):
         """Set the learning rate, and the randomness inside the model (dropout), by their key."""
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
             group["lr"] = self.learning_rate(self.global_step)
-        torch.manual_seed(torch_seed(self.recipe.seed, "model", self.current_epoch, batch_idx))
+        torch.manual_seed(torch_seed(self.recipe.seed, "model", self.current_epoch, batch_idx, self.rank))
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
         """Augment, mix, and return the loss."""
-        images = self.augmentation(to_images(batch.pixels), batch.uniforms)
-        mixed, targets = batch.mixed(normalised(images, self.mean, self.std), self.data.num_classes)
-        loss = self.loss(self.model(mixed), targets)
+        with torch.autocast(
+            self.device.type, enabled=False
+        ):  # pixels keep their digits, only the model's arithmetic is shortened
+            images = self.augmentation(to_images(batch.pixels), batch.uniforms, self.mean, self.std)
+            mixed, targets = batch.mixed(images, self.data.num_classes)
+        loss = self.loss(self.model(mixed.contiguous(memory_format=torch.channels_last)), targets)
         self._losses.append(loss.detach())
         return loss
 
@@ -169,7 +202,7 @@ class Trainee(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Score the whole validation part at once."""
-        probabilities = torch.cat(self._probabilities).cpu().numpy()
+        probabilities = self._of_all_ranks(torch.cat(self._probabilities)).cpu().numpy()
         self._probabilities.clear()
         if not np.isfinite(probabilities).all():
             raise RunError(
@@ -179,9 +212,16 @@ class Trainee(L.LightningModule):
         self._scores = score(self.data.labels[self.data.val], probabilities)
         self.log("score", self._scores[self.monitor], prog_bar=True)  # a short name, or the bar breaks into lines
 
+    def _of_all_ranks(self, own: Tensor) -> Tensor:
+        """Put the probabilities of the ranks, of which each has every so-many-th image, together in the images' order."""
+        every = own.new_zeros(len(own) * self.world_size, own.shape[1])
+        every[self.rank :: self.world_size] = own
+        every = self.trainer.strategy.reduce(every, reduce_op="sum")
+        return every[: len(self.data.val)]
+
     def on_train_epoch_end(self) -> None:
         """Enter the epoch in the book; runs before the checkpoint is written."""
-        loss = torch.stack(self._losses).mean().item()
+        loss = self.trainer.strategy.reduce(torch.stack(self._losses).mean(), reduce_op="mean").item()
         self._losses.clear()
         rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
         row = {"epoch": self.current_epoch + 1, "learning_rate": float(rate), "train_loss": loss}

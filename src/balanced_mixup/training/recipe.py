@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.errors import UsageError, nearest
@@ -52,8 +52,28 @@ def _one_of(name: str, known: Any, setting: str) -> str:
     return name
 
 
-class Recipe(DataSettings):
-    """Everything a run depends on: the data, the method, the backbone and how it is trained."""
+class Execution(BaseModel):
+    """Where a run computes and keeps its images. May be different when a run is resumed: it does not change the result."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = Field("auto", description="Where to compute.")
+    devices: int = Field(
+        1, ge=1, description="Processes on each machine, a GPU each (with `--accelerator cpu` some cores each)."
+    )
+    num_nodes: int = Field(1, ge=1, description="Machines, when started by torchrun or SLURM on each.")
+    cache: Literal["none", "disk", "ram", "device"] = Field(
+        "disk",
+        description="Decoded images: on `disk` for all later trainings too (`bmixup cache`), in `ram`, `device` (from the disk "
+        "to the GPU's memory), or `none`: decoded at every use.",
+    )
+    cache_dir: Path | None = Field(
+        None, description="Folder of the decoded images; $BMIXUP_CACHE_DIR or the user's cache folder if not given."
+    )
+
+
+class Recipe(DataSettings, Execution):
+    """Everything a run depends on: the data, the method, the backbone, how it is trained, and where."""
 
     recipe: Annotated[str, AfterValidator(_known_recipe)] = Field(
         "default", description="Named set of settings that the others start from (`bmixup list recipes`)."
@@ -84,7 +104,7 @@ class Recipe(DataSettings):
     )
 
     epochs: int = Field(12, ge=1, description="Passes over the training images.")
-    batch_size: int = Field(32, ge=1, description="Images a step.")
+    batch_size: int = Field(32, ge=1, description="Images a step, of all devices together.")
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="Optimiser.")
     learning_rate: float = Field(1e-3, gt=0, description="Learning rate at its highest.")
     momentum: float = Field(0.0, ge=0, lt=1, description="Of SGD.")
@@ -114,17 +134,10 @@ class Recipe(DataSettings):
     precision: Literal["auto", "32", "bf16", "16"] = Field(
         "auto", description="Number format of the model; auto is bf16 on GPUs that have it, else 32."
     )
-    accelerator: Literal["auto", "cpu", "gpu", "mps"] = Field("auto", description="Where to compute.")
+    compile: bool = Field(
+        False, description="Compile the model with torch.compile: minutes at the start, faster steps on GPUs."
+    )
     seed: int = Field(0, ge=0, description="Decides the split and every random draw of the run.")
-
-    @model_validator(mode="after")
-    def _fractions_leave_training_data(self) -> "Recipe":
-        if self.val_fraction + self.test_fraction >= 0.9:
-            raise UsageError(
-                "Expected `val_fraction` + `test_fraction` to leave more than a tenth for training, but got "
-                f"{self.val_fraction} + {self.test_fraction}."
-            )
-        return self
 
     def to_yaml(self) -> str:
         """Return the recipe as YAML that `load_yaml` reads back."""
@@ -166,9 +179,26 @@ def make_recipe(*layers: Mapping[str, Any]) -> Recipe:
     name = settings.get("recipe", "default")
     base = RECIPES.get(name, {}) if isinstance(name, str) else {}
     try:
-        return Recipe.model_validate({**base, **settings})
+        recipe = Recipe.model_validate({**base, **settings})
     except ValidationError as error:
         raise UsageError(explain(error)) from None
+    _check_together(recipe)
+    return recipe
+
+
+def _check_together(recipe: Recipe) -> None:
+    """Check settings that depend on each other; only known when all layers are laid over each other."""
+    if recipe.val_fraction + recipe.test_fraction >= 0.9:
+        raise UsageError(
+            "Expected `val_fraction` + `test_fraction` to leave more than a tenth for training, but got "
+            f"{recipe.val_fraction} + {recipe.test_fraction}."
+        )
+    processes = recipe.devices * recipe.num_nodes
+    if recipe.batch_size % processes:
+        raise UsageError(
+            "Expected `batch_size`, the images a step of all devices together, to be a multiple of their number, "
+            f"{processes}, but got {recipe.batch_size}."
+        )
 
 
 def make_settings(settings: Mapping[str, Any]) -> DataSettings:

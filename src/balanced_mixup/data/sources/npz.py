@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from balanced_mixup.data.images import ArrayImages
+from balanced_mixup.data.images import ArrayImages, stamp_of
 from balanced_mixup.data.manifest import SPLITS, Manifest
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources.labels import canonical, encode
@@ -25,6 +25,7 @@ def load(settings: DataSettings) -> Manifest:
         DataError: The file cannot be read, or an array in it is missing or has another type or shape.
     """
     path = Path(settings.data)
+    stamp = stamp_of(path)
     arrays = _read(path)
     parts = [part for part in SPLITS if f"{part}_images" in arrays or f"{part}_labels" in arrays]
     problems = [problem for part in parts for problem in _check(arrays, part, path.name)]
@@ -40,7 +41,7 @@ def load(settings: DataSettings) -> Manifest:
         classes = tuple(map(str, range(int(numbers.max()) + 1)))
     labels, classes, label_problems = encode(_raw(numbers, settings), names, classes, settings.label_map, settings.ordinal)
     return Manifest(
-        images=ArrayImages(names, pixels[0] if len(parts) == 1 else np.concatenate(pixels)),
+        images=ArrayImages(names, pixels[0] if len(parts) == 1 else np.concatenate(pixels), path, stamp),
         labels=labels,
         classes=classes,
         ordinal=settings.ordinal,

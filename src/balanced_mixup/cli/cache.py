@@ -1,0 +1,60 @@
+"""`bmixup cache`."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+
+def cache(
+    *,
+    clear: Annotated[bool, Parameter(negative="")] = False,
+    data: Path | None = None,
+    cache_dir: Path | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Show the decoded images that trainings keep on the disk, and what they take of it; `--clear` deletes them.
+
+    Nothing is lost but time: a training that needs them decodes the images again.
+
+    Parameters
+    ----------
+    clear
+        Delete what is shown.
+    data
+        Only images of this folder or file.
+    cache_dir
+        Folder of the decoded images; $BMIXUP_CACHE_DIR or the user's cache folder if not given.
+    json
+        Print one JSON object.
+    """
+    from balanced_mixup.cli.show import print_json
+    from balanced_mixup.data.store import default_cache_dir, holdings, human_bytes
+
+    folder = cache_dir or default_cache_dir()
+    found = holdings(folder)
+    if data is not None:
+        found = [holding for holding in found if Path(holding.origin) == data.resolve()]
+    if clear:
+        for holding in found:
+            holding.remove()
+    total = sum(holding.disk_bytes for holding in found)
+    if json:
+        stores = [{**vars(holding), "folder": str(holding.folder)} for holding in found]
+        print_json({"cache_dir": str(folder), "cleared": clear, "disk_bytes": total, "stores": stores})
+        return
+    console = Console()
+    if found:
+        table = Table(box=None, pad_edge=False)
+        for heading in ("images of", "size", "images", "on disk", "last used"):
+            table.add_column(heading, justify="right" if heading in ("size", "images", "on disk") else "left")
+        for holding in found:
+            used = f"{datetime.fromtimestamp(holding.last_used):%Y-%m-%d %H:%M}"
+            table.add_row(holding.origin, f"{holding.size} px", f"{holding.images:,}", human_bytes(holding.disk_bytes), used)
+        console.print(table, "")
+    what = "decoded images" + (f" of {data}" if data is not None else "")
+    verb = "Deleted" if clear else "In all"
+    console.print(f"{verb} {human_bytes(total)} of {what} in {folder}." if found else f"No {what} in {folder}.", soft_wrap=True)

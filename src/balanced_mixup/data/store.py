@@ -1,0 +1,392 @@
+"""Decoded images on disk: each image is decoded once, and every later training maps the pixels into memory.
+
+A store holds the images of one origin (a folder, an npz) at one size, in a folder of its own under the cache folder:
+
+    pixels.bin    uint8 (slots, size, size, 3), raw; it only grows, and a slot that the index names never changes
+    index.jsonl   [key, mark, digest, height, width, slot] a line; the last line of a key counts
+    store.json    what the folder holds; made by another version, it is not used
+    lock          held by the process that adds images
+
+Notable decisions
+- All processes share the pixels through the page cache: the mapping costs no memory of their own.
+- A line is written after its pixels are safely on the disk. So a kill at any moment leaves a store that is correct as far as
+  it goes, and the next training adds what is missing.
+- An image is known by its file's size and times of change. Where they differ from those in the index, its content is compared
+  by digest; where that differs too, it is decoded again into a new slot. A file that changed within the last two seconds may
+  change again without a trace in its times, so its mark is not kept.
+- The space is reserved before anything is decoded: a disk that is too small is found out first.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import PIL
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
+
+from balanced_mixup.data.manifest import Images, Scan, Stamp
+from balanced_mixup.data.pixels import ArrayPixels
+from balanced_mixup.errors import DataError, Problem, RunError
+
+log = logging.getLogger("balanced_mixup")
+
+FORMAT = 1
+_SETTLED_NS = 2 * 10**9
+_FLUSH_SECONDS = 1.0
+_CHANNELS = 3
+
+
+def default_cache_dir() -> Path:
+    """Return the folder of the stores: `$BMIXUP_CACHE_DIR`, or the user's cache folder."""
+    return Path(os.environ.get("BMIXUP_CACHE_DIR") or user_cache_path("balanced-mixup"))
+
+
+class Entry(NamedTuple):
+    """What the index says of an image."""
+
+    mark: str
+    digest: str
+    height: int
+    width: int
+    slot: int
+
+
+@dataclass(frozen=True)
+class Store:
+    """The decoded images of one origin at one size.
+
+    Args:
+        folder: Where it is.
+        origin: Where the images come from, as `Images.origin`.
+        size: Side of the images in pixels.
+    """
+
+    folder: Path
+    origin: str
+    size: int
+
+    @classmethod
+    def under(cls, cache_dir: Path, origin: str, size: int) -> "Store":
+        """Return the store of an origin and size, which may not exist yet, in the cache folder."""
+        # Another version of Pillow may decode to other pixels.
+        mark = hashlib.blake2b(repr((FORMAT, PIL.__version__, origin, size)).encode(), digest_size=4).hexdigest()
+        name = re.sub(r"[^\w.-]+", "_", Path(origin).name)[:60].lstrip(".") or "images"
+        return cls(cache_dir / f"{name}-{size}px-{mark}", origin, size)
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """What `store.json` of such a store holds."""
+        return {"format": FORMAT, "pillow": PIL.__version__, "origin": self.origin, "size": self.size}
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of one image."""
+        return self.size * self.size * _CHANNELS
+
+    def index(self) -> dict[str, Entry]:
+        """Return the images that can be used, by key; none where there is no store or it is of another version."""
+        if _header_of(self.folder) != self.header:
+            return {}
+        try:
+            slots = (self.folder / "pixels.bin").stat().st_size // self.image_bytes
+            lines = (self.folder / "index.jsonl").read_bytes().splitlines()
+        except OSError:
+            return {}
+        entries = {}
+        for line in lines:
+            with suppress(ValueError, TypeError):  # a line that a kill cut off
+                key, *values = json.loads(line)
+                entries[key] = Entry(*values)
+        return {key: entry for key, entry in entries.items() if 0 <= entry.slot < slots}
+
+    def pixels(self, slots: npt.NDArray[np.int64]) -> ArrayPixels:
+        """Return the images in some slots, mapped into memory."""
+        path = self.folder / "pixels.bin"
+        shape = (path.stat().st_size // self.image_bytes, self.size, self.size, _CHANNELS)
+        # Copy on write: nothing writes, and torch takes no read-only arrays. An empty file cannot be mapped.
+        return ArrayPixels(np.memmap(path, np.uint8, "c", shape=shape) if shape[0] else np.empty(shape, np.uint8), slots)
+
+    @contextmanager
+    def opened_for(self, images: Images) -> Iterator["StoredImages"]:
+        """Yield `images` as read through this store; what it lacks is added while the block runs.
+
+        Raises:
+            RunError: The store lacks images and cannot be written, or the disk has no room for them.
+        """
+        index = self.index()
+        missing = _missing(images, index)
+        with suppress(OSError):  # the time of the last use, where the folder can be written
+            os.utime(self.folder / "store.json")
+        if not missing:
+            yield StoredImages(self, images, index, None)
+            return
+        with self._locked():
+            index = self.index()  # another process may have added what was missing
+            missing = _missing(images, index)
+            with _Writer(self, index, missing) as writer:
+                yield StoredImages(self, images, index, writer)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        lock = FileLock(self.folder / "lock")
+        with _explained(self):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                log.info("Another process is adding images to %s; waiting until it is done.", self.folder)
+                lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _header_of(folder: Path) -> Any:
+    try:
+        return json.loads((folder / "store.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _missing(images: Images, index: Mapping[str, Entry]) -> int:
+    """Return how many images are not in the index as they are now."""
+    missing = 0
+    for row in range(len(images)):
+        stamp, entry = images.stamp(row), index.get(images.key(row))
+        missing += stamp is not None and (entry is None or entry.mark != stamp.mark)
+    return missing
+
+
+@contextmanager
+def _explained(store: Store) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"The store of decoded images in {str(store.folder)!r} cannot be written: {error}. Choose another folder with "
+            "`--cache-dir`, or `--cache ram` or `none` to write nothing."
+        ) from error
+
+
+class StoredImages:
+    """Images read through a store. `slots` says where in it each image is, int64 (N,), -1 before it was scanned."""
+
+    def __init__(self, store: Store, images: Images, index: Mapping[str, Entry], writer: "_Writer | None") -> None:
+        """Read `images` through `store`, whose index is given; `writer` adds what it lacks."""
+        self.slots = np.full(len(images), -1)
+        self._store, self._images, self._index, self._writer = store, images, index, writer
+
+    def scan(self, row: int) -> Scan:
+        """Return digest and stored size of image `row` as `Images.scan` does, and make sure that its pixels are in the store.
+
+        Its pixels are empty. May be called from several threads.
+
+        Raises:
+            DataError: The image is missing, damaged, or changed while it was read.
+            RunError: The store cannot be written.
+        """
+        # Looked at before the reading, so that a change after it is noticed now or next time.
+        stamp, entry = self._images.stamp(row), self._index.get(self._images.key(row))
+        if stamp is None:
+            return self._images.scan(row, self._store.size)  # says why it cannot be read
+        if entry is None or entry.mark != stamp.mark:
+            entry = self._add(row, stamp, entry)
+        self.slots[row] = entry.slot
+        return Scan(np.empty(0, np.uint8), entry.height, entry.width, entry.digest)
+
+    def _add(self, row: int, stamp: Stamp, known: Entry | None) -> Entry:
+        if self._writer is None:
+            raise self._changed(row)
+        if known is not None and known.digest == self._images.digest(row):
+            entry = known
+        else:
+            scan = self._images.scan(row, self._store.size)
+            slot = self._writer.add(scan.pixels)
+            entry = Entry("", scan.digest, scan.height, scan.width, slot)
+        if stamp != self._images.stamp(row):
+            raise self._changed(row)
+        settled = time.time_ns() - stamp.changed_ns > _SETTLED_NS
+        entry = entry._replace(mark=stamp.mark if settled else "")
+        self._writer.note(self._images.key(row), entry)
+        return entry
+
+    def _changed(self, row: int) -> DataError:
+        message = f"{self._images.names[row]}: the file changed while it was read"
+        return DataError([Problem("changed image", message, "Leave the images as they are while they are read.")])
+
+    def pixels(self) -> ArrayPixels:
+        """Return the pixels of all images, (N, size, size, 3); of one that could not be read some other image's."""
+        return self._store.pixels(np.maximum(self.slots, 0))
+
+
+class _Writer:
+    """Adds images to a store, from several threads; used by the process that holds the lock."""
+
+    def __init__(self, store: Store, index: Mapping[str, Entry], count: int) -> None:
+        self._store = store
+        self._first = self._next = 1 + max((entry.slot for entry in index.values()), default=-1)
+        self._count = count
+        self._lines: list[str] = []
+        self._mutex, self._flushing = threading.Lock(), threading.Lock()
+        self._flushed = time.monotonic()
+
+    def __enter__(self) -> "_Writer":
+        store = self._store
+        log.info("Storing decoded images in %s (%s).", store.folder, human_bytes(self._count * store.image_bytes))
+        with _explained(store):
+            if _header_of(store.folder) != store.header:  # of another version, or never begun: nothing in it counts
+                for name in ("index.jsonl", "pixels.bin"):
+                    (store.folder / name).unlink(missing_ok=True)
+                (store.folder / "store.json").write_text(json.dumps(store.header), encoding="utf-8")
+            self._pixels = os.open(store.folder / "pixels.bin", os.O_RDWR | os.O_CREAT, 0o666)
+            self._index = (store.folder / "index.jsonl").open("ab+")
+            self._end_cut_off_line()
+        try:
+            self._reserve()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def _end_cut_off_line(self) -> None:
+        if self._index.tell():
+            self._index.seek(-1, os.SEEK_END)
+            if self._index.read(1) != b"\n":
+                self._index.write(b"\n")
+
+    def _reserve(self) -> None:
+        """Make sure that the disk has room for all that is to come."""
+        store, need = self._store, self._count * self._store.image_bytes
+        free = shutil.disk_usage(store.folder).free
+        too_small = RunError(
+            f"The decoded images need {human_bytes(need)}, but the disk of {str(store.folder)!r} has {human_bytes(free)} free. "
+            "Choose another folder with `--cache-dir`, make room (`bmixup cache`), or use `--cache none`."
+        )
+        if need > free:
+            raise too_small
+        if hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(self._pixels, self._first * store.image_bytes, need)
+            except OSError as error:  # full after all, or a quota
+                os.ftruncate(self._pixels, self._first * store.image_bytes)
+                raise too_small from error
+
+    def add(self, pixels: npt.NDArray[np.uint8]) -> int:
+        """Write the pixels of one image and return their slot."""
+        with self._mutex:
+            slot, self._next = self._next, self._next + 1
+        data, offset = memoryview(pixels.tobytes()), slot * self._store.image_bytes
+        with _explained(self._store):
+            while data:
+                written = os.pwrite(self._pixels, data, offset)
+                data, offset = data[written:], offset + written
+        return slot
+
+    def note(self, key: str, entry: Entry) -> None:
+        """Enter an image in the index, once its pixels are written."""
+        with self._mutex:
+            self._lines.append(json.dumps([key, *entry]) + "\n")
+        if time.monotonic() - self._flushed > _FLUSH_SECONDS and self._flushing.acquire(blocking=False):
+            try:
+                self._flush()
+            finally:
+                self._flushing.release()
+
+    def _flush(self) -> None:
+        self._flushed = time.monotonic()
+        with self._mutex:
+            lines, self._lines = self._lines, []
+        with _explained(self._store):
+            os.fsync(self._pixels)
+            self._index.write("".join(lines).encode())
+            self._index.flush()
+            os.fsync(self._index.fileno())
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._flush()
+            # What was reserved for images that turned out to be bad.
+            os.ftruncate(self._pixels, self._next * self._store.image_bytes)
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        os.close(self._pixels)
+        self._index.close()
+
+
+def human_bytes(count: float) -> str:
+    """Return a number of bytes as people read it."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+@dataclass(frozen=True)
+class Holding:
+    """A store as `bmixup cache` shows it.
+
+    Args:
+        folder: Where it is.
+        origin: Where its images come from.
+        size: Side of the images in pixels.
+        images: How many there are.
+        disk_bytes: What it takes of the disk.
+        last_used: Seconds since 1970.
+    """
+
+    folder: Path
+    origin: str
+    size: int
+    images: int
+    disk_bytes: int
+    last_used: float
+
+    def remove(self) -> None:
+        """Delete the store. A training that uses it goes on undisturbed.
+
+        Raises:
+            RunError: Another process is adding images to it, or it cannot be deleted.
+        """
+        try:
+            with FileLock(self.folder / "lock", timeout=0):
+                for name in ("store.json", "index.jsonl", "pixels.bin"):
+                    (self.folder / name).unlink(missing_ok=True)
+            (self.folder / "lock").unlink(missing_ok=True)
+            self.folder.rmdir()
+        except Timeout:
+            raise RunError(f"{str(self.folder)!r} was kept: another process is adding images to it.") from None
+        except OSError as error:
+            raise RunError(f"{str(self.folder)!r} could not be deleted: {error}.") from error
+
+
+def holdings(cache_dir: Path) -> list[Holding]:
+    """Return the stores in a cache folder, of all versions, the last used first."""
+    found = []
+    for folder in cache_dir.iterdir() if cache_dir.is_dir() else ():
+        header = _header_of(folder)
+        if not isinstance(header, dict) or not {"format", "origin", "size"} <= header.keys():
+            continue
+        sizes = [path.stat() for path in folder.iterdir()]
+        images = len(Store(folder, header["origin"], header["size"]).index())
+        used = (folder / "store.json").stat().st_mtime
+        found.append(
+            Holding(folder, header["origin"], header["size"], images, sum(size.st_blocks * 512 for size in sizes), used)
+        )
+    return sorted(found, key=lambda holding: -holding.last_used)
