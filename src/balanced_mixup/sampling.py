@@ -28,6 +28,8 @@ from balanced_mixup.randomness import bits, permuted, uniforms
 Labels = Sequence[int] | npt.NDArray[np.integer] | torch.Tensor
 Probabilities = npt.NDArray[np.float64]
 
+_PIECE = 2**24
+
 
 def class_probabilities(counts: Labels, q: float) -> Probabilities:
     """Return the probability of drawing from each class, p_j = n_j^q / sum_k n_k^q (Eq. 2).
@@ -117,11 +119,21 @@ class ClassBranch(Branch):
         if array.ndim != 1 or not len(array) or array.dtype.kind not in "iu" or array.min() < 0:
             raise UsageError("Expected `labels` to be a non-empty list of class numbers from 0, one a sample.")
         super().__init__(len(array), seed)
-        self.counts = np.bincount(array)
+        # In pieces: numpy's counting and sorting take eight bytes a row on the way.
+        pieces = range(0, len(array), _PIECE)
+        of_pieces = [np.bincount(array[start : start + _PIECE], minlength=int(array.max()) + 1) for start in pieces]
+        self.counts = np.sum(of_pieces, axis=0)
         self._starts = np.concatenate([[0], np.cumsum(self.counts)])
-        # numpy sorts integers of 16 bits by radix: linear time. Row numbers below 2^32 take half the memory.
-        order = np.argsort(array.astype(np.min_scalar_type(int(array.max()))), kind="stable")
-        self._members = order.astype(np.uint32) if len(array) < 2**32 else order
+        self._members = np.empty(len(array), np.uint32 if len(array) < 2**32 else np.int64)
+        filled = self._starts.copy()
+        for start in pieces:
+            piece = array[start : start + _PIECE]
+            # numpy sorts integers of 16 bits by radix: linear time.
+            order = np.argsort(piece.astype(np.min_scalar_type(int(array.max()))), kind="stable")
+            of_piece = np.bincount(piece)
+            for k, rows in zip(np.flatnonzero(of_piece), np.split(order, np.cumsum(of_piece[of_piece > 0])[:-1]), strict=True):
+                self._members[filled[k] : filled[k] + len(rows)] = rows + start
+                filled[k] += len(rows)
         self._probabilities = probabilities
 
     def rows(self, epoch: int, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

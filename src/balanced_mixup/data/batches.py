@@ -2,9 +2,10 @@
 
 A training step reads its images in one gather: the instance branch's, and of the class branch's only those whose weight
 counts. Everything in a batch is a function of (seed, epoch, step), and is cut for the ranks: rank r of R has the samples r,
-r + R, r + 2R ... of each batch. While the model works on one step, a thread prepares the next ones.
+r + R, r + 2R ... of each batch. While the model works on one step, threads prepare the next ones.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,7 +23,8 @@ from balanced_mixup.mixing import Mixing, mix_partners, one_hot
 from balanced_mixup.randomness import generator, uniforms
 from balanced_mixup.sampling import Branch
 
-_AHEAD = 2  # steps that are prepared while the model works on one
+_THREADS = max(1, min(4, (os.cpu_count() or 1) // 2))
+_AHEAD = _THREADS + 1  # steps that are prepared while the model works on one
 
 Batch = TypeVar("Batch", "TrainBatch", Tensor)
 
@@ -175,7 +177,7 @@ class EvalBatches:
 
 
 def prepared_ahead(make: Callable[[int], Batch], count: int, device: torch.device | None = None) -> Iterator[Batch]:
-    """Yield make(0), make(1) ... make(count - 1), while a thread makes the next ones.
+    """Yield make(0), make(1) ... make(count - 1), while threads make the next ones.
 
     With a GPU as `device` they arrive there, copied while the GPU computes.
     """
@@ -196,11 +198,11 @@ def prepared_ahead(make: Callable[[int], Batch], count: int, device: torch.devic
                 tensor.record_stream(current)  # its memory is not used again before the model is done with it
         return batch
 
-    with ThreadPoolExecutor(1) as thread:
+    with ThreadPoolExecutor(_THREADS) as threads:
         ahead: deque[Future[tuple[Batch, torch.cuda.Event | None]]] = deque()
         try:
             for number in range(count):
-                ahead.append(thread.submit(make_there, number))
+                ahead.append(threads.submit(make_there, number))
                 if len(ahead) > _AHEAD:
                     yield arrived(*ahead.popleft().result())
             while ahead:

@@ -1,9 +1,12 @@
-"""Where the pixels of a data set are: in memory, in a memory-mapped file, on the GPU, or still in their source.
+"""Where the pixels of a data set are: in memory, in a file, on the GPU, or still in their source.
 
 Whatever they lie in, a step asks for its rows in one gather.
 """
 
+import math
+import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +15,7 @@ import torch
 from torch import Tensor
 
 from balanced_mixup.data.manifest import Images, ImageSubset
-from balanced_mixup.errors import DataError, Problem
+from balanced_mixup.errors import DataError, Problem, RunError
 
 Rows = npt.NDArray[np.int64]
 
@@ -35,26 +38,61 @@ class Pixels(Protocol):
 
 
 class ArrayPixels:
-    """Pixels in an array, in memory or memory-mapped."""
+    """Pixels in memory."""
 
-    def __init__(self, array: npt.NDArray[np.uint8], slots: Rows | None = None) -> None:
-        """Take uint8 (M, H, W, 3) without a copy; `slots`, (N,), says where in it each image is, if not in order."""
+    def __init__(self, array: npt.NDArray[np.uint8], rows: Rows | None = None) -> None:
+        """Take uint8 (M, H, W, 3) without a copy; with `rows` (N,) these of them."""
         self._array = array
-        self._slots = slots
+        self._rows = np.arange(len(array)) if rows is None else rows
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """(N, H, W, 3)."""
-        m, height, width, channels = self._array.shape
-        return (m if self._slots is None else len(self._slots), height, width, channels)
+        _, height, width, channels = self._array.shape
+        return (len(self._rows), height, width, channels)
 
     def gather(self, rows: Rows) -> Tensor:
         """Return uint8 (len(rows), H, W, 3), a copy."""
-        return torch.from_numpy(self._array[rows if self._slots is None else self._slots[rows]])
+        return torch.from_numpy(self._array[self._rows[rows]])
 
     def subset(self, rows: Rows) -> "ArrayPixels":
         """Return some of the images; nothing is copied."""
-        return ArrayPixels(self._array, rows if self._slots is None else self._slots[rows])
+        return ArrayPixels(self._array, self._rows[rows])
+
+
+class FilePixels:
+    """Pixels in a file, one image after the other, uint8 (H, W, 3) each.
+
+    All processes share them through the page cache. Each image is read by one call at its offset. A memory mapping is no
+    faster where the pages are in memory, and far slower where they are not (each fault reads around itself); it cannot always
+    be larger than the memory, and a file that is cut off kills the process instead of raising.
+    """
+
+    def __init__(self, path: Path, height: int, width: int, slots: Rows) -> None:
+        """Open the file at `path`; `slots` (N,) says as the how-manieth in it each image is."""
+        self._file = path.open("rb", buffering=0)  # open as long as it is used: it may be deleted meanwhile
+        self._image, self._slots = (height, width, 3), slots
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, H, W, 3)."""
+        return (len(self._slots), *self._image)
+
+    def gather(self, rows: Rows) -> Tensor:
+        """Return uint8 (len(rows), H, W, 3).
+
+        Raises:
+            RunError: The file is shorter than it was.
+        """
+        size, out = math.prod(self._image), np.empty((len(rows), *self._image), np.uint8)
+        for image, slot in zip(out, self._slots[rows].tolist(), strict=True):
+            if os.preadv(self._file.fileno(), [image.data], slot * size) != size:
+                raise RunError(f"The decoded images in {self._file.name!r} were cut off while they were used.")
+        return torch.from_numpy(out)
+
+    def subset(self, rows: Rows) -> "FilePixels":
+        """Return some of the images; nothing is copied."""
+        return FilePixels(Path(self._file.name), *self._image[:2], self._slots[rows])
 
 
 class DevicePixels:

@@ -27,9 +27,9 @@ class Cache:
     """Where decoded images are kept.
 
     Args:
-        kind: "disk": decoded once, for all trainings, in a store that is mapped into memory. "device": the same, for
-            copying to the GPU. "ram": in the memory of this process; nothing is written. "none": nowhere, they are decoded
-            whenever they are used. Images that are not in files are kept in memory by "disk" and "device" too.
+        kind: "disk": decoded once, for all trainings, in a store on the disk. "device": the same, for copying to the GPU.
+            "ram": in the memory of this process; nothing is written. "none": nowhere, they are decoded whenever they are
+            used. Images that are not in files are kept in memory by "disk" and "device" too.
         directory: Folder of the stores; the user's cache folder if not given.
     """
 

@@ -8,7 +8,7 @@ A store holds the images of one origin (a folder, an npz) at one size, in a fold
     lock          held by the process that adds images
 
 Notable decisions
-- All processes share the pixels through the page cache: the mapping costs no memory of their own.
+- All processes share the pixels through the page cache; they cost none of them memory of its own.
 - A line is written after its pixels are safely on the disk. So a kill at any moment leaves a store that is correct as far as
   it goes, and the next training adds what is missing.
 - An image is known by its file's size and times of change. Where they differ from those in the index, its content is compared
@@ -38,7 +38,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from balanced_mixup.data.manifest import Images, Scan, Stamp
-from balanced_mixup.data.pixels import ArrayPixels
+from balanced_mixup.data.pixels import FilePixels
 from balanced_mixup.errors import DataError, Problem, RunError
 
 log = logging.getLogger("balanced_mixup")
@@ -112,12 +112,9 @@ class Store:
                 entries[key] = Entry(*values)
         return {key: entry for key, entry in entries.items() if 0 <= entry.slot < slots}
 
-    def pixels(self, slots: npt.NDArray[np.int64]) -> ArrayPixels:
-        """Return the images in some slots, mapped into memory."""
-        path = self.folder / "pixels.bin"
-        shape = (path.stat().st_size // self.image_bytes, self.size, self.size, _CHANNELS)
-        # Copy on write: nothing writes, and torch takes no read-only arrays. An empty file cannot be mapped.
-        return ArrayPixels(np.memmap(path, np.uint8, "c", shape=shape) if shape[0] else np.empty(shape, np.uint8), slots)
+    def pixels(self, slots: npt.NDArray[np.int64]) -> FilePixels:
+        """Return the images in some slots."""
+        return FilePixels(self.folder / "pixels.bin", self.size, self.size, slots)
 
     @contextmanager
     def opened_for(self, images: Images) -> Iterator["StoredImages"]:
@@ -228,7 +225,7 @@ class StoredImages:
         message = f"{self._images.names[row]}: the file changed while it was read"
         return DataError([Problem("changed image", message, "Leave the images as they are while they are read.")])
 
-    def pixels(self) -> ArrayPixels:
+    def pixels(self) -> FilePixels:
         """Return the pixels of all images, (N, size, size, 3); of one that could not be read some other image's."""
         return self._store.pixels(np.maximum(self.slots, 0))
 
