@@ -59,10 +59,6 @@ _COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit."""
-    # How long threads that wait should spin before they sleep. Spinning for milliseconds, the default, keeps a thread that is
-    # waited for from its core where other programs run; sleeping at once wakes up too slowly (a step took 1.6 times as long
-    # on two idle cores). This many turns were as fast as the default there. Read when torch is loaded.
-    os.environ.setdefault("GOMP_SPINCOUNT", "6000")
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
