@@ -2,11 +2,17 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+from balanced_mixup.errors import RunError
+
+if TYPE_CHECKING:
+    from balanced_mixup.data.store import Holding
 
 
 def cache(
@@ -32,29 +38,43 @@ def cache(
         Print one JSON object.
     """
     from balanced_mixup.cli.show import print_json
-    from balanced_mixup.data.store import default_cache_dir, holdings, human_bytes
+    from balanced_mixup.data.store import default_cache_dir, holdings
 
     folder = cache_dir or default_cache_dir()
     found = holdings(folder)
     if data is not None:
         found = [holding for holding in found if Path(holding.origin) == data.resolve()]
-    if clear:
-        for holding in found:
+    kept: list[str] = []
+    for holding in tuple(found) if clear else ():
+        try:
             holding.remove()
+        except RunError as error:
+            kept.append(str(error))
+            found.remove(holding)
     total = sum(holding.disk_bytes for holding in found)
     if json:
         stores = [{**vars(holding), "folder": str(holding.folder)} for holding in found]
         print_json({"cache_dir": str(folder), "cleared": clear, "disk_bytes": total, "stores": stores})
-        return
+    else:
+        _show(found, total, folder, data, clear)
+    if kept:
+        raise RunError("\n".join(kept))
+
+
+def _show(found: "list[Holding]", total: int, folder: Path, data: Path | None, clear: bool) -> None:
+    from balanced_mixup.data.store import human_bytes
+
     console = Console()
     if found:
         table = Table(box=None, pad_edge=False)
         for heading in ("images of", "size", "images", "on disk", "last used"):
-            table.add_column(heading, justify="right" if heading in ("size", "images", "on disk") else "left")
+            table.add_column(heading, justify="right" if heading in ("size", "images", "on disk") else "left", overflow="fold")
         for holding in found:
             used = f"{datetime.fromtimestamp(holding.last_used):%Y-%m-%d %H:%M}"
-            table.add_row(holding.origin, f"{holding.size} px", f"{holding.images:,}", human_bytes(holding.disk_bytes), used)
+            table.add_row(
+                escape(holding.origin), f"{holding.size} px", f"{holding.images:,}", human_bytes(holding.disk_bytes), used
+            )
         console.print(table, "")
-    what = "decoded images" + (f" of {data}" if data is not None else "")
+    what = "decoded images" + (f" of {data}" if data is not None else "") + f" in {folder}."
     verb = "Deleted" if clear else "In all"
-    console.print(f"{verb} {human_bytes(total)} of {what} in {folder}." if found else f"No {what} in {folder}.", soft_wrap=True)
+    console.print(f"{verb} {human_bytes(total)} of {what}" if found else f"No {what}", soft_wrap=True, markup=False)

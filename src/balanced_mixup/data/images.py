@@ -14,6 +14,7 @@
 import hashlib
 import os
 import threading
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -129,8 +130,9 @@ class ArrayImages:
         return np.array(_resize(Image.fromarray(self._pixels[index]).convert("RGB"), size))
 
     def digest(self, index: int) -> str:
-        """Return the BLAKE2 hash of the array's bytes."""
-        return _hash(self._pixels[index].tobytes())
+        """Return the BLAKE2 hash of the array's shape and bytes."""
+        pixels = self._pixels[index]
+        return _hash(repr(pixels.shape).encode() + pixels.tobytes())
 
     def scan(self, index: int, size: int | None = None) -> Scan:
         """Return pixels, stored size and digest of image `index`."""
@@ -168,12 +170,13 @@ def load_rgb(source: str | Path | BinaryIO, size: int | None = None) -> npt.NDAr
 
 def stamp_of(path: str | Path) -> Stamp | None:
     """Return size and times of change of a file; None where there is none."""
+    now = time.time_ns()
     try:
         status = os.stat(path)  # noqa: PTH116 (many files)
     except (OSError, ValueError):
         return None
     mark = f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
-    return Stamp(mark, max(status.st_mtime_ns, status.st_ctime_ns))
+    return Stamp(mark, max(status.st_mtime_ns, status.st_ctime_ns), now)
 
 
 def _hash(data: bytes) -> str:

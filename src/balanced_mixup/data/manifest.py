@@ -32,10 +32,17 @@ class Scan(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """What tells cheaply whether an image is still the same: a mark, and when the source changed last, in ns since 1970."""
+    """What tells cheaply whether an image is still the same.
+
+    Args:
+        mark: Differs once the image has changed.
+        changed_ns: When it changed last, in ns since 1970.
+        seen_ns: When this was looked at.
+    """
 
     mark: str
     changed_ns: int
+    seen_ns: int
 
 
 class Images(Protocol):

@@ -60,6 +60,20 @@ class ArrayPixels:
         return ArrayPixels(self._array, self._rows[rows])
 
 
+class OpenFile:
+    """A file that is open for reading as long as this is used; it may be deleted meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file at `path`."""
+        self.name, self.descriptor = str(path), -1
+        self.descriptor = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        """Close it."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+
+
 class FilePixels:
     """Pixels in a file, one image after the other, uint8 (H, W, 3) each.
 
@@ -68,9 +82,9 @@ class FilePixels:
     be larger than the memory, and a file that is cut off kills the process instead of raising.
     """
 
-    def __init__(self, path: Path, height: int, width: int, slots: Rows) -> None:
-        """Open the file at `path`; `slots` (N,) says as the how-manieth in it each image is."""
-        self._file = path.open("rb", buffering=0)  # open as long as it is used: it may be deleted meanwhile
+    def __init__(self, file: Path | OpenFile, height: int, width: int, slots: Rows) -> None:
+        """Read from `file`; `slots` (N,) says as the how-manieth in it each image is."""
+        self._file = OpenFile(file) if isinstance(file, Path) else file
         self._image, self._slots = (height, width, 3), slots
 
     @property
@@ -86,13 +100,13 @@ class FilePixels:
         """
         size, out = math.prod(self._image), np.empty((len(rows), *self._image), np.uint8)
         for image, slot in zip(out, self._slots[rows].tolist(), strict=True):
-            if os.preadv(self._file.fileno(), [image.data], slot * size) != size:
+            if os.preadv(self._file.descriptor, [image.data], slot * size) != size:
                 raise RunError(f"The decoded images in {self._file.name!r} were cut off while they were used.")
         return torch.from_numpy(out)
 
     def subset(self, rows: Rows) -> "FilePixels":
         """Return some of the images; nothing is copied."""
-        return FilePixels(Path(self._file.name), *self._image[:2], self._slots[rows])
+        return FilePixels(self._file, *self._image[:2], self._slots[rows])
 
 
 class DevicePixels:
@@ -147,8 +161,11 @@ class SourcePixels:
             DataError: An image is missing, damaged or not the one that was there when the data were checked.
         """
         # A pool of its own for each gather costs 0.1 ms, and leaves no threads behind when the data are no longer used.
+        gathered = np.empty((len(rows), *self.shape[1:]), np.uint8)
         with ThreadPoolExecutor() as threads:
-            return torch.from_numpy(np.stack(list(threads.map(self._decode, rows.tolist()))))
+            for place, pixels in enumerate(threads.map(self._decode, rows.tolist())):
+                gathered[place] = pixels
+        return torch.from_numpy(gathered)
 
     def _decode(self, row: int) -> npt.NDArray[np.uint8]:
         scan = self._images.scan(row, self._size)

@@ -5,7 +5,8 @@ A store holds the images of one origin (a folder, an npz) at one size, in a fold
     pixels.bin    uint8 (slots, size, size, 3), raw; it only grows, and a slot that the index names never changes
     index.jsonl   [key, mark, digest, height, width, slot] a line; the last line of a key counts
     store.json    what the folder holds; made by another version, it is not used
-    lock          held by the process that adds images
+
+Beside the folder lies its lock, held by the process that adds images. It is never deleted: whoever waits for it has it open.
 
 Notable decisions
 - All processes share the pixels through the page cache; they cost none of them memory of its own.
@@ -17,6 +18,7 @@ Notable decisions
 - The space is reserved before anything is decoded: a disk that is too small is found out first.
 """
 
+import errno
 import hashlib
 import json
 import logging
@@ -38,7 +40,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from balanced_mixup.data.manifest import Images, Scan, Stamp
-from balanced_mixup.data.pixels import FilePixels
+from balanced_mixup.data.pixels import ArrayPixels, FilePixels, OpenFile, Pixels
 from balanced_mixup.errors import DataError, Problem, RunError
 
 log = logging.getLogger("balanced_mixup")
@@ -83,7 +85,7 @@ class Store:
         """Return the store of an origin and size, which may not exist yet, in the cache folder."""
         # Another version of Pillow may decode to other pixels.
         mark = hashlib.blake2b(repr((FORMAT, PIL.__version__, origin, size)).encode(), digest_size=4).hexdigest()
-        name = re.sub(r"[^\w.-]+", "_", Path(origin).name)[:60].lstrip(".") or "images"
+        name = re.sub(r"[^\w.-]+", "_", Path(origin).name)[:40].lstrip(".") or "images"
         return cls(cache_dir / f"{name}-{size}px-{mark}", origin, size)
 
     @property
@@ -110,11 +112,21 @@ class Store:
             with suppress(ValueError, TypeError):  # a line that a kill cut off
                 key, *values = json.loads(line)
                 entries[key] = Entry(*values)
-        return {key: entry for key, entry in entries.items() if 0 <= entry.slot < slots}
+        # Where pixels are gone, none is used: a slot that came back would be that of another image.
+        return entries if all(0 <= entry.slot < slots for entry in entries.values()) else {}
 
     def pixels(self, slots: npt.NDArray[np.int64]) -> FilePixels:
         """Return the images in some slots."""
-        return FilePixels(self.folder / "pixels.bin", self.size, self.size, slots)
+        return FilePixels(OpenFile(self.folder / "pixels.bin"), self.size, self.size, slots)
+
+    def _snapshot(self) -> tuple[dict[str, Entry], OpenFile | None]:
+        """Return the index and the pixels that it is about, although the store may be cleared and made anew at any moment."""
+        path = self.folder / "pixels.bin"
+        with suppress(OSError):
+            file, index = OpenFile(path), self.index()
+            if os.path.samestat(os.fstat(file.descriptor), path.stat()):
+                return index, file
+        return {}, None
 
     @contextmanager
     def opened_for(self, images: Images) -> Iterator["StoredImages"]:
@@ -123,24 +135,28 @@ class Store:
         Raises:
             RunError: The store lacks images and cannot be written, or the disk has no room for them.
         """
-        index = self.index()
-        missing = _missing(images, index)
+        index, file = self._snapshot()
         with suppress(OSError):  # the time of the last use, where the folder can be written
             os.utime(self.folder / "store.json")
-        if not missing:
-            yield StoredImages(self, images, index, None)
+        if _complete(images, index):
+            yield StoredImages(self, images, index, file)
             return
         with self._locked():
-            index = self.index()  # another process may have added what was missing
-            missing = _missing(images, index)
-            with _Writer(self, index, missing) as writer:
-                yield StoredImages(self, images, index, writer)
+            index, file = self._snapshot()
+            if _complete(images, index):  # another process has added what was missing
+                yield StoredImages(self, images, index, file)
+                return
+            stored = StoredImages(self, images, index, file)
+            with _Writer(self, index, _unknown(images, index)) as writer:
+                stored.writer = writer
+                yield stored
+            stored.file = self._snapshot()[1]
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        lock = FileLock(self.folder / "lock")
+        lock = _lock(self.folder)
         with _explained(self):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
             try:
                 lock.acquire(timeout=0)
             except Timeout:
@@ -159,13 +175,22 @@ def _header_of(folder: Path) -> Any:
         return None
 
 
-def _missing(images: Images, index: Mapping[str, Entry]) -> int:
-    """Return how many images are not in the index as they are now."""
-    missing = 0
+def _lock(folder: Path) -> FileLock:
+    return FileLock(folder.with_name(f"{folder.name}.lock"))
+
+
+def _complete(images: Images, index: Mapping[str, Entry]) -> bool:
+    """Return whether all images that are there are in the index as they are now."""
     for row in range(len(images)):
         stamp, entry = images.stamp(row), index.get(images.key(row))
-        missing += stamp is not None and (entry is None or entry.mark != stamp.mark)
-    return missing
+        if stamp is not None and (entry is None or entry.mark != stamp.mark):
+            return False
+    return True
+
+
+def _unknown(images: Images, index: Mapping[str, Entry]) -> int:
+    """Return how many images that are there the index does not know; of others, most have the content that they had."""
+    return sum(images.key(row) not in index and images.stamp(row) is not None for row in range(len(images)))
 
 
 @contextmanager
@@ -182,10 +207,12 @@ def _explained(store: Store) -> Iterator[None]:
 class StoredImages:
     """Images read through a store. `slots` says where in it each image is, int64 (N,), -1 before it was scanned."""
 
-    def __init__(self, store: Store, images: Images, index: Mapping[str, Entry], writer: "_Writer | None") -> None:
-        """Read `images` through `store`, whose index is given; `writer` adds what it lacks."""
+    def __init__(self, store: Store, images: Images, index: Mapping[str, Entry], file: OpenFile | None) -> None:
+        """Read `images` through `store`, whose index and pixels are given; a `writer`, set later, adds what it lacks."""
         self.slots = np.full(len(images), -1)
-        self._store, self._images, self._index, self._writer = store, images, index, writer
+        self.writer: _Writer | None = None
+        self.file = file
+        self._store, self._images, self._index = store, images, index
 
     def scan(self, row: int) -> Scan:
         """Return digest and stored size of image `row` as `Images.scan` does, and make sure that its pixels are in the store.
@@ -199,35 +226,41 @@ class StoredImages:
         # Looked at before the reading, so that a change after it is noticed now or next time.
         stamp, entry = self._images.stamp(row), self._index.get(self._images.key(row))
         if stamp is None:
-            return self._images.scan(row, self._store.size)  # says why it cannot be read
+            self._images.scan(row, self._store.size)  # says why it cannot be read
+            raise self._changed(row)
         if entry is None or entry.mark != stamp.mark:
             entry = self._add(row, stamp, entry)
         self.slots[row] = entry.slot
         return Scan(np.empty(0, np.uint8), entry.height, entry.width, entry.digest)
 
     def _add(self, row: int, stamp: Stamp, known: Entry | None) -> Entry:
-        if self._writer is None:
+        if self.writer is None:
             raise self._changed(row)
         if known is not None and known.digest == self._images.digest(row):
             entry = known
         else:
             scan = self._images.scan(row, self._store.size)
-            slot = self._writer.add(scan.pixels)
+            slot = self.writer.add(scan.pixels)
             entry = Entry("", scan.digest, scan.height, scan.width, slot)
-        if stamp != self._images.stamp(row):
+        again = self._images.stamp(row)
+        if again is None or again.mark != stamp.mark:
             raise self._changed(row)
-        settled = time.time_ns() - stamp.changed_ns > _SETTLED_NS
+        settled = stamp.seen_ns - stamp.changed_ns > _SETTLED_NS
         entry = entry._replace(mark=stamp.mark if settled else "")
-        self._writer.note(self._images.key(row), entry)
+        self.writer.note(self._images.key(row), entry)
         return entry
 
     def _changed(self, row: int) -> DataError:
         message = f"{self._images.names[row]}: the file changed while it was read"
         return DataError([Problem("changed image", message, "Leave the images as they are while they are read.")])
 
-    def pixels(self) -> FilePixels:
+    def pixels(self) -> Pixels:
         """Return the pixels of all images, (N, size, size, 3); of one that could not be read some other image's."""
-        return self._store.pixels(np.maximum(self.slots, 0))
+        if self.file is None:  # no image could be read
+            return ArrayPixels(
+                np.zeros((1, self._store.size, self._store.size, _CHANNELS), np.uint8), np.maximum(self.slots, 0)
+            )
+        return FilePixels(self.file, self._store.size, self._store.size, np.maximum(self.slots, 0))
 
 
 class _Writer:
@@ -235,6 +268,7 @@ class _Writer:
 
     def __init__(self, store: Store, index: Mapping[str, Entry], count: int) -> None:
         self._store = store
+        self._known = len(index)
         self._first = self._next = 1 + max((entry.slot for entry in index.values()), default=-1)
         self._count = count
         self._lines: list[str] = []
@@ -245,7 +279,8 @@ class _Writer:
         store = self._store
         log.info("Storing decoded images in %s (%s).", store.folder, human_bytes(self._count * store.image_bytes))
         with _explained(store):
-            if _header_of(store.folder) != store.header:  # of another version, or never begun: nothing in it counts
+            store.folder.mkdir(exist_ok=True)
+            if not self._known:  # damaged, of another version, or never begun: nothing in it counts
                 for name in ("index.jsonl", "pixels.bin"):
                     (store.folder / name).unlink(missing_ok=True)
                 (store.folder / "store.json").write_text(json.dumps(store.header), encoding="utf-8")
@@ -267,20 +302,22 @@ class _Writer:
 
     def _reserve(self) -> None:
         """Make sure that the disk has room for all that is to come."""
-        store, need = self._store, self._count * self._store.image_bytes
-        free = shutil.disk_usage(store.folder).free
+        store, need, start = self._store, self._count * self._store.image_bytes, self._first * self._store.image_bytes
+        # What a build that was killed has reserved is ours already.
+        free = shutil.disk_usage(store.folder).free + max(0, os.fstat(self._pixels).st_blocks * 512 - start)
         too_small = RunError(
             f"The decoded images need {human_bytes(need)}, but the disk of {str(store.folder)!r} has {human_bytes(free)} free. "
             "Choose another folder with `--cache-dir`, make room (`bmixup cache`), or use `--cache none`."
         )
         if need > free:
             raise too_small
-        if hasattr(os, "posix_fallocate"):
+        if need and hasattr(os, "posix_fallocate"):
             try:
-                os.posix_fallocate(self._pixels, self._first * store.image_bytes, need)
-            except OSError as error:  # full after all, or a quota
-                os.ftruncate(self._pixels, self._first * store.image_bytes)
-                raise too_small from error
+                os.posix_fallocate(self._pixels, start, need)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # others: a file system that cannot reserve
+                    os.ftruncate(self._pixels, start)
+                    raise too_small from error
 
     def add(self, pixels: npt.NDArray[np.uint8]) -> int:
         """Write the pixels of one image and return their slot."""
@@ -323,7 +360,8 @@ class _Writer:
 
     def _close(self) -> None:
         os.close(self._pixels)
-        self._index.close()
+        with _explained(self._store):
+            self._index.close()
 
 
 def human_bytes(count: float) -> str:
@@ -362,15 +400,22 @@ class Holding:
             RunError: Another process is adding images to it, or it cannot be deleted.
         """
         try:
-            with FileLock(self.folder / "lock", timeout=0):
+            with _lock(self.folder).acquire(timeout=0):
                 for name in ("store.json", "index.jsonl", "pixels.bin"):
                     (self.folder / name).unlink(missing_ok=True)
-            (self.folder / "lock").unlink(missing_ok=True)
-            self.folder.rmdir()
+                with suppress(OSError):  # it holds something that is not ours
+                    self.folder.rmdir()
         except Timeout:
             raise RunError(f"{str(self.folder)!r} was kept: another process is adding images to it.") from None
         except OSError as error:
             raise RunError(f"{str(self.folder)!r} could not be deleted: {error}.") from error
+
+
+def _is_header(header: Any) -> bool:
+    if not isinstance(header, dict) or "format" not in header:
+        return False
+    origin, size = header.get("origin"), header.get("size")
+    return isinstance(origin, str) and isinstance(size, int) and size > 0
 
 
 def holdings(cache_dir: Path) -> list[Holding]:
@@ -378,7 +423,7 @@ def holdings(cache_dir: Path) -> list[Holding]:
     found = []
     for folder in cache_dir.iterdir() if cache_dir.is_dir() else ():
         header = _header_of(folder)
-        if not isinstance(header, dict) or not {"format", "origin", "size"} <= header.keys():
+        if not _is_header(header):
             continue
         sizes = [path.stat() for path in folder.iterdir()]
         images = len(Store(folder, header["origin"], header["size"]).index())

@@ -1,7 +1,9 @@
 """Train by a recipe, with Lightning, so that a kill at any moment loses at most the epoch at hand."""
 
+import ctypes
 import logging
 import os
+import platform
 import signal
 import threading
 import warnings
@@ -28,6 +30,8 @@ from balanced_mixup.training.recipe import Recipe
 from balanced_mixup.training.run_folder import RunFolder, write_atomically
 
 log = logging.getLogger("balanced_mixup")
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
 
 
 def fit(recipe: Recipe, backbone: Backbone, data: TrainingData, run: RunFolder) -> None:
@@ -148,6 +152,7 @@ def _write_history(trainee: Trainee, path: Path) -> None:
 
 def make_trainer(recipe: Recipe, *more: Callback) -> L.Trainer:
     """Return Lightning's trainer for a recipe, with `more` callbacks."""
+    _keep_freed_memory()
     callbacks = list(more)
     several = recipe.devices * recipe.num_nodes > 1
     watched = on_terminal() and process_rank(recipe) == 0
@@ -173,6 +178,17 @@ def make_trainer(recipe: Recipe, *more: Callback) -> L.Trainer:
         use_distributed_sampler=False,
         reload_dataloaders_every_n_epochs=1,
     )
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library keep memory that is freed, for the next step, instead of giving it back to the system each time.
+
+    Handing it out page by page again took a tenth of a step on two cores.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)  # the largest that there is
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _checkpoint(run: RunFolder) -> ModelCheckpoint:
