@@ -1060,3 +1060,56 @@ def test_a_folder_without_the_right_to_write(stored, watched, root, cache, compl
                 scan_all(images, cache)
     finally:
         folder.chmod(0o755)
+
+
+# ---- Many images, decoded by other processes ----
+
+
+@pytest.fixture
+def many(tmp_path, monkeypatch):
+    """Thirty images, which count as many, the seventh of them cut off."""
+    monkeypatch.setattr(store_module, "_MANY", 20)
+    monkeypatch.setattr(store_module, "_CHUNK", 8)
+    (tmp_path / "many").mkdir()
+    names = [f"{row:02}.bmp" for row in range(30)]
+    for row, name in enumerate(names):
+        write(tmp_path / "many" / name, row)
+    os.truncate(tmp_path / "many" / "07.bmp", 60)
+    return FileImages(tmp_path / "many", names)
+
+
+def readable(images):
+    return FileImages(images._root, [name for name in images.names if name != "07.bmp"])
+
+
+def test_many_images_are_decoded_by_processes_to_the_same_pixels(many, cache, later):
+    with Store.under(cache, many.origin, SIZE).opened_for(many) as stored:
+        assert len(stored._index) == 29  # before anything was scanned
+        with pytest.raises(DataError, match=r"07\.bmp"):
+            stored.scan(7)
+        rows = [row for row in range(30) if row != 7]
+        scans = [stored.scan(row) for row in rows]
+    good = readable(many)
+    np.testing.assert_array_equal(stored.pixels().gather(np.array(rows)).numpy(), fresh(good))
+    assert [scan.digest for scan in scans] == [good.digest(row) for row in range(29)]
+    np.testing.assert_array_equal(read(good, cache), fresh(good))
+
+
+def test_a_disk_that_is_full_for_a_process_is_an_error_with_the_remedies(many, cache, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store_module, "decode_into", full)
+    with pytest.raises(RunError, match="cannot be written"), Store.under(cache, many.origin, SIZE).opened_for(many):
+        pass
+    monkeypatch.undo()
+    np.testing.assert_array_equal(read(readable(many), cache), fresh(readable(many)))
+
+
+def test_arrays_are_sent_to_processes_too(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(store_module, "_MANY", 20)
+    (tmp_path / "file.npz").write_bytes(b"x")
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 6, 7, 3), np.uint8)
+    images = ArrayImages([str(row) for row in range(40)], pixels, tmp_path / "file.npz", stamp_of(tmp_path / "file.npz"))
+    expected = np.stack([images.scan(row, SIZE).pixels for row in range(40)])
+    np.testing.assert_array_equal(read(images, cache), expected)

@@ -95,6 +95,10 @@ class FileImages:
         file = self._files[index]
         return None if isinstance(file, Problem) else stamp_of(os.path.join(self._root, file))  # noqa: PTH118 (many files)
 
+    def part(self, rows: Sequence[int]) -> "FileImages":
+        """Return some of the images."""
+        return FileImages(self._root, [self.names[row] for row in rows], [self._files[row] for row in rows])
+
     def _bytes(self, index: int) -> bytes:
         file = self._files[index]
         if isinstance(file, Problem):
@@ -151,6 +155,10 @@ class ArrayImages:
     def stamp(self, index: int) -> Stamp | None:
         """Return size and times of change that the file had when it was read."""
         return self._stamp
+
+    def part(self, rows: Sequence[int]) -> "ArrayImages":
+        """Return some of the images, as a copy."""
+        return ArrayImages([self.names[row] for row in rows], self._pixels[list(rows)], self._file, self._stamp)
 
 
 def load_rgb(source: str | Path | BinaryIO, size: int | None = None) -> npt.NDArray[np.uint8]:

@@ -21,6 +21,8 @@ SPLIT_NAMES = {
     "testing": "test",
 }  # what others call the parts, in lower case
 
+_SETTLED_NS = 2 * 10**9  # the coarsest clock of a file system
+
 
 class Scan(NamedTuple):
     """One image from a single reading: pixels as `Images.read` gives them, its size without resizing, its digest."""
@@ -43,6 +45,11 @@ class Stamp(NamedTuple):
     mark: str
     changed_ns: int
     seen_ns: int
+
+    @property
+    def lasting_mark(self) -> str:
+        """The mark, if a later change is sure to change it; "" if it changed so lately that its times may not tell."""
+        return self.mark if self.seen_ns - self.changed_ns > _SETTLED_NS else ""
 
 
 class Images(Protocol):
@@ -83,6 +90,10 @@ class Images(Protocol):
         """Return the stamp of image `index` without reading it; None where it is not there."""
         ...
 
+    def part(self, rows: Sequence[int]) -> "Images":
+        """Return some of the images, with nothing of the others, as it is sent to another process."""
+        ...
+
 
 class ImageSubset:
     """Some of the images of another data set, in the order of `rows`."""
@@ -121,6 +132,10 @@ class ImageSubset:
     def stamp(self, index: int) -> Stamp | None:
         """Return the stamp of image `index` of the subset."""
         return self._images.stamp(self._rows[index])
+
+    def part(self, rows: Sequence[int]) -> Images:
+        """Return some of the images of the subset."""
+        return self._images.part([self._rows[row] for row in rows])
 
 
 @dataclass(frozen=True)

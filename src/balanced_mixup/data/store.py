@@ -37,17 +37,22 @@ import numpy as np
 import numpy.typing as npt
 import PIL
 from filelock import FileLock, Timeout
+from joblib import Parallel, cpu_count, delayed
+from joblib.externals.loky import get_reusable_executor
 from platformdirs import user_cache_path
 
+from balanced_mixup.data.decoding import decode_into, write_pixels
 from balanced_mixup.data.manifest import Images, Scan, Stamp
 from balanced_mixup.data.pixels import ArrayPixels, FilePixels, OpenFile, Pixels
 from balanced_mixup.errors import DataError, Problem, RunError
+from balanced_mixup.progress import progress_bar
 
 log = logging.getLogger("balanced_mixup")
 
 FORMAT = 1
-_SETTLED_NS = 2 * 10**9
 _FLUSH_SECONDS = 1.0
+_MANY = 1000  # images that are worth starting processes for
+_CHUNK = 64  # images that a process takes at a time
 _CHANNELS = 3
 
 
@@ -147,8 +152,9 @@ class Store:
                 yield StoredImages(self, images, index, file)
                 return
             stored = StoredImages(self, images, index, file)
-            with _Writer(self, index, _unknown(images, index)) as writer:
+            with _Writer(self, index, len(_unknown(images, index))) as writer:
                 stored.writer = writer
+                stored.fill()
                 yield stored
             stored.file = self._snapshot()[1]
 
@@ -188,9 +194,9 @@ def _complete(images: Images, index: Mapping[str, Entry]) -> bool:
     return True
 
 
-def _unknown(images: Images, index: Mapping[str, Entry]) -> int:
-    """Return how many images that are there the index does not know; of others, most have the content that they had."""
-    return sum(images.key(row) not in index and images.stamp(row) is not None for row in range(len(images)))
+def _unknown(images: Images, index: Mapping[str, Entry]) -> list[int]:
+    """Return the images that are there and that the index does not know; of others, most have the content that they had."""
+    return [row for row in range(len(images)) if images.key(row) not in index and images.stamp(row) is not None]
 
 
 @contextmanager
@@ -207,12 +213,40 @@ def _explained(store: Store) -> Iterator[None]:
 class StoredImages:
     """Images read through a store. `slots` says where in it each image is, int64 (N,), -1 before it was scanned."""
 
-    def __init__(self, store: Store, images: Images, index: Mapping[str, Entry], file: OpenFile | None) -> None:
+    def __init__(self, store: Store, images: Images, index: dict[str, Entry], file: OpenFile | None) -> None:
         """Read `images` through `store`, whose index and pixels are given; a `writer`, set later, adds what it lacks."""
         self.slots = np.full(len(images), -1)
         self.writer: _Writer | None = None
         self.file = file
         self._store, self._images, self._index = store, images, index
+
+    def fill(self) -> None:
+        """Decode what the store does not know, if it is much, by a process a core; threads wait for each other too often.
+
+        What cannot be read is left to `scan`, which says why.
+        """
+        rows = _unknown(self._images, self._index)
+        if len(rows) < _MANY or self.writer is None:
+            return
+        chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+        places = [self.writer.take(len(chunk)) for chunk in chunks]
+        tasks = (
+            delayed(decode_into)(self._store.folder / "pixels.bin", self._images.part(chunk), self._store.size, slots)
+            for chunk, slots in zip(chunks, places, strict=True)
+        )
+        try:
+            with _explained(self._store), progress_bar("Decoding images", len(rows)) as advance:
+                found = Parallel(cpu_count(), return_as="generator", max_nbytes=None)(tasks)
+                for chunk, slots, decoded in zip(chunks, places, found, strict=True):
+                    for row, slot, facts in zip(chunk, slots, decoded, strict=True):
+                        if facts is not None:
+                            entry = self._index[self._images.key(row)] = Entry(
+                                facts.mark, facts.digest, facts.height, facts.width, slot
+                            )
+                            self.writer.note(self._images.key(row), entry)
+                    advance(len(chunk))
+        finally:
+            get_reusable_executor().shutdown(wait=True)  # they would wait for more work, and keep their memory
 
     def scan(self, row: int) -> Scan:
         """Return digest and stored size of image `row` as `Images.scan` does, and make sure that its pixels are in the store.
@@ -245,8 +279,7 @@ class StoredImages:
         again = self._images.stamp(row)
         if again is None or again.mark != stamp.mark:
             raise self._changed(row)
-        settled = stamp.seen_ns - stamp.changed_ns > _SETTLED_NS
-        entry = entry._replace(mark=stamp.mark if settled else "")
+        entry = entry._replace(mark=stamp.lasting_mark)
         self.writer.note(self._images.key(row), entry)
         return entry
 
@@ -319,15 +352,17 @@ class _Writer:
                     os.ftruncate(self._pixels, start)
                     raise too_small from error
 
+    def take(self, count: int) -> list[int]:
+        """Return that many new slots."""
+        with self._mutex:
+            first, self._next = self._next, self._next + count
+        return list(range(first, first + count))
+
     def add(self, pixels: npt.NDArray[np.uint8]) -> int:
         """Write the pixels of one image and return their slot."""
-        with self._mutex:
-            slot, self._next = self._next, self._next + 1
-        data, offset = memoryview(pixels.tobytes()), slot * self._store.image_bytes
+        (slot,) = self.take(1)
         with _explained(self._store):
-            while data:
-                written = os.pwrite(self._pixels, data, offset)
-                data, offset = data[written:], offset + written
+            write_pixels(self._pixels, pixels, slot)
         return slot
 
     def note(self, key: str, entry: Entry) -> None:
