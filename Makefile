@@ -1,7 +1,7 @@
 # make demo | test | install do all of their own set-up in .venv; nothing but Python >= 3.11 and make is needed.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := src tests
+SOURCES := src tests benchmarks
 # Tests run in two processes; more threads in each would only get into each other's way.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 

@@ -1,14 +1,18 @@
 """Batches: what is read, what is in them against a loop over samples, and that they are a function of (seed, epoch, step)."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from balanced_mixup.data.augment import AUGMENTATIONS, N_UNIFORMS
-from balanced_mixup.data.batches import EvalBatches, TrainBatches, normalised, to_images
+from balanced_mixup.data.batches import EvalBatches, TrainBatches, normalised, prepared_ahead, to_images
 from balanced_mixup.data.pixels import as_pixels
+from balanced_mixup.errors import UsageError
 from balanced_mixup.mixing import BalancedMixUp, MixUp, NoMixing
 from balanced_mixup.randomness import generator, uniforms
 from balanced_mixup.sampling import class_branch, instance_branch
@@ -231,11 +235,119 @@ def test_evaluation_reads_each_row_once_in_order(n, batch_size, seed):
     batches = EvalBatches(pixels, rows, batch_size)
     read = list(batches)
     assert [row for batch in read for row in batch[:, 0, 0, 0].tolist()] == rows.tolist()
-    assert [row for part in pixels.reads for row in part] == rows.tolist()
+    assert sorted(row for part in pixels.reads for row in part) == sorted(rows.tolist())  # by several threads
     assert len(batches) == len(read)
     assert all(len(batch) == batch_size for batch in read[:-1])
     assert all(batch.dtype == torch.uint8 and batch.shape[1:] == (4, 4, 3) for batch in read)
     assert all(torch.equal(a, b) for a, b in zip(batches, read, strict=True))
+
+
+# ---- Several processes, and steps that are prepared ahead ----
+
+
+@law
+@given(some_labels, some_mixings, st.integers(1, 3), st.integers(1, 3), st.integers(0, 3))
+def test_the_ranks_together_see_the_batches_of_one_process(train, mixing, world_size, share, epoch):
+    labels, rows = subset(train)
+    assume(len(train) >= world_size)
+    branches = instance_branch(labels[rows]), class_branch(labels[rows])
+    pixels = np.random.default_rng(0).integers(0, 256, (len(labels), 3, 3, 3), dtype=np.uint8)
+
+    def mixed(batch):
+        images = AUGMENTATIONS["paper"](to_images(batch.pixels), batch.uniforms)
+        return batch.mixed(images, 4)
+
+    def part(rank, world_size, batch_size):
+        return TrainBatches(
+            as_pixels(pixels),
+            labels,
+            rows,
+            branches,
+            mixing,
+            batch_size=batch_size,
+            seed=0,
+            epoch=epoch,
+            rank=rank,
+            world_size=world_size,
+        )
+
+    # A batch that is no larger than the data is the same whoever cuts it.
+    size = min(share * world_size, len(train) // world_size * world_size)
+    alone = part(0, 1, size)
+    ranks = [part(rank, world_size, size) for rank in range(world_size)]
+    assert {len(batches) for batches in ranks} == {len(alone)}
+    for step in range(len(alone)):
+        images, targets = mixed(alone.step(step))
+        for rank, batches in enumerate(ranks):
+            own_images, own_targets = mixed(batches.step(step))
+            assert torch.allclose(own_images, images[rank::world_size], atol=1e-5)
+            assert torch.equal(own_targets, targets[rank::world_size])
+
+
+def test_a_batch_that_cannot_be_cut_for_the_ranks_is_refused():
+    labels, rows = subset(np.arange(9) % 3)
+    branches = instance_branch(labels[rows]), class_branch(labels[rows])
+    pixels = CountedPixels(len(labels))
+    with pytest.raises(UsageError, match="multiple of the number of processes, 2"):
+        TrainBatches(pixels, labels, rows, branches, NoMixing(), batch_size=3, seed=0, epoch=0, world_size=2)
+
+
+@law
+@given(st.integers(1, 40), st.integers(1, 4), st.integers(1, 9))
+def test_the_ranks_together_score_each_image_and_take_equally_many_batches(n, world_size, batch_size):
+    rows = np.random.default_rng(n).permutation(60)[:n]
+    parts = [EvalBatches(CountedPixels(60), rows, batch_size, rank=rank, world_size=world_size) for rank in range(world_size)]
+    assert len({len(part) for part in parts}) == 1
+    read = [torch.cat(list(part))[:, 0, 0, 0].tolist() for part in parts]
+    together = [row for shares in zip(*read, strict=True) for row in shares]
+    assert together[:n] == rows.tolist()
+    assert len(together) < n + world_size
+
+
+def test_steps_are_prepared_while_the_model_works_and_come_in_order():
+    made = []
+
+    def make(number):
+        made.append(number)
+        return torch.tensor(number)
+
+    steps = prepared_ahead(make, 50)
+    assert next(steps).item() == 0
+    deadline = time.monotonic() + 10
+    while len(made) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert 2 <= len(made) < 20
+    assert [step.item() for step in steps] == list(range(1, 50))
+    assert sorted(made) == list(range(50))
+
+
+def test_what_fails_in_the_preparing_thread_fails_where_the_step_is_used():
+    def make(number):
+        if number == 3:
+            raise UsageError("the third")
+        return torch.tensor(number)
+
+    steps = prepared_ahead(make, 9)
+    assert [next(steps).item() for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(UsageError, match="the third"):
+        next(steps)
+
+
+def test_steps_that_nobody_wants_any_more_are_not_prepared():
+    made = []
+    steps = prepared_ahead(lambda number: made.append(number) or torch.tensor(number), 1000)
+    next(steps)
+    steps.close()
+    assert len(made) < 20
+    assert threading.active_count() < 10
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_steps_arrive_on_the_gpu_as_they_were_made():
+    device = torch.device("cuda")
+    steps = list(prepared_ahead(lambda number: torch.full((1000, 1000), number), 20, device))
+    assert all(step.device.type == "cuda" for step in steps)
+    assert [step.unique().tolist() for step in steps] == [[number] for number in range(20)]
 
 
 # ---- Pixels ----

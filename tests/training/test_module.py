@@ -1,8 +1,14 @@
 """The module's choices that no run shows by itself."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
+from balanced_mixup import train
 from balanced_mixup.data.pixels import ArrayPixels
 from balanced_mixup.training.backbones import create
 from balanced_mixup.training.module import Trainee, TrainingData
@@ -54,3 +60,20 @@ def test_learning_rates_of_the_schedules():
     assert trainee(schedule="constant", learning_rate=0.5).learning_rate(99) == 0.5
     assert trainee(schedule="cyclic", cycle_epochs=2, learning_rate=0.5).learning_rate(10) == 0.5  # 5 steps an epoch
     assert trainee(schedule="cosine", epochs=4, warmup=0.25).learning_rate(5) == pytest.approx(1e-3)
+
+
+@pytest.mark.slow
+def test_compiled_training_keeps_the_names_of_the_weights(tiny, tmp_path):
+    run = train(tiny, compile=True, epochs=1, out=tmp_path / "run").folder
+    assert set(load_file(run.weights)) == set(create("test_efficientnet", 3, 32, "none", 0).model.state_dict())
+
+
+@pytest.mark.slow
+def test_a_compiler_that_is_not_there_is_named(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("CXX", "/nonexistent/g++")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    settings = [f"--{name.replace('_', '-')}={value}" for name, value in tiny.items()]
+    command = [Path(sys.executable).parent / "bmixup", "train", "--compile", "--out", tmp_path / "run", *settings]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "torch.compile failed on this machine" in " ".join(done.stderr.split())

@@ -94,6 +94,9 @@ def _run(trainer: L.Trainer, trainee: Trainee, run: RunFolder) -> None:
             "px. Raise `--batch-size` or `--size`."
         ) from error
     except RuntimeError as error:
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            reason = str(error).strip().splitlines()[0]
+            raise UsageError(f"torch.compile failed on this machine ({reason}). Leave `--compile` out.") from error
         if "PytorchStreamReader" not in str(error):
             raise
         raise UsageError(f"The checkpoint {str(run.checkpoint)!r} is damaged. Delete it to train from the start.") from error

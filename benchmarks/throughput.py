@@ -1,0 +1,355 @@
+"""How near a training step comes to the speed of the model alone, and to the published pipeline; see README.md here.
+
+python benchmarks/throughput.py                 # the cases of the table, a quarter of an hour on two cores
+python benchmarks/throughput.py --quick         # one case, under a minute
+python benchmarks/throughput.py --case resnetv2_50x1_bit,512,64,bf16,device --json out.json
+"""
+
+import argparse
+import itertools
+import json
+import logging
+import os
+import platform
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning as L
+import numpy as np
+import psutil
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from zipped_pil import Files, mixed_batches
+
+from balanced_mixup.data.preparation import Cache, Prepared, prepare
+from balanced_mixup.data.settings import DataSettings
+from balanced_mixup.data.sources import load
+from balanced_mixup.data.sources.synthetic import synthetic_fundus
+from balanced_mixup.training.backbones import create
+from balanced_mixup.training.fit import make_trainer, precision_of, quiet_lightning
+from balanced_mixup.training.module import Trainee, TrainingData
+from balanced_mixup.training.recipe import Recipe, make_recipe
+
+CLASSES = 5
+WARM_UP = 3  # steps of each block that are not counted
+
+
+class Case(NamedTuple):
+    """One line of the table."""
+
+    backbone: str
+    size: int
+    batch: int
+    precision: str
+    cache: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Case":
+        backbone, size, batch, precision, cache = text.split(",")
+        return cls(backbone, int(size), int(batch), precision, cache)
+
+
+ON_CPU = (
+    Case("mobilenetv2_100", 64, 32, "32", "disk"),
+    Case("mobilenetv2_100", 128, 8, "32", "disk"),
+    Case("tf_efficientnet_lite0", 128, 32, "32", "disk"),
+)
+ON_GPU = tuple(
+    Case(backbone, 512, 64, "bf16", cache)
+    for backbone in ("mobilenetv2_100", "resnetv2_50x1_bit")
+    for cache in ("ram", "device")
+)
+
+
+def write_images(folder: Path, n: int, size: int) -> Path:
+    """Write n JPEG photographs in five classes, as rare as in EyePACS, and return the table of their labels."""
+    drawn = synthetic_fundus(n=min(n, 256), size=96, seed=0)
+    # As much grain as makes the files as large as real photographs are: 2 bits a pixel (HAM10000 1.9, EyePACS 2.7).
+    grain = np.random.default_rng(0).normal(0, 7, (size, size, 3))
+    lines = ["image,label,split"]
+    for row in range(n):
+        # A few hundred drawings, each time enlarged from another cut.
+        cut = row // 256 % 8
+        image = Image.fromarray(drawn.images.read(row % 256)).crop((cut, cut, 96 - cut, 96 - cut)).resize((size, size))
+        pixels = (np.asarray(image) + np.roll(grain, row, axis=0)).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{row:06}.jpg", quality=90)
+        lines.append(f"{row:06}.jpg,{drawn.labels[row % 256]},{'val' if row % 5 == 4 else 'train'}")
+    table = folder / "labels.csv"
+    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return table
+
+
+class Bench:
+    """A case with all that is measured on it; every block starts from the same kind of state."""
+
+    def __init__(self, case: Case, table: Path, cache_dir: Path, accelerator: str, workers: int) -> None:
+        self.case, self.workers = case, workers
+        settings = {
+            "data": str(table),
+            "split_column": "split",
+            "backbone": case.backbone,
+            "weights": "none",
+            "size": case.size,
+            "batch_size": case.batch,
+            "precision": case.precision,
+            "cache": case.cache,
+            "cache_dir": str(cache_dir),
+            "accelerator": accelerator,
+            "augmentation": "paper",
+            "alpha": 0.2,
+            "epochs": 1,
+        }
+        self.recipes = {name: make_recipe(settings, {"method": name}) for name in ("balanced-mixup", "instance")}
+        self.recipe = self.recipes["balanced-mixup"]
+        self.device = torch.device("cuda" if on_gpu(self.recipe) else "cpu")
+        start = time.perf_counter()
+        self.prepared = self.prepare()
+        self.first_batch_s = time.perf_counter() - start
+        manifest = self.prepared.manifest
+        self.files = [table.parent / name for name in manifest.images.names]
+
+    def prepare(self) -> Prepared:
+        return prepare(
+            load(DataSettings(data=self.recipe.data, split_column="split")),
+            self.case.size,
+            cache=Cache(self.recipe.cache, self.recipe.cache_dir),
+            val_fraction=0.1,
+        )
+
+    def trainee(self, recipe: Recipe) -> Trainee:
+        manifest = self.prepared.manifest
+        data = TrainingData(self.prepared.pixels, manifest.labels, manifest.rows("train"), manifest.rows("val"), CLASSES)
+        backbone = create(self.case.backbone, CLASSES, self.case.size, "none", 0)
+        return Trainee(recipe, backbone, data, lambda _: None)
+
+    def ready_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield batches that lie on the device already."""
+        shape = (self.case.batch, 3, self.case.size, self.case.size)
+        images = torch.randn(shape).to(self.device, memory_format=torch.channels_last)
+        targets = torch.eye(CLASSES)[torch.arange(self.case.batch) % CLASSES].to(self.device)
+        return itertools.repeat((images, targets))
+
+    def zipped_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of the published pipeline."""
+        rows = self.prepared.manifest.rows("train")
+        labels = self.prepared.manifest.labels[rows].tolist()
+        data = Files([self.files[row] for row in rows], labels, self.case.size, train=True)
+        return mixed_batches(data, self.case.batch, self.workers, CLASSES, 0.2, self.device)
+
+    def plain_loop(self, batches: Iterator[tuple[Tensor, Tensor]], steps: int) -> list[float]:
+        """Train by a plain loop: forward, loss, backward, optimiser. Returns the seconds of each step."""
+        trainee = self.trainee(self.recipe)
+        model = trainee.model.to(self.device)
+        trainee.to(self.device)
+        optimizer = trainee.configure_optimizers()
+        half = precision_of(self.recipe) == "bf16-mixed"
+        seconds, start = [], time.perf_counter()
+        for _ in range(steps):
+            images, targets = next(batches)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+                logits = model(images.contiguous(memory_format=torch.channels_last))
+                loss = trainee.loss(logits, targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            start = self.lap(start, seconds)
+        return seconds[WARM_UP:]
+
+    def our_loop(self, recipe: Recipe, steps: int) -> list[float]:
+        """Train by the product's own loop: everything of a `bmixup train` but validation and checkpoint."""
+        trainee = self.trainee(recipe)
+        clock = StepClock(self, steps)
+        with quiet_lightning(), torch.random.fork_rng():
+            make_trainer(recipe, clock).fit(trainee)
+        return clock.seconds[WARM_UP:]
+
+    def lap(self, start: float, seconds: list[float]) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        seconds.append(now - start)
+        return now
+
+    def epoch_with_validation(self) -> float:
+        """Return the seconds of a whole epoch of the product's loop, from the start of the trainer."""
+        with quiet_lightning(), torch.random.fork_rng():
+            start = time.perf_counter()
+            make_trainer(self.recipe).fit(self.trainee(self.recipe))
+            return time.perf_counter() - start
+
+    def first_zipped_batch(self) -> float:
+        start = time.perf_counter()
+        next(self.zipped_batches())
+        return time.perf_counter() - start
+
+
+class StepClock(L.Callback):
+    """Keeps the time from each step's end to the next one's, and ends the training after some steps."""
+
+    def __init__(self, bench: Bench, steps: int) -> None:
+        self.bench, self.steps = bench, steps
+        self.seconds: list[float] = []
+        self.last = 0.0
+
+    def on_train_start(self, *_: Any) -> None:
+        self.last = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        self.last = self.bench.lap(self.last, self.seconds)
+        trainer.should_stop = len(self.seconds) >= self.steps
+
+
+def on_gpu(recipe: Recipe) -> bool:
+    """Return whether the recipe computes on a GPU of this machine."""
+    return recipe.accelerator in ("auto", "gpu") and torch.cuda.is_available()
+
+
+@contextmanager
+def peak_memory() -> Iterator[Callable[[], float]]:
+    """Watch the private memory of this process and its children; yields a function that returns the peak in MiB."""
+    peak, stop = 0.0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not stop.wait(0.05):
+            peak = max(peak, private_mib())
+
+    before = private_mib()
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield lambda: peak - before
+    finally:
+        stop.set()
+        thread.join()
+
+
+def private_mib() -> float:
+    """Return the private memory of this process and its children in MiB."""
+    total = 0
+    process = psutil.Process()
+    for each in [process, *process.children(recursive=True)]:
+        try:
+            total += each.memory_full_info().uss
+        except psutil.NoSuchProcess:
+            continue
+    return total / 2**20
+
+
+def measure(bench: Bench, rounds: int, steps: int) -> dict[str, Any]:
+    """Run the four loops in turn, `rounds` times, so that whatever else the machine does meets all of them."""
+    case = bench.case
+    loops: dict[str, Callable[[], list[float]]] = {
+        "model_only": lambda: bench.plain_loop(bench.ready_batches(), steps),
+        "balanced_mixup": lambda: bench.our_loop(bench.recipe, steps),
+        "cross_entropy": lambda: bench.our_loop(bench.recipes["instance"], steps),
+        "zipped_pil": lambda: bench.plain_loop(bench.zipped_batches(), steps),
+    }
+    blocks: dict[str, list[float]] = {name: [] for name in loops}
+    for _ in range(rounds):
+        for name, loop in loops.items():
+            blocks[name].append(case.batch / statistics.median(loop()))
+    rates = {name: statistics.median(values) for name, values in blocks.items()}
+    ratio = {
+        f"ratio_to_{other}": statistics.median(a / b for a, b in zip(blocks["balanced_mixup"], blocks[other], strict=True))
+        for other in ("model_only", "zipped_pil")
+    }
+    row: dict[str, Any] = {**case._asdict(), **rates, **ratio, "blocks": blocks}
+    for name in ("balanced_mixup", "zipped_pil"):
+        with peak_memory() as peak:
+            loops[name]()
+        row[f"peak_private_mib_{name}"] = peak()
+    row["first_batch_s_cold"] = bench.first_batch_s
+    start = time.perf_counter()
+    bench.prepared = bench.prepare()
+    bench.trainee(bench.recipe).batches(0).step(0)
+    row["first_batch_s_stored"] = time.perf_counter() - start
+    row["first_batch_s_zipped_pil"] = bench.first_zipped_batch()
+    row["epoch_s"] = bench.epoch_with_validation()
+    row["epoch_images"] = {part: len(bench.prepared.manifest.rows(part)) for part in ("train", "val")}
+    return row
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Print the table."""
+    table = Table(title="images per second (medians)", title_justify="left", box=None, pad_edge=False)
+    for heading in (
+        "case",
+        "model only",
+        "Bal-MixUp",
+        "plain CE",
+        "zipped PIL",
+        "of model",
+        "x PIL",
+        "MiB",
+        "PIL MiB",
+        "epoch s",
+    ):
+        table.add_column(heading, justify="left" if heading == "case" else "right")
+    for row in rows:
+        table.add_row(
+            f"{row['backbone']} {row['size']} px b{row['batch']} {row['precision']} {row['cache']}",
+            *(f"{row[name]:.0f}" for name in ("model_only", "balanced_mixup", "cross_entropy", "zipped_pil")),
+            f"{row['ratio_to_model_only']:.2f}",
+            f"{row['ratio_to_zipped_pil']:.1f}",
+            *(f"{row[f'peak_private_mib_{name}']:.0f}" for name in ("balanced_mixup", "zipped_pil")),
+            f"{row['epoch_s']:.1f}",
+        )
+    Console(width=160).print(table)
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures were measured on."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "gpu": gpu,
+        "torch": torch.__version__,
+    }
+
+
+def main() -> None:
+    """Measure, print, and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one case, few steps: under a minute")
+    parser.add_argument("--case", action="append", type=Case.parse, help="BACKBONE,SIZE,BATCH,PRECISION,CACHE; can be repeated")
+    parser.add_argument("--rounds", type=int, default=5, help="how often the loops take turns")
+    parser.add_argument("--steps", type=int, default=10, help="steps of each turn")
+    parser.add_argument("--images", type=int, default=1280, help="number of JPEG files")
+    parser.add_argument("--source-size", type=int, default=512, help="side of the JPEG files, as the paper's data are prepared")
+    parser.add_argument(
+        "--workers", type=int, default=max(1, (os.cpu_count() or 2) // 2), help="of each of the two zipped loaders"
+    )
+    parser.add_argument("--accelerator", default="auto", choices=("auto", "cpu", "gpu"))
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    arguments = parser.parse_args()
+    logging.getLogger("balanced_mixup").setLevel(logging.ERROR)
+    cases = arguments.case or (ON_GPU if arguments.accelerator != "cpu" and torch.cuda.is_available() else ON_CPU)
+    if arguments.quick:
+        cases, arguments.rounds, arguments.steps, arguments.images = cases[:1], 2, 8, 320
+    rows = []
+    for case in cases:
+        with tempfile.TemporaryDirectory() as folder:
+            images = Path(folder) / "images"
+            images.mkdir()
+            table = write_images(images, max(arguments.images, 2 * arguments.steps * case.batch), arguments.source_size)
+            bench = Bench(case, table, Path(folder) / "cache", arguments.accelerator, arguments.workers)
+            rows.append(measure(bench, arguments.rounds, arguments.steps))
+        show(rows)
+    if arguments.json:
+        text = json.dumps({"machine": machine(), "steps": arguments.steps, "rows": rows}, indent=2)
+        arguments.json.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
