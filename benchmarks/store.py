@@ -63,8 +63,8 @@ def building(folder: Path, source: int, size: int, n: int, rounds: int) -> dict[
         for number in range(rounds):
             cache_dir = folder / f"cache{number}"
             alone.append(seconds_of(lambda: list(pool.map(partial(decode, size), files, chunksize=16))))
-            building.append(seconds_of(lambda: prepared(table, size, cache_dir)))  # noqa: B023 (called at once)
-            starting.append(seconds_of(lambda: trainee(prepared(table, size, cache_dir), size)))  # noqa: B023
+            building.append(seconds_of(partial(prepared, table, size, cache_dir)))
+            starting.append(seconds_of(partial(start, table, size, cache_dir)))
     return {
         "source_px": source,
         "size": size,
@@ -84,6 +84,11 @@ def trainee(data: Prepared, size: int) -> Trainee:
     module = Trainee(recipe, create("test_efficientnet", CLASSES, size, "none", 0), training, lambda _: None)
     module.training_step(module.batches(0).step(0), 0).backward()
     return module
+
+
+def start(table: Path, size: int, cache_dir: Path) -> Trainee:
+    """Return a training after its first step, from the store."""
+    return trainee(prepared(table, size, cache_dir), size)
 
 
 def memory(folder: Path, n: int, size: int) -> dict[str, Any]:

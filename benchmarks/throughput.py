@@ -9,6 +9,7 @@ import argparse
 import itertools
 import json
 import logging
+import multiprocessing
 import os
 import platform
 import statistics
@@ -16,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ import lightning as L
 import numpy as np
 import psutil
 import torch
+from joblib import Parallel, cpu_count, delayed
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -40,7 +42,8 @@ from balanced_mixup.training.module import Trainee, TrainingData
 from balanced_mixup.training.recipe import Recipe, make_recipe
 
 CLASSES = 5
-WARM_UP = 3  # steps of each block that are not counted
+WARM_UP = 3  # steps of each turn that are not counted
+PREFETCHED = 2  # batches that each worker of a DataLoader makes ahead
 
 
 class Case(NamedTuple):
@@ -75,16 +78,18 @@ def write_images(folder: Path, n: int, size: int) -> Path:
     drawn = synthetic_fundus(n=min(n, 256), size=96, seed=0)
     # As much grain as makes the files as large as real photographs are: 2 bits a pixel (HAM10000 1.9, EyePACS 2.7).
     grain = np.random.default_rng(0).normal(0, 7, (size, size, 3))
-    lines = ["image,label,split"]
-    for row in range(n):
+
+    def write(row: int) -> None:
         # A few hundred drawings, each time enlarged from another cut.
         cut = row // 256 % 8
         image = Image.fromarray(drawn.images.read(row % 256)).crop((cut, cut, 96 - cut, 96 - cut)).resize((size, size))
         pixels = (np.asarray(image) + np.roll(grain, row, axis=0)).clip(0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(folder / f"{row:06}.jpg", quality=90)
-        lines.append(f"{row:06}.jpg,{drawn.labels[row % 256]},{'val' if row % 5 == 4 else 'train'}")
+
+    Parallel(cpu_count(), prefer="threads")(delayed(write)(row) for row in range(n))
+    lines = [f"{row:06}.jpg,{drawn.labels[row % 256]},{'val' if row % 5 == 4 else 'train'}" for row in range(n)]
     table = folder / "labels.csv"
-    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    table.write_text("\n".join(["image,label,split", *lines]) + "\n", encoding="utf-8")
     return table
 
 
@@ -93,6 +98,7 @@ class Bench:
 
     def __init__(self, case: Case, table: Path, cache_dir: Path, accelerator: str, workers: int) -> None:
         self.case, self.workers = case, workers
+        self.made_from = case, table, cache_dir, accelerator, workers
         settings = {
             "data": str(table),
             "split_column": "split",
@@ -138,46 +144,80 @@ class Bench:
         targets = torch.eye(CLASSES)[torch.arange(self.case.batch) % CLASSES].to(self.device)
         return itertools.repeat((images, targets))
 
-    def zipped_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the batches of the published pipeline."""
-        rows = self.prepared.manifest.rows("train")
+    def zipped_batches(self, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield an epoch of the published pipeline, of that many steps."""
+        rows = self.prepared.manifest.rows("train")[: steps * self.case.batch]
         labels = self.prepared.manifest.labels[rows].tolist()
         data = Files([self.files[row] for row in rows], labels, self.case.size, train=True)
         return mixed_batches(data, self.case.batch, self.workers, CLASSES, 0.2, self.device)
 
-    def plain_loop(self, batches: Iterator[tuple[Tensor, Tensor]], steps: int) -> list[float]:
-        """Train by a plain loop: forward, loss, backward, optimiser. Returns the seconds of each step."""
-        trainee = self.trainee(self.recipe)
-        model = trainee.model.to(self.device)
-        trainee.to(self.device)
-        optimizer = trainee.configure_optimizers()
+    def limit_loop(self, steps: int) -> float:
+        """Train on tensors that are already there, by nothing but the model and our optimiser."""
+        trainee = self.trainee(self.recipe).to(self.device)
+        return self.plain_loop(trainee, self.ready_batches(), trainee.configure_optimizers(), WARM_UP, steps)
+
+    def published_loop(self, steps: int) -> float:
+        """Train as the published code does: two zipped loaders, SGD as torch has it by default, the loss read at every step."""
+        trainee = self.trainee(self.recipe).to(self.device, memory_format=torch.contiguous_format)
+        optimizer = torch.optim.SGD(trainee.model.parameters(), lr=0.01)
+        # A whole epoch, from the start of the loaders: they prefetch, so that its first batches cost more and others nothing.
+        steps = max(steps, 2 * PREFETCHED * self.workers)
+        return self.plain_loop(trainee, self.zipped_batches(steps), optimizer, 0, steps, read_loss=True)
+
+    def plain_loop(
+        self,
+        trainee: Trainee,
+        batches: Iterator[tuple[Tensor, Tensor]],
+        optimizer: torch.optim.Optimizer,
+        warm_up: int,
+        steps: int,
+        *,
+        read_loss: bool = False,
+    ) -> float:
+        """Train by a plain loop: forward, loss, backward, optimiser. Returns the mean seconds of a step."""
         half = precision_of(self.recipe) == "bf16-mixed"
-        seconds, start = [], time.perf_counter()
-        for _ in range(steps):
-            images, targets = next(batches)
+        start = self.now()
+        for number, (images, targets) in enumerate(itertools.islice(batches, warm_up + steps)):
+            if number == warm_up:
+                start = self.now()
             with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-                logits = model(images.contiguous(memory_format=torch.channels_last))
-                loss = trainee.loss(logits, targets)
+                loss = trainee.loss(trainee.model(images), targets)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            start = self.lap(start, seconds)
-        return seconds[WARM_UP:]
+            if read_loss:
+                loss.item()
+        return (self.now() - start) / steps
 
-    def our_loop(self, recipe: Recipe, steps: int) -> list[float]:
+    def our_loop(self, recipe: Recipe, steps: int) -> float:
         """Train by the product's own loop: everything of a `bmixup train` but validation and checkpoint."""
         trainee = self.trainee(recipe)
         clock = StepClock(self, steps)
         with quiet_lightning(), torch.random.fork_rng():
             make_trainer(recipe, clock).fit(trainee)
-        return clock.seconds[WARM_UP:]
+        return (clock.end - clock.start) / steps
 
-    def lap(self, start: float, seconds: list[float]) -> float:
+    def loops(self, steps: int) -> dict[str, Callable[[], float]]:
+        """Return what is compared, by the names of the JSON."""
+        return {
+            "model_only": lambda: self.limit_loop(steps),
+            "balanced_mixup": lambda: self.our_loop(self.recipe, steps),
+            "cross_entropy": lambda: self.our_loop(self.recipes["instance"], steps),
+            "zipped_pil": lambda: self.published_loop(steps),
+        }
+
+    def peak_memory(self, loop: str) -> float:
+        """Return the peak in MiB of the memory that a loop adds, in a process that has run no other before."""
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["__main__"])
+        with ProcessPoolExecutor(1, context) as process:
+            return process.submit(peak_of, self.made_from, loop).result()
+
+    def now(self) -> float:
+        """Return the time in seconds at which all that was asked of the device is done."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
-        now = time.perf_counter()
-        seconds.append(now - start)
-        return now
+        return time.perf_counter()
 
     def epoch_with_validation(self) -> float:
         """Return the seconds of a whole epoch of the product's loop, from the start of the trainer."""
@@ -188,24 +228,23 @@ class Bench:
 
     def first_zipped_batch(self) -> float:
         start = time.perf_counter()
-        next(self.zipped_batches())
+        next(self.zipped_batches(2 * PREFETCHED * self.workers))
         return time.perf_counter() - start
 
 
 class StepClock(L.Callback):
-    """Keeps the time from each step's end to the next one's, and ends the training after some steps."""
+    """Keeps the time over a number of steps, and ends the training after them."""
 
     def __init__(self, bench: Bench, steps: int) -> None:
         self.bench, self.steps = bench, steps
-        self.seconds: list[float] = []
-        self.last = 0.0
-
-    def on_train_start(self, *_: Any) -> None:
-        self.last = time.perf_counter()
+        self.start = self.end = 0.0
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        self.last = self.bench.lap(self.last, self.seconds)
-        trainer.should_stop = len(self.seconds) >= self.steps
+        if trainer.global_step == WARM_UP:
+            self.start = self.bench.now()
+        if trainer.global_step == WARM_UP + self.steps:
+            self.end = self.bench.now()
+            trainer.should_stop = True
 
 
 def on_gpu(recipe: Recipe) -> bool:
@@ -213,33 +252,33 @@ def on_gpu(recipe: Recipe) -> bool:
     return recipe.accelerator in ("auto", "gpu") and torch.cuda.is_available()
 
 
-@contextmanager
-def peak_memory() -> Iterator[Callable[[], float]]:
-    """Watch the private memory of this process and its children; yields a function that returns the peak in MiB."""
-    peak, stop = 0.0, threading.Event()
+def peak_of(made_from: tuple[Any, ...], loop: str) -> float:
+    """Run a loop, and return the peak of the memory that this process and its children take for it, in MiB."""
+    logging.getLogger("balanced_mixup").setLevel(logging.ERROR)
+    multiprocessing.set_start_method(None, force=True)  # the loaders start their processes as they would anywhere
+    bench = Bench(*made_from)
+    before, stop = memory_mib(), threading.Event()
+    peaks = [before]
 
     def watch() -> None:
-        nonlocal peak
-        while not stop.wait(0.05):
-            peak = max(peak, private_mib())
+        while not stop.wait(0.2):
+            peaks.append(memory_mib())
 
-    before = private_mib()
     thread = threading.Thread(target=watch)
     thread.start()
-    try:
-        yield lambda: peak - before
-    finally:
-        stop.set()
-        thread.join()
+    bench.loops(steps=1)[loop]()
+    stop.set()
+    thread.join()
+    return max(peaks) - before
 
 
-def private_mib() -> float:
-    """Return the private memory of this process and its children in MiB."""
+def memory_mib() -> float:
+    """Return the memory of this process and its children in MiB; what several share is counted once (Linux: PSS)."""
     total = 0
     process = psutil.Process()
     for each in [process, *process.children(recursive=True)]:
         try:
-            total += each.memory_full_info().uss
+            total += each.memory_full_info().pss
         except psutil.NoSuchProcess:
             continue
     return total / 2**20
@@ -247,17 +286,11 @@ def private_mib() -> float:
 
 def measure(bench: Bench, rounds: int, steps: int) -> dict[str, Any]:
     """Run the four loops in turn, `rounds` times, so that whatever else the machine does meets all of them."""
-    case = bench.case
-    loops: dict[str, Callable[[], list[float]]] = {
-        "model_only": lambda: bench.plain_loop(bench.ready_batches(), steps),
-        "balanced_mixup": lambda: bench.our_loop(bench.recipe, steps),
-        "cross_entropy": lambda: bench.our_loop(bench.recipes["instance"], steps),
-        "zipped_pil": lambda: bench.plain_loop(bench.zipped_batches(), steps),
-    }
+    case, loops = bench.case, bench.loops(steps)
     blocks: dict[str, list[float]] = {name: [] for name in loops}
     for _ in range(rounds):
         for name, loop in loops.items():
-            blocks[name].append(case.batch / statistics.median(loop()))
+            blocks[name].append(case.batch / loop())
     rates = {name: statistics.median(values) for name, values in blocks.items()}
     ratio = {
         f"ratio_to_{other}": statistics.median(a / b for a, b in zip(blocks["balanced_mixup"], blocks[other], strict=True))
@@ -265,9 +298,7 @@ def measure(bench: Bench, rounds: int, steps: int) -> dict[str, Any]:
     }
     row: dict[str, Any] = {**case._asdict(), **rates, **ratio, "blocks": blocks}
     for name in ("balanced_mixup", "zipped_pil"):
-        with peak_memory() as peak:
-            loops[name]()
-        row[f"peak_private_mib_{name}"] = peak()
+        row[f"peak_mib_{name}"] = bench.peak_memory(name)
     row["first_batch_s_cold"] = bench.first_batch_s
     start = time.perf_counter()
     bench.prepared = bench.prepare()
@@ -301,7 +332,7 @@ def show(rows: list[dict[str, Any]]) -> None:
             *(f"{row[name]:.0f}" for name in ("model_only", "balanced_mixup", "cross_entropy", "zipped_pil")),
             f"{row['ratio_to_model_only']:.2f}",
             f"{row['ratio_to_zipped_pil']:.1f}",
-            *(f"{row[f'peak_private_mib_{name}']:.0f}" for name in ("balanced_mixup", "zipped_pil")),
+            *(f"{row[f'peak_mib_{name}']:.0f}" for name in ("balanced_mixup", "zipped_pil")),
             f"{row['epoch_s']:.1f}",
         )
     Console(width=160).print(table)
@@ -326,7 +357,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="how often the loops take turns")
     parser.add_argument("--steps", type=int, default=10, help="steps of each turn")
     parser.add_argument("--images", type=int, default=1280, help="number of JPEG files")
-    parser.add_argument("--source-size", type=int, default=512, help="side of the JPEG files, as the paper's data are prepared")
+    parser.add_argument("--source-size", type=int, default=1024, help="side of the JPEG files")
     parser.add_argument("--workers", type=int, default=8, help="of each of the two zipped loaders; 8 is the published default")
     parser.add_argument("--accelerator", default="auto", choices=("auto", "cpu", "gpu"))
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -334,18 +365,30 @@ def main() -> None:
     logging.getLogger("balanced_mixup").setLevel(logging.ERROR)
     cases = arguments.case or (ON_GPU if arguments.accelerator != "cpu" and torch.cuda.is_available() else ON_CPU)
     if arguments.quick:
-        cases, arguments.rounds, arguments.steps, arguments.images = cases[:1], 2, 8, 320
+        cases, arguments.rounds, arguments.steps, arguments.images, arguments.workers = cases[:1], 2, 4, 0, 1
+        arguments.source_size = 512
+    # An epoch is longer than a turn; a fifth of the images are for validation.
+    needed = max(case.batch for case in cases) * max(WARM_UP + arguments.steps, 2 * PREFETCHED * arguments.workers)
     rows = []
-    for case in cases:
-        with tempfile.TemporaryDirectory() as folder:
-            images = Path(folder) / "images"
-            images.mkdir()
-            table = write_images(images, max(arguments.images, 2 * arguments.steps * case.batch), arguments.source_size)
-            bench = Bench(case, table, Path(folder) / "cache", arguments.accelerator, arguments.workers)
+    with tempfile.TemporaryDirectory() as folder:
+        images = Path(folder) / "images"
+        images.mkdir()
+        table = write_images(images, max(arguments.images, needed * 3 // 2), arguments.source_size)
+        for number, case in enumerate(cases):
+            bench = Bench(case, table, Path(folder) / f"cache{number}", arguments.accelerator, arguments.workers)
             rows.append(measure(bench, arguments.rounds, arguments.steps))
-        show(rows)
+            show(rows)
     if arguments.json:
-        text = json.dumps({"machine": machine(), "steps": arguments.steps, "rows": rows}, indent=2)
+        text = json.dumps(
+            {
+                "machine": machine(),
+                "source_px": arguments.source_size,
+                "workers": arguments.workers,
+                "steps": arguments.steps,
+                "rows": rows,
+            },
+            indent=2,
+        )
         arguments.json.write_text(text + "\n", encoding="utf-8")
 
 

@@ -52,12 +52,11 @@ def loaders(
 def mixed_batches(
     data: Files, batch_size: int, workers: int, num_classes: int, alpha: float, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield mixed images (B, 3, H, W) and targets (B, K), epoch after epoch."""
-    while True:
-        for (images, labels), (others, other_labels) in zip(*loaders(data, batch_size, workers), strict=True):
-            weight = random.betavariate(alpha, 1)
-            images, others = images.to(device), others.to(device)
-            one_hot, other_one_hot = (
-                torch.nn.functional.one_hot(y.to(device), num_classes).float() for y in (labels, other_labels)
-            )
-            yield (1 - weight) * images + weight * others, (1 - weight) * one_hot + weight * other_one_hot
+    """Yield the mixed images (B, 3, H, W) and targets (B, K) of an epoch."""
+    for (images, labels), (others, other_labels) in zip(*loaders(data, batch_size, workers), strict=True):
+        weight = random.betavariate(alpha, 1)
+        images, others = images.to(device), others.to(device)
+        one_hot, other_one_hot = (
+            torch.nn.functional.one_hot(y.to(device), num_classes).float() for y in (labels, other_labels)
+        )
+        yield (1 - weight) * images + weight * others, (1 - weight) * one_hot + weight * other_one_hot

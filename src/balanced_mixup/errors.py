@@ -71,3 +71,22 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = {candidate.lower(): candidate for candidate in known}
     matches = difflib.get_close_matches(name.lower(), names, n=1)
     return f" Did you mean {names[matches[0]]!r}?" if matches else ""
+
+
+def human_bytes(count: float) -> str:
+    """Return a number of bytes as people read it."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def human_time(seconds: float) -> str:
+    """Return a duration as people say it."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes < 48 * 60 else f"{minutes / 60 / 24:.1f} days"

@@ -12,7 +12,8 @@ from PIL import Image
 
 from balanced_mixup.cli import run
 from balanced_mixup.data.images import FileImages
-from balanced_mixup.data.store import Store, human_bytes
+from balanced_mixup.data.store import Store
+from balanced_mixup.errors import human_bytes
 
 fork = multiprocessing.get_context("fork")
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

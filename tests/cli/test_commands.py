@@ -42,7 +42,7 @@ class TestTrain:
         files = {path.name for path in (tmp_path / "run").iterdir()}
         assert files == {
             "recipe.yaml", "environment.json", "manifest.csv", "model.json", "history.csv", "weights.safetensors",
-            "predictions.parquet", "metrics.json", "train.log",
+            "predictions.parquet", "metrics.json", "cost.json", "train.log",
         }  # fmt: skip
         assert "alpha: 0.3" in (tmp_path / "run/recipe.yaml").read_text()
         assert "Epoch 3/3" in (tmp_path / "run/train.log").read_text()

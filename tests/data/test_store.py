@@ -29,6 +29,7 @@ from PIL import Image
 from balanced_mixup.data import store as store_module
 from balanced_mixup.data.images import ArrayImages, FileImages, stamp_of
 from balanced_mixup.data.manifest import ImageSubset
+from balanced_mixup.data.pixels import FilePixels
 from balanced_mixup.data.store import Store, default_cache_dir, holdings
 from balanced_mixup.errors import DataError, Problem, RunError
 
@@ -717,7 +718,7 @@ def test_killed_at_any_moment_and_started_again(watched, root, cache, later, mon
         index = store.index()
         indexed.append(set(index))
         if index:
-            pixels = store.pixels(np.array([entry.slot for entry in index.values()]))
+            pixels = FilePixels(store.folder / "pixels.bin", SIZE, SIZE, np.array([entry.slot for entry in index.values()]))
             np.testing.assert_array_equal(pixels.gather(np.arange(len(index))), fresh(watched(index)))
     assert kills >= 4
     assert len(indexed[4]) > 5  # it gets on

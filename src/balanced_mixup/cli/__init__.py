@@ -52,6 +52,8 @@ _COMMANDS = {
     "train": "Train a classifier and score what was held out.",
     "evaluate": "Score a run on data that it has not seen, with intervals.",
     "predict": "Predict the class of images without labels.",
+    "benchmark": "Compare methods on the same folds: data sets x methods x backbones x folds x seeds.",
+    "table": "Show what a benchmark allows to say: scores, paired differences, ranks.",
     "cache": "Show and clear the decoded images that trainings keep on the disk.",
     "list": "List methods, recipes, data sources, metrics and backbones.",
 }

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from balanced_mixup.errors import RunError
+from balanced_mixup.errors import RunError, human_bytes
 
 if TYPE_CHECKING:
     from balanced_mixup.data.store import Holding
@@ -62,8 +62,6 @@ def cache(
 
 
 def _show(found: "list[Holding]", total: int, folder: Path, data: Path | None, clear: bool) -> None:
-    from balanced_mixup.data.store import human_bytes
-
     console = Console()
     if found:
         table = Table(box=None, pad_edge=False)

@@ -151,7 +151,7 @@ def resample(images: Tensor, affine: Tensor) -> Tensor:
 
 
 def sampling_grid(affine: Tensor, height: int, width: int) -> Tensor:
-    """Return where each output pixel lies in the input, (B, H, W, 2): torch's `affine_grid`, at a quarter of its cost."""
+    """Return where each output pixel lies in the input, (B, H, W, 2): torch's `affine_grid`, in half its time."""
     x, y = ((2 * torch.arange(n, dtype=affine.dtype, device=affine.device) + 1) / n - 1 for n in (width, height))
     grid = affine.new_empty(len(affine), height, width, 2)
     of_rows = affine[:, :, 1, None] * y + affine[:, :, 2, None]

@@ -12,16 +12,17 @@ from balanced_mixup.data.manifest import Images
 from balanced_mixup.errors import DataError
 
 
-class Decoded(NamedTuple):
-    """What is known of an image once it was decoded: the mark of its stamp, "" where it may still change unnoticed."""
+class Entry(NamedTuple):
+    """What a store knows of an image: the mark of its stamp ("" where it may still change unnoticed), digest, size, place."""
 
     mark: str
     digest: str
     height: int
     width: int
+    slot: int
 
 
-def decode_into(path: Path, images: Images, size: int, slots: Sequence[int]) -> list[Decoded | None]:
+def decode_into(path: Path, images: Images, size: int, slots: Sequence[int]) -> list[Entry | None]:
     """Decode images, resized to (size, size), into their slots of the file at `path`.
 
     Returns:
@@ -34,7 +35,7 @@ def decode_into(path: Path, images: Images, size: int, slots: Sequence[int]) -> 
         os.close(file)
 
 
-def _decode_one(file: int, images: Images, row: int, size: int, slot: int) -> Decoded | None:
+def _decode_one(file: int, images: Images, row: int, size: int, slot: int) -> Entry | None:
     stamp = images.stamp(row)  # before the reading, so that a change after it is noticed now or next time
     try:
         scan = images.scan(row, size)
@@ -44,7 +45,7 @@ def _decode_one(file: int, images: Images, row: int, size: int, slot: int) -> De
     again = images.stamp(row)
     if stamp is None or again is None or again.mark != stamp.mark:
         return None
-    return Decoded(stamp.lasting_mark, scan.digest, scan.height, scan.width)
+    return Entry(stamp.lasting_mark, scan.digest, scan.height, scan.width, slot)
 
 
 def write_pixels(file: int, pixels: npt.NDArray[np.uint8], slot: int) -> None:

@@ -12,7 +12,6 @@
 """
 
 import hashlib
-import os
 import threading
 import time
 import warnings
@@ -93,7 +92,7 @@ class FileImages:
     def stamp(self, index: int) -> Stamp | None:
         """Return size and times of change of the file of image `index`; None where there is none."""
         file = self._files[index]
-        return None if isinstance(file, Problem) else stamp_of(os.path.join(self._root, file))  # noqa: PTH118 (many files)
+        return None if isinstance(file, Problem) else stamp_of(self._root / file)
 
     def part(self, rows: Sequence[int]) -> "FileImages":
         """Return some of the images."""
@@ -176,11 +175,11 @@ def load_rgb(source: str | Path | BinaryIO, size: int | None = None) -> npt.NDAr
     return _decode(source.read(), str(getattr(source, "name", "image")), size)[0]
 
 
-def stamp_of(path: str | Path) -> Stamp | None:
+def stamp_of(path: Path) -> Stamp | None:
     """Return size and times of change of a file; None where there is none."""
     now = time.time_ns()
     try:
-        status = os.stat(path)  # noqa: PTH116 (many files)
+        status = path.stat()
     except (OSError, ValueError):
         return None
     mark = f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"

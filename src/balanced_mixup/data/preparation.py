@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +12,12 @@ import psutil
 from balanced_mixup.data.inspection import Inspection, exclude, inspect
 from balanced_mixup.data.manifest import Manifest, Scan
 from balanced_mixup.data.pixels import ArrayPixels, Pixels, SourcePixels
-from balanced_mixup.data.store import Store, default_cache_dir, human_bytes
-from balanced_mixup.errors import DataError, Problem, RunError, describe
+from balanced_mixup.data.settings import CacheKind
+from balanced_mixup.data.store import Store, default_cache_dir
+from balanced_mixup.errors import DataError, Problem, RunError, describe, human_bytes
 from balanced_mixup.progress import progress_bar
 
 log = logging.getLogger("balanced_mixup")
-
-CacheKind = Literal["none", "disk", "ram", "device"]
 
 
 @dataclass(frozen=True)

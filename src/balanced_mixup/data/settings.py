@@ -1,9 +1,11 @@
 """What a user says about a data set; the same keys as command-line flags, in YAML and as Python keywords."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+CacheKind = Literal["none", "disk", "ram", "device"]
 
 
 def _text(value: object) -> object:
@@ -45,6 +47,12 @@ class DataSettings(BaseModel):
         None, description="Column that says which images belong together (a patient, a lesion); a group is never split."
     )
     split_column: str | None = Field(None, description="Column that says train, val or test, where the split is given.")
+    split_file: Path | None = Field(
+        None, description="Table of image and split (train, val or test), such as a fold; goes over the data's own split."
+    )
+    ignore_groups: bool = Field(
+        False, description="Treat images of one group as if they had nothing in common, as much of the literature does."
+    )
     classes: Annotated[tuple[str, ...] | None, BeforeValidator(_split_commas)] = Field(
         None, description="All classes in their order, as a,b,c; sorted labels if not given (numbers by value)."
     )

@@ -1,4 +1,4 @@
-"""Decoded images on disk: each image is decoded once, and every later training maps the pixels into memory.
+"""Decoded images on disk: each image is decoded once, and every later training reads its pixels.
 
 A store holds the images of one origin (a folder, an npz) at one size, in a folder of its own under the cache folder:
 
@@ -31,7 +31,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,10 +41,10 @@ from joblib import Parallel, cpu_count, delayed
 from joblib.externals.loky import get_reusable_executor
 from platformdirs import user_cache_path
 
-from balanced_mixup.data.decoding import decode_into, write_pixels
+from balanced_mixup.data.decoding import Entry, decode_into, write_pixels
 from balanced_mixup.data.manifest import Images, Scan, Stamp
 from balanced_mixup.data.pixels import ArrayPixels, FilePixels, OpenFile, Pixels
-from balanced_mixup.errors import DataError, Problem, RunError
+from balanced_mixup.errors import DataError, Problem, RunError, human_bytes
 from balanced_mixup.progress import progress_bar
 
 log = logging.getLogger("balanced_mixup")
@@ -59,16 +59,6 @@ _CHANNELS = 3
 def default_cache_dir() -> Path:
     """Return the folder of the stores: `$BMIXUP_CACHE_DIR`, or the user's cache folder."""
     return Path(os.environ.get("BMIXUP_CACHE_DIR") or user_cache_path("balanced-mixup"))
-
-
-class Entry(NamedTuple):
-    """What the index says of an image."""
-
-    mark: str
-    digest: str
-    height: int
-    width: int
-    slot: int
 
 
 @dataclass(frozen=True)
@@ -120,10 +110,6 @@ class Store:
         # Where pixels are gone, none is used: a slot that came back would be that of another image.
         return entries if all(0 <= entry.slot < slots for entry in entries.values()) else {}
 
-    def pixels(self, slots: npt.NDArray[np.int64]) -> FilePixels:
-        """Return the images in some slots."""
-        return FilePixels(OpenFile(self.folder / "pixels.bin"), self.size, self.size, slots)
-
     def _snapshot(self) -> tuple[dict[str, Entry], OpenFile | None]:
         """Return the index and the pixels that it is about, although the store may be cleared and made anew at any moment."""
         path = self.folder / "pixels.bin"
@@ -152,9 +138,11 @@ class Store:
                 yield StoredImages(self, images, index, file)
                 return
             stored = StoredImages(self, images, index, file)
-            with _Writer(self, index, len(_unknown(images, index))) as writer:
+            unknown = _unknown(images, index)
+            with _Writer(self, index, len(unknown)) as writer:
                 stored.writer = writer
-                stored.fill()
+                if len(unknown) >= _MANY:
+                    stored.fill(unknown, writer)
                 yield stored
             stored.file = self._snapshot()[1]
 
@@ -220,16 +208,13 @@ class StoredImages:
         self.file = file
         self._store, self._images, self._index = store, images, index
 
-    def fill(self) -> None:
-        """Decode what the store does not know, if it is much, by a process a core; threads wait for each other too often.
+    def fill(self, rows: list[int], writer: "_Writer") -> None:
+        """Decode many images that the store does not know, by a process a core; threads wait for each other too often.
 
         What cannot be read is left to `scan`, which says why.
         """
-        rows = _unknown(self._images, self._index)
-        if len(rows) < _MANY or self.writer is None:
-            return
         chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
-        places = [self.writer.take(len(chunk)) for chunk in chunks]
+        places = [writer.take(len(chunk)) for chunk in chunks]
         tasks = (
             delayed(decode_into)(self._store.folder / "pixels.bin", self._images.part(chunk), self._store.size, slots)
             for chunk, slots in zip(chunks, places, strict=True)
@@ -237,13 +222,11 @@ class StoredImages:
         try:
             with _explained(self._store), progress_bar("Decoding images", len(rows)) as advance:
                 found = Parallel(cpu_count(), return_as="generator", max_nbytes=None)(tasks)
-                for chunk, slots, decoded in zip(chunks, places, found, strict=True):
-                    for row, slot, facts in zip(chunk, slots, decoded, strict=True):
-                        if facts is not None:
-                            entry = self._index[self._images.key(row)] = Entry(
-                                facts.mark, facts.digest, facts.height, facts.width, slot
-                            )
-                            self.writer.note(self._images.key(row), entry)
+                for chunk, entries in zip(chunks, found, strict=True):
+                    for row, entry in zip(chunk, entries, strict=True):
+                        if entry is not None:
+                            self._index[self._images.key(row)] = entry
+                            writer.note(self._images.key(row), entry)
                     advance(len(chunk))
         finally:
             get_reusable_executor().shutdown(wait=True)  # they would wait for more work, and keep their memory
@@ -397,15 +380,6 @@ class _Writer:
         os.close(self._pixels)
         with _explained(self._store):
             self._index.close()
-
-
-def human_bytes(count: float) -> str:
-    """Return a number of bytes as people read it."""
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
 
 
 @dataclass(frozen=True)

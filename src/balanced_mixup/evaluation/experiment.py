@@ -136,9 +136,11 @@ def _train(recipe: Recipe, run: RunFolder) -> None:
     )
     card.write(run.model)
     if not run.weights.is_file():
-        start = time.monotonic()
+        start, resumed = time.monotonic(), run.checkpoint.is_file()
         fit(recipe, backbone, _training_data(prepared), run)
-        log.info("Trained in %.0f s.", time.monotonic() - start)
+        seconds = time.monotonic() - start
+        log.info("Trained in %.0f s.", seconds)
+        write_json(run.cost, {"seconds": round(seconds, 1), "resumed": resumed})
     rows = np.concatenate([parts["val"], parts["test"]])
     predictions = predict_part(Classifier.load(run.path), prepared, rows)
     predictions.write(run.predictions)

@@ -12,13 +12,14 @@ A replicate in which a score is undefined, such as the recall of a class that wa
 more than half are left out, or where there is only one image or group to draw from, the interval is (NaN, NaN).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from balanced_mixup.errors import UsageError
+from balanced_mixup.evaluation.statistics import Comparison
 from balanced_mixup.metrics import Array, ArrayOrTensor, class_precision, class_recall, confusion, weighted_scores
 from balanced_mixup.randomness import generator
 
@@ -97,6 +98,50 @@ def paired_difference(
     return _intervals(estimate, y, probabilities_a, groups, replicates, level, seed)
 
 
+def compare_trainings(
+    y: ArrayOrTensor,
+    probabilities_a: Sequence[ArrayOrTensor],
+    probabilities_b: Sequence[ArrayOrTensor] = (),
+    groups: npt.NDArray[np.str_] | None = None,
+    *,
+    replicates: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Comparison]:
+    """Return the mean score of some trainings, less that of others if there are any, all scored on the same draws.
+
+    Args:
+        probabilities_a, probabilities_b: Each training's (N, K).
+        y, groups, replicates, level, seed: As in `bootstrap`.
+
+    Returns:
+        For the names of `bootstrap`. Its p-value is twice the share of the replicates on the other side of 0.
+    """
+
+    def estimate(weights: Array | None) -> dict[str, Array]:
+        a, b = ([_estimates(y, each, weights) for each in side] for side in (probabilities_a, probabilities_b))
+        names = a[0]
+        return {name: _mean(a, name) - (_mean(b, name) if b else 0.0) for name in names}
+
+    values, draws = _replicates(estimate, y, probabilities_a[0], groups, replicates, level, seed)
+    return {
+        name: Comparison(float(value), *_percentiles(draws[name], level), _other_side(draws[name]))
+        for name, value in values.items()
+    }
+
+
+def _mean(estimates: Sequence[dict[str, Array]], name: str) -> Array:
+    return np.asarray(np.mean([each[name] for each in estimates], axis=0))
+
+
+def _other_side(values: Array) -> float:
+    """Return twice the share of the values (R,) beyond 0, counting one more, as no p-value of R draws is 0; NaN without any."""
+    defined = values[~np.isnan(values)]
+    if not len(defined):
+        return np.nan
+    return min(1.0, 2 * (1 + int(min((defined <= 0).sum(), (defined >= 0).sum()))) / (1 + len(defined)))
+
+
 def _estimates(y: ArrayOrTensor, probabilities: ArrayOrTensor, weights: Array | None) -> dict[str, Array]:
     """Return every metric and the recall and precision of each class, arrays (...) for `weights` (..., N)."""
     estimates = weighted_scores(y, probabilities, weights)
@@ -120,22 +165,34 @@ def _intervals(
     seed: int,
 ) -> dict[str, Interval]:
     """Return the estimates of the images themselves with their intervals over the draws."""
+    values, draws = _replicates(estimate, y, probabilities, groups, replicates, level, seed)
+    return {name: Interval(float(value), *_percentiles(draws[name], level)) for name, value in values.items()}
+
+
+def _replicates(
+    estimate: Callable[[Array | None], dict[str, Array]],
+    y: ArrayOrTensor,
+    probabilities: ArrayOrTensor,
+    groups: npt.NDArray[np.str_] | None,
+    replicates: int,
+    level: float,
+    seed: int,
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return the estimates of the images themselves, and those of all draws, each (R,); NaN where there is one unit alone."""
     if replicates < 1:
         raise UsageError(f"Expected `replicates` to be at least 1, but got {replicates}.")
     if not 0 < level < 1:
         raise UsageError(f"Expected `level` to be between 0 and 1, such as 0.95, but got {level}.")
     values = estimate(None)
     units = _units(len(y), groups)
+    if units.max() == 0:
+        return values, {name: np.full(replicates, np.nan) for name in values}
     chunk = max(1, CHUNK_ENTRIES // max(len(y), probabilities.shape[1] ** 2))
     draws: dict[str, list[Array]] = {name: [] for name in values}
     for weights in _draws(units, replicates, chunk, seed):
         for name, replicate_values in estimate(weights).items():
             draws[name].append(replicate_values)
-    single = units.max() == 0
-    return {
-        name: Interval(float(value), *((np.nan, np.nan) if single else _percentiles(np.concatenate(draws[name]), level)))
-        for name, value in values.items()
-    }
+    return values, {name: np.concatenate(parts) for name, parts in draws.items()}
 
 
 def _units(images: int, groups: npt.NDArray[np.str_] | None) -> npt.NDArray[np.int64]:

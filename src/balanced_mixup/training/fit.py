@@ -111,7 +111,7 @@ def process_rank(recipe: Recipe) -> int:
     Raises:
         UsageError: Another number of processes was started than the recipe says.
     """
-    expected = recipe.devices * recipe.num_nodes
+    expected = recipe.processes
     started = int(os.environ.get("WORLD_SIZE", expected))
     if started != expected:
         raise UsageError(
@@ -157,7 +157,7 @@ def make_trainer(recipe: Recipe, *more: Callback) -> L.Trainer:
     """Return Lightning's trainer for a recipe, with `more` callbacks."""
     _keep_freed_memory()
     callbacks = list(more)
-    several = recipe.devices * recipe.num_nodes > 1
+    several = recipe.processes > 1
     watched = on_terminal() and process_rank(recipe) == 0
     if watched:
         callbacks.append(RichProgressBar(leave=False))

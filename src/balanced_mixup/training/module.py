@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from balanced_mixup.data.augment import AUGMENTATIONS
 from balanced_mixup.data.batches import EvalBatches, TrainBatch, TrainBatches, normalised, to_images
 from balanced_mixup.data.pixels import DevicePixels, Pixels
-from balanced_mixup.data.store import human_bytes
-from balanced_mixup.errors import RunError, UsageError
+from balanced_mixup.errors import RunError, UsageError, human_bytes
 from balanced_mixup.methods import get_method
 from balanced_mixup.metrics import METRICS, score
 from balanced_mixup.randomness import torch_seed

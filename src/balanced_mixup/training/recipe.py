@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from balanced_mixup.data.settings import DataSettings
+from balanced_mixup.data.settings import CacheKind, DataSettings
 from balanced_mixup.errors import UsageError, nearest
 
 # Keys and meaning of `metrics.METRICS`, known here without waiting for torch.
@@ -62,7 +62,7 @@ class Execution(BaseModel):
         1, ge=1, description="Processes on each machine, a GPU each (with `--accelerator cpu` some cores each)."
     )
     num_nodes: int = Field(1, ge=1, description="Machines, when started by torchrun or SLURM on each.")
-    cache: Literal["none", "disk", "ram", "device"] = Field(
+    cache: CacheKind = Field(
         "disk",
         description="Decoded images: on `disk` for all later trainings too (`bmixup cache`), in `ram`, `device` (from the disk "
         "to the GPU's memory), or `none`: decoded at every use.",
@@ -70,6 +70,11 @@ class Execution(BaseModel):
     cache_dir: Path | None = Field(
         None, description="Folder of the decoded images; $BMIXUP_CACHE_DIR or the user's cache folder if not given."
     )
+
+    @property
+    def processes(self) -> int:
+        """Number of processes, on all machines together."""
+        return self.devices * self.num_nodes
 
 
 class Recipe(DataSettings, Execution):
@@ -193,11 +198,10 @@ def _check_together(recipe: Recipe) -> None:
             "Expected `val_fraction` + `test_fraction` to leave more than a tenth for training, but got "
             f"{recipe.val_fraction} + {recipe.test_fraction}."
         )
-    processes = recipe.devices * recipe.num_nodes
-    if recipe.batch_size % processes:
+    if recipe.batch_size % recipe.processes:
         raise UsageError(
             "Expected `batch_size`, the images a step of all devices together, to be a multiple of their number, "
-            f"{processes}, but got {recipe.batch_size}."
+            f"{recipe.processes}, but got {recipe.batch_size}."
         )
 
 

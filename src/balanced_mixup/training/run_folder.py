@@ -17,7 +17,7 @@ class RunFolder:
     recipe.yaml: all settings. environment.json: versions, device, seed, data fingerprint, git commit. manifest.csv: image,
     label, group, split and digest of every image. model.json: what prediction needs beside the weights. history.csv: a row
     an epoch. weights.safetensors: of the best epoch. predictions.parquet: probabilities for the validation and test part.
-    metrics.json: their scores. evaluations/: scores on other data. train.log: what was printed.
+    metrics.json: their scores. cost.json: what it took. evaluations/: scores on other data. train.log: what was printed.
     """
 
     path: Path
@@ -71,6 +71,11 @@ class RunFolder:
     def metrics(self) -> Path:
         """Scores of the validation and test part."""
         return self.path / "metrics.json"
+
+    @property
+    def cost(self) -> Path:
+        """What the training took: seconds since it was last started, and whether that was to go on with it."""
+        return self.path / "cost.json"
 
     @property
     def log(self) -> Path:

@@ -6,6 +6,7 @@ imported when it is used, so listing them costs nothing.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +35,14 @@ def load(settings: DataSettings) -> Manifest:
     kind = kind_of(settings.data)
     if kind != "csv":
         _refuse_table_settings(settings, kind)
-    return _LOADERS[kind](settings)
+    manifest = _LOADERS[kind](settings)
+    if settings.ignore_groups:
+        manifest = replace(manifest, groups=None)
+    if settings.split_file is not None:
+        from balanced_mixup.data.folds import with_split_file
+
+        manifest = with_split_file(manifest, settings.split_file)
+    return manifest
 
 
 def kind_of(data: str) -> str:

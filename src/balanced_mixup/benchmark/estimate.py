@@ -1,0 +1,99 @@
+"""How long a benchmark will take on this machine, from a few steps of each backbone."""
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from statistics import fmean
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from balanced_mixup.benchmark.runs import BenchmarkFolder, PlannedRun
+from balanced_mixup.training.backbones import create
+from balanced_mixup.training.fit import precision_of
+from balanced_mixup.training.recipe import Recipe, make_recipe
+
+_STEPS = 3  # after one that is not counted
+_START_SECONDS = 5.0  # of a run: its process, the look at the data, the backbone
+
+
+def estimate_seconds(folder: BenchmarkFolder, runs: Sequence[PlannedRun], execution: Mapping[str, Any], jobs: int) -> float:
+    """Return about how many seconds the unfinished runs of a benchmark take.
+
+    Where runs on the same data with the same backbone are finished, theirs is the time; else a few steps are made.
+
+    Args:
+        folder: Of the benchmark.
+        runs: All of its runs.
+        execution: Fields of `Execution`.
+        jobs: Runs at a time.
+    """
+    known = defaultdict(list)
+    for run in runs:
+        if folder.is_finished(run):
+            known[run.data, run.backbone].append(float(json.loads(folder.run(run).cost.read_text(encoding="utf-8"))["seconds"]))
+    total = 0.0
+    threads = max(1, torch.get_num_threads() // jobs)
+    for run in runs:
+        if folder.is_finished(run):
+            continue
+        seconds = known.get((run.data, run.backbone))
+        total += fmean(seconds) if seconds else _seconds_of(run, make_recipe(run.settings, execution), threads)
+    return total / min(jobs, max(1, len(runs)))
+
+
+def _seconds_of(run: PlannedRun, recipe: Recipe, threads: int) -> float:
+    """Return the seconds of one run: its epochs, each with validation, and the scoring of what was held out."""
+    images = run.images
+    step, forward = _speed(recipe.backbone, recipe.size, recipe.batch_size, precision_of(recipe), recipe.accelerator, threads)
+    epoch = images["train"] / recipe.batch_size * step + images["val"] * forward
+    held_out = 2 * (images["val"] + images["test"]) * forward  # each image and its mirror image
+    return _START_SECONDS + recipe.epochs * epoch + held_out
+
+
+@cache
+def _speed(backbone: str, size: int, batch: int, precision: str, accelerator: str, threads: int) -> tuple[float, float]:
+    """Return the seconds of a training step, and of predicting one image."""
+    on_gpu = accelerator in ("auto", "gpu") and torch.cuda.is_available()
+    device = torch.device("cuda" if on_gpu else "cpu")
+    model = create(backbone, 2, size, "none", 0).model.to(memory_format=torch.channels_last).to(device).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    images = torch.zeros(batch, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
+    targets = torch.full((batch, 2), 0.5, device=device)
+
+    def train() -> None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
+            loss = F.cross_entropy(model(images), targets)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    def predict() -> None:
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
+            model(images)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        return _seconds(train, device), _seconds(predict, device) / batch
+    finally:
+        torch.set_num_threads(before)
+
+
+def _seconds(function: Callable[[], None], device: torch.device) -> float:
+    """Return the mean seconds of a call, after one that is not counted."""
+    function()
+    _wait(device)
+    start = time.perf_counter()
+    for _ in range(_STEPS):
+        function()
+    _wait(device)
+    return (time.perf_counter() - start) / _STEPS
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()

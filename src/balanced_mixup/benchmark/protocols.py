@@ -1,0 +1,154 @@
+"""How a data set is divided for a benchmark, and which part is scored.
+
+A data set that brings its own test part keeps it (unless folds are asked for): there is one division, and a share of its
+training part is for validation. Any other is cross-validated, again with other folds for each repeat.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from balanced_mixup.data.folds import groups_of_classes, k_folds
+from balanced_mixup.data.preparation import Prepared
+from balanced_mixup.data.splits import given_parts, make_split, unite
+from balanced_mixup.errors import UsageError
+from balanced_mixup.randomness import key_of
+
+log = logging.getLogger("balanced_mixup")
+
+Scheme = Literal["auto", "given", "folds"]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One way to divide and score.
+
+    Args:
+        name: As in a plan.
+        summary: One line for people.
+        keeps_groups: Images of one group are never on two sides.
+        chooses_on_scored: In cross-validation the epoch is chosen on the very fold that is scored.
+    """
+
+    name: str
+    summary: str
+    keeps_groups: bool
+    chooses_on_scored: bool
+
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            "honest",
+            "groups stay whole; the epoch is chosen on a part of the training folds; the test fold is scored once",
+            keeps_groups=True,
+            chooses_on_scored=False,
+        ),
+        Protocol(
+            "paper",
+            "as published: split by image, the epoch is chosen on the fold that is scored (so scores are too good)",
+            keeps_groups=False,
+            chooses_on_scored=True,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One division of a data set.
+
+    Args:
+        name: "r0f3" is fold 3 of repeat 0, "r0" the given test part.
+        split: str (N,), "train", "val" or "test".
+        scored: The part that is scored.
+        test_share: Scored images over training images, for the corrected t-test; None where the test part is given.
+    """
+
+    name: str
+    split: npt.NDArray[np.str_]
+    scored: str
+    test_share: float | None
+
+
+def divide(
+    data: str,
+    prepared: Prepared,
+    protocol: Protocol,
+    *,
+    scheme: Scheme = "auto",
+    folds: int = 5,
+    repeats: int = 1,
+    val_fraction: float = 0.1,
+    seed: int = 0,
+    published_folds: npt.NDArray[np.int64] | None = None,
+) -> list[Fold]:
+    """Return the divisions of a data set, the same for every method.
+
+    Args:
+        data: Name of the data set, for messages.
+        prepared: N images. Those of equal content stay together under every protocol.
+        protocol: How to divide.
+        scheme: "given" keeps the data set's own test part, "folds" takes all images, "auto" is "given" where there is one.
+        folds: Number of folds.
+        repeats: How often, with other folds each time.
+        val_fraction: Share of the training images that choose the epoch.
+        seed: Decides the folds.
+        published_folds: (N,), the fold of each image, where they are published. There is one repeat then.
+
+    Raises:
+        UsageError: There is no test part where one is asked for, or too few images for the folds.
+    """
+    manifest = prepared.manifest
+    groups = unite(len(manifest), manifest.groups if protocol.keeps_groups else None, prepared.digests)
+    has_test = "test" in given_parts(manifest)
+    if scheme == "given" and not has_test:
+        raise UsageError(f"Expected the data {data!r} to have a test part, as `scheme: given` says, but they have none.")
+
+    def with_validation(split: npt.NDArray[np.str_], repeat: int, fold: int) -> npt.NDArray[np.str_]:
+        rows = np.flatnonzero(split == "train")
+        fractions = {"train": 1 - val_fraction, "val": val_fraction}
+        own = None if groups is None else groups[rows]
+        split[rows] = make_split(manifest.labels[rows], own, fractions, key_of(seed, "validation", repeat, fold))
+        return split
+
+    if manifest.split is not None and (scheme == "given" or (scheme == "auto" and has_test and published_folds is None)):
+        given = manifest.split.astype("<U5")
+        if "val" in given_parts(manifest):
+            return [Fold("r0", given, "test", None)]
+        return [Fold(f"r{repeat}", with_validation(given.copy(), repeat, 0), "test", None) for repeat in range(repeats)]
+    _warn_of_thin_classes(data, prepared, groups, folds)
+    result = []
+    for repeat in range(1 if published_folds is not None else repeats):
+        of = (
+            published_folds
+            if published_folds is not None
+            else k_folds(manifest.labels, groups, folds, key_of(seed, "folds", repeat))
+        )
+        for fold in np.unique(of).tolist():
+            tested = of == fold
+            if protocol.chooses_on_scored:
+                split, scored = np.where(tested, "val", "train").astype("<U5"), "val"
+            else:
+                split, scored = with_validation(np.where(tested, "test", "train").astype("<U5"), repeat, fold), "test"
+            share = float(tested.sum() / (split == "train").sum())
+            result.append(Fold(f"r{repeat}f{fold}", split, scored, share))
+    return result
+
+
+def _warn_of_thin_classes(data: str, prepared: Prepared, groups: npt.NDArray[np.int64] | None, folds: int) -> None:
+    manifest = prepared.manifest
+    counts = groups_of_classes(manifest.labels, groups, len(manifest.classes))
+    unit = "images" if groups is None else "groups of images"
+    for name, count in zip(manifest.classes, counts.tolist(), strict=True):
+        if 0 < count < folds:
+            log.warning(
+                "%s: the class %s has %d %s for %d folds. %d of the folds are scored without it; scores that are a mean over "
+                "all classes leave it out there.",
+                data, name, count, unit, folds, folds - count,
+            )  # fmt: skip

@@ -1,0 +1,199 @@
+"""The tables of a benchmark in the layout of the paper's: methods down, backbones and metrics across."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from balanced_mixup.benchmark.results import Results
+from balanced_mixup.benchmark.summary import LEVEL, Entry, long_table, mean_ranks, summarise
+from balanced_mixup.errors import UsageError, nearest
+from balanced_mixup.evaluation.statistics import Comparison
+from balanced_mixup.metrics import METRICS
+
+Format = Literal["md", "latex", "csv"]
+
+ORDINAL_METRICS = ("quadratic_kappa", "mcc", "kendall_tau")  # Table 1
+NOMINAL_METRICS = ("mcc", "balanced_accuracy", "macro_f1")  # Table 3, with the balanced accuracy
+_MARK = "="
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of text.
+
+    Args:
+        title: What it shows.
+        header: Of each column, the first over the names of the rows.
+        rows: Cells, as many as the header has.
+        note: How to read it.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+def make_tables(results: Results, metrics: Sequence[str], form: Format) -> str:
+    """Return the tables of a benchmark as text.
+
+    Args:
+        results: What it found.
+        metrics: Names of metrics; those of the plan, or the paper's, if empty.
+        form: "md" and "latex" give the tables, "csv" all numbers in one long table.
+
+    Raises:
+        UsageError: There is no metric of that name.
+    """
+    chosen = tuple(metrics) or results.metrics or _usual_metrics(results)
+    for name in chosen:
+        if name not in METRICS:
+            raise UsageError(f"Expected a metric among {', '.join(METRICS)}, but got {name!r}.{nearest(name, METRICS)}")
+    entries = summarise(results, chosen)
+    if form == "csv":
+        return long_table(entries).to_csv(index=False)
+    text = markdown if form == "md" else latex
+    return "\n".join([*(text(grid) for grid in grids(results, entries)), *_notes(results)])
+
+
+def _usual_metrics(results: Results) -> tuple[str, ...]:
+    return ORDINAL_METRICS if results.ordinal else NOMINAL_METRICS
+
+
+def grids(results: Results, entries: Sequence[Entry]) -> list[Grid]:
+    """Return the scores of each data set, the differences to the baseline, and the mean ranks."""
+    tables = []
+    for data in dict.fromkeys(entry.data for entry in entries):
+        own = [entry for entry in entries if entry.data == data]
+        tables.append(score_grid(data, own))
+        if any(entry.method == results.baseline for entry in own) and len({entry.method for entry in own}) > 1:
+            tables.append(difference_grid(data, own, results.baseline))
+    if len({entry.method for entry in entries}) > 1:
+        tables.append(rank_grid(entries))
+    return tables
+
+
+def score_grid(data: str, entries: Sequence[Entry]) -> Grid:
+    """Return the scores, in per cent as in the paper."""
+    folds = max(entry.folds for entry in entries)
+    in_folds = folds > 1
+
+    def cell(entry: Entry) -> str:
+        if np.isnan(entry.median):
+            return "–"
+        mark = _MARK if entry.among_best else ""
+        value = entry.median if in_folds else entry.mean.mean
+        low, high = (entry.lowest, entry.highest) if in_folds else (entry.mean.low, entry.mean.high)
+        return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]{mark}"
+
+    what = (
+        f"Median over {folds} folds [lowest, highest], per cent."
+        if in_folds
+        else "Score on the test part [95 % bootstrap interval], per cent."
+    )
+    note = f"{what} {_MARK} has the highest mean or cannot be told from the method that has ({LEVEL:.0%}, Holm)."
+    return _grid(f"Scores on {data}", "method", entries, cell, note)
+
+
+def difference_grid(data: str, entries: Sequence[Entry], baseline: str) -> Grid:
+    """Return the differences to the baseline, in percentage points."""
+    test = "corrected resampled t-test" if max(entry.folds for entry in entries) > 1 else "paired bootstrap"
+    note = f"Mean difference [95 % interval], percentage points, and p after Holm's correction; {test}."
+    others = [entry for entry in entries if entry.method != baseline]
+    return _grid(
+        f"Difference to {baseline} on {data}",
+        "method",
+        others,
+        lambda entry: difference_cell(entry.difference, entry.p_corrected),
+        note,
+    )
+
+
+def difference_cell(difference: Comparison, p: float) -> str:
+    """Return "+1.2 [-0.5, 2.9] p=0.31"."""
+    if np.isnan(difference.mean):
+        return "–"
+    interval = "" if np.isnan(difference.low) else f" [{100 * difference.low:.1f}, {100 * difference.high:.1f}]"
+    return f"{100 * difference.mean:+.1f}{interval}" + ("" if np.isnan(p) else f" p={_p(p)}")
+
+
+def _p(p: float) -> str:
+    return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.01 else f"{p:.2f}"
+
+
+def rank_grid(entries: Sequence[Entry]) -> Grid:
+    """Return the mean rank of each method."""
+    ranks = mean_ranks(entries)
+    places = len({(entry.data, entry.backbone) for entry in entries})
+    rows = tuple(
+        (str(method), *(f"{rank:.1f}" for rank in row)) for method, row in zip(ranks.index, ranks.to_numpy(), strict=True)
+    )
+    header = ("method", *(METRICS[name].label for name in ranks.columns))
+    return Grid("Mean ranks", header, rows, f"1 is best; over {places} combination(s) of data set and backbone.")
+
+
+def _grid(title: str, corner: str, entries: Sequence[Entry], cell: Callable[[Entry], str], note: str) -> Grid:
+    columns = list(dict.fromkeys((entry.backbone, entry.metric) for entry in entries))
+    several = len({backbone for backbone, _ in columns}) > 1
+    header = (f"{METRICS[metric].label}, {backbone}" if several else METRICS[metric].label for backbone, metric in columns)
+    cells: Mapping[tuple[str, str, str], str] = {(entry.method, entry.backbone, entry.metric): cell(entry) for entry in entries}
+    rows = tuple(
+        (method, *(cells.get((method, *column), "–") for column in columns))
+        for method in dict.fromkeys(entry.method for entry in entries)
+    )
+    return Grid(title, (corner, *header), rows, note)
+
+
+def _notes(results: Results) -> list[str]:
+    lines = []
+    if results.protocol == "paper":
+        lines.append(
+            "Protocol `paper`: in cross-validation the epoch was chosen on the fold that is scored, so scores are too good."
+        )
+    if results.finished < results.planned:
+        lines.append(f"{results.finished} of {results.planned} runs are finished; the rest is missing here.")
+    lines += [f"Failed: {title}: {reason.splitlines()[-1]}" for title, reason in results.failed]
+    return lines
+
+
+def markdown(grid: Grid) -> str:
+    """Return a grid in Markdown."""
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    rule = "|---|" + "---:|" * (len(grid.header) - 1)
+    return "\n".join([f"### {grid.title}", "", line(grid.header), rule, *map(line, grid.rows), "", grid.note, ""])
+
+
+def latex(grid: Grid) -> str:
+    """Return a grid as a LaTeX table (needs the package booktabs)."""
+
+    def line(cells: Sequence[str]) -> str:
+        return " & ".join(map(_latex_text, cells)) + r" \\"
+
+    return "\n".join(
+        [
+            r"\begin{table}",
+            rf"\caption{{{_latex_text(grid.title)}. {_latex_text(grid.note)}}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(grid.header) - 1)}}}",
+            r"\toprule",
+            line(grid.header),
+            r"\midrule",
+            *map(line, grid.rows),
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "<": "$<$", ">": "$>$"}
+_LATEX |= {character: "\\" + character for character in "&%$#_{}"}
+
+
+def _latex_text(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)

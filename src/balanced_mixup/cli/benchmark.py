@@ -1,0 +1,71 @@
+"""`bmixup benchmark`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.markup import escape
+
+from balanced_mixup.training.recipe import Execution
+
+if TYPE_CHECKING:
+    from balanced_mixup.benchmark.engine import Outcome
+
+
+def benchmark(
+    plan: Path,
+    /,
+    *,
+    out: Path | None = None,
+    jobs: int = 1,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    execution: Annotated[Execution | None, Parameter(name="*")] = None,
+) -> int:
+    """Compare methods: data sets x methods x backbones x folds x seeds, each a run folder, all on the same folds.
+
+    Start it again to go on after a kill or with a longer plan: finished runs are known by their content and kept. A run that
+    fails is recorded with its reason, the others go on. Several machines with a common folder can work on one benchmark.
+    Then `bmixup table OUT` shows what the results allow to say.
+
+    ```yaml
+    data:                         # paths from the plan's folder; keys as for bmixup train
+      skin: {data: labels.csv, label_column: dx, group_column: lesion_id}
+    methods: [instance, class, {method: balanced-mixup, alpha: [0.1, 0.2, 0.3]}]
+    backbones: [tf_efficientnet_lite0]
+    folds: 5                      # where the data bring no test part
+    seeds: [0]
+    protocol: honest              # or paper: as published, see bmixup list protocols
+    settings: {size: 64, epochs: 6}
+    baseline: instance
+    ```
+
+    Parameters
+    ----------
+    plan
+        YAML file.
+    out
+        Folder of the benchmark; `runs/NAME` for a plan NAME.yaml if not given.
+    jobs
+        Runs at a time. They share the cores; several GPUs are dealt out.
+    dry_run
+        Only look at the data, make the folds, and say how many runs there are and about how long they take.
+    """
+    from balanced_mixup.benchmark.engine import run_benchmark
+    from balanced_mixup.benchmark.plan import load_plan
+
+    where = {} if execution is None else execution.model_dump(exclude_unset=True)
+    folder = out or Path("runs") / plan.stem
+    outcome = run_benchmark(load_plan(plan), folder, where, jobs, dry_run=dry_run)
+    return report(outcome, folder)
+
+
+def report(outcome: "Outcome", folder: Path) -> int:
+    """Say what came of a benchmark; returns the exit status."""
+    console = Console()
+    for run, reason in outcome.failed:
+        console.print(f"[bold red]Failed:[/] {escape(run.title)}\n{escape(reason)}\n", highlight=False, soft_wrap=True)
+    console.print(f"{outcome.finished} of {outcome.planned} runs are finished, {len(outcome.failed)} failed.", highlight=False)
+    if outcome.finished:
+        console.print(f"What they allow to say: bmixup table {escape(str(folder))}", highlight=False, soft_wrap=True)
+    return 1 if outcome.failed else 0

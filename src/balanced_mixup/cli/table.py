@@ -1,0 +1,48 @@
+"""`bmixup table`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+
+
+def table(
+    benchmark: Path,
+    /,
+    *,
+    metrics: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True)] = (),
+    baseline: str | None = None,
+    form: Annotated[Literal["md", "latex", "csv"], Parameter(name="--format")] = "md",
+    out: Path | None = None,
+) -> None:
+    """Show what a benchmark allows to say, in the layout of the paper's tables.
+
+    For each method the median over the folds with the lowest and highest, and a mark where it cannot be told from the best;
+    its paired difference to the baseline with interval and p-value (corrected resampled t-test over folds, bootstrap over the
+    images of a single test part; Holm's correction for several methods); mean ranks over data sets. Can be shown while the
+    benchmark is still running.
+
+    Parameters
+    ----------
+    benchmark
+        Folder of the benchmark.
+    metrics
+        Scores to show (`bmixup list metrics`); those of the plan, or the paper's, if not given.
+    baseline
+        Label of the method that others are compared with; that of the plan if not given.
+    form
+        Markdown, LaTeX (booktabs), or csv: every number in one long table.
+    out
+        File to write to, instead of the screen.
+    """
+    from balanced_mixup.benchmark.results import read_results
+    from balanced_mixup.benchmark.tables import make_tables
+    from balanced_mixup.training.run_folder import write_text
+
+    text = make_tables(read_results(benchmark, baseline), metrics, form)
+    if out is None:
+        print(text)
+        return
+    write_text(out, text + "\n")
+    Console().print(f"Written to {out}", soft_wrap=True, highlight=False, markup=False)

@@ -1,0 +1,84 @@
+"""Folds for cross-validation: stratified by class, groups whole; and the files that keep a split."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from balanced_mixup.data.manifest import SPLIT_NAMES, Manifest
+from balanced_mixup.data.sources.table import read_table
+from balanced_mixup.data.splits import Keys, make_split
+from balanced_mixup.errors import DataError, Problem, UsageError
+
+
+def k_folds(labels: npt.NDArray[np.int64], groups: Keys | None, k: int, seed: int) -> npt.NDArray[np.int64]:
+    """Return the fold of each image, int64 (N,), 0 ... k - 1; each fold is the test part once.
+
+    Args:
+        labels: (N,).
+        groups: (N,), images with the same value stay together; None: each image by itself.
+        k: Number of folds.
+        seed: Decides which groups go where.
+
+    Raises:
+        UsageError: There are fewer groups than folds, or fewer than two folds.
+    """
+    count = len(np.unique(groups)) if groups is not None else len(labels)
+    if not 2 <= k <= count:
+        raise UsageError(f"Expected `folds` to be from 2 to the number of images (or groups), {count}, but got {k}.")
+    return make_split(labels, groups, {str(fold): 1 / k for fold in range(k)}, seed).astype(np.int64)
+
+
+def groups_of_classes(labels: npt.NDArray[np.int64], groups: Keys | None, num_classes: int) -> npt.NDArray[np.int64]:
+    """Return how many groups (images, if None) have an image of each class, int64 (K,)."""
+    units = np.arange(len(labels)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    pairs = np.unique(np.stack([labels, units]), axis=1)
+    return np.bincount(pairs[0], minlength=num_classes)
+
+
+def write_split(path: Path, names: Sequence[str], split: npt.NDArray[np.str_]) -> None:
+    """Write the part of each image as a table, image and split, that `--split-file` takes."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("image", "split"))
+        writer.writerows(zip(names, split.tolist(), strict=True))
+
+
+def with_split_file(manifest: Manifest, path: Path) -> Manifest:
+    """Return the data set with the split that a table of image and split gives.
+
+    An image that the table does not name is a problem of its row.
+
+    Raises:
+        DataError: The table cannot be read, or names what is no part or no image of the data set.
+    """
+    table = read_table(path)
+    missing = {"image", "split"} - set(table.header)
+    if missing:
+        message = f"{path.name}: expected the columns image and split, got {', '.join(table.header)}"
+        raise DataError([Problem("split file", message, "Write one row an image: its name and train, val or test.")])
+    position = {name: row for row, name in enumerate(manifest.images.names)}
+    split = np.full(len(manifest), "", dtype="<U5")
+    problems = []
+    for name, cell, where in zip(table.column("image"), table.column("split"), table.where, strict=True):
+        part = SPLIT_NAMES.get(cell.lower(), "")
+        if name not in position:
+            problems.append(f"{where}: the data have no image {name!r}")
+        elif not part:
+            problems.append(f"{where}: expected train, val or test, got {cell!r}")
+        elif split[position[name]]:
+            problems.append(f"{where}: {name!r} again")
+        else:
+            split[position[name]] = part
+    if problems:
+        remedy = "Use the split file that was made for these data."
+        raise DataError([Problem("split file", message, remedy) for message in problems])
+    unnamed = tuple(
+        Problem("image without a part", f"{name} is not in {path.name}", "Give it a part in the split file.", (row,))
+        for name, row in position.items()
+        if not split[row]
+    )
+    return replace(manifest, split=split, problems=(*manifest.problems, *unnamed))
