@@ -1,0 +1,1 @@
+"""What is shown: the paper's figures, made from plain data."""

@@ -1,0 +1,81 @@
+"""What Figure 2 shows: samples that a method makes of points in the plane, and a small classifier really trained on them.
+
+Sampling, mixing, loss and random numbers are those of every training; only the images are points here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from balanced_mixup.methods import Method
+from balanced_mixup.mixing import mix_partners, one_hot
+from balanced_mixup.randomness import generator, torch_seed
+from balanced_mixup.sampling import class_branch
+from balanced_mixup.training.schedules import cosine
+
+Floats = npt.NDArray[np.float32]
+
+STEPS, BATCH, LEARNING_RATE, HIDDEN = 400, 2048, 0.01, 64
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples of a method: points float32 (M, 2), targets float32 (M, K), weight of the partner float32 (M,)."""
+
+    points: Tensor
+    targets: Tensor
+    weight: Tensor
+
+
+class Epochs:
+    """The epochs of a method over points; each is a function of (seed, epoch)."""
+
+    def __init__(self, points: Floats, labels: npt.NDArray[np.int64], method: Method, alpha: float, seed: int) -> None:
+        """Set up the branches.
+
+        Args:
+            points: (N, 2).
+            labels: (N,), from 0.
+            method: Of `methods.METHODS`.
+            alpha: For methods that mix; one weight is drawn for each sample.
+            seed: With the epoch it decides every draw.
+        """
+        self.n, self.seed = len(labels), seed
+        self.points, self.targets = torch.from_numpy(points), one_hot(torch.from_numpy(labels), int(labels.max()) + 1)
+        self.branches = method.make_branch(labels, STEPS, seed), class_branch(labels, seed=seed)
+        self.mixing = method.make_mixing(alpha, "sample")
+
+    def samples(self, epoch: int, count: int) -> Samples:
+        """Return the first `count` samples of an epoch."""
+        positions = np.arange(count)
+        rows = torch.from_numpy(np.concatenate([branch.rows(epoch, positions) for branch in self.branches]))
+        partner, weight = map(torch.from_numpy, self.mixing.pair(count, generator(self.seed, "mixing", epoch, 0)))
+        return Samples(*mix_partners(self.points[rows], self.targets[rows], partner, weight), weight)
+
+
+def trained(epochs: Epochs, method: Method) -> Callable[[Tensor], Tensor]:
+    """Return a classifier of points (M, 2), with probabilities (M, K), trained on the method's samples and loss.
+
+    It is a perceptron with two hidden layers on standardised points. Each step of Adam sees a new epoch, or 2,048 samples of
+    it where there are more.
+    """
+    counts = epochs.targets.sum(0).long()
+    loss = method.make_loss(counts.numpy(), 2.0, 0.9999)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(torch_seed(epochs.seed, "weights"))
+        model = nn.Sequential(
+            nn.Linear(2, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, len(counts))
+        )
+    mean, std = epochs.points.mean(0), epochs.points.std(0, correction=0).clamp_min(1e-6)
+    optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE)
+    for step in range(STEPS):
+        optimizer.param_groups[0]["lr"] = LEARNING_RATE * cosine(step, STEPS, 0.0)
+        samples = epochs.samples(step, min(epochs.n, BATCH))
+        optimizer.zero_grad()
+        torch.autograd.backward(loss(model((samples.points - mean) / std), samples.targets))
+        optimizer.step()
+    return torch.no_grad()(lambda points: model((points - mean) / std).softmax(1))
