@@ -272,7 +272,7 @@ class TestGroupsSplitsAndRepeats:
 
 class TestSources:
     def test_every_kind_is_described(self):
-        assert set(SOURCES) == {"csv", "folder", "npz", "synthetic-fundus"}
+        assert set(SOURCES) == {"csv", "folder", "npz", "prepared", "synthetic-fundus"}
         assert all("\n" not in description for description in SOURCES.values())
 
     def test_unknown_source(self):

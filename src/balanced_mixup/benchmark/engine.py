@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -31,8 +30,10 @@ from balanced_mixup.benchmark.runs import BenchmarkFolder, PlannedRun, expand
 from balanced_mixup.errors import BalancedMixupError, UsageError, human_time
 from balanced_mixup.evaluation.evaluate import evaluate
 from balanced_mixup.evaluation.experiment import train
+from balanced_mixup.files import write_text
 from balanced_mixup.progress import progress_bar
-from balanced_mixup.training.run_folder import write_text
+from balanced_mixup.training.backbones import create
+from balanced_mixup.training.recipe import make_recipe
 
 log = logging.getLogger("balanced_mixup")
 
@@ -50,39 +51,48 @@ class Outcome:
 
 
 def run_benchmark(
-    plan: Plan, out: Path, execution: Mapping[str, Any] = MappingProxyType({}), jobs: int = 1, *, dry_run: bool = False
+    plan: Plan, out: Path, placement: Mapping[str, Any] | None = None, jobs: int = 1, *, dry_run: bool = False
 ) -> Outcome:
     """Make the runs of a plan that are not finished, and say before how long it will take.
+
+    A script that calls this needs `if __name__ == "__main__":`, as everything does that starts processes.
 
     Args:
         plan: What to compare.
         out: Folder of the benchmark, a new one or that of an earlier try.
-        execution: Fields of `Execution` for every run.
+        placement: Fields of `Placement` for every run, if others than their defaults.
         jobs: Runs at a time; they share the cores, and several GPUs are dealt out.
         dry_run: Look at the data, make the folds, and train nothing.
 
     Raises:
-        UsageError: The plan cannot be made with these data, or `jobs` is below 1.
+        UsageError: The plan cannot be made with these data, `jobs` is below 1, or a run is to have several devices.
         DataError: Something is wrong with the data.
+        RunError: The weights of a backbone cannot be had.
     """
+    folder, placement = BenchmarkFolder(out), dict(placement or {})
     if jobs < 1:
         raise UsageError(f"Expected `jobs` to be at least 1, but got {jobs}.")
-    folder = BenchmarkFolder(out)
-    runs = expand(plan, out, execution)
+    if make_recipe(plan.settings, placement).processes > 1:
+        raise UsageError("Expected one device for each run of a benchmark; `--jobs` makes several runs at a time.")
+    runs = expand(plan, out, placement)
     pending = [run for run in runs if not folder.is_finished(run)]
     if pending:
-        seconds = estimate_seconds(folder, runs, execution, jobs)
+        seconds = estimate_seconds(folder, runs, placement, jobs)
         log.info("%d runs, %d of them to be made: about %s.", len(runs), len(pending), human_time(seconds))
     if dry_run:
         return Outcome(len(runs), len(runs) - len(pending), ())
-    failed = _make_all(folder, pending, execution, jobs)
+    recipes = [make_recipe(run.settings) for run in pending]
+    for backbone, size, weights in sorted({(recipe.backbone, recipe.size, recipe.weights) for recipe in recipes}):
+        create(backbone, 2, size, weights, 0)  # what cannot be had is found out once, and fetched once, not by every run
+    failed = _make_all(folder, pending, placement, jobs)
     return Outcome(len(runs), sum(folder.is_finished(run) for run in runs), failed)
 
 
 def _make_all(
-    folder: BenchmarkFolder, runs: Sequence[PlannedRun], execution: Mapping[str, Any], jobs: int
+    folder: BenchmarkFolder, runs: Sequence[PlannedRun], placement: Mapping[str, Any], jobs: int
 ) -> list[tuple[PlannedRun, str]]:
     """Make runs, and return those that failed with their reasons."""
+    (folder.path / "runs").mkdir(exist_ok=True)
     pending = deque(runs)
     failed: list[tuple[PlannedRun, str]] = []
     active: dict[int, tuple[BaseProcess, PlannedRun]] = {}
@@ -93,7 +103,7 @@ def _make_all(
                 for slot in sorted(set(range(jobs)) - set(active)):
                     if pending:
                         run = pending.popleft()
-                        active[slot] = _start(folder, run, execution, slot, jobs), run
+                        active[slot] = _start(folder, run, placement, slot, jobs), run
                 wait([process.sentinel for process, _ in active.values()])
                 for slot, (process, run) in list(active.items()):
                     if process.exitcode is None:
@@ -118,17 +128,17 @@ def _make_all(
     return failed
 
 
-def _start(folder: BenchmarkFolder, run: PlannedRun, execution: Mapping[str, Any], slot: int, jobs: int) -> BaseProcess:
+def _start(folder: BenchmarkFolder, run: PlannedRun, placement: Mapping[str, Any], slot: int, jobs: int) -> BaseProcess:
     forking = "forkserver" in multiprocessing.get_all_start_methods()
     context: Any = multiprocessing.get_context("forkserver" if forking else "spawn")
     if forking:
         context.set_forkserver_preload([__name__])
-    process: BaseProcess = context.Process(target=_make, args=(folder, run, execution, slot, jobs))
+    process: BaseProcess = context.Process(target=_make, args=(folder, run, placement, slot, jobs))
     process.start()
     return process
 
 
-def _make(folder: BenchmarkFolder, run: PlannedRun, execution: Mapping[str, Any], slot: int, jobs: int) -> None:
+def _make(folder: BenchmarkFolder, run: PlannedRun, placement: Mapping[str, Any], slot: int, jobs: int) -> None:
     """Make one run, in a process of its own; exits with `_BUSY`, `_FAILED` or 0."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted as well, and ends this process
@@ -138,9 +148,8 @@ def _make(folder: BenchmarkFolder, run: PlannedRun, execution: Mapping[str, Any]
     lock = FileLock(folder.lock(run))
     failure = folder.failure(run)
     try:
-        folder.lock(run).parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
-        train(run.settings, execution, out=folder.run(run).path, resume=True)
+        train(run.settings, placement, out=folder.run(run).path, resume=True)
         for name, settings in run.external.items():
             evaluate(folder.run(run).path, out=folder.external(run, name).parent, **settings)
         failure.unlink(missing_ok=True)

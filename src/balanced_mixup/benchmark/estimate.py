@@ -20,7 +20,7 @@ _STEPS = 3  # after one that is not counted
 _START_SECONDS = 5.0  # of a run: its process, the look at the data, the backbone
 
 
-def estimate_seconds(folder: BenchmarkFolder, runs: Sequence[PlannedRun], execution: Mapping[str, Any], jobs: int) -> float:
+def estimate_seconds(folder: BenchmarkFolder, runs: Sequence[PlannedRun], placement: Mapping[str, Any], jobs: int) -> float:
     """Return about how many seconds the unfinished runs of a benchmark take.
 
     Where runs on the same data with the same backbone are finished, theirs is the time; else a few steps are made.
@@ -28,7 +28,7 @@ def estimate_seconds(folder: BenchmarkFolder, runs: Sequence[PlannedRun], execut
     Args:
         folder: Of the benchmark.
         runs: All of its runs.
-        execution: Fields of `Execution`.
+        placement: Fields of `Placement`.
         jobs: Runs at a time.
     """
     known = defaultdict(list)
@@ -41,7 +41,7 @@ def estimate_seconds(folder: BenchmarkFolder, runs: Sequence[PlannedRun], execut
         if folder.is_finished(run):
             continue
         seconds = known.get((run.data, run.backbone))
-        total += fmean(seconds) if seconds else _seconds_of(run, make_recipe(run.settings, execution), threads)
+        total += fmean(seconds) if seconds else _seconds_of(run, make_recipe(run.settings, placement), threads)
     return total / min(jobs, max(1, len(runs)))
 
 

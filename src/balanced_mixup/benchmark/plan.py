@@ -32,6 +32,9 @@ class BenchmarkData(DataSettings):
 
     scheme: Scheme = Field("auto", description="`given`: its own test part; `folds`: cross-validation; `auto`: given if any.")
     fold_column: str | None = Field(None, description="Column of the table with the published fold of each image.")
+    images_at_most: int | None = Field(
+        None, ge=1, description="Take about so many images, stratified by class, groups whole; all if not given."
+    )
     external: dict[str, DataSettings] = Field(
         default_factory=dict, description="Other data, by name, that every run is scored on without training."
     )
@@ -41,12 +44,16 @@ def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str | int | Mapping) else value
 
 
+def _as_mapping(value: object) -> object:
+    return {"data": value} if isinstance(value, str) else value
+
+
 class Plan(BaseModel):
     """What is compared, on what, and how."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    data: dict[str, BenchmarkData] = Field(description="Data sets by name.")
+    data: dict[str, Annotated[BenchmarkData, BeforeValidator(_as_mapping)]] = Field(description="Data sets by name.")
     methods: Annotated[list[str | dict[str, Any]], BeforeValidator(_one_or_many)] = Field(
         description="Names of methods, or mappings of `method` and settings; a list stands for each of its members."
     )
@@ -89,8 +96,7 @@ def load_plan(path: Path) -> Plan:
 
 def _located(entry: Any, folder: Path) -> Any:
     """Return the settings of a data set with paths from the plan's folder, where there is such a file."""
-    if isinstance(entry, str):
-        entry = {"data": entry}
+    entry = _as_mapping(entry)
     if not isinstance(entry, dict):
         return entry
     entry = dict(entry)

@@ -16,16 +16,19 @@ import numpy.typing as npt
 
 from balanced_mixup.benchmark.plan import BenchmarkData, Plan, method_cells, plan_yaml
 from balanced_mixup.benchmark.protocols import PROTOCOLS, divide
-from balanced_mixup.data.folds import write_split
+from balanced_mixup.data.folds import UNUSED, sample, write_split
 from balanced_mixup.data.manifest import SPLITS
 from balanced_mixup.data.preparation import Cache, Prepared, prepare
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import load
 from balanced_mixup.data.sources.table import read_table
+from balanced_mixup.data.splits import unite
 from balanced_mixup.errors import UsageError, nearest
+from balanced_mixup.files import write_atomically, write_json, write_text
+from balanced_mixup.randomness import key_of
 from balanced_mixup.training.environment import fingerprint
 from balanced_mixup.training.recipe import Execution, make_recipe
-from balanced_mixup.training.run_folder import RunFolder, write_atomically, write_json, write_text
+from balanced_mixup.training.run_folder import RunFolder
 
 log = logging.getLogger("balanced_mixup")
 
@@ -122,10 +125,10 @@ class BenchmarkFolder:
             ) from None
 
 
-def expand(plan: Plan, out: Path, execution: Mapping[str, Any]) -> list[PlannedRun]:
+def expand(plan: Plan, out: Path, placement: Mapping[str, Any]) -> list[PlannedRun]:
     """Return the runs of a plan, in the order in which they are made; writes the folds and the index to `out`.
 
-    Every data set is looked at first, each image once; `execution` holds fields of `Execution`.
+    Every data set is looked at first, each image once; `placement` holds fields of `Placement`.
 
     Raises:
         UsageError: The plan cannot be made with these data.
@@ -134,7 +137,7 @@ def expand(plan: Plan, out: Path, execution: Mapping[str, Any]) -> list[PlannedR
     runs: list[PlannedRun] = []
     for name, entry in plan.data.items():
         log.info("Looking at the data %s.", name)
-        runs += _runs_of(name, entry, plan, out, execution)
+        runs += _runs_of(name, entry, plan, out, placement)
     # A fold of every method before the next fold: a benchmark that is stopped early can be compared all the same.
     order = list(plan.data)
     runs.sort(key=lambda run: (order.index(run.data), run.seed, run.fold))
@@ -146,14 +149,17 @@ def expand(plan: Plan, out: Path, execution: Mapping[str, Any]) -> list[PlannedR
     return runs
 
 
-def _runs_of(name: str, entry: BenchmarkData, plan: Plan, out: Path, execution: Mapping[str, Any]) -> Iterator[PlannedRun]:
+def _runs_of(name: str, entry: BenchmarkData, plan: Plan, out: Path, placement: Mapping[str, Any]) -> Iterator[PlannedRun]:
     protocol = PROTOCOLS[plan.protocol]
     data = entry.model_dump(mode="json", exclude_unset=True, include=set(DataSettings.model_fields))
     if not protocol.keeps_groups:
         data["ignore_groups"] = True
     external = {other: settings.model_dump(mode="json", exclude_unset=True) for other, settings in entry.external.items()}
-    recipe = make_recipe({**plan.settings, **execution, **data})
-    prepared = prepare(load(recipe), recipe.size, cache=Cache(recipe.cache, recipe.cache_dir), exclude_bad=recipe.exclude_bad)
+    recipe = make_recipe({**plan.settings, **placement, **data})
+    manifest = load(recipe)
+    prepared = prepare(manifest, recipe.size, cache=Cache(recipe.cache, recipe.cache_dir), exclude_bad=recipe.exclude_bad)
+    if entry.images_at_most is not None:
+        prepared = _sampled(prepared, entry.images_at_most, plan.fold_seed)
     folds = divide(
         name,
         prepared,
@@ -168,7 +174,9 @@ def _runs_of(name: str, entry: BenchmarkData, plan: Plan, out: Path, execution: 
     for fold in folds:
         path = out / "folds" / _slug(name) / f"{fold.name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, partial(write_split, names=prepared.manifest.images.names, split=fold.split))
+        part = dict(zip(prepared.manifest.images.names, fold.split.tolist(), strict=True))
+        split = np.array([part.get(image, UNUSED) for image in manifest.images.names])
+        write_atomically(path, partial(write_split, names=manifest.images.names, split=split))
         data_mark = fingerprint(prepared.manifest.with_split(fold.split), prepared.digests)
         for seed, backbone, cell in itertools.product(plan.seeds, plan.backbones, method_cells(plan)):
             own = {**data, "split_file": str(path.resolve()), "backbone": backbone, "seed": seed}
@@ -187,6 +195,15 @@ def _runs_of(name: str, entry: BenchmarkData, plan: Plan, out: Path, execution: 
                 settings=settings,
                 external=external,
             )
+
+
+def _sampled(prepared: Prepared, count: int, seed: int) -> Prepared:
+    """Return about `count` images of a data set."""
+    manifest = prepared.manifest
+    together = unite(len(manifest), manifest.groups, prepared.digests)
+    rows = sample(manifest.labels, together, count, key_of(seed, "sample"))
+    digests = tuple(prepared.digests[row] for row in rows)
+    return Prepared(prepared.pixels.subset(rows), manifest.subset(rows), digests)
 
 
 def _mark(settings: Mapping[str, Any], data_mark: str) -> str:

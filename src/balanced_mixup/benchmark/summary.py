@@ -28,6 +28,7 @@ class Entry:
 
     Args:
         data, backbone, metric, method: Which.
+        in_folds: The scores are those of folds, otherwise those of one given test part.
         folds: Number of divisions that were scored.
         median, lowest, highest: Over the divisions.
         mean: With its interval.
@@ -42,6 +43,7 @@ class Entry:
     backbone: str
     metric: str
     method: str
+    in_folds: bool
     folds: int
     median: float
     lowest: float
@@ -80,6 +82,7 @@ def _column(data: str, backbone: str, metric: str, methods: Sequence[str], basel
             backbone,
             metric,
             method,
+            in_folds=compared.in_folds,
             folds=len(scores[method]),
             median=float(np.median(scores[method])) if len(scores[method]) else np.nan,
             lowest=min(scores[method], default=np.nan),
@@ -109,7 +112,7 @@ class _Compared:
 
     def __init__(self, part: pd.DataFrame) -> None:
         self._part = part
-        self._in_folds = bool(part["test_share"].notna().all())
+        self.in_folds = bool(part["test_share"].notna().all())
         self._bootstrapped: dict[tuple[str, str | None], dict[str, Comparison]] = {}
 
     def scores(self, method: str, metric: str) -> list[float]:
@@ -118,7 +121,7 @@ class _Compared:
 
     def compare(self, metric: str, method: str, other: str | None = None) -> Comparison:
         """Return the mean of a method, or of its difference to another in the divisions that both have."""
-        if not self._in_folds:
+        if not self.in_folds:
             return self._bootstrap(method, other)[metric]
         values = self._by_fold(method, metric)
         if other is not None:

@@ -77,29 +77,33 @@ def grids(results: Results, entries: Sequence[Entry]) -> list[Grid]:
 
 def score_grid(data: str, entries: Sequence[Entry]) -> Grid:
     """Return the scores, in per cent as in the paper."""
-    folds = max(entry.folds for entry in entries)
-    in_folds = folds > 1
-
-    def cell(entry: Entry) -> str:
-        if np.isnan(entry.median):
-            return "–"
-        mark = _MARK if entry.among_best else ""
-        value = entry.median if in_folds else entry.mean.mean
-        low, high = (entry.lowest, entry.highest) if in_folds else (entry.mean.low, entry.mean.high)
-        return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]{mark}"
-
-    what = (
-        f"Median over {folds} folds [lowest, highest], per cent."
-        if in_folds
-        else "Score on the test part [95 % bootstrap interval], per cent."
+    note = (
+        f"{meaning(entries)}, per cent. {_MARK} has the best mean or cannot be told from the method that has "
+        f"({100 * LEVEL:.0f} %, Holm)."
     )
-    note = f"{what} {_MARK} has the highest mean or cannot be told from the method that has ({LEVEL:.0%}, Holm)."
-    return _grid(f"Scores on {data}", "method", entries, cell, note)
+    return _grid(f"Scores on {data}", "method", entries, lambda entry: score_cell(entry) + _MARK * entry.among_best, note)
+
+
+def score_cell(entry: Entry) -> str:
+    """Return "61.2 [58.0, 64.9]", per cent; see `meaning`."""
+    if np.isnan(entry.mean.mean):
+        return "–"
+    value = entry.median if entry.in_folds else entry.mean.mean
+    low, high = (entry.lowest, entry.highest) if entry.in_folds else (entry.mean.low, entry.mean.high)
+    alone = np.isnan(low) or (entry.in_folds and entry.folds == 1)
+    return f"{100 * value:.1f}" + ("" if alone else f" [{100 * low:.1f}, {100 * high:.1f}]")
+
+
+def meaning(entries: Sequence[Entry]) -> str:
+    """Return what the cells with the scores of these entries are."""
+    if entries[0].in_folds:
+        return f"Median over {max(entry.folds for entry in entries)} folds [lowest, highest]"
+    return "Score on the test part [95 % bootstrap interval]"
 
 
 def difference_grid(data: str, entries: Sequence[Entry], baseline: str) -> Grid:
     """Return the differences to the baseline, in percentage points."""
-    test = "corrected resampled t-test" if max(entry.folds for entry in entries) > 1 else "paired bootstrap"
+    test = "corrected resampled t-test" if entries[0].in_folds else "paired bootstrap"
     note = f"Mean difference [95 % interval], percentage points, and p after Holm's correction; {test}."
     others = [entry for entry in entries if entry.method != baseline]
     return _grid(

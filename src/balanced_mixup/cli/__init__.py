@@ -28,8 +28,8 @@ bmixup predict runs/mine new_photos --out predictions.csv
 """
 
 
-def make_app() -> App:
-    """Return the program with its commands; what a command needs is imported when it runs."""
+def make_app(asked: str = "") -> App:
+    """Return the program with its commands; what a command needs is imported when it runs, or when its help is `asked` for."""
     from importlib.metadata import version
 
     app = App(
@@ -42,18 +42,25 @@ def make_app() -> App:
     app["--help"].group = app["--version"].group = Group("Other")
     for name, summary in _COMMANDS.items():
         module = "listing" if name == "list" else name  # a module cannot be called like the type it would hide
-        app.command(f"balanced_mixup.cli.{module}:{module}", name=name, help=summary, sort_key=list(_COMMANDS).index(name))
+        app.command(
+            f"balanced_mixup.cli.{module}:{module}",
+            name=name,
+            help=None if name == asked else summary,  # its own words are longer
+            sort_key=list(_COMMANDS).index(name),
+        )
     return app
 
 
 _COMMANDS = {
     "demo": "Show the main job on built-in data, in a few minutes.",
+    "prepare": "Make a published data set (EyePACS, HyperKvasir, HAM10000, MedMNIST ...) ready for training.",
     "check": "Look at a data set: class counts, groups, sizes, the split, and every problem at once.",
     "train": "Train a classifier and score what was held out.",
     "evaluate": "Score a run on data that it has not seen, with intervals.",
     "predict": "Predict the class of images without labels.",
     "benchmark": "Compare methods on the same folds: data sets x methods x backbones x folds x seeds.",
     "table": "Show what a benchmark allows to say: scores, paired differences, ranks.",
+    "reproduce": "Make the tables and figures of the paper again, beside what it published.",
     "cache": "Show and clear the decoded images that trainings keep on the disk.",
     "list": "List methods, recipes, data sources, metrics and backbones.",
 }
@@ -72,7 +79,9 @@ def run(arguments: Sequence[str]) -> int:
     console = Console(stderr=True)
     _log_to(console)
     try:
-        status = make_app()(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
+        status = make_app(arguments[0] if arguments else "")(
+            list(arguments), exit_on_error=False, print_error=False, result_action="return_value"
+        )
     except (BalancedMixupError, CycloptsError) as error:
         console.print(f"[bold red]Error:[/] {_escape(_words(error))}", highlight=False, soft_wrap=True)
         return error.exit_status if isinstance(error, BalancedMixupError) else 2

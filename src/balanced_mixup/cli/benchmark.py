@@ -7,7 +7,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 
-from balanced_mixup.training.recipe import Execution
+from balanced_mixup.training.recipe import Placement
 
 if TYPE_CHECKING:
     from balanced_mixup.benchmark.engine import Outcome
@@ -20,7 +20,7 @@ def benchmark(
     out: Path | None = None,
     jobs: int = 1,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
-    execution: Annotated[Execution | None, Parameter(name="*")] = None,
+    placement: Annotated[Placement | None, Parameter(name="*")] = None,
 ) -> int:
     """Compare methods: data sets x methods x backbones x folds x seeds, each a run folder, all on the same folds.
 
@@ -54,7 +54,7 @@ def benchmark(
     from balanced_mixup.benchmark.engine import run_benchmark
     from balanced_mixup.benchmark.plan import load_plan
 
-    where = {} if execution is None else execution.model_dump(exclude_unset=True)
+    where = {} if placement is None else placement.model_dump(exclude_unset=True)
     folder = out or Path("runs") / plan.stem
     outcome = run_benchmark(load_plan(plan), folder, where, jobs, dry_run=dry_run)
     return report(outcome, folder)

@@ -5,20 +5,23 @@ from collections.abc import Sequence
 from typing import Literal
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+from balanced_mixup.errors import UsageError
 
 Kind = Literal["methods", "recipes", "sources", "metrics", "backbones"]
 
 
 def listing(kind: Kind | None = None, pattern: str = "*", /) -> None:
-    """List what can be named: methods, recipes, data sources, metrics; and `list backbones 'mobilenet*'`.
+    """List what can be named: methods, recipes, data sources, metrics; `list backbones 'mobilenet*'`, `list sources eyepacs`.
 
     Parameters
     ----------
     kind
         What to list; all but the backbones if not given.
     pattern
-        Which backbones, with * for any characters.
+        Which backbones, with * for any characters; of the sources, the published data set to show whole.
     """
     console = Console()
     if kind == "backbones":
@@ -26,25 +29,65 @@ def listing(kind: Kind | None = None, pattern: str = "*", /) -> None:
 
         sys.stdout.writelines(f"{name}\n" for name in timm.list_models(pattern))
         return
+    if pattern != "*":
+        if kind != "sources":
+            raise UsageError(f"Expected no more than what to list, but got {pattern!r} after {kind}.")
+        _show_card(pattern, console)
+        return
     for name, rows in _tables().items():
         if kind in (None, name):
-            table = Table(title=name, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False)
-            table.add_column(style="cyan", no_wrap=True)
-            table.add_column()
-            table.add_column(style="dim")
+            table = _plain_table(name)
             for row in rows:
                 table.add_row(*row)
             console.print(table, "")
 
 
+def _plain_table(title: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False)
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column()
+    table.add_column(style="dim")
+    return table
+
+
 def _tables() -> dict[str, Sequence[tuple[str, ...]]]:
+    from balanced_mixup.data.datasets.cards import TASKS
     from balanced_mixup.data.sources import SOURCES
     from balanced_mixup.methods import METHODS
     from balanced_mixup.training.recipe import MONITORS, RECIPE_SUMMARIES
 
+    published = [(name, task, "published: `bmixup prepare`") for name, task in TASKS.items()]
     return {
         "methods": [(method.name, method.summary, method.title) for method in METHODS.values()],
         "recipes": list(RECIPE_SUMMARIES.items()),
-        "sources": list(SOURCES.items()),
+        "sources": [*SOURCES.items(), *published],
         "metrics": [(name, summary) for name, summary in MONITORS.items()],
     }
+
+
+def _show_card(name: str, console: Console) -> None:
+    """Print all that is known of a published data set."""
+    from balanced_mixup.data.datasets.cards import get_card
+
+    card = get_card(name)
+    facts = _plain_table(card.title)
+    for fact, text in {
+        "task": card.task,
+        "get it": card.url,
+        "licence": card.licence,
+        "raw folder": card.layout,
+        "groups": card.groups,
+        "images": ", ".join(f"{count:,}" if part == "all" else f"{part} {count:,}" for part, count in card.published.items()),
+        "cite": card.citation,
+        "prepare": f"bmixup prepare {card.name}{'' if card.sizes else ' --root RAW'} --out DIR --size {card.default_size}",
+    }.items():
+        facts.add_row(fact, escape(text))
+    console.print(facts, "")
+    classes = Table(box=None, pad_edge=False, header_style="bold")
+    classes.add_column("grade" if card.ordinal else "class")
+    classes.add_column("")
+    for part in card.counts:
+        classes.add_column("images" if part == "all" else part, justify="right")
+    for label, title in card.classes.items():
+        classes.add_row(escape(label), escape(title), *(f"{counts[label]:,}" for counts in card.counts.values()))
+    console.print(classes)

@@ -38,9 +38,10 @@ def table(
     """
     from balanced_mixup.benchmark.results import read_results
     from balanced_mixup.benchmark.tables import make_tables
-    from balanced_mixup.training.run_folder import write_text
+    from balanced_mixup.files import write_text
 
-    text = make_tables(read_results(benchmark, baseline), metrics, form)
+    names = tuple(name for text in metrics for name in text.split(","))
+    text = make_tables(read_results(benchmark, baseline), names, form)
     if out is None:
         print(text)
         return

@@ -13,6 +13,8 @@ from balanced_mixup.data.sources.table import read_table
 from balanced_mixup.data.splits import Keys, make_split
 from balanced_mixup.errors import DataError, Problem, UsageError
 
+UNUSED = "unused"  # the part of an image that is left out
+
 
 def k_folds(labels: npt.NDArray[np.int64], groups: Keys | None, k: int, seed: int) -> npt.NDArray[np.int64]:
     """Return the fold of each image, int64 (N,), 0 ... k - 1; each fold is the test part once.
@@ -39,6 +41,14 @@ def groups_of_classes(labels: npt.NDArray[np.int64], groups: Keys | None, num_cl
     return np.bincount(pairs[0], minlength=num_classes)
 
 
+def sample(labels: npt.NDArray[np.int64], groups: Keys | None, count: int, seed: int) -> npt.NDArray[np.int64]:
+    """Return the rows of about `count` images in ascending order, stratified by class, groups whole; all if there are fewer."""
+    if count >= len(labels):
+        return np.arange(len(labels))
+    share = count / len(labels)
+    return np.flatnonzero(make_split(labels, groups, {"train": share, "rest": 1 - share}, seed) == "train")
+
+
 def write_split(path: Path, names: Sequence[str], split: npt.NDArray[np.str_]) -> None:
     """Write the part of each image as a table, image and split, that `--split-file` takes."""
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -50,7 +60,7 @@ def write_split(path: Path, names: Sequence[str], split: npt.NDArray[np.str_]) -
 def with_split_file(manifest: Manifest, path: Path) -> Manifest:
     """Return the data set with the split that a table of image and split gives.
 
-    An image that the table does not name is a problem of its row.
+    Images whose part is "unused" are left out. One that the table does not name is a problem of its row.
 
     Raises:
         DataError: The table cannot be read, or names what is no part or no image of the data set.
@@ -61,14 +71,14 @@ def with_split_file(manifest: Manifest, path: Path) -> Manifest:
         message = f"{path.name}: expected the columns image and split, got {', '.join(table.header)}"
         raise DataError([Problem("split file", message, "Write one row an image: its name and train, val or test.")])
     position = {name: row for row, name in enumerate(manifest.images.names)}
-    split = np.full(len(manifest), "", dtype="<U5")
+    split = np.full(len(manifest), "", dtype="<U6")
     problems = []
     for name, cell, where in zip(table.column("image"), table.column("split"), table.where, strict=True):
-        part = SPLIT_NAMES.get(cell.lower(), "")
+        part = UNUSED if cell.lower() == UNUSED else SPLIT_NAMES.get(cell.lower(), "")
         if name not in position:
             problems.append(f"{where}: the data have no image {name!r}")
         elif not part:
-            problems.append(f"{where}: expected train, val or test, got {cell!r}")
+            problems.append(f"{where}: expected train, val, test or {UNUSED}, got {cell!r}")
         elif split[position[name]]:
             problems.append(f"{where}: {name!r} again")
         else:
@@ -81,4 +91,12 @@ def with_split_file(manifest: Manifest, path: Path) -> Manifest:
         for name, row in position.items()
         if not split[row]
     )
-    return replace(manifest, split=split, problems=(*manifest.problems, *unnamed))
+    same_test = manifest.split is not None and np.array_equal(split == "test", manifest.split == "test")
+    divided = replace(
+        manifest,
+        split=split,
+        published_split=manifest.published_split and same_test,
+        problems=(*manifest.problems, *unnamed),
+    )
+    used = np.flatnonzero(split != UNUSED)
+    return divided if len(used) == len(split) else divided.subset(used)

@@ -160,19 +160,20 @@ class ArrayImages:
         return ArrayImages([self.names[row] for row in rows], self._pixels[list(rows)], self._file, self._stamp)
 
 
-def load_rgb(source: str | Path | BinaryIO, size: int | None = None) -> npt.NDArray[np.uint8]:
+def load_rgb(source: str | Path | BinaryIO, size: int | None = None, *, at_least: int | None = None) -> npt.NDArray[np.uint8]:
     """Read one image as RGB uint8 (H, W, 3), or (size, size, 3), as the module says.
 
     Args:
         source: A path or an open binary file.
         size: Side of the square to resize to; the stored size if None.
+        at_least: Without `size`, a JPEG may be decoded at 1/2, 1/4 or 1/8, as long as no side is shorter than this.
 
     Raises:
         DataError: Missing, a folder, empty, damaged, not an image, too large, or of a pixel format without a defined range.
     """
     if isinstance(source, str | Path):
-        return _decode(_read_file(Path(source), str(source)), str(source), size)[0]
-    return _decode(source.read(), str(getattr(source, "name", "image")), size)[0]
+        return _decode(_read_file(Path(source), str(source)), str(source), size, at_least)[0]
+    return _decode(source.read(), str(getattr(source, "name", "image")), size, at_least)[0]
 
 
 def stamp_of(path: Path) -> Stamp | None:
@@ -208,12 +209,15 @@ def _bad(kind: str, message: str, remedy: str) -> DataError:
     return DataError([Problem(kind, message, remedy)])
 
 
-def _decode(data: bytes, name: str, size: int | None) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
+def _decode(
+    data: bytes, name: str, size: int | None, at_least: int | None = None
+) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
     """Return RGB pixels, and height and width as they are without resizing."""
+    shortest = at_least if size is None else 2 * size
     with _opened(data, name) as image:
         width, height = image.size
-        if size is not None:
-            image.draft(None, (2 * size, 2 * size))
+        if shortest is not None:
+            image.draft(None, (shortest, shortest))
         image.load()
         orientation = _orientation(image)
         rgb = _to_rgb(image, name)

@@ -48,7 +48,7 @@ class DataSettings(BaseModel):
     )
     split_column: str | None = Field(None, description="Column that says train, val or test, where the split is given.")
     split_file: Path | None = Field(
-        None, description="Table of image and split (train, val or test), such as a fold; goes over the data's own split."
+        None, description="Table of image and split (train, val, test or unused), such as a fold; goes over any other split."
     )
     ignore_groups: bool = Field(
         False, description="Treat images of one group as if they had nothing in common, as much of the literature does."

@@ -16,9 +16,10 @@ from balanced_mixup.data.sources import load
 from balanced_mixup.data.sources.table import read_table
 from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.evaluation.predictions import Predictions
+from balanced_mixup.files import write_atomically, write_json
 from balanced_mixup.training.classifier import Classifier, ModelCard
 from balanced_mixup.training.recipe import Recipe, load_yaml, make_recipe, make_settings
-from balanced_mixup.training.run_folder import RunFolder, write_atomically, write_json
+from balanced_mixup.training.run_folder import RunFolder
 
 log = logging.getLogger("balanced_mixup")
 

@@ -16,6 +16,7 @@ from balanced_mixup.data.preparation import Cache, Prepared, prepare
 from balanced_mixup.data.sources import BUILT_IN, kind_of, load
 from balanced_mixup.errors import BalancedMixupError, RunError, UsageError
 from balanced_mixup.evaluation.evaluate import predict_part, write_excluded
+from balanced_mixup.files import write_atomically, write_json, write_text
 from balanced_mixup.methods import METHODS
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.randomness import torch_seed
@@ -25,7 +26,7 @@ from balanced_mixup.training.environment import describe_environment, fingerprin
 from balanced_mixup.training.fit import fit, process_rank
 from balanced_mixup.training.module import TrainingData
 from balanced_mixup.training.recipe import Execution, Recipe, load_yaml, make_recipe
-from balanced_mixup.training.run_folder import RunFolder, write_atomically, write_json, write_text
+from balanced_mixup.training.run_folder import RunFolder
 
 log = logging.getLogger("balanced_mixup")
 

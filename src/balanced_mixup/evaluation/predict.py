@@ -11,8 +11,8 @@ from balanced_mixup.data.preparation import read
 from balanced_mixup.data.sources.unlabelled import unlabelled
 from balanced_mixup.errors import DataError, RunError
 from balanced_mixup.evaluation.predictions import PREFIX
+from balanced_mixup.files import write_atomically
 from balanced_mixup.training.classifier import Classifier
-from balanced_mixup.training.run_folder import write_atomically
 
 
 def predict_files(run: Path, paths: Sequence[Path], out: Path, *, flip: bool = True) -> pd.DataFrame:

@@ -11,8 +11,8 @@ import pandas as pd
 
 from balanced_mixup.errors import UsageError
 from balanced_mixup.evaluation.intervals import bootstrap
+from balanced_mixup.files import write_atomically
 from balanced_mixup.metrics import METRICS
-from balanced_mixup.training.run_folder import write_atomically
 
 PREFIX = "p_"
 

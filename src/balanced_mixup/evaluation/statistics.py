@@ -56,7 +56,7 @@ def corrected_resampled_t(values: npt.ArrayLike, test_share: float, level: float
     error = float(np.sqrt((1 / count + test_share) * d.var(ddof=1)))
     if error == 0:
         return Comparison(mean, mean, mean, float(mean == 0))
-    half = stats.t.ppf((1 + level) / 2, count - 1) * error
+    half = float(stats.t.ppf((1 + level) / 2, count - 1)) * error
     return Comparison(mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, count - 1)))
 
 

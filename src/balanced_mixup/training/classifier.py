@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from balanced_mixup.data.batches import EvalBatches, normalised, to_images
 from balanced_mixup.data.pixels import Pixels, as_pixels
 from balanced_mixup.errors import UsageError
+from balanced_mixup.files import write_atomically, write_text
 from balanced_mixup.progress import progress_bar
 from balanced_mixup.training.backbones import build
-from balanced_mixup.training.run_folder import RunFolder, write_atomically, write_text
+from balanced_mixup.training.run_folder import RunFolder
 
 
 class ModelCard(BaseModel):

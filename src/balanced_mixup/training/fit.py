@@ -21,13 +21,14 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from balanced_mixup.errors import RunError, UsageError
+from balanced_mixup.files import write_atomically
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.progress import on_terminal
 from balanced_mixup.training.backbones import Backbone
 from balanced_mixup.training.classifier import save_weights
 from balanced_mixup.training.module import Trainee, TrainingData
 from balanced_mixup.training.recipe import Recipe
-from balanced_mixup.training.run_folder import RunFolder, write_atomically
+from balanced_mixup.training.run_folder import RunFolder
 
 log = logging.getLogger("balanced_mixup")
 

@@ -52,16 +52,12 @@ def _one_of(name: str, known: Any, setting: str) -> str:
     return name
 
 
-class Execution(BaseModel):
-    """Where a run computes and keeps its images. May be different when a run is resumed: it does not change the result."""
+class Placement(BaseModel):
+    """Where a process computes and keeps its images. May be another when a run is resumed: it does not change the result."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = Field("auto", description="Where to compute.")
-    devices: int = Field(
-        1, ge=1, description="Processes on each machine, a GPU each (with `--accelerator cpu` some cores each)."
-    )
-    num_nodes: int = Field(1, ge=1, description="Machines, when started by torchrun or SLURM on each.")
     cache: CacheKind = Field(
         "disk",
         description="Decoded images: on `disk` for all later trainings too (`bmixup cache`), in `ram`, `device` (from the disk "
@@ -70,6 +66,15 @@ class Execution(BaseModel):
     cache_dir: Path | None = Field(
         None, description="Folder of the decoded images; $BMIXUP_CACHE_DIR or the user's cache folder if not given."
     )
+
+
+class Execution(Placement):
+    """Where a run computes, on how many devices, and where it keeps its images. May be different when it is resumed, too."""
+
+    devices: int = Field(
+        1, ge=1, description="Processes on each machine, a GPU each (with `--accelerator cpu` some cores each)."
+    )
+    num_nodes: int = Field(1, ge=1, description="Machines, when started by torchrun or SLURM on each.")
 
     @property
     def processes(self) -> int:

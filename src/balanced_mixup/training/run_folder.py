@@ -1,11 +1,7 @@
-"""The folder of a run: what stands where, and writing so that a kill at any moment leaves no half-written file."""
+"""The folder of a run: what stands where."""
 
-import json
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from balanced_mixup.errors import UsageError
 
@@ -97,36 +93,3 @@ class RunFolder:
                 f"The run in {str(self.path)!r} is not finished: finish it with `bmixup train --out {self.path} --resume`."
             )
         return self
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` write to a temporary name beside `path`, flush it to the disk, and rename it.
-
-    A link stays a link: what it points to is replaced.
-    """
-    path = Path(os.path.realpath(path))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # some writers make files that nobody else may read
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write `text` atomically."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write `content` atomically as indented JSON; NaN, which JSON lacks, must have been made None."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -1,4 +1,4 @@
-"""Where data sets come from: a table, a folder of class folders, a MedMNIST-format npz, or a built-in source.
+"""Where data sets come from: a table, a folder of class folders, a MedMNIST-format npz, a prepared folder, or built in.
 
 A new kind is one file with a function from settings to a manifest, and a line in each of the two tables here. A source is
 imported when it is used, so listing them costs nothing.
@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from balanced_mixup.data.datasets.card import PREPARED
+from balanced_mixup.data.datasets.cards import TASKS
 from balanced_mixup.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ SOURCES = {
     "csv": "LABELS.csv or .tsv: one row an image, with columns for the image, its class and, if any, group and split",
     "folder": "DIR/<class>/..., or DIR/train/<class>/..., DIR/val/<class>/... where the split is given",
     "npz": "FILE.npz in the format of MedMNIST: train_images, train_labels, val_images, ...",
+    "prepared": "DIR that `bmixup prepare` has made of a published data set; brings its classes, groups and split",
     "synthetic-fundus": "built in: procedural fundus photographs, grades 0-4 with EyePACS's class shares, two eyes a patient",
 }
 
@@ -53,12 +56,17 @@ def kind_of(data: str) -> str:
     if data in BUILT_IN:
         return data
     if path.is_dir():
-        return "folder"
+        return "prepared" if (path / PREPARED).is_file() else "folder"
     if path.is_file() and path.suffix.lower() in _SUFFIXES:
         return _SUFFIXES[path.suffix.lower()]
+    if data in TASKS and not path.exists():
+        raise UsageError(
+            f"Expected the data to be {_KINDS}, but {data!r} is the name of a published data set. Get it as `bmixup list "
+            f"sources {data}` says, make a folder of it with `bmixup prepare {data} --root RAW --out DIR`, and name DIR."
+        )
     raise UsageError(
         f"Expected the data to be {_KINDS}, but {data!r} {'is none of these' if path.exists() else 'does not exist'}."
-        f"{nearest(data, BUILT_IN)}"
+        f"{nearest(data, (*BUILT_IN, *TASKS))}"
     )
 
 
@@ -91,6 +99,12 @@ def _npz(settings: DataSettings) -> Manifest:
     return npz.load(settings)
 
 
+def _prepared(settings: DataSettings) -> Manifest:
+    from balanced_mixup.data.sources import prepared
+
+    return prepared.load(settings)
+
+
 @cache
 def _photographs() -> Manifest:
     """Draw the built-in photographs; a second training in the same process, as in the demo, does not draw them again."""
@@ -106,7 +120,7 @@ def _synthetic_fundus(settings: DataSettings) -> Manifest:
     return manifest
 
 
-_LOADERS = {"csv": _csv, "folder": _folder, "npz": _npz, "synthetic-fundus": _synthetic_fundus}
+_LOADERS = {"csv": _csv, "folder": _folder, "npz": _npz, "prepared": _prepared, "synthetic-fundus": _synthetic_fundus}
 BUILT_IN = ("synthetic-fundus",)
 _KINDS = f"a .csv or .tsv table, a folder of class folders, a MedMNIST-format .npz or a built-in source ({', '.join(BUILT_IN)})"
 _SUFFIXES = {".csv": "csv", ".tsv": "csv", ".npz": "npz"}

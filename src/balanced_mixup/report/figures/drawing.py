@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 
-from balanced_mixup.training.run_folder import write_atomically
+from balanced_mixup.files import write_atomically
 
 COLUMN, PAGE = 85.0, 170.0  # mm
 FONT = 7.0  # pt

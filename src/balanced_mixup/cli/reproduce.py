@@ -1,0 +1,177 @@
+"""`bmixup reproduce`."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from balanced_mixup.errors import UsageError
+from balanced_mixup.training.recipe import Placement
+
+if TYPE_CHECKING:
+    from balanced_mixup.benchmark.reproduce import Pocket
+    from balanced_mixup.data.manifest import Manifest
+    from balanced_mixup.report.figures import Drawing
+
+What = Literal["table1", "table2", "table3", "figure1", "figure2", "figure3", "all"]
+
+
+def reproduce(
+    what: What,
+    /,
+    *,
+    data: Path | None = None,
+    out: Path = Path("reproduction"),
+    pocket: Annotated[bool, Parameter(negative="")] = False,
+    images: int | None = None,
+    size: int | None = None,
+    epochs: int | None = None,
+    backbone: str | None = None,
+    protocol: Literal["paper", "honest"] = "paper",
+    jobs: int = 1,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    placement: Annotated[Placement | None, Parameter(name="*")] = None,
+) -> int:
+    """Make a table or figure of the paper again, ours beside what was published.
+
+    Tables 1 and 2 need EyePACS (and Messidor-2), Table 3 HyperKvasir, each made with `bmixup prepare`. The paper's settings:
+    512 px, both backbones, all methods, 30 epochs; it says before it starts how long that takes here. `--pocket` runs the same
+    protocol small on any prepared data set. Start it again to go on after a kill.
+
+    Figure 1 shows the class distributions (of `--data`, or the published counts), Figure 2 how Balanced-MixUp fills the data
+    space (embeddings of `--data`, or points in a plane), Figure 3 the mixing weights.
+
+    Parameters
+    ----------
+    what
+        table1, table2, table3, figure1, figure2, figure3, or all of them.
+    data
+        A folder made by `bmixup prepare`, or one that holds several of them.
+    out
+        Folder for runs, tables (.md, .tex, .csv) and figures (.svg, .png, and .csv with the numbers).
+    pocket
+        Small: some images of any prepared data set, a small size, few epochs, one backbone.
+    images
+        With --pocket: about so many images; 1500 if not given.
+    size
+        With --pocket: side in pixels; 64 if not given.
+    epochs
+        With --pocket: 3 if not given.
+    backbone
+        With --pocket: tf_efficientnet_lite0 if not given.
+    protocol
+        paper: as published (too good: the epoch is chosen on the fold that is scored). honest: it is not.
+    jobs
+        Runs at a time.
+    dry_run
+        Only say how many runs there are and about how long they take.
+    """
+    from balanced_mixup.benchmark.reproduce import TABLES
+
+    small = _pocket(pocket, images=images, size=size, epochs=epochs, backbone=backbone)
+    status = 0
+    for name in (*TABLES, "figure1", "figure2", "figure3") if what == "all" else (what,):
+        if name in TABLES:
+            status |= _table(name, data, out, small, protocol, placement, jobs, dry_run)
+        else:
+            _save(_FIGURES[name](data), out / name)
+    return status
+
+
+def _pocket(asked: bool, **settings: Any) -> "Pocket | None":
+    from balanced_mixup.benchmark.reproduce import Pocket
+
+    given = {name: value for name, value in settings.items() if value is not None}
+    if given and not asked:
+        flags = ", ".join(f"--{name}" for name in given)
+        raise UsageError(f"Expected {flags} only with --pocket: without it the paper's settings are used.")
+    return replace(Pocket(), **given) if asked else None
+
+
+def _table(
+    name: str,
+    data: Path | None,
+    out: Path,
+    pocket: "Pocket | None",
+    protocol: Literal["paper", "honest"],
+    placement: Placement | None,
+    jobs: int,
+    dry_run: bool,
+) -> int:
+    from balanced_mixup.benchmark.reproduce import TABLES, beside_published, reproduce_table
+    from balanced_mixup.benchmark.results import read_results
+    from balanced_mixup.benchmark.tables import make_tables, markdown
+    from balanced_mixup.cli.benchmark import report
+    from balanced_mixup.files import write_text
+
+    if data is None:
+        raise UsageError(f"Expected --data with {name}: a folder made by `bmixup prepare` (see `bmixup list sources`).")
+    table, folder = TABLES[name], out / name
+    where = {} if placement is None else placement.model_dump(exclude_unset=True)
+    outcome = reproduce_table(
+        table, data, folder, pocket=pocket, protocol=protocol, placement=where, jobs=jobs, dry_run=dry_run
+    )
+    status = report(outcome, folder)
+    if dry_run or not outcome.finished:
+        return status
+    results = read_results(folder)
+    text = "\n".join(markdown(grid) for grid in beside_published(table, results))
+    write_text(out / f"{name}.md", text + "\n" + make_tables(results, table.metrics, "md") + "\n")
+    write_text(out / f"{name}.tex", make_tables(results, table.metrics, "latex") + "\n")
+    write_text(out / f"{name}.csv", make_tables(results, table.metrics, "csv"))
+    print(text)
+    Console().print(f"Written to {out / name}.md, .tex and .csv", soft_wrap=True, highlight=False, markup=False)
+    return status
+
+
+def _save(drawing: "Drawing", stem: Path) -> None:
+    from balanced_mixup.report.figures import save
+
+    paths = save(drawing, stem)
+    Console().print("Written to " + ", ".join(map(str, paths)), soft_wrap=True, highlight=False, markup=False)
+
+
+def _figure1(data: Path | None) -> "Drawing":
+    from balanced_mixup.data.datasets.cards import CARDS
+    from balanced_mixup.report.figures import ClassCounts, figure1
+
+    if data is not None:
+        manifest = _load(data)
+        return figure1([ClassCounts(data.resolve().name, manifest.classes, manifest.counts().tolist(), manifest.ordinal)])
+    shown = []
+    for card in (CARDS["eyepacs"], CARDS["hyperkvasir"]):
+        # The training images of EyePACS, as in the paper.
+        counts = card.counts.get("train") or card.counts["all"]
+        shown.append(
+            ClassCounts(card.title, list(card.classes.values()), [counts[name] for name in card.classes], card.ordinal)
+        )
+    return figure1(shown)
+
+
+def _figure2(data: Path | None) -> "Drawing":
+    from balanced_mixup.report.figures import figure2, figure2_of_embeddings, imbalanced_points
+
+    if data is None:
+        return figure2(*imbalanced_points())
+    from balanced_mixup.evaluation.embeddings import embed
+
+    embeddings, labels, classes = embed(_load(data))
+    return figure2_of_embeddings(embeddings, labels, classes)
+
+
+def _figure3(data: Path | None) -> "Drawing":
+    from balanced_mixup.report.figures import figure3
+
+    return figure3()
+
+
+def _load(data: Path) -> "Manifest":
+    from balanced_mixup.data.settings import DataSettings
+    from balanced_mixup.data.sources import load
+
+    return load(DataSettings(data=str(data)))
+
+
+_FIGURES = {"figure1": _figure1, "figure2": _figure2, "figure3": _figure3}

@@ -1,0 +1,201 @@
+"""Benchmarks as they run: resumable at any point, a failing run leaves the others alone, nothing is trained twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from filelock import FileLock
+
+from balanced_mixup.benchmark.engine import _take_gpu, run_benchmark
+from balanced_mixup.benchmark.plan import make_plan
+from balanced_mixup.benchmark.results import read_results
+from balanced_mixup.benchmark.runs import BenchmarkFolder
+from balanced_mixup.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def content(blobs):
+    return {
+        "data": {"blobs": {"data": str(blobs / "labels.csv"), "group_column": "patient"}},
+        "methods": ["instance", "class"],
+        "backbones": ["test_efficientnet"],
+        "folds": 2,
+        "settings": {"size": 32, "epochs": 1, "batch_size": 8, "weights": "none", "accelerator": "cpu"},
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(content, tmp_path_factory):
+    out = tmp_path_factory.mktemp("benchmark")
+    return out, run_benchmark(make_plan(content), out, jobs=2)
+
+
+def marks(folder):
+    return {path: path.stat().st_mtime_ns for path in Path(folder).rglob("metrics.json")}
+
+
+def test_every_run_is_made(finished):
+    out, outcome = finished
+    assert (outcome.planned, outcome.finished, list(outcome.failed)) == (4, 4, [])
+    scores = read_results(out).scores
+    assert len(scores) == 4
+    # Every method on the same folds.
+    for _, fold in scores.groupby("fold"):
+        first, second = (pd.read_parquet(path) for path in fold["predictions"])
+        assert first["image"].tolist() == second["image"].tolist()
+
+
+def test_what_is_finished_is_not_made_again(finished, content):
+    out, _ = finished
+    before = marks(out)
+    longer = {**content, "methods": ["class", "instance", "sqrt"]}
+    outcome = run_benchmark(make_plan(longer), out, jobs=2)
+    assert (outcome.planned, outcome.finished) == (6, 6)
+    after = marks(out)
+    assert len(after) == len(before) + 2
+    assert all(after[path] == time for path, time in before.items())
+    # The shorter plan again: its own runs alone.
+    run_benchmark(make_plan(content), out)
+    assert len(read_results(out).scores) == 4
+
+
+def test_a_dry_run_trains_nothing(content, tmp_path, caplog):
+    caplog.set_level("INFO", "balanced_mixup")
+    outcome = run_benchmark(make_plan(content), tmp_path, dry_run=True)
+    assert (outcome.planned, outcome.finished) == (4, 0)
+    assert "4 runs, 4 of them to be made: about" in " ".join(caplog.text.split())
+    assert not (tmp_path / "runs").exists()
+    assert len(list((tmp_path / "folds/blobs").glob("*.csv"))) == 2
+
+
+def test_a_failing_run_is_recorded_and_the_others_go_on(content, tmp_path, caplog):
+    # A learning rate at which the output is no longer finite.
+    content = {
+        **content,
+        "methods": ["instance", {"label": "wild", "method": "class", "optimizer": "sgd", "learning_rate": 1e30}],
+    }
+    outcome = run_benchmark(make_plan(content), tmp_path, jobs=2)
+    assert (outcome.planned, outcome.finished, len(outcome.failed)) == (4, 2, 2)
+    folder = BenchmarkFolder(tmp_path)
+    for run, reason in outcome.failed:
+        assert run.method == "wild"
+        assert "The training diverged" in reason
+        assert folder.failure(run).read_text().strip() == reason
+    results = read_results(tmp_path)
+    assert [title for title, _ in results.failed] == [run.title for run, _ in outcome.failed]
+    assert "FAILED: The training diverged" in " ".join(caplog.text.split())
+
+
+def test_a_process_that_is_killed_is_a_failure_and_can_be_made_again(content, tmp_path, monkeypatch):
+    import balanced_mixup.benchmark.engine as engine
+
+    real, killed = engine._start, []
+
+    def start_and_kill(*arguments):
+        process = real(*arguments)
+        if not killed:
+            killed.append(process.pid)
+            os.kill(process.pid, signal.SIGKILL)
+        return process
+
+    monkeypatch.setattr(engine, "_start", start_and_kill)
+    outcome = run_benchmark(make_plan(content), tmp_path)
+    assert len(outcome.failed) == 1
+    assert "ended by signal 9 (SIGKILL). Perhaps the memory was too small: try fewer `--jobs`" in outcome.failed[0][1]
+    monkeypatch.undo()
+    again = run_benchmark(make_plan(content), tmp_path)
+    assert (again.finished, list(again.failed)) == (4, [])
+    assert not list(tmp_path.rglob("*.failed.txt"))
+
+
+def test_a_run_that_another_benchmark_makes_is_waited_for(content, tmp_path, monkeypatch):
+    monkeypatch.setattr("balanced_mixup.benchmark.engine._LOOK_AGAIN_SECONDS", 0.2)
+    plan = make_plan({**content, "methods": ["instance"]})
+    run_benchmark(plan, tmp_path, dry_run=True)
+    folder = BenchmarkFolder(tmp_path)
+    first = folder.planned()[0]
+    (tmp_path / "runs").mkdir()
+    holder = "import sys, time, filelock; held = filelock.FileLock(sys.argv[1]).acquire(); print(flush=True); time.sleep(6)"
+    with subprocess.Popen([sys.executable, "-c", holder, str(folder.lock(first))], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        start = time.monotonic()
+        outcome = run_benchmark(plan, tmp_path)
+        assert time.monotonic() - start > 3
+    assert (outcome.finished, list(outcome.failed)) == (2, [])
+    FileLock(folder.lock(first)).acquire(timeout=0)
+
+
+def test_killed_with_its_jobs_and_started_again(content, blobs, tmp_path):
+    """Kill the command at several moments; the end is what an undisturbed benchmark gives."""
+    content = {**content, "settings": {**content["settings"], "epochs": 3}}
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(content))
+    command = [
+        sys.executable,
+        "-c",
+        "from balanced_mixup.cli import main; main()",
+        "benchmark",
+        str(tmp_path / "plan.yaml"),
+        "--jobs",
+        "2",
+        "--out",
+    ]
+    for seconds in (10.0, 8.0):
+        process = subprocess.Popen([*command, str(tmp_path / "killed")], stderr=subprocess.DEVNULL, start_new_session=True)
+        time.sleep(seconds)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert run_benchmark(make_plan(content), tmp_path / "killed", jobs=2).finished == 4
+    assert run_benchmark(make_plan(content), tmp_path / "whole", jobs=2).finished == 4
+    for path in (tmp_path / "whole").rglob("weights.safetensors"):
+        assert path.read_bytes() == (tmp_path / "killed" / path.relative_to(tmp_path / "whole")).read_bytes()
+
+
+def test_external_data_are_scored_by_every_run(content, blobs, tmp_path):
+    lines = (blobs / "labels.csv").read_text().splitlines()
+    (tmp_path / "own.csv").write_text("\n".join([lines[0], *lines[1:41], *lines[61:77], *lines[81:87]]))
+    (tmp_path / "other.csv").write_text("\n".join([lines[0], *lines[41:61], *lines[77:81], *lines[87:91]]))
+    where = {"images": str(blobs), "group_column": "patient"}
+    entry = {
+        "data": str(tmp_path / "own.csv"),
+        **where,
+        "external": {"elsewhere": {"data": str(tmp_path / "other.csv"), **where}},
+    }
+    outcome = run_benchmark(make_plan({**content, "data": {"own": entry}, "methods": ["instance"]}), tmp_path / "out")
+    assert outcome.finished == 2
+    scores = read_results(tmp_path / "out").scores
+    assert scores["data"].tolist() == ["own", "own -> elsewhere"] * 2
+    metrics = json.loads(next((tmp_path / "out").rglob("evaluations/elsewhere/metrics.json")).read_text())
+    assert metrics["n"] == 28
+
+
+def test_weights_that_cannot_be_had_are_found_out_at_once(content, tmp_path):
+    plan = make_plan({**content, "settings": {**content["settings"], "weights": str(tmp_path / "none.safetensors")}})
+    with pytest.raises(UsageError, match="there is no file"):
+        run_benchmark(plan, tmp_path)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_bad_use(content, tmp_path):
+    with pytest.raises(UsageError, match="Expected `jobs` to be at least 1, but got 0"):
+        run_benchmark(make_plan(content), tmp_path, jobs=0)
+    with pytest.raises(UsageError, match="Expected one device for each run of a benchmark"):
+        run_benchmark(make_plan(content), tmp_path, {"devices": 2})
+    with pytest.raises(UsageError, match="to be the folder of a benchmark"):
+        read_results(tmp_path)
+    run_benchmark(make_plan(content), tmp_path, dry_run=True)
+    with pytest.raises(UsageError, match="has no finished run yet"):
+        read_results(tmp_path)
+
+
+@pytest.mark.parametrize("visible, slot, chosen", [("2,5", 0, "2"), ("2,5", 3, "5"), ("7", 1, "7")])
+def test_gpus_are_dealt_out(monkeypatch, visible, slot, chosen):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    _take_gpu(slot)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == chosen

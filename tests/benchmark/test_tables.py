@@ -1,0 +1,203 @@
+"""Tables: their numbers are recomputed by hand from the predictions of the runs."""
+
+import io
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn.metrics import matthews_corrcoef
+
+from balanced_mixup.benchmark.engine import run_benchmark
+from balanced_mixup.benchmark.plan import make_plan
+from balanced_mixup.benchmark.results import Results, read_results
+from balanced_mixup.benchmark.summary import mean_ranks, summarise
+from balanced_mixup.benchmark.tables import grids, latex, make_tables, markdown
+from balanced_mixup.errors import UsageError
+from balanced_mixup.evaluation.intervals import paired_difference
+from balanced_mixup.evaluation.predictions import Predictions
+
+
+def results(scores, baseline="plain", **settings):
+    """Return results with these MCCs: {(data, method): [a score for each fold]}."""
+    rows = [
+        {"data": data, "backbone": "net", "method": method, "fold": f"r0f{fold}", "seed": 0, "test_share": 0.25, "mcc": value}
+        for (data, method), values in scores.items()
+        for fold, value in enumerate(values)
+    ]
+    methods = tuple(dict.fromkeys(method for _, method in scores))
+    values = {
+        "metrics": ("mcc",),
+        "protocol": "honest",
+        "ordinal": False,
+        "planned": len(rows),
+        "finished": len(rows),
+        "failed": (),
+    }
+    return Results(scores=pd.DataFrame(rows), methods=methods, baseline=baseline, **{**values, **settings})
+
+
+A, B, C = [0.60, 0.62, 0.58, 0.64, 0.61], [0.64, 0.67, 0.61, 0.69, 0.66], [0.50, 0.62, 0.55, 0.70, 0.57]
+
+
+class TestSummary:
+    def test_by_hand(self):
+        entries = summarise(results({("skin", "plain"): A, ("skin", "good"): B, ("skin", "wild"): C}), ["mcc"])
+        plain, good, wild = entries
+        assert (good.median, good.lowest, good.highest, good.folds) == (0.66, 0.61, 0.69, 5)
+        d = np.array(B) - np.array(A)
+        error = np.sqrt((1 / 5 + 1 / 4) * d.var(ddof=1))
+        p = 2 * stats.t.sf(d.mean() / error, 4)
+        assert good.difference.mean == pytest.approx(0.044)
+        assert good.difference.p == pytest.approx(p)
+        # Two comparisons with the baseline; the other one's p is larger.
+        assert wild.difference.p > p
+        assert good.p_corrected == pytest.approx(2 * p)
+        assert wild.p_corrected == pytest.approx(max(2 * p, wild.difference.p))
+        assert np.isnan(plain.difference.mean) and np.isnan(plain.p_corrected)
+        assert [entry.rank for entry in entries] == [2, 1, 3]
+        # The plain method is worse than the best; the wild one varies too much to tell.
+        assert [entry.among_best for entry in entries] == [False, True, True]
+
+    def test_seeds_are_averaged_within_a_fold(self):
+        found = results({("skin", "plain"): A})
+        again = found.scores.assign(seed=1, mcc=found.scores["mcc"] + 0.1)
+        both = results({("skin", "plain"): A})
+        both.scores.loc[len(both.scores) :] = None
+        table = pd.concat([found.scores, again], ignore_index=True)
+        (entry,) = summarise(Results(**{**vars(found), "scores": table}), ["mcc"])
+        assert entry.folds == 5
+        assert entry.median == pytest.approx(np.median(A) + 0.05)
+
+    def test_folds_that_only_one_method_has_are_not_paired(self):
+        entries = summarise(results({("skin", "plain"): A, ("skin", "good"): B[:3]}), ["mcc"])
+        assert entries[1].folds == 3
+        assert entries[1].difference.mean == pytest.approx(np.mean(B[:3]) - np.mean(A[:3]))
+
+    def test_an_undefined_score_is_left_out(self):
+        (entry,) = summarise(results({("skin", "plain"): [0.5, np.nan, 0.7]}), ["mcc"])
+        assert (entry.folds, entry.median) == (2, 0.6)
+        (entry,) = summarise(results({("skin", "plain"): [np.nan, np.nan]}), ["mcc"])
+        assert entry.folds == 0 and np.isnan(entry.mean.mean)
+
+    def test_mean_ranks(self):
+        scores = {
+            ("skin", "plain"): A,
+            ("skin", "good"): B,
+            ("eye", "plain"): B,
+            ("eye", "good"): A,
+            ("cell", "plain"): A,
+            ("cell", "good"): B,
+        }
+        ranks = mean_ranks(summarise(results(scores), ["mcc"]))
+        assert ranks["mcc"].to_dict() == pytest.approx({"plain": 5 / 3, "good": 4 / 3})
+
+
+class TestText:
+    @pytest.fixture
+    def found(self):
+        return results({("skin & co", "plain"): A, ("skin & co", "good"): B, ("skin & co", "wild"): C})
+
+    def test_markdown(self, found):
+        text = make_tables(found, (), "md")
+        assert "### Scores on skin & co" in text
+        assert "| plain | 61.0 [58.0, 64.0] |" in text
+        assert "| good | 66.0 [61.0, 69.0]= |" in text
+        assert "| wild | 57.0 [50.0, 70.0]= |" in text
+        assert re.search(r"\| good \| \+4\.4 \[2\.\d, 6\.\d\] p=0\.00\d \|", text)
+        assert "### Mean ranks" in text
+        for grid in text.split("### ")[1:]:
+            widths = {line.count("|") for line in grid.splitlines() if line.startswith("|")}
+            assert len(widths) == 1
+
+    def test_latex_is_escaped_and_balanced(self, found):
+        text = make_tables(found, (), "latex")
+        assert r"Scores on skin \& co" in text
+        assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 3
+        assert not re.search(r"(?<!\\)[%_#]", text)
+
+    def test_csv_has_all_numbers(self, found):
+        table = pd.read_csv(io.StringIO(make_tables(found, (), "csv")))
+        assert table["method"].tolist() == ["plain", "good", "wild"]
+        assert table.loc[1, "difference"] == pytest.approx(0.044)
+        assert table["among_best"].tolist() == [False, True, True]
+
+    def test_what_is_missing_is_said(self):
+        found = results(
+            {("skin", "plain"): A},
+            finished=5,
+            planned=9,
+            failed=(("skin · good", "Traceback\nRunError: diverged"),),
+            protocol="paper",
+        )
+        text = make_tables(found, (), "md")
+        assert "5 of 9 runs are finished" in text
+        assert "Failed: skin · good: RunError: diverged" in text
+        assert "the epoch was chosen on the fold that is scored, so scores are too good" in text
+
+    def test_one_fold_has_no_p(self):
+        text = make_tables(results({("skin", "plain"): A[:1], ("skin", "good"): B[:1]}), (), "md")
+        assert "p=" not in text
+        assert "nan" not in text
+
+    def test_unknown_metric(self, found):
+        with pytest.raises(UsageError, match=r"Expected a metric among .*, but got 'kapa'"):
+            make_tables(found, ("kapa",), "md")
+
+
+class TestOfRuns:
+    @pytest.fixture
+    def content(self, blobs):
+        return {
+            "data": {"blobs": {"data": str(blobs / "labels.csv"), "group_column": "patient"}},
+            "methods": ["instance", "class"],
+            "backbones": ["test_efficientnet"],
+            "folds": 3,
+            "settings": {"size": 32, "epochs": 2, "batch_size": 8, "weights": "none", "accelerator": "cpu"},
+        }
+
+    def test_over_folds_from_the_predictions(self, content, tmp_path):
+        run_benchmark(make_plan(content), tmp_path, jobs=2)
+        found = read_results(tmp_path)
+        by_hand = {}
+        for _, row in found.scores.iterrows():
+            table = pd.read_parquet(row["predictions"]).query("split == 'test'")
+            by_hand.setdefault(row["method"], {})[row["fold"]] = matthews_corrcoef(table["label"], table["prediction"])
+        for entry in summarise(found, ["mcc"]):
+            scores = list(by_hand[entry.method].values())
+            assert len(scores) == 3
+            assert (entry.median, entry.lowest, entry.highest) == pytest.approx((np.median(scores), min(scores), max(scores)))
+        difference = [by_hand["class"][fold] - by_hand["instance"][fold] for fold in by_hand["class"]]
+        share = np.mean(found.scores["test_share"])
+        half = stats.t.ppf(0.975, 2) * np.sqrt((1 / 3 + share) * np.var(difference, ddof=1))
+        assert (entry.difference.mean, entry.difference.low, entry.difference.high) == pytest.approx(
+            (np.mean(difference), np.mean(difference) - half, np.mean(difference) + half)
+        )
+
+    def test_on_a_given_test_part_by_the_bootstrap(self, content, blobs, tmp_path):
+        rows = (blobs / "labels.csv").read_text().splitlines()
+        parts = ["train" if number % 10 < 6 else "test" for number in range(90)]
+        (tmp_path / "given.csv").write_text(
+            "\n".join([rows[0] + ",split", *(f"{r},{p}" for r, p in zip(rows[1:], parts, strict=True))])
+        )
+        entry = {"data": str(tmp_path / "given.csv"), "images": str(blobs), "group_column": "patient", "split_column": "split"}
+        run_benchmark(make_plan({**content, "data": {"given": entry}}), tmp_path / "out", jobs=2)
+        found = read_results(tmp_path / "out")
+        a, b = (Predictions.read(path).part("test") for path in found.scores["predictions"])
+        reference = paired_difference(b.labels, b.probabilities, a.probabilities, b.groups)["mcc"]
+        difference = summarise(found, ["mcc"])[1].difference
+        assert (difference.mean, difference.low, difference.high) == pytest.approx(
+            (reference.value, reference.low, reference.high)
+        )
+        text = make_tables(found, ("mcc",), "md")
+        assert "Score on the test part [95 % bootstrap interval]" in text
+        assert "paired bootstrap" in text
+
+
+def test_grids_render_alike():
+    found = results({("skin", "plain"): A, ("skin", "good"): B})
+    for grid in grids(found, summarise(found, ["mcc"])):
+        assert all(len(row) == len(grid.header) for row in grid.rows)
+        assert markdown(grid).count("\n| ") == len(grid.rows) + 1
+        assert latex(grid).count(r" \\") == len(grid.rows) + 1
