@@ -145,10 +145,12 @@ def main() -> None:
         result = {
             "machine": machine(),
             "building": [
-                building(root / "small", 128, 96, 2000, arguments.rounds),
-                building(root / "large", 1024, 512, 300, arguments.rounds),
+                building(root / "few", 128, 96, 2000, arguments.rounds),
+                building(root / "many", 128, 96, 16_000, arguments.rounds),
+                building(root / "middle", 512, 256, 6000, arguments.rounds),
+                building(root / "large", 1024, 512, 1000, arguments.rounds),
             ],
-            "memory": memory(root / "many", 50_000, 512),
+            "memory": memory(root / "huge", 50_000, 512),
         }
     text = json.dumps(result, indent=2)
     print(text)

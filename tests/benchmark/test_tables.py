@@ -190,6 +190,8 @@ class TestOfRuns:
         assert (difference.mean, difference.low, difference.high) == pytest.approx(
             (reference.value, reference.low, reference.high)
         )
+        runs = pd.read_csv(io.StringIO(make_tables(found, (), "runs")))
+        assert runs["mcc"].tolist() == pytest.approx(found.scores["mcc"].tolist())
         text = make_tables(found, ("mcc",), "md")
         assert "Score on the test part [95 % bootstrap interval]" in text
         assert "paired bootstrap" in text

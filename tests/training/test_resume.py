@@ -3,6 +3,7 @@
 import hashlib
 import multiprocessing
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -155,3 +156,15 @@ def test_changed_data_are_noticed(tiny, tmp_path, blobs):
     (tmp_path / "000.png").write_bytes((tmp_path / "001.png").read_bytes() + b"changed")
     with pytest.raises(UsageError, match="The data have changed since the run"):
         train(out=run.path, resume=True)
+
+
+def test_data_in_another_place_are_taken_up(tiny, tmp_path, blobs):
+    settings = {**tiny, "epochs": 1}
+    run = train(settings, out=tmp_path / "run").folder
+    weights = sha256(run.weights)
+    for path in (run.metrics, run.weights):
+        path.unlink()
+    moved = shutil.copytree(blobs, tmp_path / "moved")
+    train(settings, data=str(moved / "labels.csv"), out=run.path, resume=True)
+    assert sha256(run.weights) == weights
+    assert yaml.safe_load(run.recipe.read_text())["data"] == str(moved / "labels.csv")

@@ -94,25 +94,29 @@ def _make_all(
     """Make runs, and return those that failed with their reasons."""
     (folder.path / "runs").mkdir(exist_ok=True)
     pending = deque(runs)
+    held: deque[tuple[float, PlannedRun]] = deque()  # by another benchmark, each with the time to look again
     failed: list[tuple[PlannedRun, str]] = []
     active: dict[int, tuple[BaseProcess, PlannedRun]] = {}
     count, done, start = len(pending), 0, time.monotonic()
     try:
         with progress_bar("Runs", count) as advance:
-            while pending or active:
+            while pending or held or active:
+                if held and held[0][0] <= time.monotonic():
+                    pending.append(held.popleft()[1])
                 for slot in sorted(set(range(jobs)) - set(active)):
                     if pending:
                         run = pending.popleft()
                         active[slot] = _start(folder, run, placement, slot, jobs), run
-                wait([process.sentinel for process, _ in active.values()])
+                if active:
+                    wait([process.sentinel for process, _ in active.values()], timeout=1)
+                else:
+                    time.sleep(0.1)
                 for slot, (process, run) in list(active.items()):
                     if process.exitcode is None:
                         continue
                     del active[slot]
-                    if process.exitcode == _BUSY:  # another benchmark makes it: look again after the others
-                        pending.append(run)
-                        if not active:
-                            time.sleep(_LOOK_AGAIN_SECONDS)
+                    if process.exitcode == _BUSY:
+                        held.append((time.monotonic() + _LOOK_AGAIN_SECONDS, run))
                         continue
                     done += 1
                     advance(1)
@@ -124,7 +128,7 @@ def _make_all(
                         log.warning("%d/%d  %s FAILED: %s", done, count, run.title, failed[-1][1].splitlines()[-1])
     finally:
         for process, _ in active.values():
-            process.terminate()
+            process.kill()  # a run can be killed at any moment
     return failed
 
 

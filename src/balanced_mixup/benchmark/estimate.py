@@ -1,6 +1,7 @@
 """How long a benchmark will take on this machine, from a few steps of each backbone."""
 
 import json
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,9 @@ from balanced_mixup.training.backbones import create
 from balanced_mixup.training.fit import precision_of
 from balanced_mixup.training.recipe import Recipe, make_recipe
 
-_STEPS = 3  # after one that is not counted
+log = logging.getLogger("balanced_mixup")
+
+_LONG_SECONDS = 5.0
 _START_SECONDS = 5.0  # of a run: its process, the look at the data, the backbone
 
 
@@ -57,6 +60,7 @@ def _seconds_of(run: PlannedRun, recipe: Recipe, threads: int) -> float:
 @cache
 def _speed(backbone: str, size: int, batch: int, precision: str, accelerator: str, threads: int) -> tuple[float, float]:
     """Return the seconds of a training step, and of predicting one image."""
+    log.info("Measuring the speed of %s at %d px.", backbone, size)
     on_gpu = accelerator in ("auto", "gpu") and torch.cuda.is_available()
     device = torch.device("cuda" if on_gpu else "cpu")
     model = create(backbone, 2, size, "none", 0).model.to(memory_format=torch.channels_last).to(device).train()
@@ -84,14 +88,15 @@ def _speed(backbone: str, size: int, batch: int, precision: str, accelerator: st
 
 
 def _seconds(function: Callable[[], None], device: torch.device) -> float:
-    """Return the mean seconds of a call, after one that is not counted."""
-    function()
-    _wait(device)
-    start = time.perf_counter()
-    for _ in range(_STEPS):
+    """Return the seconds of a call: of the second one, as the first is slower, unless that takes long already."""
+    for _ in range(2):
+        start = time.perf_counter()
         function()
-    _wait(device)
-    return (time.perf_counter() - start) / _STEPS
+        _wait(device)
+        seconds = time.perf_counter() - start
+        if seconds > _LONG_SECONDS:
+            break
+    return seconds
 
 
 def _wait(device: torch.device) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from balanced_mixup.benchmark.engine import Outcome, run_benchmark
 from balanced_mixup.benchmark.plan import Plan, make_plan
 from balanced_mixup.benchmark.published import BACKBONE_TITLES, SOURCES, published_table
 from balanced_mixup.benchmark.results import EXTERNAL, Results
@@ -133,21 +132,6 @@ def _card_of(prepared: Path) -> str:
         return str(yaml.safe_load((prepared / DATASET).read_text(encoding="utf-8"))["name"])
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise UsageError(f"Expected {str(prepared / DATASET)!r} to describe a prepared data set, but: {error!r}.") from None
-
-
-def reproduce_table(
-    table: PaperTable,
-    data: Path,
-    out: Path,
-    *,
-    pocket: Pocket | None = None,
-    protocol: Literal["paper", "honest"] = "paper",
-    placement: Mapping[str, Any],
-    jobs: int,
-    dry_run: bool = False,
-) -> Outcome:
-    """Make the runs of a table of the paper; see `paper_plan` and `run_benchmark`."""
-    return run_benchmark(paper_plan(table, data, pocket, protocol), out, placement, jobs, dry_run=dry_run)
 
 
 def beside_published(table: PaperTable, results: Results) -> list[Grid]:

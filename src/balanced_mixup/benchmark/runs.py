@@ -27,7 +27,7 @@ from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.files import write_atomically, write_json, write_text
 from balanced_mixup.randomness import key_of
 from balanced_mixup.training.environment import fingerprint
-from balanced_mixup.training.recipe import Execution, make_recipe
+from balanced_mixup.training.recipe import PLACES, Execution, make_recipe
 from balanced_mixup.training.run_folder import RunFolder
 
 log = logging.getLogger("balanced_mixup")
@@ -208,8 +208,7 @@ def _sampled(prepared: Prepared, count: int, seed: int) -> Prepared:
 
 def _mark(settings: Mapping[str, Any], data_mark: str) -> str:
     """Return a hash of what a run's result depends on: all settings and the content of the data, but no place on a disk."""
-    places = {"data", "images", "split_file", *Execution.model_fields}
-    content = make_recipe(settings).model_dump(mode="json", exclude=places)
+    content = make_recipe(settings).model_dump(mode="json", exclude={*PLACES, *Execution.model_fields})
     return hashlib.blake2b(repr((data_mark, sorted(content.items()))).encode(), digest_size=4).hexdigest()
 
 

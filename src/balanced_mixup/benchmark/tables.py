@@ -12,7 +12,7 @@ from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.evaluation.statistics import Comparison
 from balanced_mixup.metrics import METRICS
 
-Format = Literal["md", "latex", "csv"]
+Format = Literal["md", "latex", "csv", "runs"]
 
 ORDINAL_METRICS = ("quadratic_kappa", "mcc", "kendall_tau")  # Table 1
 NOMINAL_METRICS = ("mcc", "balanced_accuracy", "macro_f1")  # Table 3, with the balanced accuracy
@@ -42,11 +42,13 @@ def make_tables(results: Results, metrics: Sequence[str], form: Format) -> str:
     Args:
         results: What it found.
         metrics: Names of metrics; those of the plan, or the paper's, if empty.
-        form: "md" and "latex" give the tables, "csv" all numbers in one long table.
+        form: "md" and "latex" give the tables, "csv" all their numbers in one long table, "runs" the scores of every run.
 
     Raises:
         UsageError: There is no metric of that name.
     """
+    if form == "runs":
+        return results.scores.drop(columns=["scored", "predictions"]).to_csv(index=False)
     chosen = tuple(metrics) or results.metrics or _usual_metrics(results)
     for name in chosen:
         if name not in METRICS:

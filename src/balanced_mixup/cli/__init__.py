@@ -62,7 +62,7 @@ _COMMANDS = {
     "table": "Show what a benchmark allows to say: scores, paired differences, ranks.",
     "reproduce": "Make the tables and figures of the paper again, beside what it published.",
     "cache": "Show and clear the decoded images that trainings keep on the disk.",
-    "list": "List methods, recipes, data sources, metrics and backbones.",
+    "list": "List methods, recipes, data sources, metrics, protocols and backbones.",
 }
 
 
@@ -86,7 +86,7 @@ def run(arguments: Sequence[str]) -> int:
         console.print(f"[bold red]Error:[/] {_escape(_words(error))}", highlight=False, soft_wrap=True)
         return error.exit_status if isinstance(error, BalancedMixupError) else 2
     except KeyboardInterrupt:
-        console.print("Interrupted. A training goes on with `--resume`.")
+        console.print("Interrupted. Given again, the command goes on where it was (`bmixup train` with `--resume`).")
         return 1
     except BrokenPipeError:
         # Whoever read standard output (head, less) has seen enough.

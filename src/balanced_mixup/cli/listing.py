@@ -10,11 +10,13 @@ from rich.table import Table
 
 from balanced_mixup.errors import UsageError
 
-Kind = Literal["methods", "recipes", "sources", "metrics", "backbones"]
+Kind = Literal["methods", "recipes", "sources", "metrics", "protocols", "backbones"]
 
 
 def listing(kind: Kind | None = None, pattern: str = "*", /) -> None:
-    """List what can be named: methods, recipes, data sources, metrics; `list backbones 'mobilenet*'`, `list sources eyepacs`.
+    """List what can be named: methods, recipes, data sources, metrics, protocols.
+
+    `list backbones 'mobilenet*'` lists architectures, `list sources eyepacs` shows a published data set.
 
     Parameters
     ----------
@@ -51,6 +53,7 @@ def _plain_table(title: str) -> Table:
 
 
 def _tables() -> dict[str, Sequence[tuple[str, ...]]]:
+    from balanced_mixup.benchmark.protocols import PROTOCOLS
     from balanced_mixup.data.datasets.cards import TASKS
     from balanced_mixup.data.sources import SOURCES
     from balanced_mixup.methods import METHODS
@@ -62,6 +65,7 @@ def _tables() -> dict[str, Sequence[tuple[str, ...]]]:
         "recipes": list(RECIPE_SUMMARIES.items()),
         "sources": [*SOURCES.items(), *published],
         "metrics": [(name, summary) for name, summary in MONITORS.items()],
+        "protocols": [(protocol.name, protocol.summary) for protocol in PROTOCOLS.values()],
     }
 
 

@@ -11,7 +11,7 @@ from balanced_mixup.errors import UsageError
 from balanced_mixup.training.recipe import Placement
 
 if TYPE_CHECKING:
-    from balanced_mixup.benchmark.reproduce import Pocket
+    from balanced_mixup.benchmark.reproduce import PaperTable, Pocket
     from balanced_mixup.data.manifest import Manifest
     from balanced_mixup.report.figures import Drawing
 
@@ -68,15 +68,29 @@ def reproduce(
     dry_run
         Only say how many runs there are and about how long they take.
     """
-    from balanced_mixup.benchmark.reproduce import TABLES
+    from balanced_mixup.benchmark.engine import run_benchmark
+    from balanced_mixup.benchmark.reproduce import TABLES, paper_plan
+    from balanced_mixup.cli.benchmark import report
 
     small = _pocket(pocket, images=images, size=size, epochs=epochs, backbone=backbone)
+    where = {} if placement is None else placement.model_dump(exclude_unset=True)
+    names = (*TABLES, *_FIGURES) if what == "all" else (what,)
+    tables = {name: TABLES[name] for name in names if name in TABLES}
+    if tables and data is None:
+        first = next(iter(tables))
+        raise UsageError(f"Expected --data with {first}: a folder made by `bmixup prepare` (see `bmixup list sources`).")
+    # All plans before the first run: data that are missing should not be found out after days.
+    plans = {name: paper_plan(table, data or Path(), small, protocol) for name, table in tables.items()}
+    for name in names:
+        if name in _FIGURES:
+            _save(_FIGURES[name](data if what != "all" else None), out / name)
     status = 0
-    for name in (*TABLES, "figure1", "figure2", "figure3") if what == "all" else (what,):
-        if name in TABLES:
-            status |= _table(name, data, out, small, protocol, placement, jobs, dry_run)
-        else:
-            _save(_FIGURES[name](data), out / name)
+    for name, plan in plans.items():
+        folder = out / ("pocket" if small else tables[name].data)  # tables of the same data share their runs
+        outcome = run_benchmark(plan, folder, where, jobs, dry_run=dry_run)
+        status |= report(outcome, folder)
+        if outcome.finished and not dry_run:
+            _write_table(tables[name], folder, out / name)
     return status
 
 
@@ -90,40 +104,19 @@ def _pocket(asked: bool, **settings: Any) -> "Pocket | None":
     return replace(Pocket(), **given) if asked else None
 
 
-def _table(
-    name: str,
-    data: Path | None,
-    out: Path,
-    pocket: "Pocket | None",
-    protocol: Literal["paper", "honest"],
-    placement: Placement | None,
-    jobs: int,
-    dry_run: bool,
-) -> int:
-    from balanced_mixup.benchmark.reproduce import TABLES, beside_published, reproduce_table
+def _write_table(table: "PaperTable", folder: Path, stem: Path) -> None:
+    from balanced_mixup.benchmark.reproduce import beside_published
     from balanced_mixup.benchmark.results import read_results
     from balanced_mixup.benchmark.tables import make_tables, markdown
-    from balanced_mixup.cli.benchmark import report
     from balanced_mixup.files import write_text
 
-    if data is None:
-        raise UsageError(f"Expected --data with {name}: a folder made by `bmixup prepare` (see `bmixup list sources`).")
-    table, folder = TABLES[name], out / name
-    where = {} if placement is None else placement.model_dump(exclude_unset=True)
-    outcome = reproduce_table(
-        table, data, folder, pocket=pocket, protocol=protocol, placement=where, jobs=jobs, dry_run=dry_run
-    )
-    status = report(outcome, folder)
-    if dry_run or not outcome.finished:
-        return status
     results = read_results(folder)
     text = "\n".join(markdown(grid) for grid in beside_published(table, results))
-    write_text(out / f"{name}.md", text + "\n" + make_tables(results, table.metrics, "md") + "\n")
-    write_text(out / f"{name}.tex", make_tables(results, table.metrics, "latex") + "\n")
-    write_text(out / f"{name}.csv", make_tables(results, table.metrics, "csv"))
+    write_text(stem.with_suffix(".md"), text + "\n" + make_tables(results, table.metrics, "md") + "\n")
+    write_text(stem.with_suffix(".tex"), make_tables(results, table.metrics, "latex") + "\n")
+    write_text(stem.with_suffix(".csv"), make_tables(results, table.metrics, "csv"))
     print(text)
-    Console().print(f"Written to {out / name}.md, .tex and .csv", soft_wrap=True, highlight=False, markup=False)
-    return status
+    Console().print(f"Written to {stem}.md, .tex and .csv", soft_wrap=True, highlight=False, markup=False)
 
 
 def _save(drawing: "Drawing", stem: Path) -> None:

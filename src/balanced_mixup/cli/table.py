@@ -13,7 +13,7 @@ def table(
     *,
     metrics: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True)] = (),
     baseline: str | None = None,
-    form: Annotated[Literal["md", "latex", "csv"], Parameter(name="--format")] = "md",
+    form: Annotated[Literal["md", "latex", "csv", "runs"], Parameter(name="--format")] = "md",
     out: Path | None = None,
 ) -> None:
     """Show what a benchmark allows to say, in the layout of the paper's tables.
@@ -32,7 +32,7 @@ def table(
     baseline
         Label of the method that others are compared with; that of the plan if not given.
     form
-        Markdown, LaTeX (booktabs), or csv: every number in one long table.
+        Markdown, LaTeX (booktabs); csv: every number of the tables; runs: the scores of every run, also as csv.
     out
         File to write to, instead of the screen.
     """

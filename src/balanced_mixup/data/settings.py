@@ -35,8 +35,8 @@ class DataSettings(BaseModel):
 
     data: Annotated[str, BeforeValidator(_text)] = Field(
         "",
-        description="A CSV with one row an image, a folder of class folders, a MedMNIST npz, or the name of a built-in "
-        "source (`bmixup list sources`).",
+        description="A CSV with one row an image, a folder of class folders, a folder that `bmixup prepare` made, a "
+        "MedMNIST npz, or the name of a built-in source (`bmixup list sources`).",
     )
     images: Path | None = Field(
         None, description="Folder that the paths in the CSV start from; the CSV's own folder if not given."

@@ -25,7 +25,7 @@ from balanced_mixup.training.classifier import Classifier, ModelCard
 from balanced_mixup.training.environment import describe_environment, fingerprint
 from balanced_mixup.training.fit import fit, process_rank
 from balanced_mixup.training.module import TrainingData
-from balanced_mixup.training.recipe import Execution, Recipe, load_yaml, make_recipe
+from balanced_mixup.training.recipe import PLACES, Execution, Recipe, load_yaml, make_recipe
 from balanced_mixup.training.run_folder import RunFolder
 
 log = logging.getLogger("balanced_mixup")
@@ -174,14 +174,17 @@ def _begin(run: RunFolder, recipe: Recipe) -> Recipe:
 
 
 def _take_up(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
-    """Return the recipe that the run was started with; settings given again must be the same, but for where it computes."""
+    """Return the recipe that the run was started with; settings given again must be the same, but for where things are.
+
+    Data in another place have to be the same data, which `_note_data` checks.
+    """
     stored = load_yaml(run.recipe)
     saved = make_recipe(stored)
     again = with_absolute_paths(make_recipe(stored, *layers))
     changed = [
         f"`{name}` was {getattr(saved, name)!r}, now {getattr(again, name)!r}"
         for name in Recipe.model_fields
-        if name not in Execution.model_fields and getattr(saved, name) != getattr(again, name)
+        if name not in (*PLACES, *Execution.model_fields) and getattr(saved, name) != getattr(again, name)
     ]
     if changed:
         raise UsageError(f"The run in {str(run.path)!r} was started with other settings: {'; '.join(changed)}.")
@@ -193,8 +196,9 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
     update: dict[str, Any] = {}
     if recipe.data not in BUILT_IN and Path(recipe.data).exists():
         update["data"] = str(Path(recipe.data).resolve())
-    if recipe.images is not None:
-        update["images"] = recipe.images.resolve()
+    for name in ("images", "split_file"):
+        if (path := getattr(recipe, name)) is not None:
+            update[name] = path.resolve()
     if recipe.cache_dir is not None:
         update["cache_dir"] = recipe.cache_dir.resolve()
     if Path(recipe.weights).is_file():
@@ -205,15 +209,17 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
 def _note_data(recipe: Recipe, run: RunFolder, prepared: Prepared) -> None:
     """Write down what the run is made with, or, on resuming, make sure that it is still the same."""
     mark = fingerprint(prepared.manifest, prepared.digests)
-    if run.environment.is_file():
+    resumed = run.environment.is_file()
+    if resumed:
         before = _read_json(run.environment).get("data_fingerprint")
         if before != mark:
             raise UsageError(
                 f"The data have changed since the run in {str(run.path)!r} was started (fingerprint {before}, now {mark}). "
                 "Start a new run, or bring the data back."
             )
-        return
     write_text(run.recipe, recipe.to_yaml())
+    if resumed:
+        return
     manifest = prepared.manifest
     table = pd.DataFrame(
         {

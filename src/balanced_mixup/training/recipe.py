@@ -82,6 +82,9 @@ class Execution(Placement):
         return self.devices * self.num_nodes
 
 
+PLACES = ("data", "images", "split_file")  # settings that say where the data are; what they are is their content
+
+
 class Recipe(DataSettings, Execution):
     """Everything a run depends on: the data, the method, the backbone, how it is trained, and where."""
 
