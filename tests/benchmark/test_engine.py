@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -171,7 +172,7 @@ def test_external_data_are_scored_by_every_run(content, blobs, tmp_path):
     assert outcome.finished == 2
     scores = read_results(tmp_path / "out").scores
     assert scores["data"].tolist() == ["own", "own -> elsewhere"] * 2
-    metrics = json.loads(next((tmp_path / "out").rglob("evaluations/elsewhere/metrics.json")).read_text())
+    metrics = json.loads(next((tmp_path / "out").rglob("evaluations/elsewhere-*/metrics.json")).read_text())
     assert metrics["n"] == 28
 
 
@@ -180,6 +181,59 @@ def test_weights_that_cannot_be_had_are_found_out_at_once(content, tmp_path):
     with pytest.raises(UsageError, match="there is no file"):
         run_benchmark(plan, tmp_path)
     assert not (tmp_path / "runs").exists()
+
+
+def test_other_external_data_under_the_same_name_are_scored_anew(content, blobs, tmp_path):
+    lines = (blobs / "labels.csv").read_text().splitlines()
+    own, first, second = [*lines[1:31], *lines[61:71], *lines[81:87]], lines[31:51] + lines[71:76], lines[41:61] + lines[76:81]
+    for name, rows in {"own": own, "first": first, "second": second}.items():
+        (tmp_path / f"{name}.csv").write_text("\n".join([lines[0], *rows]))
+
+    def entry(other):
+        where = {"images": str(blobs), "group_column": "patient"}
+        return {"data": str(tmp_path / "own.csv"), **where, "external": {"other": {"data": str(tmp_path / other), **where}}}
+
+    scores = []
+    for other in ("first.csv", "second.csv"):
+        plan = make_plan({**content, "data": {"own": entry(other)}, "methods": ["instance"]})
+        assert run_benchmark(plan, tmp_path / "out").finished == 2
+        paths = read_results(tmp_path / "out").scores.query("data == 'own -> other'")["predictions"]
+        scores.append(set(pd.read_parquet(paths.iloc[0])["image"]))
+    assert len(scores[0]) == len(scores[1]) == 25
+    assert scores[0] != scores[1]
+
+
+def test_another_plan_in_the_folder_does_not_change_what_runs_read(content, tmp_path):
+    first = make_plan(content)
+    run_benchmark(first, tmp_path, dry_run=True)
+    planned = BenchmarkFolder(tmp_path).planned()
+    before = {run.settings["split_file"]: Path(run.settings["split_file"]).read_bytes() for run in planned}
+    run_benchmark(make_plan({**content, "folds": 3}), tmp_path, dry_run=True)
+    assert all(Path(path).read_bytes() == data for path, data in before.items())
+
+
+def test_data_that_change_under_way_are_noticed(content, blobs, tmp_path, monkeypatch):
+    import balanced_mixup.benchmark.engine as engine
+
+    data = Path(shutil.copytree(blobs, tmp_path / "data"))
+    plan = make_plan({**content, "data": {"blobs": {"data": str(data / "labels.csv")}}, "methods": ["instance"]})
+    real = engine._make_all
+
+    def change_and_make(*arguments):
+        (data / "000.png").write_bytes((blobs / "001.png").read_bytes() + b"changed")
+        return real(*arguments)
+
+    monkeypatch.setattr(engine, "_make_all", change_and_make)
+    outcome = run_benchmark(plan, tmp_path / "out")
+    assert outcome.finished == 0
+    assert all("The data changed after the benchmark was started" in reason for _, reason in outcome.failed)
+
+
+def test_a_run_without_its_cost_does_not_stop_the_next_start(content, tmp_path):
+    plan = make_plan({**content, "methods": ["instance"]})
+    run_benchmark(plan, tmp_path)
+    next(tmp_path.rglob("cost.json")).unlink()
+    assert run_benchmark(make_plan(content), tmp_path, dry_run=True).finished == 2
 
 
 def test_bad_use(content, tmp_path):

@@ -69,6 +69,17 @@ class TestMethods:
         ({"metrics": ["kapa"]}, "Expected `metrics` of the plan to be among .*, but got 'kapa'"),
         ({"settings": {"epochs": 0}}, "Expected `epochs` to be greater than or equal to 1"),
         ({"settings": {"seed": 3}}, "Expected `settings` of the plan without `seed`"),
+        (
+            {"methods": ["instance", {"method": "mixup", "alpha": []}]},
+            "Expected at least one value of `alpha` in the method mixup",
+        ),
+        (
+            {"methods": ["instance", {"method": "class", "seed": 7}]},
+            "Expected no `seed` in the method class: it is the same for all",
+        ),
+        ({"methods": ["instance", {"method": "class", "split_file": "x.csv"}]}, "Expected no `split_file` in the method class"),
+        ({"data": {"a/b": "x.csv", "a b": "y.csv"}}, "each another, but got 'a/b' and 'a b'"),
+        ({"data": {"..": "x.csv"}}, "Expected names of data of which folders can be made"),
         ({"setings": {}}, "Unknown key `setings` in the plan. Did you mean 'settings'"),
         ({"folds": 1}, "Expected `folds` to be greater than or equal to 2"),
         ({"protocol": "best"}, "Expected `protocol` to be 'honest' or 'paper', but got 'best'"),

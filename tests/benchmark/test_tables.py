@@ -75,11 +75,35 @@ class TestSummary:
         assert entries[1].folds == 3
         assert entries[1].difference.mean == pytest.approx(np.mean(B[:3]) - np.mean(A[:3]))
 
+    def test_a_method_with_few_folds_is_neither_ranked_nor_best(self):
+        scores = {
+            ("skin", "plain"): [0.9, 0.5, 0.5, 0.5, 0.5],
+            ("skin", "good"): [0.95, 0.55, 0.56, 0.54, 0.55],
+            ("skin", "hare"): [0.97],
+        }
+        plain, good, hare = summarise(results(scores), ["mcc"])
+        assert np.isnan(hare.rank) and not hare.among_best
+        assert (good.rank, good.among_best) == (1, True)
+        assert (plain.rank, plain.among_best) == (2, False)
+
+    def test_differences_are_paired_by_seed(self):
+        found = results({("skin", "plain"): A, ("skin", "good"): B})
+        more = found.scores[found.scores["method"] == "plain"].assign(seed=1, mcc=0.99)
+        table = pd.concat([found.scores, more], ignore_index=True)
+        entries = summarise(Results(**{**vars(found), "scores": table}), ["mcc"])
+        assert entries[1].difference.mean == pytest.approx(0.044)
+
+    def test_equal_means_share_a_rank_whatever_rounding_does(self):
+        entries = summarise(results({("skin", "plain"): [0.1, 0.2, 0.3], ("skin", "good"): [0.3, 0.2, 0.1]}), ["mcc"])
+        assert [entry.rank for entry in entries] == [1.5, 1.5]
+
     def test_an_undefined_score_is_left_out(self):
         (entry,) = summarise(results({("skin", "plain"): [0.5, np.nan, 0.7]}), ["mcc"])
         assert (entry.folds, entry.median) == (2, 0.6)
         (entry,) = summarise(results({("skin", "plain"): [np.nan, np.nan]}), ["mcc"])
-        assert entry.folds == 0 and np.isnan(entry.mean.mean)
+        assert entry.folds == 0 and np.isnan(entry.mean.mean) and not entry.among_best
+        text = make_tables(results({("skin", "plain"): [np.nan] * 3, ("skin", "good"): [np.nan] * 3}), (), "md")
+        assert "nan" not in text and "–=" not in text
 
     def test_mean_ranks(self):
         scores = {
@@ -116,6 +140,8 @@ class TestText:
         assert r"Scores on skin \& co" in text
         assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 3
         assert not re.search(r"(?<!\\)[%_#]", text)
+        failing = results({("skin", "plain"): A}, finished=5, planned=9, failed=(("skin · good", "50% & $x_1"),))
+        assert "% Failed: skin · good: 50% & $x_1" in make_tables(failing, (), "latex").splitlines()
 
     def test_csv_has_all_numbers(self, found):
         table = pd.read_csv(io.StringIO(make_tables(found, (), "csv")))

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from lightning.fabric.plugins.environments import SLURMEnvironment
 from safetensors.numpy import load_file
+
+from balanced_mixup.training.fit import make_trainer, process_rank
+from balanced_mixup.training.recipe import make_recipe
 
 BMIXUP = Path(sys.executable).parent / "bmixup"
 SETTINGS = """
@@ -115,3 +119,29 @@ def test_a_batch_that_cannot_be_cut_is_refused(config, tmp_path):
     output = process.communicate(timeout=100)[0]
     assert process.returncode == 2
     assert "multiple of their number, 3, but got 8" in " ".join(output.split())
+
+
+def test_an_interactive_shell_of_slurm_starts_no_processes(monkeypatch):
+    recipe = make_recipe({"devices": 2})
+    for name, value in {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "bash", "SLURM_PROCID": "0", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert process_rank(recipe) == 1
+    monkeypatch.setenv("SLURM_JOB_NAME", "train")
+    assert process_rank(recipe) == 0
+
+
+def test_lightning_writes_no_checkpoint_of_its_own_in_a_slurm_job(monkeypatch, tmp_path):
+    for name, value in {
+        "SLURM_NTASKS": "1",
+        "SLURM_NTASKS_PER_NODE": "1",
+        "SLURM_JOB_NAME": "train",
+        "SLURM_JOB_ID": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    monkeypatch.setenv("SLURM_LOCALID", "0")
+    monkeypatch.setenv("SLURM_NODEID", "0")
+    trainer = make_trainer(make_recipe({"accelerator": "cpu"}), folder=tmp_path)
+    assert isinstance(trainer._accelerator_connector.cluster_environment, SLURMEnvironment)
+    assert not trainer._accelerator_connector.cluster_environment.auto_requeue
+    assert trainer.default_root_dir == str(tmp_path)

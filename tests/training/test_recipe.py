@@ -26,6 +26,11 @@ def test_yaml_round_trip(tmp_path):
     assert yaml.safe_load(recipe.to_yaml())["classes"] == ["b", "a"]
 
 
+def test_a_number_stands_for_its_name(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("precision: 32")
+    assert make_recipe(load_yaml(tmp_path / "recipe.yaml")).precision == "32"
+
+
 def test_every_named_recipe_has_a_summary():
     assert list(RECIPES) == list(RECIPE_SUMMARIES)
 
@@ -43,6 +48,8 @@ def test_every_setting_is_described():
         ({"augmentation": "papper"}, r"Expected `augmentation` to be one of .* Did you mean 'paper'\?"),
         ({"monitor": "kappa"}, r"Expected `monitor` to be one of quadratic_kappa"),
         ({"alpha": 0}, r"Expected `alpha` to be greater than 0, but got 0\."),
+        ({"learning_rate": float("inf")}, r"Expected `learning_rate` to be a finite number, but got inf\."),
+        ({"focal_gamma": float("nan")}, r"Expected `focal_gamma` to be a finite number, but got nan\."),
         ({"size": 8}, r"Expected `size` to be greater than or equal to 32, but got 8\."),
         ({"epochs": "many"}, r"Expected `epochs` to be a valid integer.*but got 'many'\."),
         ({"optimizer": "adam"}, r"Expected `optimizer` to be 'adamw' or 'sgd', but got 'adam'\."),

@@ -5,6 +5,7 @@ several machines with a common folder can share a benchmark, and one that was ki
 still runs. The processes are forked from one that has imported everything and computed nothing, where the system can do that.
 """
 
+import json
 import logging
 import multiprocessing
 import os
@@ -27,13 +28,14 @@ from filelock import FileLock, Timeout
 from balanced_mixup.benchmark.estimate import estimate_seconds
 from balanced_mixup.benchmark.plan import Plan
 from balanced_mixup.benchmark.runs import BenchmarkFolder, PlannedRun, expand
-from balanced_mixup.errors import BalancedMixupError, UsageError, human_time
+from balanced_mixup.errors import BalancedMixupError, RunError, UsageError, human_time
 from balanced_mixup.evaluation.evaluate import evaluate
 from balanced_mixup.evaluation.experiment import train
 from balanced_mixup.files import write_text
 from balanced_mixup.progress import progress_bar
 from balanced_mixup.training.backbones import create
 from balanced_mixup.training.recipe import make_recipe
+from balanced_mixup.training.run_folder import RunFolder
 
 log = logging.getLogger("balanced_mixup")
 
@@ -154,6 +156,7 @@ def _make(folder: BenchmarkFolder, run: PlannedRun, placement: Mapping[str, Any]
     try:
         lock.acquire(timeout=0)
         train(run.settings, placement, out=folder.run(run).path, resume=True)
+        _check_data(folder.run(run), run)
         for name, settings in run.external.items():
             evaluate(folder.run(run).path, out=folder.external(run, name).parent, **settings)
         failure.unlink(missing_ok=True)
@@ -165,6 +168,13 @@ def _make(folder: BenchmarkFolder, run: PlannedRun, placement: Mapping[str, Any]
     except Exception:
         write_text(failure, traceback.format_exc())
         sys.exit(_FAILED)
+
+
+def _check_data(made: RunFolder, run: PlannedRun) -> None:
+    """Raise RunError where a run was made with other data than planned, and do not let it count as finished."""
+    if json.loads(made.environment.read_text(encoding="utf-8"))["data_fingerprint"] != run.data_mark:
+        made.metrics.unlink()
+        raise RunError("The data changed after the benchmark was started. Start it again, with the data as they should be.")
 
 
 def _take_gpu(slot: int) -> None:

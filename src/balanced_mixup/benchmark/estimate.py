@@ -36,7 +36,8 @@ def estimate_seconds(folder: BenchmarkFolder, runs: Sequence[PlannedRun], placem
     """
     known = defaultdict(list)
     for run in runs:
-        if folder.is_finished(run):
+        # One that was killed between its weights and its costs has none.
+        if folder.is_finished(run) and folder.run(run).cost.is_file():
             known[run.data, run.backbone].append(float(json.loads(folder.run(run).cost.read_text(encoding="utf-8"))["seconds"]))
     total = 0.0
     threads = max(1, torch.get_num_threads() // jobs)
@@ -45,7 +46,8 @@ def estimate_seconds(folder: BenchmarkFolder, runs: Sequence[PlannedRun], placem
             continue
         seconds = known.get((run.data, run.backbone))
         total += fmean(seconds) if seconds else _seconds_of(run, make_recipe(run.settings, placement), threads)
-    return total / min(jobs, max(1, len(runs)))
+    pending = sum(not folder.is_finished(run) for run in runs)
+    return total / max(1, min(jobs, pending))
 
 
 def _seconds_of(run: PlannedRun, recipe: Recipe, threads: int) -> float:

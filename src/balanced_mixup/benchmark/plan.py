@@ -11,6 +11,7 @@ settings: {size: 64, epochs: 6}
 """
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -42,6 +43,15 @@ class BenchmarkData(DataSettings):
 
 def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str | int | Mapping) else value
+
+
+RESERVED = {"backbone", "seed", *DataSettings.model_fields}  # what has a place of its own in a plan
+FOR_ALL = RESERVED | {"val_fraction", "test_fraction"}  # what cannot differ between methods that share their folds
+
+
+def slug(text: str) -> str:
+    """Return a name that every file system takes."""
+    return re.sub(r"[^\w.=+-]+", "_", text)
 
 
 def _as_mapping(value: object) -> object:
@@ -136,11 +146,15 @@ def _problems(plan: Plan) -> Iterator[str]:
         for value, count in Counter(map(repr, values)).items():
             if count > 1:
                 yield f"`{axis}` of the plan names {value} {count} times: the runs would be the same."
+    for names in (list(plan.data), *(list(entry.external) for entry in plan.data.values())):
+        first: dict[str, str] = {}
+        for name in names:
+            if (same := first.setdefault(slug(name).casefold(), name)) != name or not slug(name).strip("._"):
+                yield f"Expected names of data of which folders can be made, each another, but got {same!r} and {name!r}."
     for name in plan.metrics:
         if name not in METRICS:
             yield f"Expected `metrics` of the plan to be among {', '.join(METRICS)}, but got {name!r}.{nearest(name, METRICS)}"
-    reserved = {"data", "method", "backbone", "seed", "split_file"} | set(DataSettings.model_fields)
-    for name in sorted(reserved & set(plan.settings)):
+    for name in sorted(({"method"} | RESERVED) & set(plan.settings)):
         yield f"Expected `settings` of the plan without `{name}`, which has a place of its own in the plan."
     try:
         cells = method_cells(plan)
@@ -178,7 +192,11 @@ def method_cells(plan: Plan) -> list[Cell]:
         entry = {"method": entry} if isinstance(entry, str) else dict(entry)
         given = entry.pop("label", None)
         name = get_method(str(entry.pop("method", None))).name
-        for key in entry:
+        for key, values in entry.items():
+            if key in FOR_ALL:
+                raise UsageError(f"Expected no `{key}` in the method {name}: it is the same for all methods of a plan.")
+            if values == []:
+                raise UsageError(f"Expected at least one value of `{key}` in the method {name}, but the list is empty.")
             if key not in Recipe.model_fields or key in Execution.model_fields:
                 raise UsageError(f"Unknown setting `{key}` of the method {name}.{nearest(key, Recipe.model_fields)}")
         axes = [[(key, value) for value in (values if isinstance(values, list) else [values])] for key, values in entry.items()]

@@ -4,7 +4,6 @@ import hashlib
 import itertools
 import json
 import logging
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from balanced_mixup.benchmark.plan import BenchmarkData, Plan, method_cells, plan_yaml
+from balanced_mixup.benchmark.plan import BenchmarkData, Plan, method_cells, plan_yaml, slug
 from balanced_mixup.benchmark.protocols import PROTOCOLS, divide
 from balanced_mixup.data.folds import UNUSED, sample, write_split
 from balanced_mixup.data.manifest import SPLITS
@@ -43,6 +42,7 @@ class PlannedRun:
         test_share: Scored over training images, or None where the test part is given (see `Fold`).
         images: Number of images of each part.
         folder: Of the run, from the benchmark's folder.
+        data_mark: Fingerprint of the data and their division.
         settings: Of the training, as for `train`.
         external: Settings of other data to score, by name.
     """
@@ -56,6 +56,7 @@ class PlannedRun:
     test_share: float | None
     images: Mapping[str, int]
     folder: str
+    data_mark: str
     settings: Mapping[str, Any]
     external: Mapping[str, Mapping[str, Any]]
 
@@ -108,7 +109,8 @@ class BenchmarkFolder:
 
     def external(self, planned: PlannedRun, name: str) -> Path:
         """Return the scores of a run on other data."""
-        return self.run(planned).path / "evaluations" / _slug(name) / "metrics.json"
+        mark = _hash(sorted(planned.external[name].items()))
+        return self.run(planned).path / "evaluations" / f"{slug(name)}-{mark}" / "metrics.json"
 
     def planned(self) -> list[PlannedRun]:
         """Return the runs that the benchmark has.
@@ -172,16 +174,17 @@ def _runs_of(name: str, entry: BenchmarkData, plan: Plan, out: Path, placement: 
         published_folds=_published_folds(name, entry, prepared),
     )
     for fold in folds:
-        path = out / "folds" / _slug(name) / f"{fold.name}.csv"
+        data_mark = fingerprint(prepared.manifest.with_split(fold.split), prepared.digests)
+        # Named by its content, so that another plan in this folder cannot change what a run reads.
+        path = out / "folds" / slug(name) / f"{fold.name}-{data_mark[:8]}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         part = dict(zip(prepared.manifest.images.names, fold.split.tolist(), strict=True))
         split = np.array([part.get(image, UNUSED) for image in manifest.images.names])
         write_atomically(path, partial(write_split, names=manifest.images.names, split=split))
-        data_mark = fingerprint(prepared.manifest.with_split(fold.split), prepared.digests)
         for seed, backbone, cell in itertools.product(plan.seeds, plan.backbones, method_cells(plan)):
             own = {**data, "split_file": str(path.resolve()), "backbone": backbone, "seed": seed}
             settings = {**plan.settings, **own, **cell.settings}
-            where = _slug("-".join((name, cell.label, backbone, fold.name, f"s{seed}", _mark(settings, data_mark))))
+            where = slug("-".join((name, cell.label, backbone, fold.name, f"s{seed}", _mark(settings, data_mark))))
             yield PlannedRun(
                 data=name,
                 method=cell.label,
@@ -192,6 +195,7 @@ def _runs_of(name: str, entry: BenchmarkData, plan: Plan, out: Path, placement: 
                 test_share=fold.test_share,
                 images={part: int((fold.split == part).sum()) for part in SPLITS},
                 folder=f"runs/{where}",
+                data_mark=data_mark,
                 settings=settings,
                 external=external,
             )
@@ -209,12 +213,11 @@ def _sampled(prepared: Prepared, count: int, seed: int) -> Prepared:
 def _mark(settings: Mapping[str, Any], data_mark: str) -> str:
     """Return a hash of what a run's result depends on: all settings and the content of the data, but no place on a disk."""
     content = make_recipe(settings).model_dump(mode="json", exclude={*PLACES, *Execution.model_fields})
-    return hashlib.blake2b(repr((data_mark, sorted(content.items()))).encode(), digest_size=4).hexdigest()
+    return _hash((data_mark, sorted(content.items())))
 
 
-def _slug(text: str) -> str:
-    """Return a name that every file system takes."""
-    return re.sub(r"[^\w.=+-]+", "_", text)
+def _hash(content: object) -> str:
+    return hashlib.blake2b(repr(content).encode(), digest_size=4).hexdigest()
 
 
 def _published_folds(name: str, entry: BenchmarkData, prepared: Prepared) -> npt.NDArray[np.int64] | None:

@@ -36,7 +36,7 @@ class Entry:
             baseline itself.
         p_corrected: Of the difference, after Holm.
         among_best: It has the best mean, or cannot be told from the method that has (5 %, after Holm).
-        rank: By the mean among the methods, 1 for the best; equal means share a rank.
+        rank: By the mean among the methods that have all folds, 1 for the best; equal means share a rank. NaN for the others.
     """
 
     data: str
@@ -72,7 +72,10 @@ def _column(data: str, backbone: str, metric: str, methods: Sequence[str], basel
     scores = {method: compared.scores(method, metric) for method in methods}
     means = {method: compared.compare(metric, method) for method in methods}
     higher = METRICS[metric].higher_is_better
-    ranks = pd.Series({method: mean.mean for method, mean in means.items()}).rank(ascending=not higher)
+    # A mean over fewer folds is another score: only methods that have all of them are ranked.
+    most = max(len(values) for values in scores.values())
+    whole = {method: means[method].mean if len(scores[method]) == most else np.nan for method in methods}
+    ranks = pd.Series(whole).round(12).rank(ascending=not higher)
     best = min(methods, key=lambda method: np.nan_to_num(ranks[method], nan=np.inf))
     to_baseline = _against(methods, baseline, lambda a, b: compared.compare(metric, a, b))
     to_best = _against(methods, best, lambda a, b: compared.compare(metric, a, b))
@@ -90,8 +93,7 @@ def _column(data: str, backbone: str, metric: str, methods: Sequence[str], basel
             mean=means[method],
             difference=to_baseline[method][0],
             p_corrected=to_baseline[method][1],
-            # What cannot be compared cannot be told apart either.
-            among_best=method == best or not to_best[method][1] < LEVEL,
+            among_best=bool(ranks[method] >= 1) and (method == best or not to_best[method][1] < LEVEL),
             rank=float(ranks[method]),
         )
         for method in methods
@@ -117,22 +119,23 @@ class _Compared:
 
     def scores(self, method: str, metric: str) -> list[float]:
         """Return the score of each division where it is defined, the mean over the seeds."""
-        return self._by_fold(method, metric).dropna().tolist()
+        return self._single(method, metric).dropna().groupby("fold").mean().tolist()
 
     def compare(self, metric: str, method: str, other: str | None = None) -> Comparison:
         """Return the mean of a method, or of its difference to another in the divisions that both have."""
         if not self.in_folds:
             return self._bootstrap(method, other)[metric]
-        values = self._by_fold(method, metric)
+        values = self._single(method, metric)
         if other is not None:
-            values = values - self._by_fold(other, metric)
-        values = values.dropna()
+            values = values - self._single(other, metric)
+        values = values.dropna().groupby("fold").mean()
         if values.empty:
             return _UNDEFINED
         return corrected_resampled_t(values.to_numpy(), float(self._part["test_share"].mean()))
 
-    def _by_fold(self, method: str, metric: str) -> pd.Series:
-        return self._part[self._part["method"] == method].groupby("fold")[metric].mean()
+    def _single(self, method: str, metric: str) -> pd.Series:
+        """Return the score of each training, by fold and seed."""
+        return self._part[self._part["method"] == method].set_index(["fold", "seed"])[metric]
 
     def _bootstrap(self, method: str, other: str | None) -> dict[str, Comparison]:
         if (method, other) not in self._bootstrapped:

@@ -57,7 +57,8 @@ def make_tables(results: Results, metrics: Sequence[str], form: Format) -> str:
     if form == "csv":
         return long_table(entries).to_csv(index=False)
     text = markdown if form == "md" else latex
-    return "\n".join([*(text(grid) for grid in grids(results, entries)), *_notes(results)])
+    remark = "" if form == "md" else "% "
+    return "\n".join([*(text(grid) for grid in grids(results, entries)), *(remark + note for note in _notes(results))])
 
 
 def _usual_metrics(results: Results) -> tuple[str, ...]:
@@ -134,7 +135,8 @@ def rank_grid(entries: Sequence[Entry]) -> Grid:
     ranks = mean_ranks(entries)
     places = len({(entry.data, entry.backbone) for entry in entries})
     rows = tuple(
-        (str(method), *(f"{rank:.1f}" for rank in row)) for method, row in zip(ranks.index, ranks.to_numpy(), strict=True)
+        (str(method), *("–" if np.isnan(rank) else f"{rank:.1f}" for rank in row))
+        for method, row in zip(ranks.index, ranks.to_numpy(), strict=True)
     )
     header = ("method", *(METRICS[name].label for name in ranks.columns))
     return Grid("Mean ranks", header, rows, f"1 is best; over {places} combination(s) of data set and backbone.")

@@ -8,19 +8,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 CacheKind = Literal["none", "disk", "ram", "device"]
 
 
-def _text(value: object) -> object:
+def as_text(value: object) -> object:
     """Let YAML's and Python's numbers and paths stand for their text: a class may be called 0."""
     return str(value) if isinstance(value, int | float | Path) and not isinstance(value, bool) else value
 
 
 def _texts(value: object) -> object:
     """Do the same for the keys and values of a mapping."""
-    return {_text(key): _text(name) for key, name in value.items()} if isinstance(value, dict) else value
+    return {as_text(key): as_text(name) for key, name in value.items()} if isinstance(value, dict) else value
 
 
 def _split_commas(value: object) -> object:
     """Let "mel,nv,bkl" stand for three names, on the command line and in YAML."""
-    value = [_text(part) for part in value] if isinstance(value, list | tuple) else _text(value)
+    value = [as_text(part) for part in value] if isinstance(value, list | tuple) else as_text(value)
     if isinstance(value, str):
         value = [value]
     if isinstance(value, list | tuple) and len(value) == 1 and isinstance(value[0], str):
@@ -31,9 +31,9 @@ def _split_commas(value: object) -> object:
 class DataSettings(BaseModel):
     """Where images and labels are, and what the columns of the table mean."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    data: Annotated[str, BeforeValidator(_text)] = Field(
+    data: Annotated[str, BeforeValidator(as_text)] = Field(
         "",
         description="A CSV with one row an image, a folder of class folders, a folder that `bmixup prepare` made, a "
         "MedMNIST npz, or the name of a built-in source (`bmixup list sources`).",

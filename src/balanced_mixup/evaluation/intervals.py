@@ -135,9 +135,12 @@ def _mean(estimates: Sequence[dict[str, Array]], name: str) -> Array:
 
 
 def _other_side(values: Array) -> float:
-    """Return twice the share of the values (R,) beyond 0, counting one more, as no p-value of R draws is 0; NaN without any."""
+    """Return twice the share of the values (R,) beyond 0, counting one more, as no p-value of R draws is 0.
+
+    NaN where more than half are not defined.
+    """
     defined = values[~np.isnan(values)]
-    if not len(defined):
+    if 2 * len(defined) < len(values):
         return np.nan
     return min(1.0, 2 * (1 + int(min((defined <= 0).sum(), (defined >= 0).sum()))) / (1 + len(defined)))
 

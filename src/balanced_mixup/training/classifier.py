@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from balanced_mixup.data.batches import EvalBatches, normalised, to_images
 from balanced_mixup.data.pixels import Pixels, as_pixels
-from balanced_mixup.errors import UsageError
+from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.files import write_atomically, write_text
 from balanced_mixup.progress import progress_bar
 from balanced_mixup.training.backbones import build
@@ -124,6 +124,9 @@ class Classifier:
 
 
 def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
-    """Write a state dict atomically as safetensors; equal weights give equal files."""
+    """Write a state dict atomically as safetensors; equal weights give equal files. RunError where it cannot be written."""
     tensors = {name: tensor.contiguous() for name, tensor in weights.items()}
-    write_atomically(path, lambda temporary: save_file(tensors, temporary))
+    try:
+        write_atomically(path, lambda temporary: save_file(tensors, temporary))
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"The weights {str(path)!r} could not be written: {error}.") from error

@@ -15,6 +15,7 @@ from typing import Any
 import lightning as L
 import pandas as pd
 import torch
+from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.plugins.io import TorchCheckpointIO
@@ -54,7 +55,7 @@ def fit(recipe: Recipe, backbone: Backbone, data: TrainingData, run: RunFolder) 
     # The caller's random state is left alone; dropout inside the model can only use torch's global one.
     with quiet_lightning(), torch.random.fork_rng():
         try:
-            trainer = make_trainer(recipe, _checkpoint(run))
+            trainer = make_trainer(recipe, _checkpoint(run), folder=run.path)
         except MisconfigurationException as error:
             raise UsageError(
                 f"This machine cannot compute with `accelerator` {recipe.accelerator!r} and `devices` {recipe.devices}: {error}"
@@ -98,6 +99,11 @@ def _run(trainer: L.Trainer, trainee: Trainee, run: RunFolder) -> None:
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             reason = str(error).strip().splitlines()[0]
             raise UsageError(f"torch.compile failed on this machine ({reason}). Leave `--compile` out.") from error
+        if recipe.processes > 1 and any(word in str(error).lower() for word in ("gloo", "nccl", "connection")):
+            raise RunError(
+                "Another process of the training ended; what it said tells why. Go on with "
+                f"`bmixup train --out {run.path} --resume`."
+            ) from error
         if "PytorchStreamReader" not in str(error):
             raise
         raise UsageError(f"The checkpoint {str(run.checkpoint)!r} is damaged. Delete it to train from the start.") from error
@@ -121,9 +127,10 @@ def process_rank(recipe: Recipe) -> int:
         )
     if expected == 1:
         return 0
-    for name in ("RANK", "SLURM_PROCID"):
-        if name in os.environ:
-            return int(os.environ[name])
+    if "RANK" in os.environ:
+        return int(os.environ["RANK"])
+    if SLURMEnvironment.detect():  # an interactive shell of SLURM has its variables too, but starts no processes
+        return int(os.environ["SLURM_PROCID"])
     return int(os.environ.get("NODE_RANK", 0)) * recipe.devices + int(os.environ.get("LOCAL_RANK", 0))
 
 
@@ -154,8 +161,8 @@ def _write_history(trainee: Trainee, path: Path) -> None:
     write_atomically(path, lambda temporary: pd.DataFrame(trainee.history).to_csv(temporary, index=False))
 
 
-def make_trainer(recipe: Recipe, *more: Callback) -> L.Trainer:
-    """Return Lightning's trainer for a recipe, with `more` callbacks."""
+def make_trainer(recipe: Recipe, *more: Callback, folder: Path | None = None) -> L.Trainer:
+    """Return Lightning's trainer for a recipe, with `more` callbacks; what Lightning itself writes goes to `folder`."""
     _keep_freed_memory()
     callbacks = list(more)
     several = recipe.processes > 1
@@ -173,7 +180,9 @@ def make_trainer(recipe: Recipe, *more: Callback) -> L.Trainer:
         precision=precision_of(recipe),
         max_epochs=recipe.epochs,
         callbacks=callbacks,
-        plugins=[_AtomicCheckpointIO()],
+        # In a SLURM job Lightning would write a checkpoint of its own when told to requeue, and later runs would go on from it.
+        plugins=[_AtomicCheckpointIO(), *([SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [])],
+        default_root_dir=folder,
         logger=False,
         enable_progress_bar=watched,
         enable_model_summary=False,

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from balanced_mixup.data.settings import CacheKind, DataSettings
+from balanced_mixup.data.settings import CacheKind, DataSettings, as_text
 from balanced_mixup.errors import UsageError, nearest
 
 # Keys and meaning of `metrics.METRICS`, known here without waiting for torch.
@@ -55,7 +55,7 @@ def _one_of(name: str, known: Any, setting: str) -> str:
 class Placement(BaseModel):
     """Where a process computes and keeps its images. May be another when a run is resumed: it does not change the result."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = Field("auto", description="Where to compute.")
     cache: CacheKind = Field(
@@ -144,7 +144,7 @@ class Recipe(DataSettings, Execution):
         "light",
         description="Preset by name: none, light (flips, a little brightness and contrast: learns fast), paper, strong.",
     )
-    precision: Literal["auto", "32", "bf16", "16"] = Field(
+    precision: Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(as_text)] = Field(
         "auto", description="Number format of the model; auto is bf16 on GPUs that have it, else 32."
     )
     compile: bool = Field(
