@@ -2,21 +2,25 @@
 
 A data set that brings its own test part keeps it (unless folds are asked for): there is one division, and a share of its
 training part is for validation. Any other is cross-validated, again with other folds for each repeat.
+
+What divides is imported when it is used, so that listing the protocols does not have to wait for it.
 """
+
+from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from balanced_mixup.data.folds import groups_of_classes, k_folds
-from balanced_mixup.data.preparation import Prepared
-from balanced_mixup.data.splits import given_parts, make_split, unite
 from balanced_mixup.errors import UsageError
 from balanced_mixup.randomness import key_of
+
+if TYPE_CHECKING:
+    from balanced_mixup.data.preparation import Prepared
 
 log = logging.getLogger("balanced_mixup")
 
@@ -104,6 +108,9 @@ def divide(
     Raises:
         UsageError: There is no test part where one is asked for, or too few images for the folds.
     """
+    from balanced_mixup.data.folds import k_folds
+    from balanced_mixup.data.splits import given_parts, make_split, unite
+
     manifest = prepared.manifest
     groups = unite(len(manifest), manifest.groups if protocol.keeps_groups else None, prepared.digests)
     has_test = "test" in given_parts(manifest)
@@ -142,6 +149,8 @@ def divide(
 
 
 def _warn_of_thin_classes(data: str, prepared: Prepared, groups: npt.NDArray[np.int64] | None, folds: int) -> None:
+    from balanced_mixup.data.folds import groups_of_classes
+
     manifest = prepared.manifest
     counts = groups_of_classes(manifest.labels, groups, len(manifest.classes))
     unit = "images" if groups is None else "groups of images"

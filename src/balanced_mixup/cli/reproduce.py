@@ -54,11 +54,11 @@ def reproduce(
     pocket
         Small: some images of any prepared data set, a small size, few epochs, one backbone.
     images
-        With --pocket: about so many images; 1500 if not given.
+        With --pocket: about so many images; 1000 if not given.
     size
         With --pocket: side in pixels; 64 if not given.
     epochs
-        With --pocket: 3 if not given.
+        With --pocket: 6 if not given.
     backbone
         With --pocket: tf_efficientnet_lite0 if not given.
     protocol
