@@ -1,6 +1,6 @@
 """How near a training step comes to the speed of the model alone, and to the published pipeline; see README.md here.
 
-python benchmarks/throughput.py                 # the cases of the table, a quarter of an hour on two cores
+python benchmarks/throughput.py                 # the cases of the table, twenty minutes on two cores
 python benchmarks/throughput.py --quick         # one case, under a minute
 python benchmarks/throughput.py --case resnetv2_50x1_bit,512,64,bf16,device --json out.json
 """

@@ -1,10 +1,12 @@
-"""Writing files so that a kill at any moment leaves no half-written one."""
+"""Files of runs and data: written so that a kill at any moment leaves no half-written one, and read with a clear error."""
 
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from balanced_mixup.errors import UsageError
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -38,3 +40,11 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write `content` atomically as indented JSON; NaN, which JSON lacks, must have been made None."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return what `write_json` wrote. UsageError where the file is missing or damaged."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise UsageError(f"The file {str(path)!r} is missing or damaged: {error}. Make it again.") from None

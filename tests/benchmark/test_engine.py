@@ -121,7 +121,7 @@ def test_a_run_that_another_benchmark_makes_is_waited_for(content, tmp_path, mon
     plan = make_plan({**content, "methods": ["instance"]})
     run_benchmark(plan, tmp_path, dry_run=True)
     folder = BenchmarkFolder(tmp_path)
-    first = folder.planned()[0]
+    first = folder.read().runs[0]
     (tmp_path / "runs").mkdir()
     holder = "import sys, time, filelock; held = filelock.FileLock(sys.argv[1]).acquire(); print(flush=True); time.sleep(6)"
     with subprocess.Popen([sys.executable, "-c", holder, str(folder.lock(first))], stdout=subprocess.PIPE) as process:
@@ -206,7 +206,7 @@ def test_other_external_data_under_the_same_name_are_scored_anew(content, blobs,
 def test_another_plan_in_the_folder_does_not_change_what_runs_read(content, tmp_path):
     first = make_plan(content)
     run_benchmark(first, tmp_path, dry_run=True)
-    planned = BenchmarkFolder(tmp_path).planned()
+    planned = BenchmarkFolder(tmp_path).read().runs
     before = {run.settings["split_file"]: Path(run.settings["split_file"]).read_bytes() for run in planned}
     run_benchmark(make_plan({**content, "folds": 3}), tmp_path, dry_run=True)
     assert all(Path(path).read_bytes() == data for path, data in before.items())
@@ -229,11 +229,13 @@ def test_data_that_change_under_way_are_noticed(content, blobs, tmp_path, monkey
     assert all("The data changed after the benchmark was started" in reason for _, reason in outcome.failed)
 
 
-def test_a_run_without_its_cost_does_not_stop_the_next_start(content, tmp_path):
-    plan = make_plan({**content, "methods": ["instance"]})
-    run_benchmark(plan, tmp_path)
-    next(tmp_path.rglob("cost.json")).unlink()
-    assert run_benchmark(make_plan(content), tmp_path, dry_run=True).finished == 2
+@pytest.mark.parametrize("content_of_file", ["{", "[]", "{}", '{"test": {}}'])
+def test_damaged_scores_are_named(content, tmp_path, content_of_file):
+    run_benchmark(make_plan({**content, "methods": ["instance"]}), tmp_path)
+    path = next(tmp_path.rglob("metrics.json"))
+    path.write_text(content_of_file)
+    with pytest.raises(UsageError, match=f"The file '{path}' is (missing or )?damaged"):
+        read_results(tmp_path)
 
 
 def test_bad_use(content, tmp_path):

@@ -12,21 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from balanced_mixup.cli import run
 from balanced_mixup.metrics import METRICS
-
-
-@pytest.fixture
-def command(capsys):
-    """Run a command and return (exit status, standard output, standard error in one line)."""
-
-    def call(*arguments):
-        status = run([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return status, captured.out, " ".join(captured.err.split())
-
-    return call
 
 
 def flags(settings):

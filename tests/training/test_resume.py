@@ -1,7 +1,9 @@
 """A run that is killed at any moment and started again ends as one that was never disturbed, bit for bit on the CPU."""
 
 import hashlib
+import itertools
 import multiprocessing
+import os
 import random
 import shutil
 import signal
@@ -107,6 +109,39 @@ def test_killed_between_epochs_at_every_epoch(tiny, tmp_path, monkeypatch):
     assert deaths == 3
     assert sha256(cut.weights) == sha256(whole.weights)
     assert cut.history.read_text() == whole.history.read_text()
+
+
+def test_killed_after_every_file_that_is_written(tiny, tmp_path, monkeypatch):
+    """Whatever was the last thing to reach the disk, nothing is missing and nothing left over in the end."""
+
+    class Killed(BaseException):
+        pass
+
+    real = os.replace
+    left = 0
+
+    def replace_and_die(source, target):
+        nonlocal left
+        real(source, target)
+        left -= 1
+        if left == 0:
+            raise Killed
+
+    settings = {**tiny, "epochs": 1}
+    whole = train(settings, out=tmp_path / "whole").folder
+    monkeypatch.setattr(os, "replace", replace_and_die)
+    for number in itertools.count(1):
+        left = number
+        try:
+            train(settings, out=tmp_path / str(number), resume=True)
+        except Killed:
+            cut = train(settings, out=tmp_path / str(number), resume=True).folder
+            assert {path.name for path in cut.path.iterdir()} == {path.name for path in whole.path.iterdir()}
+            assert sha256(cut.weights) == sha256(whole.weights)
+            assert cut.metrics.read_text() == whole.metrics.read_text()
+        else:
+            break
+    assert number > 8
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])

@@ -5,7 +5,6 @@ several machines with a common folder can share a benchmark, and one that was ki
 still runs. The processes are forked from one that has imported everything and computed nothing, where the system can do that.
 """
 
-import json
 import logging
 import multiprocessing
 import os
@@ -31,7 +30,7 @@ from balanced_mixup.benchmark.runs import BenchmarkFolder, PlannedRun, expand
 from balanced_mixup.errors import BalancedMixupError, RunError, UsageError, human_time
 from balanced_mixup.evaluation.evaluate import evaluate
 from balanced_mixup.evaluation.experiment import train
-from balanced_mixup.files import write_text
+from balanced_mixup.files import read_json, write_text
 from balanced_mixup.progress import progress_bar
 from balanced_mixup.training.backbones import create
 from balanced_mixup.training.recipe import make_recipe
@@ -77,12 +76,15 @@ def run_benchmark(
     if make_recipe(plan.settings, placement).processes > 1:
         raise UsageError("Expected one device for each run of a benchmark; `--jobs` makes several runs at a time.")
     runs = expand(plan, out, placement)
-    pending = [run for run in runs if not folder.is_finished(run)]
+    finished: list[PlannedRun] = []
+    pending: list[PlannedRun] = []
+    for run in runs:
+        (finished if folder.is_finished(run) else pending).append(run)
     if pending:
-        seconds = estimate_seconds(folder, runs, placement, jobs)
+        seconds = estimate_seconds(folder, finished, pending, placement, jobs)
         log.info("%d runs, %d of them to be made: about %s.", len(runs), len(pending), human_time(seconds))
     if dry_run:
-        return Outcome(len(runs), len(runs) - len(pending), ())
+        return Outcome(len(runs), len(finished), ())
     recipes = [make_recipe(run.settings) for run in pending]
     for backbone, size, weights in sorted({(recipe.backbone, recipe.size, recipe.weights) for recipe in recipes}):
         create(backbone, 2, size, weights, 0)  # what cannot be had is found out once, and fetched once, not by every run
@@ -172,7 +174,7 @@ def _make(folder: BenchmarkFolder, run: PlannedRun, placement: Mapping[str, Any]
 
 def _check_data(made: RunFolder, run: PlannedRun) -> None:
     """Raise RunError where a run was made with other data than planned, and do not let it count as finished."""
-    if json.loads(made.environment.read_text(encoding="utf-8"))["data_fingerprint"] != run.data_mark:
+    if read_json(made.environment)["data_fingerprint"] != run.data_mark:
         made.metrics.unlink()
         raise RunError("The data changed after the benchmark was started. Start it again, with the data as they should be.")
 

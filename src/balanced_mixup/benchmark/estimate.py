@@ -1,6 +1,5 @@
-"""How long a benchmark will take on this machine, from a few steps of each backbone."""
+"""How long a benchmark will take on this machine, from a step or two of each backbone."""
 
-import json
 import logging
 import time
 from collections import defaultdict
@@ -13,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from balanced_mixup.benchmark.runs import BenchmarkFolder, PlannedRun
+from balanced_mixup.files import read_json
 from balanced_mixup.training.backbones import create
 from balanced_mixup.training.fit import precision_of
 from balanced_mixup.training.recipe import Recipe, make_recipe
@@ -23,31 +23,32 @@ _LONG_SECONDS = 5.0
 _START_SECONDS = 5.0  # of a run: its process, the look at the data, the backbone
 
 
-def estimate_seconds(folder: BenchmarkFolder, runs: Sequence[PlannedRun], placement: Mapping[str, Any], jobs: int) -> float:
-    """Return about how many seconds the unfinished runs of a benchmark take.
+def estimate_seconds(
+    folder: BenchmarkFolder,
+    finished: Sequence[PlannedRun],
+    pending: Sequence[PlannedRun],
+    placement: Mapping[str, Any],
+    jobs: int,
+) -> float:
+    """Return about how many seconds the runs of a benchmark take that are not finished.
 
-    Where runs on the same data with the same backbone are finished, theirs is the time; else a few steps are made.
+    Where runs on the same data with the same backbone are finished, theirs is the time; else a step or two are made.
 
     Args:
         folder: Of the benchmark.
-        runs: All of its runs.
+        finished, pending: Its runs.
         placement: Fields of `Placement`.
         jobs: Runs at a time.
     """
     known = defaultdict(list)
-    for run in runs:
-        # One that was killed between its weights and its costs has none.
-        if folder.is_finished(run) and folder.run(run).cost.is_file():
-            known[run.data, run.backbone].append(float(json.loads(folder.run(run).cost.read_text(encoding="utf-8"))["seconds"]))
+    for run in finished:
+        known[run.data, run.backbone].append(float(read_json(folder.run(run).cost)["seconds"]))
     total = 0.0
     threads = max(1, torch.get_num_threads() // jobs)
-    for run in runs:
-        if folder.is_finished(run):
-            continue
+    for run in pending:
         seconds = known.get((run.data, run.backbone))
         total += fmean(seconds) if seconds else _seconds_of(run, make_recipe(run.settings, placement), threads)
-    pending = sum(not folder.is_finished(run) for run in runs)
-    return total / max(1, min(jobs, pending))
+    return total / max(1, min(jobs, len(pending)))
 
 
 def _seconds_of(run: PlannedRun, recipe: Recipe, threads: int) -> float:
@@ -74,7 +75,7 @@ def _speed(backbone: str, size: int, batch: int, precision: str, accelerator: st
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
             loss = F.cross_entropy(model(images), targets)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         optimizer.step()
 
     def predict() -> None:

@@ -12,8 +12,8 @@ import yaml
 
 from balanced_mixup.benchmark.plan import Plan, make_plan
 from balanced_mixup.benchmark.published import BACKBONE_TITLES, SOURCES, published_table
-from balanced_mixup.benchmark.results import EXTERNAL, Results
-from balanced_mixup.benchmark.summary import Entry, summarise
+from balanced_mixup.benchmark.results import EXTERNAL
+from balanced_mixup.benchmark.summary import Entry
 from balanced_mixup.benchmark.tables import Grid, meaning, score_cell
 from balanced_mixup.data.datasets.folder import DATASET
 from balanced_mixup.errors import UsageError
@@ -134,9 +134,8 @@ def _card_of(prepared: Path) -> str:
         raise UsageError(f"Expected {str(prepared / DATASET)!r} to describe a prepared data set, but: {error!r}.") from None
 
 
-def beside_published(table: PaperTable, results: Results) -> list[Grid]:
+def beside_published(table: PaperTable, entries: Sequence[Entry]) -> list[Grid]:
     """Return the table with our scores beside the published ones, in per cent as it prints them, one for each data set."""
-    entries = summarise(results, table.metrics)
     return [
         _grid(table, data, [entry for entry in entries if entry.data == data])
         for data in dict.fromkeys(entry.data for entry in entries)

@@ -1,6 +1,5 @@
 """The scores of a benchmark, read from its run folders."""
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import pandas as pd
 from balanced_mixup.benchmark.runs import BenchmarkFolder, PlannedRun
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.evaluation.predictions import Predictions
+from balanced_mixup.files import read_json
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.training.classifier import ModelCard
 from balanced_mixup.training.run_folder import RunFolder
@@ -24,8 +24,7 @@ class Results:
 
     Args:
         scores: A row for each run and scored data set: data, backbone, method, fold, seed, test_share, scored (the part; None
-            for other data), predictions (a path),
-            and a column for each metric (NaN where undefined).
+            for other data), predictions (a path), and a column for each metric (NaN where undefined).
         methods: Labels in the order of the plan.
         baseline: Label of the method that the others are compared with.
         metrics: Names of the metrics that the plan asks for; none if it leaves the choice open.
@@ -57,8 +56,8 @@ def read_results(path: Path | str, baseline: str | None = None) -> Results:
         UsageError: It is no folder of a benchmark, has no finished run yet, or has no such method.
     """
     folder = BenchmarkFolder(Path(path))
-    runs = folder.planned()
-    index = json.loads(folder.index.read_text(encoding="utf-8"))
+    index = folder.read()
+    runs = index.runs
     rows = [row for run in runs for row in _rows(folder, run)]
     if not rows:
         raise UsageError(f"The benchmark in {str(path)!r} has no finished run yet: go on with it (`bmixup benchmark`).")
@@ -70,9 +69,9 @@ def read_results(path: Path | str, baseline: str | None = None) -> Results:
     return Results(
         scores=pd.DataFrame(rows),
         methods=methods,
-        baseline=baseline or index["baseline"],
-        metrics=tuple(index["metrics"]),
-        protocol=index["protocol"],
+        baseline=baseline or index.baseline,
+        metrics=tuple(index.metrics),
+        protocol=index.protocol,
         ordinal=all(_is_ordinal(folder.run(run)) for run in runs if folder.run(run).metrics.is_file()),
         planned=len(runs),
         finished=sum(folder.is_finished(run) for run in runs),
@@ -95,28 +94,29 @@ def _rows(folder: BenchmarkFolder, run: PlannedRun) -> Iterator[dict[str, Any]]:
     """Yield the scores of one run: on the part that it held out, then on each of the other data."""
     own = folder.run(run)
     if own.metrics.is_file():
-        scores = json.loads(own.metrics.read_text(encoding="utf-8"))[run.scored]
-        yield _row(run, run.data, scores, own.predictions, run.test_share)
+        yield _row(run, run.data, read_json(own.metrics).get(run.scored), own.metrics, own.predictions, run.scored)
     for name in run.external:
         path = folder.external(run, name)
         if path.is_file():
-            scores = json.loads(path.read_text(encoding="utf-8"))
-            yield {
-                **_row(run, f"{run.data}{EXTERNAL}{name}", scores, path.with_name("predictions.parquet"), None),
-                "scored": None,
-            }
+            yield _row(run, f"{run.data}{EXTERNAL}{name}", read_json(path), path, path.with_name("predictions.parquet"), None)
 
 
-def _row(run: PlannedRun, data: str, scores: dict[str, Any], predictions: Path, test_share: float | None) -> dict[str, Any]:
-    values = {name: scores["metrics"][name]["value"] for name in METRICS}
+def _row(
+    run: PlannedRun, data: str, scores: dict[str, Any] | None, metrics: Path, predictions: Path, scored: str | None
+) -> dict[str, Any]:
+    """Return a row of `Results.scores`; `scored` is the part that the run held out, None for other data."""
+    try:
+        values = {name: (scores or {})["metrics"][name]["value"] for name in METRICS}
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"The file {str(metrics)!r} is damaged: it lacks {error}. Make the run again.") from None
     return {
         "data": data,
         "backbone": run.backbone,
         "method": run.method,
         "fold": run.fold,
         "seed": run.seed,
-        "test_share": test_share,
-        "scored": run.scored,
+        "test_share": None if scored is None else run.test_share,
+        "scored": scored,
         "predictions": str(predictions),
         **{name: float("nan") if value is None else value for name, value in values.items()},
     }

@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -67,6 +67,16 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
+class Index:
+    """What a benchmark is made of: its runs, and what its plan says of the tables and of the protocol."""
+
+    runs: Sequence[PlannedRun]
+    baseline: str
+    metrics: Sequence[str]
+    protocol: str
+
+
+@dataclass(frozen=True)
 class BenchmarkFolder:
     """Paths of a benchmark.
 
@@ -112,15 +122,15 @@ class BenchmarkFolder:
         mark = _hash(sorted(planned.external[name].items()))
         return self.run(planned).path / "evaluations" / f"{slug(name)}-{mark}" / "metrics.json"
 
-    def planned(self) -> list[PlannedRun]:
-        """Return the runs that the benchmark has.
+    def read(self) -> "Index":
+        """Return what the benchmark is made of.
 
         Raises:
             UsageError: It is no folder of a benchmark.
         """
         try:
             content = json.loads(self.index.read_text(encoding="utf-8"))
-            return [PlannedRun(**run) for run in content["runs"]]
+            return Index(**{**content, "runs": [PlannedRun(**run) for run in content["runs"]]})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(
                 f"Expected {str(self.path)!r} to be the folder of a benchmark, but its {self.index.name}: {error}."
@@ -145,9 +155,7 @@ def expand(plan: Plan, out: Path, placement: Mapping[str, Any]) -> list[PlannedR
     runs.sort(key=lambda run: (order.index(run.data), run.seed, run.fold))
     folder = BenchmarkFolder(out)
     write_text(folder.plan, plan_yaml(plan))
-    write_json(
-        folder.index, {**plan.model_dump(include={"baseline", "metrics", "protocol"}), "runs": [asdict(run) for run in runs]}
-    )
+    write_json(folder.index, asdict(Index(runs, plan.baseline, plan.metrics, plan.protocol)))
     return runs
 
 

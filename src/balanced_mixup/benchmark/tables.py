@@ -53,7 +53,11 @@ def make_tables(results: Results, metrics: Sequence[str], form: Format) -> str:
     for name in chosen:
         if name not in METRICS:
             raise UsageError(f"Expected a metric among {', '.join(METRICS)}, but got {name!r}.{nearest(name, METRICS)}")
-    entries = summarise(results, chosen)
+    return render(results, summarise(results, chosen), form)
+
+
+def render(results: Results, entries: Sequence[Entry], form: Literal["md", "latex", "csv"]) -> str:
+    """Return the tables of these entries as text, or all their numbers in one long table."""
     if form == "csv":
         return long_table(entries).to_csv(index=False)
     text = markdown if form == "md" else latex

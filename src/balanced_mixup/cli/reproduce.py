@@ -107,14 +107,16 @@ def _pocket(asked: bool, **settings: Any) -> "Pocket | None":
 def _write_table(table: "PaperTable", folder: Path, stem: Path) -> None:
     from balanced_mixup.benchmark.reproduce import beside_published
     from balanced_mixup.benchmark.results import read_results
-    from balanced_mixup.benchmark.tables import make_tables, markdown
+    from balanced_mixup.benchmark.summary import summarise
+    from balanced_mixup.benchmark.tables import markdown, render
     from balanced_mixup.files import write_text
 
     results = read_results(folder)
-    text = "\n".join(markdown(grid) for grid in beside_published(table, results))
-    write_text(stem.with_suffix(".md"), text + "\n" + make_tables(results, table.metrics, "md") + "\n")
-    write_text(stem.with_suffix(".tex"), make_tables(results, table.metrics, "latex") + "\n")
-    write_text(stem.with_suffix(".csv"), make_tables(results, table.metrics, "csv"))
+    entries = summarise(results, table.metrics)
+    text = "\n".join(markdown(grid) for grid in beside_published(table, entries))
+    write_text(stem.with_suffix(".md"), text + "\n" + render(results, entries, "md") + "\n")
+    write_text(stem.with_suffix(".tex"), render(results, entries, "latex") + "\n")
+    write_text(stem.with_suffix(".csv"), render(results, entries, "csv"))
     print(text)
     Console().print(f"Written to {stem}.md, .tex and .csv", soft_wrap=True, highlight=False, markup=False)
 

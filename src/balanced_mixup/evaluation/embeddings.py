@@ -1,5 +1,7 @@
 """What a pretrained backbone sees in images: its features before the classifier."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -34,11 +36,11 @@ def embed(
     if len(present) < 2:
         raise UsageError("Expected images of at least two classes.")
     trained = create(backbone, len(prepared.manifest.classes), size, weights, seed)
-    model = trained.model.eval()
+    model: Any = trained.model.eval()  # what timm adds to a Module has no common type
     mean, std = torch.tensor(trained.mean), torch.tensor(trained.std)
     features = []
     with torch.inference_mode():
         for pixels in EvalBatches(prepared.pixels, np.arange(len(labels))):
-            maps = model.forward_features(normalised(to_images(pixels), mean, std))  # type: ignore[operator]
-            features.append(model.forward_head(maps, pre_logits=True))  # type: ignore[operator]
+            maps = model.forward_features(normalised(to_images(pixels), mean, std))
+            features.append(model.forward_head(maps, pre_logits=True))
     return torch.cat(features).numpy(), labels.astype(np.int64), [prepared.manifest.classes[k] for k in present]

@@ -1,8 +1,6 @@
 """An experiment: train by a recipe, then score what was held out. This is `bmixup train`."""
 
-import json
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from balanced_mixup.data.preparation import Cache, Prepared, prepare
 from balanced_mixup.data.sources import BUILT_IN, kind_of, load
 from balanced_mixup.errors import BalancedMixupError, RunError, UsageError
 from balanced_mixup.evaluation.evaluate import predict_part, write_excluded
-from balanced_mixup.files import write_atomically, write_json, write_text
+from balanced_mixup.files import read_json, write_atomically, write_json, write_text
 from balanced_mixup.methods import METHODS
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.randomness import torch_seed
@@ -73,7 +71,7 @@ def train(*layers: Mapping[str, Any], out: Path | str | None = None, resume: boo
             log.info("The run in %s is finished already.", run.path)
         else:
             _train(recipe, run)
-        scores = _read_json(run.metrics)
+        scores = read_json(run.metrics)
         for part, result in scores.items():
             values = ((METRICS[name].label, score["value"]) for name, score in result["metrics"].items())
             note(f"Scores ({part}): " + ", ".join(f"{label} {value:.3f}" for label, value in values if value is not None))
@@ -137,11 +135,8 @@ def _train(recipe: Recipe, run: RunFolder) -> None:
     )
     card.write(run.model)
     if not run.weights.is_file():
-        start, resumed = time.monotonic(), run.checkpoint.is_file()
         fit(recipe, backbone, _training_data(prepared), run)
-        seconds = time.monotonic() - start
-        log.info("Trained in %.0f s.", seconds)
-        write_json(run.cost, {"seconds": round(seconds, 1), "resumed": resumed})
+    run.checkpoint.unlink(missing_ok=True)
     rows = np.concatenate([parts["val"], parts["test"]])
     predictions = predict_part(Classifier.load(run.path), prepared, rows)
     predictions.write(run.predictions)
@@ -211,7 +206,7 @@ def _note_data(recipe: Recipe, run: RunFolder, prepared: Prepared) -> None:
     mark = fingerprint(prepared.manifest, prepared.digests)
     resumed = run.environment.is_file()
     if resumed:
-        before = _read_json(run.environment).get("data_fingerprint")
+        before = read_json(run.environment).get("data_fingerprint")
         if before != mark:
             raise UsageError(
                 f"The data have changed since the run in {str(run.path)!r} was started (fingerprint {before}, now {mark}). "
@@ -233,14 +228,6 @@ def _note_data(recipe: Recipe, run: RunFolder, prepared: Prepared) -> None:
     write_atomically(run.manifest, lambda temporary: table.to_csv(temporary, index=False))
     write_excluded(prepared, run.excluded)
     write_json(run.environment, describe_environment(recipe.seed, mark))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"The file {str(path)!r} of the run is damaged: {error}. Start a new run.") from None
-    return content
 
 
 def _note_unused(recipe: Recipe, layers: tuple[Mapping[str, Any], ...]) -> None:

@@ -66,7 +66,7 @@ class Classifier:
         """Args: model: images (B, 3, size, size) to logits (B, K). card: its description. device: where to compute."""
         self.card = card
         self.device = torch.device(device)
-        self.model = model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.model = model.to(memory_format=torch.channels_last).to(self.device).eval()
         self._mean = torch.tensor(card.mean, device=self.device)
         self._std = torch.tensor(card.std, device=self.device)
 

@@ -6,6 +6,7 @@ import os
 import platform
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from balanced_mixup.errors import RunError, UsageError
-from balanced_mixup.files import write_atomically
+from balanced_mixup.files import write_atomically, write_json
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.progress import on_terminal
 from balanced_mixup.training.backbones import Backbone
@@ -37,7 +38,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
 
 
 def fit(recipe: Recipe, backbone: Backbone, data: TrainingData, run: RunFolder) -> None:
-    """Train, from the run's checkpoint if it has one, and write `history.csv` and `weights.safetensors` (the best epoch's).
+    """Train, from the run's checkpoint if it has one; write `history.csv`, `cost.json` and the best epoch's weights, at last.
 
     Args:
         recipe: All settings.
@@ -51,6 +52,7 @@ def fit(recipe: Recipe, backbone: Backbone, data: TrainingData, run: RunFolder) 
     With several processes each calls this, and the first alone writes.
     """
     first = process_rank(recipe) == 0
+    start, resumed = time.monotonic(), run.checkpoint.is_file()
     trainee = Trainee(recipe, backbone, data, lambda trainee: _note_epoch(trainee, run.history) if first else None)
     # The caller's random state is left alone; dropout inside the model can only use torch's global one.
     with quiet_lightning(), torch.random.fork_rng():
@@ -67,8 +69,10 @@ def fit(recipe: Recipe, backbone: Backbone, data: TrainingData, run: RunFolder) 
     best = trainee.best_epoch()
     value = trainee.history[best - 1][trainee.monitor]
     log.info("Kept epoch %d: %s %.3f on validation.", best, METRICS[trainee.monitor].label, value)
+    seconds = time.monotonic() - start
+    log.info("Trained in %.0f s.", seconds)
+    write_json(run.cost, {"seconds": round(seconds, 1), "resumed": resumed})
     save_weights(run.weights, trainee.best_weights)
-    run.checkpoint.unlink(missing_ok=True)
 
 
 def _run(trainer: L.Trainer, trainee: Trainee, run: RunFolder) -> None:

@@ -178,7 +178,7 @@ class Trainee(L.LightningModule):
 
     def on_train_batch_start(self, batch: TrainBatch, batch_idx: int) -> None:
         """Set the learning rate, and the randomness inside the model (dropout), by their key."""
-        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
+        for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = self.learning_rate(self.global_step)
         torch.manual_seed(torch_seed(self.recipe.seed, "model", self.current_epoch, batch_idx, self.rank))
 
@@ -229,7 +229,7 @@ class Trainee(L.LightningModule):
         """Enter the epoch in the book; runs before the checkpoint is written."""
         loss = self.trainer.strategy.reduce(torch.stack(self._losses).mean(), reduce_op="mean").item()
         self._losses.clear()
-        rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         row = {"epoch": self.current_epoch + 1, "learning_rate": float(rate), "train_loss": loss}
         self.history.append({**row, **{name: float(value) for name, value in self._scores.items()}})
         # Where no score is defined yet, the first epoch is the best so far.

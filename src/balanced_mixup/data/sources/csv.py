@@ -111,7 +111,8 @@ class _FolderIndex:
     def _list(folder: Path) -> tuple[set[str], dict[str, list[str]]]:
         """Return the names in a folder, and the images among them by their name without extension."""
         try:
-            names = sorted(os.listdir(folder))  # noqa: PTH208, names alone: no object for each of very many files
+            with os.scandir(folder) as entries:
+                names = sorted(entry.name for entry in entries)
         except (OSError, ValueError):  # what is not there has no files; opening the image will say so
             names = []
         stems: dict[str, list[str]] = {}
