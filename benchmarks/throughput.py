@@ -42,6 +42,7 @@ from balanced_mixup.training.module import Trainee, TrainingData
 from balanced_mixup.training.recipe import Recipe, make_recipe
 
 CLASSES = 5
+GPU = [torch.device("cuda", 0)] if torch.cuda.is_available() else []
 WARM_UP = 3  # steps of each turn that are not counted
 PREFETCHED = 2  # batches that each worker of a DataLoader makes ahead
 
@@ -193,7 +194,7 @@ class Bench:
         """Train by the product's own loop: everything of a `bmixup train` but validation and checkpoint."""
         trainee = self.trainee(recipe)
         clock = StepClock(self, steps)
-        with quiet_lightning(), torch.random.fork_rng():
+        with quiet_lightning(), torch.random.fork_rng(GPU):
             make_trainer(recipe, clock).fit(trainee)
         return (clock.end - clock.start) / steps
 
@@ -221,7 +222,7 @@ class Bench:
 
     def epoch_with_validation(self) -> float:
         """Return the seconds of a whole epoch of the product's loop, from the start of the trainer."""
-        with quiet_lightning(), torch.random.fork_rng():
+        with quiet_lightning(), torch.random.fork_rng(GPU):
             start = time.perf_counter()
             make_trainer(self.recipe).fit(self.trainee(self.recipe))
             return time.perf_counter() - start

@@ -6,24 +6,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from balanced_mixup.errors import UsageError
+from balanced_mixup.errors import RunError, UsageError
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` write to a temporary name beside `path`, flush it to the disk, and rename it.
 
     A link stays a link: what it points to is replaced.
+
+    Raises:
+        RunError: The disk is full or broken, or the folder cannot be written to.
     """
     path = Path(os.path.realpath(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # some writers make files that nobody else may read
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        try:
+            write(temporary)
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())  # some writers make files that nobody else may read
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"The file {str(path)!r} could not be written: {error}.") from error
 
 
 def _umask() -> int:
@@ -35,6 +41,11 @@ def _umask() -> int:
 def write_text(path: Path, text: str) -> None:
     """Write `text` atomically."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` atomically."""
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
 def write_json(path: Path, content: Any) -> None:

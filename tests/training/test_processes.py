@@ -1,17 +1,25 @@
 """Training with several processes, as Lightning, torchrun and SLURM start them: real processes on the CPU, with gloo."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import psutil
 import pytest
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from safetensors.numpy import load_file
 
-from balanced_mixup.training.fit import make_trainer, process_rank
+from balanced_mixup import RunError, UsageError
+from balanced_mixup.training.fit import fit, make_trainer
+from balanced_mixup.training.module import TrainingData
+from balanced_mixup.training.processes import LostProcessError, assistants, process_rank
 from balanced_mixup.training.recipe import make_recipe
 
 BMIXUP = Path(sys.executable).parent / "bmixup"
@@ -96,7 +104,8 @@ def test_slurm_starts_it(config, alone, tmp_path):
     port = str(free_port())
 
     def task(number):
-        tasks = {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "train"}
+        tasks = dict.fromkeys(("SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS_PER_NODE"), "2")
+        tasks |= {"SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "train"}
         place = {"SLURM_PROCID": str(number), "SLURM_LOCALID": str(number), "SLURM_NODEID": "0"}
         where = {"SLURM_NODELIST": "localhost", "SLURM_JOB_NODELIST": "localhost", "MASTER_PORT": port}
         return start([BMIXUP, "train", "--config", config, "--out", out, "--devices", 2], **tasks, **place, **where)
@@ -121,27 +130,159 @@ def test_a_batch_that_cannot_be_cut_is_refused(config, tmp_path):
     assert "multiple of their number, 3, but got 8" in " ".join(output.split())
 
 
-def test_an_interactive_shell_of_slurm_starts_no_processes(monkeypatch):
-    recipe = make_recipe({"devices": 2})
-    for name, value in {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "bash", "SLURM_PROCID": "0", "LOCAL_RANK": "1"}.items():
-        monkeypatch.setenv(name, value)
-    assert process_rank(recipe) == 1
-    monkeypatch.setenv("SLURM_JOB_NAME", "train")
-    assert process_rank(recipe) == 0
+@pytest.fixture
+def no_launcher(monkeypatch):
+    """Return a function that sets variables of a launcher, in an environment without others."""
+    for name in list(os.environ):
+        if name.startswith("SLURM") or name in ("WORLD_SIZE", "RANK", "NODE_RANK", "LOCAL_RANK"):
+            monkeypatch.delenv(name)
+
+    def launched(**variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return launched
 
 
-def test_lightning_writes_no_checkpoint_of_its_own_in_a_slurm_job(monkeypatch, tmp_path):
-    for name, value in {
-        "SLURM_NTASKS": "1",
-        "SLURM_NTASKS_PER_NODE": "1",
-        "SLURM_JOB_NAME": "train",
-        "SLURM_JOB_ID": "1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("SLURM_PROCID", "0")
-    monkeypatch.setenv("SLURM_LOCALID", "0")
-    monkeypatch.setenv("SLURM_NODEID", "0")
+SRUN = {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NNODES": "1"}
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "train.sh", "SLURM_PROCID": "0"},  # a batch script, without srun
+        {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "interactive"},  # in the shell of salloc
+        {"SLURM_NTASKS": "1", "SLURM_STEP_NUM_TASKS": "1", "SLURM_JOB_NAME": "bash", "SLURM_PROCID": "0"},  # srun --pty bash
+    ],
+    ids=["batch", "salloc", "pty"],
+)
+def test_slurm_without_several_tasks_starts_no_processes(no_launcher, variables, tmp_path):
+    no_launcher(**variables)
+    assert process_rank(make_recipe({})) == 0
     trainer = make_trainer(make_recipe({"accelerator": "cpu"}), folder=tmp_path)
+    assert isinstance(trainer._accelerator_connector.cluster_environment, LightningEnvironment)
+    no_launcher(LOCAL_RANK="1")
+    assert process_rank(make_recipe({"devices": 2})) == 1
+
+
+def test_more_tasks_than_the_recipe_says_are_refused(no_launcher):
+    no_launcher(**SRUN, SLURM_PROCID="1")
+    assert process_rank(make_recipe({"devices": 2})) == 1
+    with pytest.raises(UsageError, match=r"Expected 1 process\(es\) .* but srun started 2\. Say with `--devices`"):
+        process_rank(make_recipe({}))
+
+
+@pytest.mark.parametrize("change", [{"SLURM_NTASKS_PER_NODE": None}, {"SLURM_NNODES": "2"}, {"SLURM_NTASKS_PER_NODE": "1"}])
+def test_tasks_that_are_spread_in_another_way_are_refused(no_launcher, change):
+    no_launcher(**{name: value for name, value in {**SRUN, **change}.items() if value is not None})
+    with pytest.raises(
+        UsageError, match=r"Expected srun with `--nodes=1 --ntasks-per-node=2`, as .* but got SLURM_NNODES=[12]"
+    ):
+        process_rank(make_recipe({"devices": 2}))
+
+
+@pytest.mark.parametrize(("name", "value"), [("WORLD_SIZE", ""), ("RANK", "x"), ("LOCAL_RANK", "-1"), ("NODE_RANK", "1.5")])
+def test_variables_that_are_no_numbers(no_launcher, name, value):
+    no_launcher(**{name: value})
+    with pytest.raises(UsageError, match=f"variable {name} to be a number, .* but got '{value}'. Unset it"):
+        process_rank(make_recipe({"devices": 2}))
+
+
+def test_they_are_found_before_lightning_stumbles_over_them(config, tmp_path):
+    process = start([BMIXUP, "train", "--config", config, "--out", tmp_path / "run"], RANK="")
+    output = process.communicate(timeout=100)[0]
+    assert (process.returncode, "Traceback" in output) == (2, False)
+    assert "Expected the environment variable RANK to be a number" in " ".join(output.split())
+
+
+def test_lightning_writes_no_checkpoint_of_its_own_in_a_slurm_job(no_launcher, tmp_path):
+    no_launcher(**SRUN, SLURM_JOB_ID="1", SLURM_PROCID="0", SLURM_LOCALID="0", SLURM_NODEID="0")
+    trainer = make_trainer(make_recipe({"accelerator": "cpu", "devices": 2}), folder=tmp_path)
     assert isinstance(trainer._accelerator_connector.cluster_environment, SLURMEnvironment)
     assert not trainer._accelerator_connector.cluster_environment.auto_requeue
     assert trainer.default_root_dir == str(tmp_path)
+
+
+def test_a_single_batch_that_cannot_be_cut_is_refused():
+    """One process would take all 7 images, two would leave one out: they would train to another result."""
+    data = TrainingData(None, np.zeros(9, np.int64), np.arange(7), np.arange(7, 9), 3)
+    recipe = make_recipe({"devices": 2, "batch_size": 8})
+    with pytest.raises(UsageError, match=r"2 processes can share, but got batches of all 7 .* Lower `--batch-size` to 6"):
+        fit(recipe, None, data, None)
+
+
+# Programs that do what `bmixup` does, but for a mistake, or for taking Ctrl-C, which a background job of a shell ignores.
+PROGRAM = """
+import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from balanced_mixup.cli import main
+from balanced_mixup.errors import DataError, Problem
+from balanced_mixup.evaluation import experiment
+from balanced_mixup.training.module import Trainee
+
+experiment.GRACE_SECONDS = 2
+
+def fail(*arguments):
+    raise DataError([Problem("missing file", "x.png", "Restore it.")])
+
+if os.environ.get("LOCAL_RANK") == "1":
+    {spoil}
+main()
+"""
+BEFORE, DURING = "experiment._training_data = fail", "Trainee.on_train_epoch_end = fail"
+
+
+def program(spoil="pass"):
+    return [sys.executable, "-c", PROGRAM.format(spoil=spoil)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spoil", [BEFORE, DURING], ids=["before", "during"])
+def test_a_mistake_that_one_process_finds_ends_all(config, tmp_path, spoil):
+    process = start([*program(spoil), "train", "--config", config, "--out", tmp_path / "run", "--devices", 2])
+    output = process.communicate(timeout=200)[0]
+    assert (process.returncode, output.count("Restore it."), "Traceback" in output) == (2, 1, False), output
+
+
+def test_a_mistake_that_all_processes_find_is_said_once(config, tmp_path):
+    settings = ["--devices", 2, "--batch-size", 2, "--backbone", "test_efficientnet"]
+    process = start([BMIXUP, "train", "--config", config, "--out", tmp_path / "run", *settings])
+    output = process.communicate(timeout=200)[0]
+    assert (process.returncode, output.count("The batch normalisation"), "Traceback" in output) == (2, 1, False), output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sent", "to", "status", "said"),
+    [
+        (signal.SIGINT, "all", 1, "Interrupted"),
+        (signal.SIGTERM, "all", 1, "Stopped by SIGTERM"),
+        (signal.SIGKILL, "first", -signal.SIGKILL, ""),
+        (signal.SIGKILL, "other", 1, "Another process of the training ended"),
+    ],
+    ids=["SIGINT", "SIGTERM", "SIGKILL", "SIGKILL-other"],
+)
+def test_processes_that_are_stopped_end_together(config, tmp_path, sent, to, status, said):
+    process = start([*program(), "train", "--config", config, "--out", tmp_path / "run", "--devices", 2, "--epochs", 9999])
+    try:
+        while not (tmp_path / "run/checkpoint.ckpt").exists():
+            time.sleep(0.1)
+            assert process.poll() is None
+        (other,) = psutil.Process(process.pid).children()
+        for target in {"all": [process, other], "first": [process], "other": [other]}[to]:
+            if target is process or sent != signal.SIGINT:  # an assistant is in another session than the terminal
+                target.send_signal(sent)
+        output = process.communicate(timeout=60)[0]
+        psutil.wait_procs([other], timeout=10)
+        assert (process.returncode, other.is_running(), "Traceback" in output) == (status, False, False), output
+        assert output.count("--resume") == output.count(said or "--resume") == bool(said)
+    finally:
+        process.kill()
+
+
+def test_the_exit_status_of_an_assistant_is_taken_over(no_launcher, monkeypatch):
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-c", "import sys; sys.exit(2)"])
+    with pytest.raises(RunError, match="gone") as error, assistants(make_recipe({"devices": 2})):
+        raise LostProcessError("gone")
+    assert error.value.exit_status == 2
+    assert "LOCAL_RANK" not in os.environ

@@ -89,3 +89,29 @@ def test_bad_yaml(tmp_path, text, message):
 def test_empty_yaml_sets_nothing(tmp_path):
     (tmp_path / "config.yaml").write_text("")
     assert load_yaml(tmp_path / "config.yaml") == {}
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (
+            "size: 64\nepochs: 2\nsize: 96\n",
+            r"the key 'size' is there again, after line 1; leave out one of the two\s+in .*, line 3",
+        ),
+        ("a: {b: 1, b: 2}\n", "the key 'b' is there again, after line 1"),
+        ("a: &x [*x]\n", "to be YAML, but: found unconstructable recursive node"),
+        ("a: &x {b: *x}\n", "to be YAML, but: found unconstructable recursive node"),
+        ("a: !!binary aGVsbG8=\n", r"no settings are of the kind 'tag:yaml.org,2002:binary'"),
+        ("a: !!set {b}\n", r"no settings are of the kind 'tag:yaml.org,2002:set'"),
+        ("a: " + 2000 * "[" + 2000 * "]", "to be YAML, but: maximum recursion depth exceeded"),
+    ],
+)
+def test_yaml_that_means_no_settings(tmp_path, text, message):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        load_yaml(tmp_path / "mine.yaml")
+
+
+def test_dates_and_merged_mappings(tmp_path):
+    (tmp_path / "mine.yaml").write_text("a: 2024-13-45\nb: &b {x: 1, y: 2}\nc: {<<: *b, y: 3}\n")
+    assert load_yaml(tmp_path / "mine.yaml") == {"a": "2024-13-45", "b": {"x": 1, "y": 2}, "c": {"x": 1, "y": 3}}

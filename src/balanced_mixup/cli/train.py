@@ -32,6 +32,9 @@ def train(
     json
         Print the scores as one JSON object.
     """
+    from balanced_mixup.training.processes import check_variables
+
+    check_variables()  # Lightning, imported next, stumbles over bad ones
     from balanced_mixup.cli import show
     from balanced_mixup.evaluation.experiment import train as run_experiment
 

@@ -83,7 +83,8 @@ class Classifier:
         """
         folder = RunFolder(Path(run)).require_finished()
         card = ModelCard.read(folder.model)
-        model = build(card.backbone, len(card.classes), card.size)
+        with torch.random.fork_rng([]):  # its random weights, soon replaced, are drawn from the caller's state
+            model = build(card.backbone, len(card.classes), card.size)
         try:
             model.load_state_dict(load_file(folder.weights))
         except (SafetensorError, OSError, RuntimeError) as error:
@@ -128,5 +129,5 @@ def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
     tensors = {name: tensor.contiguous() for name, tensor in weights.items()}
     try:
         write_atomically(path, lambda temporary: save_file(tensors, temporary))
-    except (OSError, SafetensorError) as error:
+    except SafetensorError as error:  # what its writer makes of a full disk
         raise RunError(f"The weights {str(path)!r} could not be written: {error}.") from error

@@ -2,7 +2,6 @@
 
 import ctypes
 import logging
-import os
 import platform
 import signal
 import threading
@@ -11,12 +10,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import lightning as L
 import pandas as pd
 import torch
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.plugins.io import TorchCheckpointIO
@@ -29,6 +28,7 @@ from balanced_mixup.progress import on_terminal
 from balanced_mixup.training.backbones import Backbone
 from balanced_mixup.training.classifier import save_weights
 from balanced_mixup.training.module import Trainee, TrainingData
+from balanced_mixup.training.processes import LostProcessError, assistants, cluster_environment, process_rank
 from balanced_mixup.training.recipe import Recipe
 from balanced_mixup.training.run_folder import RunFolder
 
@@ -47,22 +47,30 @@ def fit(recipe: Recipe, backbone: Backbone, data: TrainingData, run: RunFolder) 
         run: Where results go.
 
     Raises:
+        UsageError: This machine, or a model that needs larger batches, cannot train by this recipe.
         RunError: The training diverged, or a file could not be written.
 
     With several processes each calls this, and the first alone writes.
     """
+    if (batch := min(recipe.batch_size, len(data.train))) % recipe.processes:
+        raise UsageError(
+            f"Expected batches that {recipe.processes} processes can share, but got batches of all {batch} training images. "
+            f"Lower `--batch-size` to {batch // recipe.processes * recipe.processes}."
+        )
     first = process_rank(recipe) == 0
     start, resumed = time.monotonic(), run.checkpoint.is_file()
     trainee = Trainee(recipe, backbone, data, lambda trainee: _note_epoch(trainee, run.history) if first else None)
-    # The caller's random state is left alone; dropout inside the model can only use torch's global one.
-    with quiet_lightning(), torch.random.fork_rng():
+    with quiet_lightning():
         try:
-            trainer = make_trainer(recipe, _checkpoint(run), folder=run.path)
+            trainer = make_trainer(recipe, _checkpoint(run), _EndAtOnce(), folder=run.path)
         except MisconfigurationException as error:
             raise UsageError(
                 f"This machine cannot compute with `accelerator` {recipe.accelerator!r} and `devices` {recipe.devices}: {error}"
             ) from None
-        _run(trainer, trainee, run)
+        device = trainer.strategy.root_device
+        # The caller's random state is left alone; dropout inside the model can only use torch's global one.
+        with torch.random.fork_rng([device] if device.type == "cuda" else []), assistants(recipe):
+            _run(trainer, trainee, run)
     if not first:
         return
     _write_history(trainee, run.history)
@@ -104,7 +112,7 @@ def _run(trainer: L.Trainer, trainee: Trainee, run: RunFolder) -> None:
             reason = str(error).strip().splitlines()[0]
             raise UsageError(f"torch.compile failed on this machine ({reason}). Leave `--compile` out.") from error
         if recipe.processes > 1 and any(word in str(error).lower() for word in ("gloo", "nccl", "connection")):
-            raise RunError(
+            raise LostProcessError(
                 "Another process of the training ended; what it said tells why. Go on with "
                 f"`bmixup train --out {run.path} --resume`."
             ) from error
@@ -114,28 +122,6 @@ def _run(trainer: L.Trainer, trainee: Trainee, run: RunFolder) -> None:
     finally:
         if on_main_thread:
             signal.signal(signal.SIGINT, interrupt)
-
-
-def process_rank(recipe: Recipe) -> int:
-    """Return the number of this process among those of the training, from 0, as torchrun, SLURM or Lightning started it.
-
-    Raises:
-        UsageError: Another number of processes was started than the recipe says.
-    """
-    expected = recipe.processes
-    started = int(os.environ.get("WORLD_SIZE", expected))
-    if started != expected:
-        raise UsageError(
-            f"Expected {expected} process(es) (`devices` {recipe.devices} x `num_nodes` {recipe.num_nodes}), but {started} "
-            "were started. Say with `--devices` and `--num-nodes` what the launcher starts."
-        )
-    if expected == 1:
-        return 0
-    if "RANK" in os.environ:
-        return int(os.environ["RANK"])
-    if SLURMEnvironment.detect():  # an interactive shell of SLURM has its variables too, but starts no processes
-        return int(os.environ["SLURM_PROCID"])
-    return int(os.environ.get("NODE_RANK", 0)) * recipe.devices + int(os.environ.get("LOCAL_RANK", 0))
 
 
 def precision_of(recipe: Recipe) -> Any:
@@ -184,8 +170,7 @@ def make_trainer(recipe: Recipe, *more: Callback, folder: Path | None = None) ->
         precision=precision_of(recipe),
         max_epochs=recipe.epochs,
         callbacks=callbacks,
-        # In a SLURM job Lightning would write a checkpoint of its own when told to requeue, and later runs would go on from it.
-        plugins=[_AtomicCheckpointIO(), *([SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [])],
+        plugins=[_AtomicCheckpointIO(), cluster_environment()],
         default_root_dir=folder,
         logger=False,
         enable_progress_bar=watched,
@@ -218,25 +203,39 @@ def _checkpoint(run: RunFolder) -> ModelCheckpoint:
     )
 
 
+class _EndAtOnce(Callback):
+    """SIGTERM ends a training as Ctrl-C does: Lightning lets the processes agree on it first, and they can wait forever."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if threading.current_thread() is threading.main_thread():  # Lightning puts back what was there before
+            signal.signal(signal.SIGTERM, _stop if trainer.is_global_zero else signal.SIG_DFL)
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    raise SIGTERMException
+
+
 class _AtomicCheckpointIO(TorchCheckpointIO):
     """Lightning's own writing goes through a temporary file on another disk, which a kill can leave half copied."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         try:
             write_atomically(Path(path), lambda temporary: torch.save(checkpoint, temporary))
-        except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into a RuntimeError
+        except RuntimeError as error:  # torch's writer turns a full disk into one
             raise RunError(f"The checkpoint {str(path)!r} could not be written: {error}.") from error
 
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
     """Keep Lightning's hints, which are for those who write training loops, from those who use this one."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -13,7 +13,8 @@ class RunFolder:
     recipe.yaml: all settings. environment.json: versions, device, seed, data fingerprint, git commit. manifest.csv: image,
     label, group, split and digest of every image. model.json: what prediction needs beside the weights. history.csv: a row
     an epoch. weights.safetensors: of the best epoch. predictions.parquet: probabilities for the validation and test part.
-    metrics.json: their scores. cost.json: what it took. evaluations/: scores on other data. train.log: what was printed.
+    metrics.json: their scores. calibration.json: how to correct probabilities. cost.json: what it took. evaluations/: scores on
+    other data. train.log: what was printed.
     """
 
     path: Path
@@ -67,6 +68,11 @@ class RunFolder:
     def metrics(self) -> Path:
         """Scores of the validation and test part."""
         return self.path / "metrics.json"
+
+    @property
+    def calibration(self) -> Path:
+        """Temperature and class prior, fitted on the validation part, and what they do for the probabilities."""
+        return self.path / "calibration.json"
 
     @property
     def cost(self) -> Path:

@@ -59,7 +59,12 @@ def find_images(folder: Path) -> tuple[list[Path], list[Path]]:
     """
     images: list[Path] = []
     others: list[Path] = []
+    seen: set[str] = set()  # links can lead back
     for parent, folders, names in os.walk(folder, onerror=_unreadable, followlinks=True):
+        if (place := os.path.realpath(parent)) in seen:
+            folders.clear()
+            continue
+        seen.add(place)
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             if not name.startswith("."):

@@ -32,6 +32,8 @@ def unlabelled(paths: Sequence[Path]) -> FileImages:
             problems.append(Problem("missing file", f"{path}: no such file or folder", "Check the spelling."))
     first: dict[Path, Path] = {}
     for file in files:
+        if any("\udc80" <= letter <= "\udcff" for letter in str(file)):  # how Python shows bytes that are no text
+            problems.append(Problem("unreadable name", f"{str(file)!a}: expected a name in UTF-8", "Rename the file."))
         if (earlier := first.setdefault(file.resolve(), file)) is not file:
             message = f"{file} is the same file as {earlier}"
             problems.append(Problem("repeated image", message, "Name each image once, and no folder together with its images."))

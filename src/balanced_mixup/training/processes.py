@@ -1,0 +1,161 @@
+"""The processes of a training: which of them this one is, and its assistants.
+
+torchrun and SLURM start all processes. Where they did not, the first process on a machine starts the others with its own
+command, and Lightning finds them as it finds those of any launcher. Notable decisions:
+
+- Nothing of Lightning is imported before it is needed: it reads the launcher's variables at once, and stumbles over bad ones.
+- Lightning's own launcher kills the first process when another one fails, and its message and exit status are lost.
+- Assistants are in a session of their own: Ctrl-C reaches the first process alone, which ends them.
+"""
+
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from balanced_mixup.errors import RunError, UsageError
+from balanced_mixup.training.recipe import Execution
+
+if TYPE_CHECKING:
+    from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+
+GRACE_SECONDS = 10.0  # in which one process ends by what ended another
+_VARIABLES = ("WORLD_SIZE", "RANK", "NODE_RANK", "LOCAL_RANK", "SLURM_PROCID")
+_FIRST = "BMIXUP_FIRST_PROCESS"  # in the environment of an assistant: the number of the process that started it
+
+
+class LostProcessError(RunError):
+    """Another process of the training ended."""
+
+
+def check_variables() -> None:
+    """Raise UsageError where a variable of a launcher is no number."""
+    for variable in _VARIABLES:
+        _number(variable, 0)
+
+
+def process_rank(recipe: Execution) -> int:
+    """Return the number of this process among those of the training, from 0, as whoever started it says.
+
+    Raises:
+        UsageError: Another number of processes was started than the recipe says.
+    """
+    expected, srun = recipe.processes, _started_by_srun()
+    started = _number("SLURM_STEP_NUM_TASKS" if srun else "WORLD_SIZE", expected)
+    if started != expected:
+        raise UsageError(
+            f"Expected {expected} process(es) (`devices` {recipe.devices} x `num_nodes` {recipe.num_nodes}), but "
+            f"{'srun' if srun else 'the launcher'} started {started}. Say with `--devices` and `--num-nodes` what it starts."
+        )
+    if srun:
+        _check_srun(recipe)
+        return _number("SLURM_PROCID", 0)
+    if expected == 1:
+        return 0
+    return _number("RANK", _number("NODE_RANK", 0) * recipe.devices + _number("LOCAL_RANK", 0))
+
+
+def _number(variable: str, default: int) -> int:
+    value = os.environ.get(variable)
+    if value is None:
+        return default
+    if not value.isdecimal():
+        raise UsageError(
+            f"Expected the environment variable {variable} to be a number, as the launcher of the processes sets it, but got "
+            f"{value!r}. Unset it to train without a launcher."
+        )
+    return int(value)
+
+
+def _started_by_srun() -> bool:
+    """Return whether this is one of several tasks; a batch script and an interactive shell have no step, or one of one task."""
+    return not {"RANK", "WORLD_SIZE"} & os.environ.keys() and _number("SLURM_STEP_NUM_TASKS", 1) > 1
+
+
+def _check_srun(recipe: Execution) -> None:
+    """Raise UsageError where Lightning would not see the tasks as the processes of the recipe."""
+    tasks = _number("SLURM_NTASKS_PER_NODE", 0)
+    nodes = _number("SLURM_NNODES", recipe.num_nodes)
+    if (tasks, nodes) != (recipe.devices, recipe.num_nodes):
+        raise UsageError(
+            f"Expected srun with `--nodes={recipe.num_nodes} --ntasks-per-node={recipe.devices}`, as `num_nodes` and `devices` "
+            f"say, but got SLURM_NNODES={nodes} and SLURM_NTASKS_PER_NODE={tasks or 'not set'}."
+        )
+
+
+def cluster_environment() -> "ClusterEnvironment":
+    """Return what tells Lightning about the processes."""
+    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+    if TorchElasticEnvironment.detect():
+        return TorchElasticEnvironment()
+    if _started_by_srun():
+        # If told to requeue, Lightning would write a checkpoint of its own, and later runs would go on from it.
+        return SLURMEnvironment(auto_requeue=False)
+    return LightningEnvironment()
+
+
+@contextmanager
+def assistants(recipe: Execution) -> Iterator[None]:
+    """Start the other processes of this machine, where no launcher has, and end them where the block fails.
+
+    Where one of them fails, having said why, this process ends with its exit status: by the LostProcessError of the block, or,
+    where the block waits for it in vain, at once.
+    """
+    if recipe.devices == 1 or cluster_environment().creates_processes_externally:
+        yield
+        return
+    from lightning.fabric.plugins.environments.lightning import find_free_network_port
+
+    places = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(find_free_network_port()), "LOCAL_RANK": "0"}
+    added = {name: value for name, value in places.items() if name not in os.environ}
+    os.environ.update(added)
+    processes = [_start(number) for number in range(1, recipe.devices)]
+    over = threading.Event()
+    failures: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def watch(process: subprocess.Popen[bytes]) -> None:
+        if status := process.wait():
+            failures.put(status)
+            if not over.wait(GRACE_SECONDS):
+                os._exit(max(1, status))  # the main thread waits for it, in code that no exception can reach
+
+    for process in processes:
+        threading.Thread(target=watch, args=(process,), daemon=True).start()
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, LostProcessError):
+            with suppress(queue.Empty):
+                error.exit_status = max(1, failures.get(timeout=GRACE_SECONDS))
+        for process in processes:
+            process.kill()
+        raise
+    finally:
+        over.set()
+        for name in added:
+            os.environ.pop(name, None)
+
+
+def _start(number: int) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "LOCAL_RANK": str(number), _FIRST: str(os.getpid())}
+    return subprocess.Popen([sys.executable, *sys.orig_argv[1:]], env=environment, start_new_session=True)
+
+
+def assist() -> None:
+    """Let this process, if it is an assistant, end when the first one has ended."""
+    if (first := os.environ.get(_FIRST)) is not None:
+        threading.Thread(target=_end_with, args=(int(first),), daemon=True).start()
+
+
+def _end_with(first: int) -> None:
+    while os.getppid() == first:
+        time.sleep(1)
+    os._exit(1)
