@@ -132,7 +132,7 @@ def confusion(y: ArrayOrTensor, probabilities: ArrayOrTensor, weights: Array | N
     Raises:
         UsageError: Shapes, labels, probabilities or weights are not as described, or there is no image.
     """
-    labels, p, w = _checked(y, probabilities, weights)
+    labels, p, w = checked(y, probabilities, weights)
     classes = p.shape[1]
     cells = labels * classes + p.argmax(1)
     # Sorted by cell, each cell is one run of images, and a run is summed without a table of N x K^2 indicators.
@@ -149,7 +149,7 @@ def class_auc(y: ArrayOrTensor, probabilities: ArrayOrTensor, weights: Array | N
     It is the chance that an image of the class gets a higher probability of it than an image of the rest, ties counting half
     (Hanley and McNeil 1982). NaN where a class has no image or all of them. Arguments and errors as in `confusion`.
     """
-    labels, p, w = _checked(y, probabilities, weights)
+    labels, p, w = checked(y, probabilities, weights)
     return np.stack([_auc(labels == k, p[:, k], w) for k in range(p.shape[1])], axis=-1)
 
 
@@ -285,7 +285,7 @@ def _before_minus_after(table: Array, axis: int) -> Array:
     return 2 * through - table - total
 
 
-def _checked(
+def checked(
     y: ArrayOrTensor, probabilities: ArrayOrTensor, weights: Array | None
 ) -> tuple[npt.NDArray[np.int64], Array, Array]:
     """Check the arguments of a statistic and return them as int64 (N,), float64 (N, K), float64 (..., N)."""

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,11 +15,14 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from balanced_mixup.benchmark.engine import _take_gpu, run_benchmark
-from balanced_mixup.benchmark.plan import make_plan
+from balanced_mixup.benchmark.engine import run_benchmark
+from balanced_mixup.benchmark.estimate import estimate_seconds
+from balanced_mixup.benchmark.folder import BenchmarkFolder
+from balanced_mixup.benchmark.job import Job, _take_gpu
+from balanced_mixup.benchmark.plan import load_plan, make_plan
 from balanced_mixup.benchmark.results import read_results
-from balanced_mixup.benchmark.runs import BenchmarkFolder
-from balanced_mixup.errors import UsageError
+from balanced_mixup.benchmark.runs import expand
+from balanced_mixup.errors import DataError, RunError, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -67,13 +71,36 @@ def test_what_is_finished_is_not_made_again(finished, content):
     assert len(read_results(out).scores) == 4
 
 
-def test_a_dry_run_trains_nothing(content, tmp_path, caplog):
+def write_index(plan, out):
+    """Leave a benchmark as it is before its first run."""
+    expand(plan, out, {}).write(plan, out)
+
+
+def test_a_dry_run_writes_nothing(content, tmp_path, caplog):
     caplog.set_level("INFO", "balanced_mixup")
-    outcome = run_benchmark(make_plan(content), tmp_path, dry_run=True)
+    outcome = run_benchmark(make_plan(content), tmp_path / "out", dry_run=True)
     assert (outcome.planned, outcome.finished) == (4, 0)
     assert "4 runs, 4 of them to be made: about" in " ".join(caplog.text.split())
-    assert not (tmp_path / "runs").exists()
-    assert len(list((tmp_path / "folds/blobs").glob("*.csv"))) == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_of_another_plan_leaves_a_finished_benchmark_alone(finished, content):
+    out, _ = finished
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    run_benchmark(make_plan({**content, "folds": 3}), out, dry_run=True)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_a_plan_in_the_benchmarks_own_folder_is_not_written_over(content, tmp_path):
+    text = "# my notes\n" + yaml.safe_dump(content)
+    (tmp_path / "plan.yaml").write_text(text)
+    plan = load_plan(tmp_path / "plan.yaml")
+    write_index(plan, tmp_path)
+    assert (tmp_path / "plan.yaml").read_text() == text
+    # One that a benchmark wrote is brought up to date, and can be given again.
+    for folds in (2, 3):
+        write_index(make_plan({**content, "folds": folds}), tmp_path / "other")
+        assert load_plan(tmp_path / "other/plan.yaml").folds == folds
 
 
 def test_a_failing_run_is_recorded_and_the_others_go_on(content, tmp_path, caplog):
@@ -95,18 +122,16 @@ def test_a_failing_run_is_recorded_and_the_others_go_on(content, tmp_path, caplo
 
 
 def test_a_process_that_is_killed_is_a_failure_and_can_be_made_again(content, tmp_path, monkeypatch):
-    import balanced_mixup.benchmark.engine as engine
-
-    real, killed = engine._start, []
+    real, killed = Job.start, []
 
     def start_and_kill(*arguments):
-        process = real(*arguments)
+        job = real(*arguments)
         if not killed:
-            killed.append(process.pid)
-            os.kill(process.pid, signal.SIGKILL)
-        return process
+            killed.append(job.process.pid)
+            os.kill(job.process.pid, signal.SIGKILL)
+        return job
 
-    monkeypatch.setattr(engine, "_start", start_and_kill)
+    monkeypatch.setattr(Job, "start", start_and_kill)
     outcome = run_benchmark(make_plan(content), tmp_path)
     assert len(outcome.failed) == 1
     assert "ended by signal 9 (SIGKILL). Perhaps the memory was too small: try fewer `--jobs`" in outcome.failed[0][1]
@@ -116,10 +141,37 @@ def test_a_process_that_is_killed_is_a_failure_and_can_be_made_again(content, tm
     assert not list(tmp_path.rglob("*.failed.txt"))
 
 
+def test_a_process_that_cannot_be_started_is_a_failure(content, tmp_path, monkeypatch):
+    """The process that forks the others is killed while it is asked for one."""
+
+    def gone(process):
+        raise EOFError
+
+    monkeypatch.setattr("multiprocessing.context.ForkServerProcess.start", gone)
+    outcome = run_benchmark(make_plan(content), tmp_path)
+    assert (outcome.finished, len(outcome.failed)) == (0, 4)
+    assert all("The process could not be started (EOFError())" in reason for _, reason in outcome.failed)
+
+
+def test_a_full_disk_is_a_reason_and_the_reason_needs_no_disk(content, tmp_path, caplog, monkeypatch):
+    def full(path, text):
+        raise RunError(f"The file {path.name!r} could not be written: No space left on device.")
+
+    plan = make_plan({**content, "methods": ["instance"]})
+    (tmp_path / "runs").mkdir()
+    for run in expand(plan, tmp_path, {}).runs:
+        (tmp_path / run.folder).with_name(Path(run.folder).name + ".lock").mkdir()  # so that a run fails with an OSError
+    monkeypatch.setattr("balanced_mixup.benchmark.engine.write_text", full)
+    outcome = run_benchmark(plan, tmp_path)
+    assert len(outcome.failed) == 2
+    assert all("Is a directory" in reason and "Traceback" not in reason for _, reason in outcome.failed)
+    assert "failed.txt' could not be written: No space left on device" in caplog.text
+
+
 def test_a_run_that_another_benchmark_makes_is_waited_for(content, tmp_path, monkeypatch):
     monkeypatch.setattr("balanced_mixup.benchmark.engine._LOOK_AGAIN_SECONDS", 0.2)
     plan = make_plan({**content, "methods": ["instance"]})
-    run_benchmark(plan, tmp_path, dry_run=True)
+    write_index(plan, tmp_path)
     folder = BenchmarkFolder(tmp_path)
     first = folder.read().runs[0]
     (tmp_path / "runs").mkdir()
@@ -176,6 +228,41 @@ def test_external_data_are_scored_by_every_run(content, blobs, tmp_path):
     assert metrics["n"] == 28
 
 
+def external(blobs, folder, own, other):
+    """Return the entry of a data set with external data, each some rows of the blobs."""
+    lines = (blobs / "labels.csv").read_text().splitlines()
+    for name, rows in (("own", own), ("other", other)):
+        (folder / f"{name}.csv").write_text("\n".join([lines[0], *(lines[1 + row] for row in rows)]))
+    where = {"images": str(blobs), "group_column": "patient"}
+    elsewhere = {"data": str(folder / "other.csv"), **where}
+    return {"own": {"data": str(folder / "own.csv"), **where, "external": {"elsewhere": elsewhere}}}
+
+
+@pytest.mark.parametrize(
+    "other, error, message",
+    [
+        ([*range(40, 60), 0], UsageError, r"1 of the 21 images of 'elsewhere' are in 'own' too, the first is '000\.png'"),
+        ([], DataError, "other.csv: expected a line of column names and one row an image"),
+    ],
+)
+def test_bad_external_data_are_found_before_the_first_run(content, blobs, tmp_path, other, error, message):
+    data = external(blobs, tmp_path, [*range(40), *range(60, 90)], other)
+    with pytest.raises(error, match=message):
+        run_benchmark(make_plan({**content, "data": data}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_groups_that_external_data_share_are_told(content, blobs, tmp_path, caplog):
+    data = external(blobs, tmp_path, [*range(39), *range(60, 90)], range(39, 60))
+    plan = make_plan({**content, "data": data})
+    runs = expand(plan, tmp_path / "out", {}).runs
+    assert "1 groups occur under the same name in the training data (such as 'p19')" in caplog.text
+    assert all(run.images["external"] == 21 for run in runs)
+    folder = BenchmarkFolder(tmp_path / "out")
+    without = [replace(run, images={**run.images, "external": 0}) for run in runs]
+    assert estimate_seconds(folder, [], runs, {}, 1) > estimate_seconds(folder, [], without, {}, 1)
+
+
 def test_weights_that_cannot_be_had_are_found_out_at_once(content, tmp_path):
     plan = make_plan({**content, "settings": {**content["settings"], "weights": str(tmp_path / "none.safetensors")}})
     with pytest.raises(UsageError, match="there is no file"):
@@ -204,11 +291,10 @@ def test_other_external_data_under_the_same_name_are_scored_anew(content, blobs,
 
 
 def test_another_plan_in_the_folder_does_not_change_what_runs_read(content, tmp_path):
-    first = make_plan(content)
-    run_benchmark(first, tmp_path, dry_run=True)
+    write_index(make_plan(content), tmp_path)
     planned = BenchmarkFolder(tmp_path).read().runs
     before = {run.settings["split_file"]: Path(run.settings["split_file"]).read_bytes() for run in planned}
-    run_benchmark(make_plan({**content, "folds": 3}), tmp_path, dry_run=True)
+    write_index(make_plan({**content, "folds": 3}), tmp_path)
     assert all(Path(path).read_bytes() == data for path, data in before.items())
 
 
@@ -245,7 +331,7 @@ def test_bad_use(content, tmp_path):
         run_benchmark(make_plan(content), tmp_path, {"devices": 2})
     with pytest.raises(UsageError, match="to be the folder of a benchmark"):
         read_results(tmp_path)
-    run_benchmark(make_plan(content), tmp_path, dry_run=True)
+    write_index(make_plan(content), tmp_path)
     with pytest.raises(UsageError, match="has no finished run yet"):
         read_results(tmp_path)
 

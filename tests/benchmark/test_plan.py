@@ -1,12 +1,17 @@
 """Plans: what a YAML file means, and every mistake in it named at once."""
 
+import shutil
+
 import numpy as np
 import pytest
+import yaml
 
-from balanced_mixup.benchmark.plan import load_plan, make_plan, method_cells, plan_yaml
+from balanced_mixup.benchmark.cells import method_cells
+from balanced_mixup.benchmark.plan import load_plan, make_plan, plan_yaml
 from balanced_mixup.benchmark.protocols import PROTOCOLS, divide
 from balanced_mixup.benchmark.runs import expand
-from balanced_mixup.data.preparation import prepare
+from balanced_mixup.data.folds import write_split
+from balanced_mixup.data.preparation import Prepared, prepare
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import load
 from balanced_mixup.errors import UsageError
@@ -26,7 +31,7 @@ def content(blobs):
 class TestMethods:
     def test_lists_are_multiplied_out(self, content):
         content["methods"] = [{"method": "balanced-mixup", "alpha": [0.1, 0.3], "weight_per": ["batch", "sample"]}, "instance"]
-        cells = method_cells(make_plan(content))
+        cells = method_cells(make_plan(content).methods)
         assert [cell.label for cell in cells] == [
             "balanced-mixup alpha=0.1 weight_per=batch",
             "balanced-mixup alpha=0.1 weight_per=sample",
@@ -38,7 +43,11 @@ class TestMethods:
 
     def test_a_label_stands_for_what_it_names(self, content):
         content["methods"] = ["instance", {"label": "mine", "method": "balanced-mixup", "alpha": [0.1, 0.2], "epochs": 2}]
-        assert [cell.label for cell in method_cells(make_plan(content))] == ["instance", "mine alpha=0.1", "mine alpha=0.2"]
+        assert [cell.label for cell in method_cells(make_plan(content).methods)] == [
+            "instance",
+            "mine alpha=0.1",
+            "mine alpha=0.2",
+        ]
 
 
 @pytest.mark.parametrize(
@@ -83,6 +92,22 @@ class TestMethods:
         ({"setings": {}}, "Unknown key `setings` in the plan. Did you mean 'settings'"),
         ({"folds": 1}, "Expected `folds` to be greater than or equal to 2"),
         ({"protocol": "best"}, "Expected `protocol` to be 'honest' or 'paper', but got 'best'"),
+        ({"methods": [3]}, r"^Expected each of `methods` to be a name or a mapping such as .*, but got 3\.$"),
+        ({"methods": [["instance"]]}, r"^Expected each of `methods` to be a name or a mapping .*, but got \['instance'\]\.$"),
+        ({"methods": ["instance", {"method": "class", 3: 4}]}, "Unknown setting `3` of the method class"),
+        ({"methods": ["instance", {"method": "class", "label": ["a"]}]}, r"Expected `label` .* in one line, but got \['a'\]"),
+        ({"methods": ["instance", {"method": "class", "label": "a\nb"}]}, r"Expected `label` .* in one line, but got 'a\\nb'"),
+        ({"methods": ["instance", {"method": "class", "label": ""}]}, "Expected `label` .* in one line, but got ''"),
+        ({"methods": ["instance", {"method": "class", "label": "x" * 200}]}, "data, method and backbone of at most 200 bytes"),
+        ({"data": {"x" * 300: "x.csv"}}, "Expected names of data of which folders can be made, in one line and not too long"),
+        ({"data": {"a\nb": "x.csv"}}, "Expected names of data of which folders can be made, in one line"),
+        ({"data": {"skin": 3}}, r"^Expected each of `data` to be a path or a mapping of settings, but got 3\.$"),
+        ({"settings": {3: 4}}, "Unknown setting `3`"),
+        ({"seeds": [-1]}, "to be greater than or equal to 0, but got -1"),
+        (
+            {"data": {"skin": {"data": "x.csv", "fold_column": "fold", "scheme": "given"}}},
+            "Expected `fold_column` or `scheme: given` in the data 'skin', but got both",
+        ),
     ],
 )
 def test_bad_plans(content, change, message):
@@ -108,6 +133,29 @@ def test_yaml_and_paths_from_its_folder(content, tmp_path, monkeypatch):
     assert plan.model_copy(update={"data": {}}) == make_plan(content).model_copy(update={"data": {}})
     with pytest.raises(UsageError, match="to be a readable YAML file"):
         load_plan(tmp_path / "none.yaml")
+
+
+def test_all_paths_start_from_the_plans_folder(content, tmp_path, monkeypatch):
+    folder = tmp_path / "plans"
+    (folder / "images").mkdir(parents=True)
+    for name in ("data.csv", "split.csv", "weights.safetensors"):
+        (folder / name).touch()
+    content["data"] = {
+        "blobs": {"data": "data.csv", "images": "images", "split_file": "split.csv", "external": {"other": "data.csv"}},
+        "away": {"data": "elsewhere.csv"},
+    }
+    content["methods"] = ["instance", {"method": "class", "label": "mine", "weights": ["weights.safetensors", "none"]}]
+    content["settings"]["weights"] = "weights.safetensors"
+    (folder / "mine.yaml").write_text(yaml.safe_dump(content))
+    monkeypatch.chdir(tmp_path)
+    plan = load_plan(folder / "mine.yaml")
+    blobs = plan.data["blobs"]
+    assert [str(path) for path in (blobs.data, blobs.images, blobs.split_file, blobs.external["other"].data)] == [
+        str(folder / name) for name in ("data.csv", "images", "split.csv", "data.csv")
+    ]
+    assert plan.settings["weights"] == str(folder / "weights.safetensors")
+    assert plan.methods[1]["weights"] == [str(folder / "weights.safetensors"), "none"]
+    assert plan.data["away"].data == "elsewhere.csv"  # starts from where the command is given
 
 
 def by_protocol(blobs, **settings):
@@ -155,17 +203,51 @@ class TestProtocols:
         assert (fold.split == "val").any()
         assert len(divide("blobs", prepared, PROTOCOLS["honest"], folds=5, scheme="folds")) == 5
 
-    def test_published_folds(self, blobs):
+    def test_published_folds(self, blobs, caplog):
+        caplog.set_level("INFO", "balanced_mixup")
         prepared, _ = by_protocol(blobs)
         published = np.arange(90) // 2 % 2
         folds = divide("blobs", prepared, PROTOCOLS["honest"], folds=5, repeats=3, published_folds=published)
         assert [fold.name for fold in folds] == ["r0f0", "r0f1"]
         assert ((folds[1].split == "test") == (published == 1)).all()
+        assert "blobs: `folds` is 2 instead of 5, as their folds are published" in caplog.text
+        assert "blobs: `repeats` is 1 instead of 3, as their folds are published" in caplog.text
+
+    def test_published_folds_that_divide_patients(self, blobs):
+        prepared, _ = by_protocol(blobs)
+        published = np.arange(90) % 2
+        with pytest.raises(UsageError, match=r"45 such are in several folds; '000\.png' and '001\.png' are\."):
+            divide("blobs", prepared, PROTOCOLS["honest"], published_folds=published)
+        assert len(divide("blobs", prepared, PROTOCOLS["paper"], published_folds=published)) == 2
+
+    def test_a_class_that_published_folds_lack_is_told(self, blobs, caplog):
+        prepared, _ = by_protocol(blobs)
+        published = np.where(np.arange(90) >= 80, 2, np.arange(90) // 2 % 3)
+        divide("blobs", prepared, PROTOCOLS["honest"], folds=3, published_folds=published)
+        assert "the class blue has too few images (10)" in caplog.text
+        assert "2 of 3 folds are scored without it" in caplog.text
+
+    def test_a_part_without_images(self, blobs):
+        prepared, _ = by_protocol(blobs)
+        rows = np.array([0, 60, 80])
+        few = Prepared(prepared.pixels, prepared.manifest.subset(rows), tuple(prepared.digests[row] for row in rows))
+        with pytest.raises(
+            UsageError, match="of the data 'blobs' in every part, but of 3 in the division r0f0 none are for val"
+        ):
+            divide("blobs", few, PROTOCOLS["honest"], folds=3)
+
+    def test_repeats_of_a_division_that_is_given_whole(self, blobs, caplog):
+        caplog.set_level("INFO", "balanced_mixup")
+        prepared, _ = by_protocol(blobs, split=np.repeat(["train", "val", "test"] * 15, 2))
+        assert len(divide("blobs", prepared, PROTOCOLS["honest"], repeats=3)) == 1
+        assert "blobs: `repeats` is 1 instead of 3, as they bring all their parts" in caplog.text
 
     def test_a_class_with_fewer_groups_than_folds_is_told(self, blobs, caplog):
         prepared, _ = by_protocol(blobs)
         divide("blobs", prepared, PROTOCOLS["honest"], folds=8)
-        assert "the class blue has 5 groups of images for 8 folds. 3 of the folds are scored without it" in caplog.text
+        assert (
+            "the class blue has too few images (10), or groups of them, for the folds: 3 of 8 folds are scored" in caplog.text
+        )
         assert "green" not in caplog.text
 
     def test_given_without_a_test_part(self, blobs):
@@ -176,7 +258,7 @@ class TestProtocols:
 
 class TestExpand:
     def test_the_runs(self, content, tmp_path):
-        runs = expand(make_plan({**content, "seeds": [0, 1]}), tmp_path, {})
+        runs = expand(make_plan({**content, "seeds": [0, 1]}), tmp_path, {}).runs
         assert len(runs) == 3 * 3 * 2
         assert len({run.folder for run in runs}) == len(runs)
         # Every method of a fold before the next fold.
@@ -187,7 +269,7 @@ class TestExpand:
 
     def test_a_folder_is_named_by_content(self, content, blobs, tmp_path):
         def folders(out, **change):
-            return [run.folder for run in expand(make_plan({**content, **change}), tmp_path / out, {})]
+            return [run.folder for run in expand(make_plan({**content, **change}), tmp_path / out, {}).runs]
 
         first = folders("a")
         moved = tmp_path / "moved"
@@ -199,7 +281,9 @@ class TestExpand:
 
     def test_fewer_images(self, content, tmp_path):
         content["data"]["blobs"]["images_at_most"] = 45
-        runs = expand(make_plan(content), tmp_path, {})
+        expansion = expand(make_plan(content), tmp_path, {})
+        expansion.write(make_plan(content), tmp_path)
+        runs = expansion.runs
         assert 40 <= sum(runs[0].images.values()) <= 50
         assert (
             load(DataSettings(**{k: v for k, v in runs[0].settings.items() if k in DataSettings.model_fields})).counts().min()
@@ -211,8 +295,40 @@ class TestExpand:
         table = [rows[0] + ",fold", *(f"{row},{number // 2 % 2 + 7}" for number, row in enumerate(rows[1:]))]
         (tmp_path / "folds.csv").write_text("\n".join(table))
         entry = {"data": str(tmp_path / "folds.csv"), "images": str(blobs), "group_column": "patient", "fold_column": "fold"}
-        runs = expand(make_plan({**content, "data": {"blobs": entry}}), tmp_path / "out", {})
+        runs = expand(make_plan({**content, "data": {"blobs": entry}}), tmp_path / "out", {}).runs
         assert {run.fold for run in runs} == {"r0f0", "r0f1"}
         entry["fold_column"] = "folt"
         with pytest.raises(UsageError, match=r"Expected the data 'blobs' to have the column 'folt'.* Did you mean 'fold'"):
             expand(make_plan({**content, "data": {"blobs": entry}}), tmp_path / "out", {})
+
+    def test_fold_column_of_what_has_no_columns(self, content, blobs, tmp_path):
+        for name in ("red", "green"):
+            (tmp_path / "folder" / name).mkdir(parents=True)
+            shutil.copy(blobs / ("000.png" if name == "red" else "070.png"), tmp_path / "folder" / name)
+        entry = {"data": str(tmp_path / "folder"), "fold_column": "fold"}
+        with pytest.raises(UsageError, match=r"Expected `fold_column` only with a table .* 'blobs' are of the kind folder"):
+            expand(make_plan({**content, "data": {"blobs": entry}}), tmp_path / "out", {})
+
+    def test_fold_column_of_a_prepared_folder(self, content, blobs, tmp_path):
+        rows = (blobs / "labels.csv").read_text().splitlines()
+        table = ["image,label,group,fold5", *(f"images/{row},{number // 2 % 3}" for number, row in enumerate(rows[1:]))]
+        (tmp_path / "labels.csv").write_text("\n".join(table))
+        (tmp_path / "images").symlink_to(blobs)
+        about = {"name": "x", "title": "x", "classes": ["red", "green", "blue"], "ordinal": False}
+        columns = {"image": "image", "label": "label", "group": "group"}
+        (tmp_path / "prepare.yaml").write_text("{}")
+        (tmp_path / "dataset.yaml").write_text(yaml.safe_dump({**about, "columns": columns}))
+        entry = {"data": str(tmp_path), "fold_column": "fold5"}
+        runs = expand(make_plan({**content, "data": {"blobs": entry}}), tmp_path / "out", {}).runs
+        assert {run.fold for run in runs} == {"r0f0", "r0f1", "r0f2"}
+
+    def test_images_that_a_split_file_leaves_out_stay_out(self, content, blobs, tmp_path):
+        manifest = load(DataSettings(data=str(blobs / "labels.csv")))
+        write_split(tmp_path / "mine.csv", manifest.images.names, np.array(["train", "test", "unused"] * 30))
+        content["data"]["blobs"] |= {"split_file": str(tmp_path / "mine.csv"), "group_column": None}
+        expansion = expand(make_plan(content), tmp_path, {})
+        expansion.write(make_plan(content), tmp_path)
+        run = expansion.runs[0]
+        read = load(DataSettings(**{name: run.settings[name] for name in ("data", "split_file")}))
+        assert len(read) == 60 and not read.problems
+        assert run.images == {"train": 27, "val": 3, "test": 30}

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from balanced_mixup.benchmark.plan import method_cells
+from balanced_mixup.benchmark.cells import method_cells
 from balanced_mixup.benchmark.published import published_table
 from balanced_mixup.benchmark.reproduce import TABLES, Pocket, beside_published, find_data, paper_plan
 from balanced_mixup.benchmark.results import Results, read_results
@@ -42,7 +42,7 @@ class TestPlans:
         plan = paper_plan(TABLES["table3"], tmp_path, None, "paper")
         assert plan.backbones == ["mobilenetv2_100", "resnetv2_50x1_bit.goog_in21k"]
         assert (plan.folds, plan.protocol, plan.metrics) == (5, "paper", ["mcc", "balanced_accuracy", "macro_f1"])
-        labels = [cell.label for cell in method_cells(plan)]
+        labels = [cell.label for cell in method_cells(plan.methods)]
         assert labels == [
             "class",
             "instance",
@@ -135,11 +135,22 @@ def test_pocket_from_the_command_to_the_table(blobs, tmp_path, capsys):
         (["table1"], "Expected --data with table1"),
         (["table1", "--data", ".", "--images", "10"], "Expected --images only with --pocket"),
         (["table9"], "Invalid value"),
+        (["figure1", "--jobs", "2", "--pocket"], "Expected --pocket, --jobs only with tables, but got figure1"),
+        (["figure2", "--protocol", "paper", "--accelerator", "cpu"], "Expected --protocol, --accelerator only with tables"),
+        (["figure2", "--dry-run"], "Expected --dry-run only with tables"),
+        (["figure3", "--data", "."], "Expected --data only with tables, but got figure3"),
     ],
 )
 def test_bad_use(arguments, message, capsys):
     assert run(["reproduce", *arguments]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_dry_run_of_all_writes_nothing(blobs, tmp_path, capsys):
+    folder = prepared(tmp_path / "mine", blobs, "ham10000")
+    flags = ["--pocket", "--data", str(folder), "--out", str(tmp_path / "out"), "--size", "32", "--accelerator", "cpu"]
+    assert run(["reproduce", "all", "--dry-run", *flags]) == 0
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])

@@ -2,6 +2,9 @@
 
 import io
 import re
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +12,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import matthews_corrcoef
 
+from balanced_mixup.benchmark import summary
 from balanced_mixup.benchmark.engine import run_benchmark
 from balanced_mixup.benchmark.plan import make_plan
 from balanced_mixup.benchmark.results import Results, read_results
@@ -162,6 +166,20 @@ class TestText:
         assert "Failed: skin · good: RunError: diverged" in text
         assert "the epoch was chosen on the fold that is scored, so scores are too good" in text
 
+    def test_a_number_over_fewer_folds_says_so(self):
+        collapsed = [np.nan, 0.6, np.nan, 0.7, 0.5]
+        found = results({("skin", "plain"): A, ("skin", "good"): collapsed})
+        text = make_tables(found, (), "md")
+        assert "| plain | 61.0 [58.0, 64.0]= |" in text
+        assert "| good | 60.0 [50.0, 70.0] (3 of 5) |" in text
+        assert re.search(r"\| good \| .* p=0\.\d+ \(3 of 5\) \|", text)
+        assert text.count("(n of m): over n of the m folds, as the score is undefined, or not there, in the others") == 2
+        assert "(n of m)" not in make_tables(results({("skin", "plain"): A, ("skin", "good"): B}), (), "md")
+        # Also where no method has all of them.
+        assert "(3 of 5)" in make_tables(results({("skin", "plain"): collapsed}), (), "md")
+        table = pd.read_csv(io.StringIO(make_tables(found, (), "csv")))
+        assert table.loc[1, ["divisions", "folds", "pairs"]].tolist() == [5, 3, 3]
+
     def test_one_fold_has_no_p(self):
         text = make_tables(results({("skin", "plain"): A[:1], ("skin", "good"): B[:1]}), (), "md")
         assert "p=" not in text
@@ -221,6 +239,41 @@ class TestOfRuns:
         text = make_tables(found, ("mcc",), "md")
         assert "Score on the test part [95 % bootstrap interval]" in text
         assert "paired bootstrap" in text
+        assert text.count("leave out that another training would give another score") == 2
+
+    def test_each_methods_draws_are_made_once(self, tmp_path, monkeypatch):
+        found = self.on_a_given_test_part(tmp_path, ["plain", "good", "wild"])
+        drawn, advanced = [], []
+        real = summary.replicate
+        monkeypatch.setattr(summary, "replicate", lambda *a, **k: drawn.append(k["metrics"]) or real(*a, **k))
+
+        @contextmanager
+        def bar(description, total):
+            advanced.append(total)
+            yield lambda done: advanced.append(-done)
+
+        monkeypatch.setattr(summary, "progress_bar", bar)
+        summarise(found, ["mcc", "accuracy"])
+        assert drawn == [["mcc", "accuracy"]] * 3
+        assert advanced == [3, -1, -1, -1]
+
+    def test_methods_on_other_images_are_not_compared(self, tmp_path):
+        found = self.on_a_given_test_part(tmp_path, ["plain", "good"])
+        path = Path(found.scores["predictions"].iloc[1])
+        replace(Predictions.read(path), images=tuple(f"other {n}" for n in range(60))).write(path)
+        with pytest.raises(UsageError, match="all methods to be scored on the same images, but 'good' was on others"):
+            summarise(found, ["mcc"])
+
+    def on_a_given_test_part(self, folder, methods):
+        """Return results of one run a method, predictions of 60 images with it."""
+        found = results({("skin", method): [0.5] for method in methods})
+        paths, names = [str(folder / f"{method}.parquet") for method in methods], tuple(map(str, range(60)))
+        labels = np.arange(60) % 3
+        for seed, path in enumerate(paths):
+            p = np.random.default_rng(seed).dirichlet(np.ones(3), 60).astype(np.float32)
+            Predictions(names, labels, p, ("a", "b", "c"), None, np.full(60, "test")).write(Path(path))
+        table = found.scores.assign(test_share=None, scored="test", predictions=paths, accuracy=0.5)
+        return Results(**{**vars(found), "scores": table})
 
 
 def test_grids_render_alike():

@@ -1,7 +1,6 @@
 """`bmixup prepare` as a user types it: what it says, what it leaves behind, killed and resumed, and every mistake."""
 
 import csv
-import errno
 import json
 import os
 import signal
@@ -17,6 +16,7 @@ from PIL import Image
 
 from balanced_mixup.cli import run
 from balanced_mixup.data.datasets import pictures
+from balanced_mixup.errors import RunError
 
 
 @pytest.fixture
@@ -142,8 +142,37 @@ class TestResult:
         for side in (bright.any(0), bright.any(1)):  # the disc touches all sides
             assert side.argmax() <= 2 and side[::-1].argmax() <= 2
 
+    def test_links_in_a_circle(self, prepare, raw):
+        """Followed for ever, they would lead through 6^40 paths."""
+        (raw / "other").mkdir()
+        for number in range(6):
+            (raw / f"link{number}").symlink_to(raw)
+            (raw / "other" / f"link{number}").symlink_to(raw / "HAM10000_images_part_1")
+        status, out, _ = prepare()
+        assert status == 0
+        assert "10 of 10,015 published images" in out and "copy" not in out
+
 
 class TestAgain:
+    def test_a_photograph_of_the_retina_that_was_damaged_since_is_made_again(self, command, tmp_path):
+        raw, out = tmp_path / "raw", tmp_path / "out"
+        for number in range(2):
+            write_image(raw / "train" / f"{number}_left.jpeg", number)
+        (raw / "trainLabels.csv").write_text("image,level\n0_left,0\n1_left,2\n")
+        arguments = ("prepare", "eyepacs", "--root", raw, "--out", out, "--size", 16, "--jobs", 1)
+        assert command(*arguments)[0] == 0
+        images = [out / "images" / f"{number}_left.jpg" for number in range(2)]
+        before = [path.read_bytes() for path in images]
+        images[0].write_bytes(b"")
+        assert command(*arguments)[0] == 0
+        assert [path.read_bytes() for path in images] == before
+        # Where the raw image is gone it is listed.
+        images[0].write_bytes(b"")
+        (raw / "train" / "0_left.jpeg").unlink()
+        status, said, _ = command(*arguments)
+        assert status == 0 and "unreadable image: 1" in said
+        assert [row["image"] for row in rows(out / "labels.csv")] == ["images/1_left.jpg"]
+
     def test_what_is_there_is_not_made_again(self, prepare, raw, tmp_path):
         prepare()
         times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "images").iterdir()}
@@ -284,14 +313,14 @@ class TestMistakes:
 
         def full(path, save):
             if len(written) == 4:
-                raise OSError(errno.ENOSPC, "No space left on device")
+                raise RunError("The file 'x.jpg' could not be written: No space left on device.")
             written.append(path)
             write(path, save)
 
         monkeypatch.setattr(pictures, "write_atomically", full)
         status, _, err = prepare()
         assert status == 1
-        assert "is full" in err and "Make room, and give the same command again" in err
+        assert "No space left on device. Make room if the disk is full, and give the same command again" in err
         monkeypatch.undo()
         assert '"made_now": 6,' in prepare("--json")[1]
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedKFold
 
-from balanced_mixup.data.folds import groups_of_classes, k_folds, sample, with_split_file, write_split
+from balanced_mixup.data.folds import check_published, k_folds, sample, with_split_file, write_split
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import load
 from balanced_mixup.errors import DataError, UsageError
@@ -59,10 +59,20 @@ class TestKFolds:
             k_folds(np.zeros(6, np.int64), np.array(list("aabbcc")), k, 0)
 
 
-def test_groups_of_classes_by_hand():
-    labels = np.array([0, 0, 0, 1, 1, 3])
-    assert groups_of_classes(labels, None, 4).tolist() == [3, 2, 0, 1]
-    assert groups_of_classes(labels, np.array(list("aabaab")), 4).tolist() == [2, 1, 0, 1]
+class TestPublishedFolds:
+    names = ("a", "b", "c", "d")
+
+    def test_whole_groups_pass(self):
+        check_published("skin", np.array([0, 0, 1, 1]), np.array([5, 5, 7, 9]), self.names)
+        check_published("skin", np.array([0, 1, 0, 1]), None, self.names)
+
+    def test_divided_groups_are_counted_and_an_example_is_named(self):
+        with pytest.raises(UsageError, match=r"of the data 'skin' .* but 2 such are in several folds; 'b' and 'c' are\."):
+            check_published("skin", np.array([0, 0, 1, 1]), np.array([5, 7, 7, 5]), ("a", "b", "c", "d"))
+
+    def test_one_fold_alone(self):
+        with pytest.raises(UsageError, match="two or more published folds of the data 'skin', but all images are in one"):
+            check_published("skin", np.array([3, 3]), None, self.names[:2])
 
 
 def test_a_sample_keeps_the_shares_and_the_groups():

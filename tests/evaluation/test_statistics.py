@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from balanced_mixup.errors import UsageError
-from balanced_mixup.evaluation.intervals import compare_trainings, paired_difference
+from balanced_mixup.evaluation.intervals import paired_difference, replicate
 from balanced_mixup.evaluation.statistics import corrected_resampled_t, holm
 from balanced_mixup.metrics import METRICS
 
@@ -86,27 +86,36 @@ class TestCompareTrainings:
     def test_of_one_training_each_it_is_the_paired_difference(self, two):
         y, a, b = two
         groups = np.array([f"g{n // 3}" for n in range(300)])
-        reference, found = paired_difference(y, a, b, groups), compare_trainings(y, [a], [b], groups)
+        reference = paired_difference(y, a, b, groups)
+        found = replicate(y, [a], groups) - replicate(y, [b], groups)
         for name in METRICS:
-            assert (found[name].mean, found[name].low, found[name].high) == pytest.approx(
+            comparison = found.comparison(name)
+            assert (comparison.mean, comparison.low, comparison.high) == pytest.approx(
                 (reference[name].value, reference[name].low, reference[name].high)
             )
-            assert found[name].p < 0.01
+            assert comparison.p < 0.01
 
     def test_the_mean_over_trainings(self, two):
         y, a, b = two
-        single = [compare_trainings(y, [each])["mcc"].mean for each in (a, b)]
-        both = compare_trainings(y, [a, b])["mcc"]
-        assert both.mean == pytest.approx(np.mean(single))
-        assert both.low < both.mean < both.high
+        single = [replicate(y, [each]) for each in (a, b)]
+        both = replicate(y, [a, b])
+        assert both.values["mcc"] == pytest.approx(np.mean([each.values["mcc"] for each in single]))
+        assert both.draws["mcc"] == pytest.approx(np.mean([each.draws["mcc"] for each in single], axis=0))
+
+    def test_fewer_metrics_have_the_same_draws(self, two):
+        y, a, _ = two
+        all_of_them, one = replicate(y, [a]), replicate(y, [a], metrics=("mcc",))
+        assert set(all_of_them.values) - set(one.values) == set(METRICS) - {"mcc"}
+        assert all((one.draws[name] == all_of_them.draws[name]).all() for name in one.values)
 
     def test_equal_models_do_not_differ(self, two):
         y, a, _ = two
-        found = compare_trainings(y, [a], [a])["mcc"]
+        found = (replicate(y, [a]) - replicate(y, [a])).comparison("mcc")
         assert (found.mean, found.low, found.high, found.p) == (0, 0, 0, 1)
 
     def test_p_agrees_with_the_interval(self, two):
         y, a, b = two
-        for name, comparison in compare_trainings(y[:60], [a[:60]], [b[:60]]).items():
-            if name in METRICS:
-                assert (comparison.p < 0.05) == (comparison.low > 0 or comparison.high < 0)
+        difference = replicate(y[:60], [a[:60]]) - replicate(y[:60], [b[:60]])
+        for name in METRICS:
+            comparison = difference.comparison(name)
+            assert (comparison.p < 0.05) == (comparison.low > 0 or comparison.high < 0)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from balanced_mixup.benchmark.runs import BenchmarkFolder, PlannedRun
+from balanced_mixup.benchmark.folder import BenchmarkFolder, PlannedRun
 from balanced_mixup.files import read_json
 from balanced_mixup.training.backbones import create
 from balanced_mixup.training.fit import precision_of
@@ -38,7 +38,7 @@ def estimate_seconds(
         folder: Of the benchmark.
         finished, pending: Its runs.
         placement: Fields of `Placement`.
-        jobs: Runs at a time.
+        jobs: Runs at a time, not more than are pending.
     """
     known = defaultdict(list)
     for run in finished:
@@ -48,16 +48,16 @@ def estimate_seconds(
     for run in pending:
         seconds = known.get((run.data, run.backbone))
         total += fmean(seconds) if seconds else _seconds_of(run, make_recipe(run.settings, placement), threads)
-    return total / max(1, min(jobs, len(pending)))
+    return total / jobs
 
 
 def _seconds_of(run: PlannedRun, recipe: Recipe, threads: int) -> float:
-    """Return the seconds of one run: its epochs, each with validation, and the scoring of what was held out."""
+    """Return the seconds of one run: its epochs, each with validation, and the scoring of other images."""
     images = run.images
     step, forward = _speed(recipe.backbone, recipe.size, recipe.batch_size, precision_of(recipe), recipe.accelerator, threads)
     epoch = images["train"] / recipe.batch_size * step + images["val"] * forward
-    held_out = 2 * (images["val"] + images["test"]) * forward  # each image and its mirror image
-    return _START_SECONDS + recipe.epochs * epoch + held_out
+    scoring = 2 * (images["val"] + images["test"] + images.get("external", 0)) * forward  # each image and its mirror image
+    return _START_SECONDS + recipe.epochs * epoch + scoring
 
 
 @cache

@@ -11,21 +11,23 @@ settings: {size: 64, epochs: 6}
 """
 
 import itertools
+import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from balanced_mixup.benchmark.cells import RESERVED, Cell, method_cells
 from balanced_mixup.benchmark.protocols import Scheme
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.errors import UsageError, nearest
-from balanced_mixup.methods import METHODS, get_method
+from balanced_mixup.methods import METHODS
 from balanced_mixup.metrics import METRICS
-from balanced_mixup.training.recipe import Execution, Recipe, explain, load_yaml, make_recipe
+from balanced_mixup.training.recipe import Recipe, explain, load_yaml, make_recipe
 
 
 class BenchmarkData(DataSettings):
@@ -41,21 +43,40 @@ class BenchmarkData(DataSettings):
     )
 
 
+_LONGEST = 200  # bytes of a file's name, which may have 255: a run's has a mark and endings too
+
+
 def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str | int | Mapping) else value
 
 
-RESERVED = {"backbone", "seed", *DataSettings.model_fields}  # what has a place of its own in a plan
-FOR_ALL = RESERVED | {"val_fraction", "test_fraction"}  # what cannot differ between methods that share their folds
+def _as_mapping(value: object) -> object:
+    if not isinstance(value, str | Mapping | BaseModel):
+        raise ValueError(f"Expected each of `data` to be a path or a mapping of settings, but got {value!r}.")
+    return {"data": value} if isinstance(value, str) else value
+
+
+def _as_method(value: object) -> object:
+    if not isinstance(value, str | Mapping):
+        example = "{method: mixup, alpha: 0.2}"
+        raise ValueError(f"Expected each of `methods` to be a name or a mapping such as {example}, but got {value!r}.")
+    return _with_text_keys(value)
+
+
+def _with_text_keys(value: object) -> object:
+    return {str(key): item for key, item in value.items()} if isinstance(value, Mapping) else value
+
+
+_Value = TypeVar("_Value")
+OneOrMany = Annotated[list[_Value], BeforeValidator(_one_or_many)]
+
+# Settings that are paths, and what tells that there is such a file.
+_PATHS = {"data": Path.exists, "images": Path.is_dir, "split_file": Path.is_file, "weights": Path.is_file}
 
 
 def slug(text: str) -> str:
     """Return a name that every file system takes."""
     return re.sub(r"[^\w.=+-]+", "_", text)
-
-
-def _as_mapping(value: object) -> object:
-    return {"data": value} if isinstance(value, str) else value
 
 
 class Plan(BaseModel):
@@ -64,58 +85,61 @@ class Plan(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: dict[str, Annotated[BenchmarkData, BeforeValidator(_as_mapping)]] = Field(description="Data sets by name.")
-    methods: Annotated[list[str | dict[str, Any]], BeforeValidator(_one_or_many)] = Field(
+    methods: OneOrMany[Annotated[str | dict[str, Any], BeforeValidator(_as_method)]] = Field(
         description="Names of methods, or mappings of `method` and settings; a list stands for each of its members."
     )
-    backbones: Annotated[list[str], BeforeValidator(_one_or_many)] = Field(
+    backbones: OneOrMany[str] = Field(
         default_factory=lambda: [str(Recipe.model_fields["backbone"].default)], description="Architectures of timm."
     )
     protocol: Literal["honest", "paper"] = Field("honest", description="How to divide and score (`bmixup list protocols`).")
     folds: int = Field(5, ge=2, description="Folds of the cross-validation.")
     repeats: int = Field(1, ge=1, description="Repeats of the cross-validation, each with other folds.")
-    seeds: Annotated[list[int], BeforeValidator(_one_or_many)] = Field([0], description="Trainings of each kind.")
+    seeds: OneOrMany[Annotated[int, Field(ge=0)]] = Field([0], description="Trainings of each kind.")
     fold_seed: int = Field(0, ge=0, description="Decides the folds.")
-    settings: dict[str, Any] = Field(default_factory=dict, description="Settings of all runs, as for `bmixup train`.")
+    settings: Annotated[dict[str, Any], BeforeValidator(_with_text_keys)] = Field(
+        default_factory=dict, description="Settings of all runs, as for `bmixup train`."
+    )
     baseline: str = Field("instance", description="The method that the others are compared with, by its label.")
-    metrics: list[str] = Field(
+    metrics: OneOrMany[str] = Field(
         default_factory=list, description="Scores in the tables; the paper's for ordinal and other classes if not given."
     )
 
 
-class Cell(BaseModel):
-    """One column of a method: its label and what it sets."""
-
-    model_config = ConfigDict(frozen=True)
-
-    label: str
-    settings: dict[str, Any]
-
-
 def load_plan(path: Path) -> Plan:
-    """Return the plan in a YAML file; paths of data in it start from the file's folder.
+    """Return the plan in a YAML file; paths in it start from the file's folder, where there is such a file.
 
     Raises:
         UsageError: The file cannot be read, or the plan is wrong; says all that is.
     """
     content = load_yaml(path)
-    data = content.get("data")
+    data, methods = content.get("data"), _one_or_many(content.get("methods"))
     if isinstance(data, dict):
-        content["data"] = {str(name): _located(entry, path.parent) for name, entry in data.items()}
+        content["data"] = {str(name): _located_data(entry, path.parent) for name, entry in data.items()}
+    if isinstance(methods, list):
+        content["methods"] = [_located(entry, path.parent) for entry in methods]
+    content["settings"] = _located(content.get("settings", {}), path.parent)
     return make_plan(content)
 
 
-def _located(entry: Any, folder: Path) -> Any:
-    """Return the settings of a data set with paths from the plan's folder, where there is such a file."""
-    entry = _as_mapping(entry)
-    if not isinstance(entry, dict):
-        return entry
-    entry = dict(entry)
-    for name in ("data", "images"):
-        if isinstance(entry.get(name), str) and (folder / entry[name]).exists():
-            entry[name] = str((folder / entry[name]).resolve())
-    if isinstance(entry.get("external"), dict):
-        entry["external"] = {name: _located(other, folder) for name, other in entry["external"].items()}
+def _located_data(entry: Any, folder: Path) -> Any:
+    """Return the settings of a data set, with its external data, located."""
+    entry = _located({"data": entry} if isinstance(entry, str) else entry, folder)
+    if isinstance(entry, dict) and isinstance(entry.get("external"), dict):
+        entry["external"] = {str(name): _located_data(other, folder) for name, other in entry["external"].items()}
     return entry
+
+
+def _located(settings: Any, folder: Path) -> Any:
+    """Return settings, a mapping of its own, with the paths of what is there in the plan's folder."""
+    if not isinstance(settings, dict):
+        return settings
+
+    def locate(value: Any, is_there: Callable[[Path], bool]) -> Any:
+        if isinstance(value, list):
+            return [locate(each, is_there) for each in value]
+        return str((folder / value).resolve()) if isinstance(value, str) and is_there(folder / value) else value
+
+    return {name: locate(value, _PATHS[name]) if name in _PATHS else value for name, value in settings.items()}
 
 
 def make_plan(content: Mapping[str, Any]) -> Plan:
@@ -146,24 +170,29 @@ def _problems(plan: Plan) -> Iterator[str]:
         for value, count in Counter(map(repr, values)).items():
             if count > 1:
                 yield f"`{axis}` of the plan names {value} {count} times: the runs would be the same."
-    for names in (list(plan.data), *(list(entry.external) for entry in plan.data.values())):
-        first: dict[str, str] = {}
-        for name in names:
-            if (same := first.setdefault(slug(name).casefold(), name)) != name or not slug(name).strip("._"):
-                yield f"Expected names of data of which folders can be made, each another, but got {same!r} and {name!r}."
+    for name, entry in plan.data.items():
+        if entry.fold_column is not None and entry.scheme == "given":
+            yield f"Expected `fold_column` or `scheme: given` in the data {name!r}, but got both."
+    yield from _problems_of_names(plan)
     for name in plan.metrics:
         if name not in METRICS:
             yield f"Expected `metrics` of the plan to be among {', '.join(METRICS)}, but got {name!r}.{nearest(name, METRICS)}"
     for name in sorted(({"method"} | RESERVED) & set(plan.settings)):
         yield f"Expected `settings` of the plan without `{name}`, which has a place of its own in the plan."
     try:
-        cells = method_cells(plan)
+        cells = method_cells(plan.methods)
         for cell in cells:
             make_recipe({**plan.settings, **cell.settings})
     except UsageError as error:
         yield str(error)
         return
     labels = [cell.label for cell in cells]
+    longest = max(itertools.product(plan.data, labels, plan.backbones), key=lambda names: _length("-".join(names)), default=())
+    if _length("-".join(longest)) > _LONGEST:
+        yield (
+            f"Expected names of data, method and backbone of at most {_LONGEST} bytes together, as a folder is called after "
+            f"them, but got {' and '.join(map(repr, longest))}. A method can be given a short `label`."
+        )
     if plan.baseline not in labels:
         known = ", ".join(labels)
         yield f"Expected `baseline` to be one of {known}, but got {plan.baseline!r}.{nearest(plan.baseline, labels)}"
@@ -174,40 +203,25 @@ def _problems(plan: Plan) -> Iterator[str]:
             yield f"The methods {same!r} and {cell.label!r} of the plan are the same training: leave one out."
 
 
+def _problems_of_names(plan: Plan) -> Iterator[str]:
+    for names in (list(plan.data), *(list(entry.external) for entry in plan.data.values())):
+        first: dict[str, str] = {}
+        for name in names:
+            if not slug(name).strip("._") or not name.isprintable() or _length(name) > _LONGEST:
+                yield f"Expected names of data of which folders can be made, in one line and not too long, but got {name!r}."
+            elif (same := first.setdefault(slug(name).casefold(), name)) != name:
+                yield f"Expected names of data of which folders can be made, each another, but got {same!r} and {name!r}."
+
+
+def _length(name: str) -> int:
+    return len(os.fsencode(slug(name)))
+
+
 def _meaning(plan: Plan, cell: Cell) -> str:
     """Return what decides a training, without the settings that its method does not use."""
     recipe = make_recipe({**plan.settings, **cell.settings})
     options = {option for method in METHODS.values() for option in method.options} - set(METHODS[recipe.method].options)
     return recipe.model_copy(update=dict.fromkeys(options)).to_yaml()
-
-
-def method_cells(plan: Plan) -> list[Cell]:
-    """Return the methods of a plan, each list of values multiplied out, with labels such as "balanced-mixup alpha=0.1".
-
-    Raises:
-        UsageError: A method or setting is unknown, or two have the same label.
-    """
-    cells = []
-    for entry in plan.methods:
-        entry = {"method": entry} if isinstance(entry, str) else dict(entry)
-        given = entry.pop("label", None)
-        name = get_method(str(entry.pop("method", None))).name
-        for key, values in entry.items():
-            if key in FOR_ALL:
-                raise UsageError(f"Expected no `{key}` in the method {name}: it is the same for all methods of a plan.")
-            if values == []:
-                raise UsageError(f"Expected at least one value of `{key}` in the method {name}, but the list is empty.")
-            if key not in Recipe.model_fields or key in Execution.model_fields:
-                raise UsageError(f"Unknown setting `{key}` of the method {name}.{nearest(key, Recipe.model_fields)}")
-        axes = [[(key, value) for value in (values if isinstance(values, list) else [values])] for key, values in entry.items()]
-        for chosen in itertools.product(*axes):
-            told = (pair for pair, axis in zip(chosen, axes, strict=True) if given is None or len(axis) > 1)
-            label = " ".join([str(given or name), *(f"{key}={value}" for key, value in told)])
-            cells.append(Cell(label=label, settings={"method": name, **dict(chosen)}))
-    for label, count in Counter(cell.label for cell in cells).items():
-        if count > 1:
-            raise UsageError(f"`methods` of the plan has {label!r} {count} times: the runs would be the same.")
-    return cells
 
 
 def plan_yaml(plan: Plan) -> str:

@@ -9,7 +9,7 @@ What divides is imported when it is used, so that listing the protocols does not
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +20,7 @@ from balanced_mixup.errors import UsageError
 from balanced_mixup.randomness import key_of
 
 if TYPE_CHECKING:
+    from balanced_mixup.data.manifest import Manifest
     from balanced_mixup.data.preparation import Prepared
 
 log = logging.getLogger("balanced_mixup")
@@ -106,9 +107,10 @@ def divide(
         published_folds: (N,), the fold of each image, where they are published. There is one repeat then.
 
     Raises:
-        UsageError: There is no test part where one is asked for, or too few images for the folds.
+        UsageError: There is no test part where one is asked for, too few images for every part, or published folds that divide
+            what belongs together.
     """
-    from balanced_mixup.data.folds import k_folds
+    from balanced_mixup.data.folds import check_published, k_folds
     from balanced_mixup.data.splits import given_parts, make_split, unite
 
     manifest = prepared.manifest
@@ -127,37 +129,55 @@ def divide(
     if manifest.split is not None and (scheme == "given" or (scheme == "auto" and has_test and published_folds is None)):
         given = manifest.split.astype("<U5")
         if "val" in given_parts(manifest):
-            return [Fold("r0", given, "test", None)]
-        return [Fold(f"r{repeat}", with_validation(given.copy(), repeat, 0), "test", None) for repeat in range(repeats)]
-    _warn_of_thin_classes(data, prepared, groups, folds)
+            _note_unused(data, "they bring all their parts", repeats=(repeats, 1))
+            return [_fold(data, "r0", given, "test", given=True)]
+        splits = [with_validation(given.copy(), repeat, 0) for repeat in range(repeats)]
+        return [_fold(data, f"r{repeat}", split, "test", given=True) for repeat, split in enumerate(splits)]
+    if published_folds is None:
+        divisions = [k_folds(manifest.labels, groups, folds, key_of(seed, "folds", repeat)) for repeat in range(repeats)]
+    else:
+        check_published(data, published_folds, groups, manifest.images.names)
+        count = len(np.unique(published_folds))
+        _note_unused(data, "their folds are published", folds=(folds, count), repeats=(repeats, 1))
+        divisions = [published_folds]
+    _warn_of_thin_classes(data, manifest, divisions)
     result = []
-    for repeat in range(1 if published_folds is not None else repeats):
-        of = (
-            published_folds
-            if published_folds is not None
-            else k_folds(manifest.labels, groups, folds, key_of(seed, "folds", repeat))
-        )
+    for repeat, of in enumerate(divisions):
         for fold in np.unique(of).tolist():
             tested = of == fold
             if protocol.chooses_on_scored:
                 split, scored = np.where(tested, "val", "train").astype("<U5"), "val"
             else:
                 split, scored = with_validation(np.where(tested, "test", "train").astype("<U5"), repeat, fold), "test"
-            share = float(tested.sum() / (split == "train").sum())
-            result.append(Fold(f"r{repeat}f{fold}", split, scored, share))
+            result.append(_fold(data, f"r{repeat}f{fold}", split, scored, given=False))
     return result
 
 
-def _warn_of_thin_classes(data: str, prepared: Prepared, groups: npt.NDArray[np.int64] | None, folds: int) -> None:
-    from balanced_mixup.data.folds import groups_of_classes
+def _fold(data: str, name: str, split: npt.NDArray[np.str_], scored: str, *, given: bool) -> Fold:
+    count = {part: int((split == part).sum()) for part in ("train", "val", scored)}
+    empty = [part for part, images in count.items() if not images]
+    if empty:
+        raise UsageError(
+            f"Expected images of the data {data!r} in every part, but of {len(split)} in the division {name} none are for "
+            f"{' and '.join(empty)}. Take more images, fewer `folds`, or another `val_fraction`."
+        )
+    return Fold(name, split, scored, None if given else count[scored] / count["train"])
 
-    manifest = prepared.manifest
-    counts = groups_of_classes(manifest.labels, groups, len(manifest.classes))
-    unit = "images" if groups is None else "groups of images"
-    for name, count in zip(manifest.classes, counts.tolist(), strict=True):
-        if 0 < count < folds:
+
+def _note_unused(data: str, reason: str, **settings: tuple[int, int]) -> None:
+    """Say which settings of the plan do nothing, each given with its value in the plan and the one that holds."""
+    for name, (asked, held) in settings.items():
+        if asked != held:
+            log.info("%s: `%s` is %d instead of %d, as %s.", data, name, held, asked, reason)
+
+
+def _warn_of_thin_classes(data: str, manifest: Manifest, divisions: Sequence[npt.NDArray[np.int64]]) -> None:
+    folds = [of == fold for of in divisions for fold in np.unique(of)]
+    scored = np.array([np.bincount(manifest.labels[fold], minlength=len(manifest.classes)) > 0 for fold in folds])
+    for name, images, inside in zip(manifest.classes, manifest.counts().tolist(), scored.sum(0).tolist(), strict=True):
+        if 0 < inside < len(folds):
             log.warning(
-                "%s: the class %s has %d %s for %d folds. %d of the folds are scored without it; scores that are a mean over "
-                "all classes leave it out there.",
-                data, name, count, unit, folds, folds - count,
+                "%s: the class %s has too few images (%d), or groups of them, for the folds: %d of %d folds are scored without "
+                "it, and scores that are a mean over all classes leave it out there.",
+                data, name, images, len(folds) - inside, len(folds),
             )  # fmt: skip

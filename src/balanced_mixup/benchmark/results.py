@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from balanced_mixup.benchmark.runs import BenchmarkFolder, PlannedRun
+from balanced_mixup.benchmark.folder import BenchmarkFolder, PlannedRun
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.evaluation.predictions import Predictions
 from balanced_mixup.files import read_json

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 
 from balanced_mixup.benchmark.results import Results, predictions_of
-from balanced_mixup.evaluation.intervals import compare_trainings
-from balanced_mixup.evaluation.predictions import Predictions
+from balanced_mixup.errors import UsageError
+from balanced_mixup.evaluation.intervals import Replicates, replicate
 from balanced_mixup.evaluation.statistics import Comparison, corrected_resampled_t, holm
 from balanced_mixup.metrics import METRICS
+from balanced_mixup.progress import progress_bar
 
 LEVEL = 0.05
 
@@ -29,11 +30,13 @@ class Entry:
     Args:
         data, backbone, metric, method: Which.
         in_folds: The scores are those of folds, otherwise those of one given test part.
-        folds: Number of divisions that were scored.
+        divisions: Number of divisions that some method was scored on.
+        folds: Number of those on which this one has a score that is defined.
         median, lowest, highest: Over the divisions.
         mean: With its interval.
         difference: Mean of the paired differences to the baseline, with its interval and the p-value as it is; NaN for the
             baseline itself.
+        pairs: Number of divisions that the difference is over.
         p_corrected: Of the difference, after Holm.
         among_best: It has the best mean, or cannot be told from the method that has (5 %, after Holm).
         rank: By the mean among the methods that have all folds, 1 for the best; equal means share a rank. NaN for the others.
@@ -44,12 +47,14 @@ class Entry:
     metric: str
     method: str
     in_folds: bool
+    divisions: int
     folds: int
     median: float
     lowest: float
     highest: float
     mean: Comparison
     difference: Comparison
+    pairs: int
     p_corrected: float
     among_best: bool
     rank: float
@@ -58,14 +63,19 @@ class Entry:
 def summarise(results: Results, metrics: Sequence[str]) -> list[Entry]:
     """Return an entry for each data set, backbone, metric and method that has a score, in the order of the plan."""
     entries = []
-    places = results.scores[["data", "backbone"]].drop_duplicates().itertuples(index=False)
-    for data, backbone in places:
-        part = results.scores[(results.scores["data"] == data) & (results.scores["backbone"] == backbone)]
-        methods = [method for method in results.methods if (part["method"] == method).any()]
-        compared = _Compared(part)
-        for metric in metrics:
-            entries += _column(data, backbone, metric, methods, results.baseline, compared)
+    places = results.scores.groupby(["data", "backbone"], sort=False)
+    to_draw = sum(part["method"].nunique() for _, part in places if not _in_folds(part))
+    with progress_bar("Drawing test images", to_draw) as advance:
+        for (data, backbone), part in places:
+            methods = [method for method in results.methods if (part["method"] == method).any()]
+            compared = _Compared(part, metrics, advance)
+            for metric in metrics:
+                entries += _column(str(data), str(backbone), metric, methods, results.baseline, compared)
     return entries
+
+
+def _in_folds(part: pd.DataFrame) -> bool:
+    return bool(part["test_share"].notna().all())
 
 
 def _column(data: str, backbone: str, metric: str, methods: Sequence[str], baseline: str, compared: "_Compared") -> list[Entry]:
@@ -86,12 +96,14 @@ def _column(data: str, backbone: str, metric: str, methods: Sequence[str], basel
             metric,
             method,
             in_folds=compared.in_folds,
+            divisions=compared.divisions,
             folds=len(scores[method]),
             median=float(np.median(scores[method])) if len(scores[method]) else np.nan,
             lowest=min(scores[method], default=np.nan),
             highest=max(scores[method], default=np.nan),
             mean=means[method],
             difference=to_baseline[method][0],
+            pairs=len(compared.scores(method, metric, baseline)),
             p_corrected=to_baseline[method][1],
             among_best=bool(ranks[method] >= 1) and (method == best or not to_best[method][1] < LEVEL),
             rank=float(ranks[method]),
@@ -110,43 +122,46 @@ def _against(
 
 
 class _Compared:
-    """The scores on one data set with one backbone; what the bootstrap gives is kept, as it holds for all metrics."""
+    """The scores on one data set with one backbone; the draws from a given test part are kept for each method."""
 
-    def __init__(self, part: pd.DataFrame) -> None:
+    def __init__(self, part: pd.DataFrame, metrics: Sequence[str], advance: Callable[[int], None]) -> None:
         self._part = part
-        self.in_folds = bool(part["test_share"].notna().all())
-        self._bootstrapped: dict[tuple[str, str | None], dict[str, Comparison]] = {}
+        self._metrics = metrics
+        self._advance = advance
+        self._drawn: dict[str, Replicates] = {}
+        self._images: tuple[str, ...] = ()
+        self.in_folds = _in_folds(part)
+        self.divisions = part["fold"].nunique()
 
-    def scores(self, method: str, metric: str) -> list[float]:
-        """Return the score of each division where it is defined, the mean over the seeds."""
-        return self._single(method, metric).dropna().groupby("fold").mean().tolist()
+    def scores(self, method: str, metric: str, other: str | None = None) -> list[float]:
+        """Return the score in each division, or the difference to another method's, where defined; the mean over the seeds."""
+        values = self._single(method, metric)
+        if other is not None:
+            values = values - self._single(other, metric)
+        return values.dropna().groupby("fold").mean().tolist()
 
     def compare(self, metric: str, method: str, other: str | None = None) -> Comparison:
         """Return the mean of a method, or of its difference to another in the divisions that both have."""
         if not self.in_folds:
-            return self._bootstrap(method, other)[metric]
-        values = self._single(method, metric)
-        if other is not None:
-            values = values - self._single(other, metric)
-        values = values.dropna().groupby("fold").mean()
-        if values.empty:
-            return _UNDEFINED
-        return corrected_resampled_t(values.to_numpy(), float(self._part["test_share"].mean()))
+            drawn = self._draws(method)
+            return (drawn if other is None else drawn - self._draws(other)).comparison(metric)
+        values = self.scores(method, metric, other)
+        return corrected_resampled_t(values, float(self._part["test_share"].mean())) if values else _UNDEFINED
 
     def _single(self, method: str, metric: str) -> pd.Series:
         """Return the score of each training, by fold and seed."""
         return self._part[self._part["method"] == method].set_index(["fold", "seed"])[metric]
 
-    def _bootstrap(self, method: str, other: str | None) -> dict[str, Comparison]:
-        if (method, other) not in self._bootstrapped:
-            a = self._predictions(method)
-            b = [] if other is None else self._predictions(other)
-            of_a, of_b = ([each.probabilities for each in side] for side in (a, b))
-            self._bootstrapped[method, other] = compare_trainings(a[0].labels, of_a, of_b, a[0].groups)
-        return self._bootstrapped[method, other]
-
-    def _predictions(self, method: str) -> list[Predictions]:
-        return [predictions_of(row) for _, row in self._part[self._part["method"] == method].iterrows()]
+    def _draws(self, method: str) -> Replicates:
+        if method not in self._drawn:
+            trainings = [predictions_of(row) for _, row in self._part[self._part["method"] == method].iterrows()]
+            self._images = self._images or trainings[0].images
+            if any(training.images != self._images for training in trainings):
+                raise UsageError(f"Expected all methods to be scored on the same images, but {method!r} was on others.")
+            each = [training.probabilities for training in trainings]
+            self._drawn[method] = replicate(trainings[0].labels, each, trainings[0].groups, metrics=self._metrics)
+            self._advance(1)
+        return self._drawn[method]
 
 
 def mean_ranks(entries: Sequence[Entry]) -> pd.DataFrame:
@@ -165,6 +180,7 @@ def long_table(entries: Sequence[Entry]) -> pd.DataFrame:
             "backbone": entry.backbone,
             "metric": entry.metric,
             "method": entry.method,
+            "divisions": entry.divisions,
             "folds": entry.folds,
             "median": entry.median,
             "lowest": entry.lowest,
@@ -175,6 +191,7 @@ def long_table(entries: Sequence[Entry]) -> pd.DataFrame:
             "difference": entry.difference.mean,
             "difference_low": entry.difference.low,
             "difference_high": entry.difference.high,
+            "pairs": entry.pairs,
             "p": entry.difference.p,
             "p_corrected": entry.p_corrected,
             "among_best": entry.among_best,

@@ -9,7 +9,6 @@ import numpy as np
 from balanced_mixup.benchmark.results import Results
 from balanced_mixup.benchmark.summary import LEVEL, Entry, long_table, mean_ranks, summarise
 from balanced_mixup.errors import UsageError, nearest
-from balanced_mixup.evaluation.statistics import Comparison
 from balanced_mixup.metrics import METRICS
 
 Format = Literal["md", "latex", "csv", "runs"]
@@ -17,6 +16,8 @@ Format = Literal["md", "latex", "csv", "runs"]
 ORDINAL_METRICS = ("quadratic_kappa", "mcc", "kendall_tau")  # Table 1
 NOMINAL_METRICS = ("mcc", "balanced_accuracy", "macro_f1")  # Table 3, with the balanced accuracy
 _MARK = "="
+_ONE_TRAINING = "intervals are over its images alone and leave out that another training would give another score"
+_FEWER_FOLDS = "(n of m): over n of the m folds, as the score is undefined, or not there, in the others"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def make_tables(results: Results, metrics: Sequence[str], form: Format) -> str:
     """
     if form == "runs":
         return results.scores.drop(columns=["scored", "predictions"]).to_csv(index=False)
-    chosen = tuple(metrics) or results.metrics or _usual_metrics(results)
+    chosen = tuple(metrics) or metrics_of(results)
     for name in chosen:
         if name not in METRICS:
             raise UsageError(f"Expected a metric among {', '.join(METRICS)}, but got {name!r}.{nearest(name, METRICS)}")
@@ -62,11 +63,12 @@ def render(results: Results, entries: Sequence[Entry], form: Literal["md", "late
         return long_table(entries).to_csv(index=False)
     text = markdown if form == "md" else latex
     remark = "" if form == "md" else "% "
-    return "\n".join([*(text(grid) for grid in grids(results, entries)), *(remark + note for note in _notes(results))])
+    return "\n".join([*(text(grid) for grid in grids(results, entries)), *(remark + note for note in notes(results))])
 
 
-def _usual_metrics(results: Results) -> tuple[str, ...]:
-    return ORDINAL_METRICS if results.ordinal else NOMINAL_METRICS
+def metrics_of(results: Results) -> tuple[str, ...]:
+    """Return the metrics that the plan asks for, or those of the paper's tables."""
+    return results.metrics or (ORDINAL_METRICS if results.ordinal else NOMINAL_METRICS)
 
 
 def grids(results: Results, entries: Sequence[Entry]) -> list[Grid]:
@@ -98,36 +100,41 @@ def score_cell(entry: Entry) -> str:
     value = entry.median if entry.in_folds else entry.mean.mean
     low, high = (entry.lowest, entry.highest) if entry.in_folds else (entry.mean.low, entry.mean.high)
     alone = np.isnan(low) or (entry.in_folds and entry.folds == 1)
-    return f"{100 * value:.1f}" + ("" if alone else f" [{100 * low:.1f}, {100 * high:.1f}]")
+    return f"{100 * value:.1f}" + ("" if alone else f" [{100 * low:.1f}, {100 * high:.1f}]") + _over(entry, entry.folds)
+
+
+def _over(entry: Entry, folds: int) -> str:
+    """Return " (3 of 5)" for a number that is not over all divisions."""
+    return f" ({folds} of {entry.divisions})" if entry.in_folds and folds < entry.divisions else ""
 
 
 def meaning(entries: Sequence[Entry]) -> str:
     """Return what the cells with the scores of these entries are."""
-    if entries[0].in_folds:
-        return f"Median over {max(entry.folds for entry in entries)} folds [lowest, highest]"
-    return "Score on the test part [95 % bootstrap interval]"
+    if not entries[0].in_folds:
+        return f"Score on the test part [95 % bootstrap interval]; {_ONE_TRAINING}"
+    most = entries[0].divisions
+    fewer = any(0 < entry.folds < most for entry in entries)
+    return f"Median over {most} folds [lowest, highest]" + (f"; {_FEWER_FOLDS}" if fewer else "")
 
 
 def difference_grid(data: str, entries: Sequence[Entry], baseline: str) -> Grid:
     """Return the differences to the baseline, in percentage points."""
-    test = "corrected resampled t-test" if entries[0].in_folds else "paired bootstrap"
-    note = f"Mean difference [95 % interval], percentage points, and p after Holm's correction; {test}."
     others = [entry for entry in entries if entry.method != baseline]
-    return _grid(
-        f"Difference to {baseline} on {data}",
-        "method",
-        others,
-        lambda entry: difference_cell(entry.difference, entry.p_corrected),
-        note,
-    )
+    test = "corrected resampled t-test" if entries[0].in_folds else f"paired bootstrap, {_ONE_TRAINING}"
+    note = f"Mean difference [95 % interval], percentage points, and p after Holm's correction; {test}."
+    if any(_over(entry, entry.pairs) for entry in others if entry.pairs):
+        note += f" {_FEWER_FOLDS}."
+    return _grid(f"Difference to {baseline} on {data}", "method", others, difference_cell, note)
 
 
-def difference_cell(difference: Comparison, p: float) -> str:
+def difference_cell(entry: Entry) -> str:
     """Return "+1.2 [-0.5, 2.9] p=0.31"."""
+    difference, p = entry.difference, entry.p_corrected
     if np.isnan(difference.mean):
         return "–"
     interval = "" if np.isnan(difference.low) else f" [{100 * difference.low:.1f}, {100 * difference.high:.1f}]"
-    return f"{100 * difference.mean:+.1f}{interval}" + ("" if np.isnan(p) else f" p={_p(p)}")
+    test = "" if np.isnan(p) else f" p={_p(p)}"
+    return f"{100 * difference.mean:+.1f}{interval}{test}{_over(entry, entry.pairs)}"
 
 
 def _p(p: float) -> str:
@@ -158,7 +165,8 @@ def _grid(title: str, corner: str, entries: Sequence[Entry], cell: Callable[[Ent
     return Grid(title, (corner, *header), rows, note)
 
 
-def _notes(results: Results) -> list[str]:
+def notes(results: Results) -> list[str]:
+    """Return what a reader has to beware of: the protocol, runs that are missing, runs that failed."""
     lines = []
     if results.protocol == "paper":
         lines.append(

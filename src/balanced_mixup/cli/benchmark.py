@@ -49,7 +49,7 @@ def benchmark(
     jobs
         Runs at a time. They share the cores; several GPUs are dealt out.
     dry_run
-        Only look at the data, make the folds, and say how many runs there are and about how long they take.
+        Only look at the data, and say how many runs there are and about how long they take; writes nothing to the folder.
     """
     from balanced_mixup.benchmark.engine import run_benchmark
     from balanced_mixup.benchmark.plan import load_plan

@@ -1,5 +1,6 @@
 """`bmixup reproduce`."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -29,8 +30,8 @@ def reproduce(
     size: int | None = None,
     epochs: int | None = None,
     backbone: str | None = None,
-    protocol: Literal["paper", "honest"] = "paper",
-    jobs: int = 1,
+    protocol: Literal["paper", "honest"] | None = None,
+    jobs: int | None = None,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     placement: Annotated[Placement | None, Parameter(name="*")] = None,
 ) -> int:
@@ -62,9 +63,9 @@ def reproduce(
     backbone
         With --pocket: tf_efficientnet_lite0 if not given.
     protocol
-        paper: as published (too good: the epoch is chosen on the fold that is scored). honest: it is not.
+        paper: as published (too good: the epoch is chosen on the fold that is scored), if not given. honest: it is not.
     jobs
-        Runs at a time.
+        Runs at a time; 1 if not given.
     dry_run
         Only say how many runs there are and about how long they take.
     """
@@ -76,18 +77,21 @@ def reproduce(
     where = {} if placement is None else placement.model_dump(exclude_unset=True)
     names = (*TABLES, *_FIGURES) if what == "all" else (what,)
     tables = {name: TABLES[name] for name in names if name in TABLES}
+    if not tables:
+        useless = {"pocket": pocket, "protocol": protocol, "jobs": jobs, "dry_run": dry_run, **where}
+        _refuse_with_figures(what, useless | ({"data": data} if what == "figure3" else {}))
     if tables and data is None:
         first = next(iter(tables))
         raise UsageError(f"Expected --data with {first}: a folder made by `bmixup prepare` (see `bmixup list sources`).")
     # All plans before the first run: data that are missing should not be found out after days.
-    plans = {name: paper_plan(table, data or Path(), small, protocol) for name, table in tables.items()}
+    plans = {name: paper_plan(table, data or Path(), small, protocol or "paper") for name, table in tables.items()}
     for name in names:
-        if name in _FIGURES:
+        if name in _FIGURES and not dry_run:
             _save(_FIGURES[name](data if what != "all" else None), out / name)
     status = 0
     for name, plan in plans.items():
         folder = out / ("pocket" if small else tables[name].data)  # tables of the same data share their runs
-        outcome = run_benchmark(plan, folder, where, jobs, dry_run=dry_run)
+        outcome = run_benchmark(plan, folder, where, 1 if jobs is None else jobs, dry_run=dry_run)
         status |= report(outcome, folder)
         if outcome.finished and not dry_run:
             _write_table(tables[name], folder, out / name)
@@ -102,6 +106,12 @@ def _pocket(asked: bool, **settings: Any) -> "Pocket | None":
         flags = ", ".join(f"--{name}" for name in given)
         raise UsageError(f"Expected {flags} only with --pocket: without it the paper's settings are used.")
     return replace(Pocket(), **given) if asked else None
+
+
+def _refuse_with_figures(what: str, settings: Mapping[str, object]) -> None:
+    given = [f"--{name.replace('_', '-')}" for name, value in settings.items() if value not in (None, False)]
+    if given:
+        raise UsageError(f"Expected {', '.join(given)} only with tables, but got {what}, which has no use for it.")
 
 
 def _write_table(table: "PaperTable", folder: Path, stem: Path) -> None:

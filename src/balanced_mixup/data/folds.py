@@ -34,11 +34,33 @@ def k_folds(labels: npt.NDArray[np.int64], groups: Keys | None, k: int, seed: in
     return make_split(labels, groups, {str(fold): 1 / k for fold in range(k)}, seed).astype(np.int64)
 
 
-def groups_of_classes(labels: npt.NDArray[np.int64], groups: Keys | None, num_classes: int) -> npt.NDArray[np.int64]:
-    """Return how many groups (images, if None) have an image of each class, int64 (K,)."""
-    units = np.arange(len(labels)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    pairs = np.unique(np.stack([labels, units]), axis=1)
-    return np.bincount(pairs[0], minlength=num_classes)
+def check_published(
+    data: str, folds: npt.NDArray[np.int64], groups: npt.NDArray[np.int64] | None, names: Sequence[str]
+) -> None:
+    """Make sure that published folds can be used.
+
+    Args:
+        data: Name of the data set, for messages.
+        folds: (N,), the fold of each image.
+        groups: (N,), images with the same value have to stay together; None: each image by itself.
+        names: Of the N images.
+
+    Raises:
+        UsageError: There is one fold alone, or a group is in several of them.
+    """
+    if len(np.unique(folds)) < 2:
+        raise UsageError(f"Expected two or more published folds of the data {data!r}, but all images are in one.")
+    if groups is None:
+        return
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    divided = np.flatnonzero(folds != folds[first[group]])
+    if len(divided):
+        one, other = names[first[group[divided[0]]]], names[divided[0]]
+        raise UsageError(
+            f"Expected the published folds of the data {data!r} to keep together what is of one group or of equal content, but "
+            f"{len(np.unique(group[divided]))} such are in several folds; {one!r} and {other!r} are. Leave out `fold_column` "
+            "to have folds made; `protocol: paper` takes groups apart, as published, but not images of equal content."
+        )
 
 
 def sample(labels: npt.NDArray[np.int64], groups: Keys | None, count: int, seed: int) -> npt.NDArray[np.int64]:

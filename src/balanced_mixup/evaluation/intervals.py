@@ -4,15 +4,15 @@ The test images are drawn again with replacement, as many as there are, and scor
 interval. It tells how far the score would move with other test images of the same kind, not with another training run.
 
 Images of one patient are alike, so two of them say less than two of different patients. With `groups` whole groups are drawn
-(the cluster bootstrap), which gives the wider, honest interval. Two models are compared on the same draws
-(`paired_difference`): what makes an image hard for both cancels out, and the interval of their difference is narrower than
-their two intervals suggest.
+(the cluster bootstrap), which gives the wider, honest interval. The draws are the same for every model with the same images,
+so two models are compared by subtracting their replicates: what makes an image hard for both cancels out, and the interval of
+their difference is narrower than their two intervals suggest.
 
 A replicate in which a score is undefined, such as the recall of a class that was not drawn, is left out for that score. Where
 more than half are left out, or where there is only one image or group to draw from, the interval is (NaN, NaN).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,12 +20,11 @@ import numpy.typing as npt
 
 from balanced_mixup.errors import UsageError
 from balanced_mixup.evaluation.statistics import Comparison
-from balanced_mixup.metrics import Array, ArrayOrTensor, class_precision, class_recall, confusion, weighted_scores
+from balanced_mixup.metrics import METRICS, Array, ArrayOrTensor, class_precision, class_recall, confusion
 from balanced_mixup.randomness import generator
 
 # Weights, or entries of confusion matrices, that are held at once (16 MiB as float64); a few such arrays live together.
 CHUNK_ENTRIES = 2**21
-
 
 _MACRO = ("balanced_accuracy", "macro_f1", "macro_auc")
 
@@ -37,6 +36,37 @@ class Interval:
     value: float
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """Scores of the images themselves, and of R draws from them; their difference is that of two models on the same draws.
+
+    Args:
+        values: Each score by its name.
+        draws: float64 (R,) for each; NaN where a score is undefined, and where there is one unit alone to draw from.
+    """
+
+    values: Mapping[str, float]
+    draws: Mapping[str, Array]
+
+    def __sub__(self, other: "Replicates") -> "Replicates":
+        """Return the differences, for the same images, seed and number of draws."""
+        return Replicates(
+            {name: value - other.values[name] for name, value in self.values.items()},
+            {name: drawn - other.draws[name] for name, drawn in self.draws.items()},
+        )
+
+    def interval(self, name: str, level: float = 0.95) -> Interval:
+        """Return a score with its interval. UsageError where `level` is not between 0 and 1."""
+        if not 0 < level < 1:
+            raise UsageError(f"Expected `level` to be between 0 and 1, such as 0.95, but got {level}.")
+        return Interval(self.values[name], *_percentiles(self.draws[name], level))
+
+    def comparison(self, name: str, level: float = 0.95) -> Comparison:
+        """Return the same with a p-value: twice the share of the replicates on the other side of 0."""
+        interval = self.interval(name, level)
+        return Comparison(interval.value, interval.low, interval.high, _other_side(self.draws[name]))
 
 
 def bootstrap(
@@ -64,11 +94,8 @@ def bootstrap(
     Raises:
         UsageError: An argument is not as described.
     """
-
-    def estimate(weights: Array | None) -> dict[str, Array]:
-        return _estimates(y, probabilities, weights)
-
-    return _intervals(estimate, y, probabilities, groups, replicates, level, seed)
+    found = replicate(y, [probabilities], groups, replicates=replicates, seed=seed)
+    return {name: found.interval(name, level) for name in found.values}
 
 
 def paired_difference(
@@ -90,48 +117,68 @@ def paired_difference(
             f"Expected `probabilities_b` to be of the shape of `probabilities_a`, {tuple(probabilities_a.shape)}, "
             f"but got {tuple(probabilities_b.shape)}."
         )
-
-    def estimate(weights: Array | None) -> dict[str, Array]:
-        a, b = (_estimates(y, probabilities, weights) for probabilities in (probabilities_a, probabilities_b))
-        return {name: a[name] - b[name] for name in a}
-
-    return _intervals(estimate, y, probabilities_a, groups, replicates, level, seed)
+    a, b = (replicate(y, [p], groups, replicates=replicates, seed=seed) for p in (probabilities_a, probabilities_b))
+    difference = a - b
+    return {name: difference.interval(name, level) for name in difference.values}
 
 
-def compare_trainings(
+def replicate(
     y: ArrayOrTensor,
-    probabilities_a: Sequence[ArrayOrTensor],
-    probabilities_b: Sequence[ArrayOrTensor] = (),
+    trainings: Sequence[ArrayOrTensor],
     groups: npt.NDArray[np.str_] | None = None,
     *,
+    metrics: Sequence[str] = tuple(METRICS),
     replicates: int = 2000,
-    level: float = 0.95,
     seed: int = 0,
-) -> dict[str, Comparison]:
-    """Return the mean score of some trainings, less that of others if there are any, all scored on the same draws.
+) -> Replicates:
+    """Return the mean score of some trainings on the images, and on each draw from them.
 
     Args:
-        probabilities_a, probabilities_b: Each training's (N, K).
-        y, groups, replicates, level, seed: As in `bootstrap`.
+        trainings: Each one's probabilities (N, K).
+        metrics: Names in `METRICS`; the macro AUC takes most of the time.
+        y, groups, replicates, seed: As in `bootstrap`.
 
     Returns:
-        For the names of `bootstrap`. Its p-value is twice the share of the replicates on the other side of 0.
+        For these metrics, then "recall_0" ... as in `bootstrap`.
+
+    Raises:
+        UsageError: An argument is not as described.
     """
+    if replicates < 1:
+        raise UsageError(f"Expected `replicates` to be at least 1, but got {replicates}.")
+    values = _mean_estimates(y, trainings, None, metrics)
+    units = units_of(len(y), groups)
+    if units.max() == 0:
+        parts = [{name: np.full(replicates, np.nan) for name in values}]
+    else:
+        chunk = max(1, CHUNK_ENTRIES // max(len(y), trainings[0].shape[1] ** 2))
+        parts = [_mean_estimates(y, trainings, weights, metrics) for weights in draws_of(units, replicates, chunk, seed)]
+    draws = {name: np.concatenate([part[name] for part in parts]) for name in values}
+    return Replicates({name: float(value) for name, value in values.items()}, draws)
 
-    def estimate(weights: Array | None) -> dict[str, Array]:
-        a, b = ([_estimates(y, each, weights) for each in side] for side in (probabilities_a, probabilities_b))
-        names = a[0]
-        return {name: _mean(a, name) - (_mean(b, name) if b else 0.0) for name in names}
 
-    values, draws = _replicates(estimate, y, probabilities_a[0], groups, replicates, level, seed)
-    return {
-        name: Comparison(float(value), *_percentiles(draws[name], level), _other_side(draws[name]))
-        for name, value in values.items()
-    }
+def _mean_estimates(
+    y: ArrayOrTensor, trainings: Sequence[ArrayOrTensor], weights: Array | None, metrics: Sequence[str]
+) -> dict[str, Array]:
+    each = [_estimates(y, probabilities, weights, metrics) for probabilities in trainings]
+    return {name: np.asarray(np.mean([estimates[name] for estimates in each], axis=0)) for name in each[0]}
 
 
-def _mean(estimates: Sequence[dict[str, Array]], name: str) -> Array:
-    return np.asarray(np.mean([each[name] for each in estimates], axis=0))
+def _estimates(
+    y: ArrayOrTensor, probabilities: ArrayOrTensor, weights: Array | None, metrics: Sequence[str]
+) -> dict[str, Array]:
+    """Return metrics and the recall and precision of each class, arrays (...) for `weights` (..., N)."""
+    needed = {confusion, *(METRICS[name].statistic for name in metrics)}
+    computed = {statistic: statistic(y, probabilities, weights) for statistic in needed}
+    estimates = {name: METRICS[name].formula(computed[METRICS[name].statistic]) for name in metrics}
+    table = computed[confusion]
+    if weights is not None:
+        # A mean over fewer classes is another score: where a draw misses a class of the images, macro scores are undefined.
+        missed = ((table.sum(-1) == 0) & (confusion(y, probabilities).sum(-1) > 0)).any(-1)
+        estimates |= {name: np.where(missed, np.nan, estimates[name]) for name in _MACRO if name in estimates}
+    for name, values in (("recall", class_recall(table)), ("precision", class_precision(table))):
+        estimates |= {f"{name}_{k}": values[..., k] for k in range(values.shape[-1])}
+    return estimates
 
 
 def _other_side(values: Array) -> float:
@@ -145,60 +192,7 @@ def _other_side(values: Array) -> float:
     return min(1.0, 2 * (1 + int(min((defined <= 0).sum(), (defined >= 0).sum()))) / (1 + len(defined)))
 
 
-def _estimates(y: ArrayOrTensor, probabilities: ArrayOrTensor, weights: Array | None) -> dict[str, Array]:
-    """Return every metric and the recall and precision of each class, arrays (...) for `weights` (..., N)."""
-    estimates = weighted_scores(y, probabilities, weights)
-    table = confusion(y, probabilities, weights)
-    if weights is not None:
-        # A mean over fewer classes is another score: where a draw misses a class of the images, macro scores are undefined.
-        missed = ((table.sum(-1) == 0) & (confusion(y, probabilities).sum(-1) > 0)).any(-1)
-        estimates |= {name: np.where(missed, np.nan, estimates[name]) for name in _MACRO}
-    for name, values in (("recall", class_recall(table)), ("precision", class_precision(table))):
-        estimates |= {f"{name}_{k}": values[..., k] for k in range(values.shape[-1])}
-    return estimates
-
-
-def _intervals(
-    estimate: Callable[[Array | None], dict[str, Array]],
-    y: ArrayOrTensor,
-    probabilities: ArrayOrTensor,
-    groups: npt.NDArray[np.str_] | None,
-    replicates: int,
-    level: float,
-    seed: int,
-) -> dict[str, Interval]:
-    """Return the estimates of the images themselves with their intervals over the draws."""
-    values, draws = _replicates(estimate, y, probabilities, groups, replicates, level, seed)
-    return {name: Interval(float(value), *_percentiles(draws[name], level)) for name, value in values.items()}
-
-
-def _replicates(
-    estimate: Callable[[Array | None], dict[str, Array]],
-    y: ArrayOrTensor,
-    probabilities: ArrayOrTensor,
-    groups: npt.NDArray[np.str_] | None,
-    replicates: int,
-    level: float,
-    seed: int,
-) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Return the estimates of the images themselves, and those of all draws, each (R,); NaN where there is one unit alone."""
-    if replicates < 1:
-        raise UsageError(f"Expected `replicates` to be at least 1, but got {replicates}.")
-    if not 0 < level < 1:
-        raise UsageError(f"Expected `level` to be between 0 and 1, such as 0.95, but got {level}.")
-    values = estimate(None)
-    units = _units(len(y), groups)
-    if units.max() == 0:
-        return values, {name: np.full(replicates, np.nan) for name in values}
-    chunk = max(1, CHUNK_ENTRIES // max(len(y), probabilities.shape[1] ** 2))
-    draws: dict[str, list[Array]] = {name: [] for name in values}
-    for weights in _draws(units, replicates, chunk, seed):
-        for name, replicate_values in estimate(weights).items():
-            draws[name].append(replicate_values)
-    return values, {name: np.concatenate(parts) for name, parts in draws.items()}
-
-
-def _units(images: int, groups: npt.NDArray[np.str_] | None) -> npt.NDArray[np.int64]:
+def units_of(images: int, groups: npt.NDArray[np.str_] | None) -> npt.NDArray[np.int64]:
     """Return what each image is drawn with, int64 (N,), numbered from 0: its group, or the image itself."""
     if groups is None:
         return np.arange(images)
@@ -207,7 +201,7 @@ def _units(images: int, groups: npt.NDArray[np.str_] | None) -> npt.NDArray[np.i
     return np.unique(groups, return_inverse=True)[1]
 
 
-def _draws(units: npt.NDArray[np.int64], replicates: int, chunk: int, seed: int) -> Iterator[Array]:
+def draws_of(units: npt.NDArray[np.int64], replicates: int, chunk: int, seed: int) -> Iterator[Array]:
     """Yield how often each image was drawn, float64 (at most `chunk`, N), until there are `replicates` rows.
 
     The draws are one stream, so they do not depend on `chunk`.

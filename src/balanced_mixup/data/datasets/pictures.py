@@ -6,6 +6,7 @@ that are not square are squeezed, which also is what a training would do to them
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -81,7 +82,8 @@ def make_some(images: Images, targets: Sequence[Path], look: Look) -> list[Made]
 
 def _make(images: Images, row: int, target: Path, look: Look) -> Made:
     if target.exists():
-        return Made(True, fault=_comment(target) if look.fundus else "")
+        with suppress(OSError):  # one that was damaged since is made again
+            return Made(True, fault=_comment(target) if look.fundus else "")
     try:
         image, fault = _fundus(images, row, look.size) if look.fundus else (Image.fromarray(images.read(row, look.size)), "")
     except DataError as error:

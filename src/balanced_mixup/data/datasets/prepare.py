@@ -1,6 +1,5 @@
 """From the raw files of a published data set to a folder of images and labels that can be trained on."""
 
-import errno
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -203,12 +202,9 @@ def _make(folder: Folder, source: _Source, jobs: int | None) -> list[Made]:
     try:
         with progress_bar("Preparing images", len(targets)) as advance:
             return make_all(source.images, targets, folder.look, jobs, advance)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
+    except RunError as error:
         raise RunError(
-            f"The disk of {str(folder.path)!r} is full ({error}). Make room, and give the same command again: what is there "
-            "is not made again."
+            f"{error} Make room if the disk is full, and give the same command again: what is there is not made again."
         ) from error
 
 

@@ -50,14 +50,19 @@ def same(paths: Sequence[Path]) -> bool:
 def scan(root: Path, card: Card) -> Raw:
     """Look for images and label files under `root`, however deep; hidden files and prepared folders are passed over.
 
+    Links are followed, each folder is looked into once.
+
     Raises:
         DataError: A folder cannot be read.
     """
     raw = Raw(root)
+    seen: set[str] = set()
     for parent, folders, names in os.walk(root, onerror=_unreadable, followlinks=True):
-        if PREPARED in names:
+        place = os.path.realpath(parent)
+        if PREPARED in names or place in seen:
             folders.clear()
             continue
+        seen.add(place)
         for folder in [name for name in folders if any(fnmatch(name.lower(), p.lower()) for p in card.passes_over)]:
             raw.passed_over[folder] += sum(len(files) for *_, files in os.walk(Path(parent, folder)))
             folders.remove(folder)

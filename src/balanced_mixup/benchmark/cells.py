@@ -1,0 +1,63 @@
+"""The methods of a plan: names, or mappings of settings whose lists are multiplied out."""
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from balanced_mixup.data.settings import DataSettings
+from balanced_mixup.errors import UsageError, nearest
+from balanced_mixup.methods import get_method
+from balanced_mixup.training.recipe import Execution, Recipe
+
+RESERVED = {"backbone", "seed", *DataSettings.model_fields}  # what has a place of its own in a plan
+_FOR_ALL = RESERVED | {"val_fraction", "test_fraction"}  # what cannot differ between methods that share their folds
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One column of a method: its label and what it sets."""
+
+    label: str
+    settings: Mapping[str, Any]
+
+
+def method_cells(methods: Sequence[str | Mapping[str, Any]]) -> list[Cell]:
+    """Return the methods of a plan, each list of values multiplied out, with labels such as "balanced-mixup alpha=0.1".
+
+    Raises:
+        UsageError: A method, setting or label is not allowed, or two have the same label.
+    """
+    cells = [cell for entry in methods for cell in _cells({"method": entry} if isinstance(entry, str) else entry)]
+    for label, count in Counter(cell.label for cell in cells).items():
+        if count > 1:
+            raise UsageError(f"`methods` of the plan has {label!r} {count} times: the runs would be the same.")
+    return cells
+
+
+def _cells(entry: Mapping[str, Any]) -> list[Cell]:
+    name = get_method(str(entry.get("method"))).name
+    settings = {key: value for key, value in entry.items() if key not in ("method", "label")}
+    for key, values in settings.items():
+        if key in _FOR_ALL:
+            raise UsageError(f"Expected no `{key}` in the method {name}: it is the same for all methods of a plan.")
+        if values == []:
+            raise UsageError(f"Expected at least one value of `{key}` in the method {name}, but the list is empty.")
+        if key not in Recipe.model_fields or key in Execution.model_fields:
+            raise UsageError(f"Unknown setting `{key}` of the method {name}.{nearest(key, Recipe.model_fields)}")
+    label = _label(entry, name)
+    axes = [[(key, value) for value in (values if isinstance(values, list) else [values])] for key, values in settings.items()]
+    cells = []
+    for chosen in itertools.product(*axes):
+        told = (pair for pair, axis in zip(chosen, axes, strict=True) if "label" not in entry or len(axis) > 1)
+        full = " ".join([label, *(f"{key}={value}" for key, value in told)])
+        cells.append(Cell(full, {"method": name, **dict(chosen)}))
+    return cells
+
+
+def _label(entry: Mapping[str, Any], name: str) -> str:
+    label = entry.get("label", name)
+    if isinstance(label, bool) or not isinstance(label, str | int | float) or not str(label).isprintable() or label == "":
+        raise UsageError(f"Expected `label` of the method {name} to be a text in one line, but got {label!r}.")
+    return str(label)

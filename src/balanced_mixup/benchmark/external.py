@@ -1,0 +1,55 @@
+"""Data that every run is scored on without training, such as Messidor-2: looked at before the first run, not after the last."""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from balanced_mixup.benchmark.protocols import Fold
+from balanced_mixup.data.preparation import Cache, Prepared, prepare
+from balanced_mixup.data.settings import DataSettings
+from balanced_mixup.data.sources import load
+from balanced_mixup.errors import UsageError
+from balanced_mixup.evaluation.other_data import choose, like_run, warn_of_shared_groups
+from balanced_mixup.training.recipe import Recipe
+
+log = logging.getLogger("balanced_mixup")
+
+
+def look_at_external(
+    data: str, external: Mapping[str, DataSettings], prepared: Prepared, folds: Sequence[Fold], recipe: Recipe
+) -> dict[str, int]:
+    """Return how many images of each of the other data will be scored.
+
+    Args:
+        data: Name of the data set that is trained on.
+        external: What is said of the other data, by name.
+        prepared: N images of the data set.
+        folds: Their divisions.
+        recipe: What is said of the data set.
+
+    Raises:
+        UsageError: Some of these images are trained on in a run, or the settings do not fit.
+        DataError: Something is wrong with the other data.
+    """
+    manifest = prepared.manifest
+    trained = np.flatnonzero(np.any([np.isin(fold.split, ("train", "val")) for fold in folds], axis=0))
+    digests = {prepared.digests[row] for row in trained}
+    counts = {}
+    for name, settings in external.items():
+        log.info("Looking at the data %s, which runs on %s are scored on.", name, data)
+        chosen = like_run(settings, recipe, manifest.classes, ordinal=manifest.ordinal)
+        cache = Cache(recipe.cache, recipe.cache_dir)
+        other = prepare(load(chosen), recipe.size, cache=cache, exclude_bad=chosen.exclude_bad)
+        rows, _ = choose(other.manifest, None)
+        seen = [row for row in rows if other.digests[row] in digests]
+        if seen:
+            raise UsageError(
+                f"Expected external data without images that are trained on, but {len(seen)} of the {len(rows)} images of "
+                f"{name!r} are in {data!r} too, the first is {other.manifest.images.names[seen[0]]!r}: scores on them would be "
+                "too good. Leave them out of one of the two."
+            )
+        if manifest.groups is not None:
+            warn_of_shared_groups(other.manifest, rows, manifest.groups[trained].tolist())
+        counts[name] = len(rows)
+    return counts

@@ -1,0 +1,139 @@
+"""One run of a benchmark in a process of its own, which ends with the process that started it.
+
+The processes are forked from one that has imported everything and computed nothing, where the system can do that.
+"""
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from balanced_mixup.benchmark.folder import BenchmarkFolder, PlannedRun
+from balanced_mixup.errors import BalancedMixupError, RunError
+from balanced_mixup.evaluation.evaluate import evaluate
+from balanced_mixup.evaluation.experiment import train
+from balanced_mixup.files import read_json
+from balanced_mixup.training.run_folder import RunFolder
+
+log = logging.getLogger("balanced_mixup")
+
+_BUSY, _FAILED = 3, 4  # exit statuses of a run's process
+_FEWER = "Perhaps the memory was too small: try fewer `--jobs`."
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run in its process, and the end of the pipe that says why it failed."""
+
+    run: PlannedRun
+    process: BaseProcess
+    said: Connection
+
+    @classmethod
+    def start(cls, folder: BenchmarkFolder, run: PlannedRun, placement: Mapping[str, Any], slot: int, jobs: int) -> "Job":
+        """Start a run.
+
+        Args:
+            folder: Of the benchmark.
+            run: Which.
+            placement: Fields of `Placement`.
+            slot: Its place among the `jobs` that share the machine, from 0.
+
+        Raises:
+            RunError: The process could not be started.
+        """
+        forking = "forkserver" in multiprocessing.get_all_start_methods()
+        context: Any = multiprocessing.get_context("forkserver" if forking else "spawn")
+        if forking:
+            context.set_forkserver_preload([__name__])
+        said, say = context.Pipe(duplex=False)
+        process: BaseProcess = context.Process(target=_make, args=(folder, run, placement, slot, jobs, say))
+        try:
+            process.start()
+        except (EOFError, OSError) as error:  # the process that forks the others was killed, or there can be no more of them
+            raise RunError(f"The process could not be started ({error!r}). {_FEWER}") from error
+        finally:
+            say.close()
+        return cls(run, process, said)
+
+    @property
+    def is_over(self) -> bool:
+        """The process has ended."""
+        return self.process.exitcode is not None
+
+    @property
+    def was_busy(self) -> bool:
+        """The process ended because another benchmark makes this run."""
+        return self.process.exitcode == _BUSY
+
+    def reason(self) -> str:
+        """Return why the run failed."""
+        with suppress(EOFError):
+            if self.said.poll():
+                return str(self.said.recv()).strip()
+        status = self.process.exitcode or 0
+        if status >= 0:
+            return f"The process ended with exit status {status}."
+        ended = f"The process ended by signal {-status} ({signal.Signals(-status).name})."
+        return f"{ended} {_FEWER}" if status == -signal.SIGKILL else ended
+
+
+def _make(
+    folder: BenchmarkFolder, run: PlannedRun, placement: Mapping[str, Any], slot: int, jobs: int, say: Connection
+) -> None:
+    """Make one run, in a process of its own; exits with `_BUSY`, `_FAILED` or 0."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted as well, and ends this process
+    torch.set_num_threads(max(1, torch.get_num_threads() // jobs))
+    _take_gpu(slot)
+    log.handlers.clear()  # what is logged stands in the run's own log
+    lock = FileLock(folder.lock(run))
+    try:
+        lock.acquire(timeout=0)
+        train(run.settings, placement, out=folder.run(run).path, resume=True)
+        _check_data(folder.run(run), run)
+        for name, settings in run.external.items():
+            evaluate(folder.run(run).path, out=folder.external(run, name).parent, **settings)
+        return
+    except Timeout:
+        sys.exit(_BUSY)
+    except (BalancedMixupError, OSError) as error:
+        say.send(str(error) or repr(error))
+    except Exception:
+        say.send(traceback.format_exc())
+    sys.exit(_FAILED)
+
+
+def _check_data(made: RunFolder, run: PlannedRun) -> None:
+    """Raise RunError where a run was made with other data than planned, and do not let it count as finished."""
+    if read_json(made.environment)["data_fingerprint"] != run.data_mark:
+        made.metrics.unlink()
+        raise RunError("The data changed after the benchmark was started. Start it again, with the data as they should be.")
+
+
+def _take_gpu(slot: int) -> None:
+    """Let this process see one GPU alone, where there are several; has to come before CUDA is first used."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    gpus = visible.split(",") if visible else [str(number) for number in range(torch.cuda.device_count())]
+    if len(gpus) > 1:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone, even if that was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

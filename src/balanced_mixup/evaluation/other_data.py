@@ -1,0 +1,76 @@
+"""Other data than a run's own, to be scored by it: read as the run's were, and the part of them that is scored."""
+
+import logging
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from balanced_mixup.data.manifest import Manifest
+from balanced_mixup.data.settings import DataSettings
+from balanced_mixup.data.sources.table import read_table
+from balanced_mixup.errors import UsageError
+from balanced_mixup.training.recipe import Recipe
+
+log = logging.getLogger("balanced_mixup")
+
+
+def like_run(settings: DataSettings, recipe: Recipe, classes: tuple[str, ...], *, ordinal: bool) -> DataSettings:
+    """Fill in what was not said from what the run was trained with: the meaning of labels and the names of columns.
+
+    Args:
+        settings: Of the other data.
+        recipe: Of the run.
+        classes, ordinal: Of the run's data.
+
+    Raises:
+        UsageError: The settings name no data, or classes of their own.
+    """
+    if "data" not in settings.model_fields_set:
+        raise UsageError(f"Expected `--data` beside {', '.join(sorted(settings.model_fields_set))}: name the data to score.")
+    own = settings.model_fields_set & {"classes", "ordinal"}
+    if own:
+        raise UsageError(f"Expected no {' and '.join(sorted(own))} for `evaluate`: they are the run's, {', '.join(classes)}.")
+    fields = ["image_column", "label_column"]
+    if recipe.group_column in _header(settings.data):
+        fields.append("group_column")
+    update = {name: getattr(recipe, name) for name in fields if name not in settings.model_fields_set}
+    update |= {"classes": classes, "ordinal": ordinal, "label_map": {**recipe.label_map, **settings.label_map}}
+    return settings.model_copy(update=update)
+
+
+def _header(data: str) -> list[str]:
+    """Return the column names if `data` is a table."""
+    path = Path(data)
+    return read_table(path).header if path.is_file() and path.suffix.lower() in (".csv", ".tsv") else []
+
+
+def choose(manifest: Manifest, split: str | None) -> tuple[npt.NDArray[np.int64], str]:
+    """Return the rows to score, and which part they are: `split`, or the test part where there is one, else "all".
+
+    Raises:
+        UsageError: The data have no such part.
+    """
+    has_test = manifest.split is not None and (manifest.split == "test").any()
+    split = split or ("test" if has_test else "all")
+    if split == "all":
+        return np.arange(len(manifest)), split
+    rows = manifest.rows(split)
+    if not len(rows):
+        raise UsageError(f"Expected data with a part {split!r}, but they give no image to it; `--split all` takes them whole.")
+    return rows, split
+
+
+def warn_of_shared_groups(manifest: Manifest, rows: npt.NDArray[np.int64], trained: Collection[str]) -> None:
+    """Say which groups of the rows to score occur among those that were `trained` on."""
+    if manifest.groups is None:
+        return
+    shared = set(trained) & set(manifest.groups[rows].tolist()) - {""}
+    if shared:
+        log.warning(
+            "%d groups occur under the same name in the training data (such as %r). If they are the same patients, these "
+            "scores are too good.",
+            len(shared),
+            min(shared),
+        )
