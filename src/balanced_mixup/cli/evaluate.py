@@ -17,6 +17,8 @@ def evaluate(
     allow_seen: Annotated[bool, Parameter(negative="")] = False,
     flip: bool = True,
     out: Path | None = None,
+    prior: str | None = None,
+    sensitivity: dict[str, float] | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Score a run on data that it has not seen, each score with a 95 % bootstrap interval.
@@ -24,6 +26,15 @@ def evaluate(
     Without `--data`: the test part that the run held out. With it: any labelled data, with column names of their own; labels
     that are called otherwise are translated with `--label-map.THEIRS OURS`. Column names not given are those of the run.
     Whole groups are resampled where there are groups.
+
+    Calibration tells whether probabilities can be believed: ECE is how far they are from the share that is right, before and
+    after the correction that was fitted on the run's validation part (`predict` makes it, too). Scores are of the probabilities
+    as the model gave them, or with `--prior` of those corrected to other class shares.
+
+    ```
+    bmixup evaluate runs/mine --prior uniform                  # as if all classes were equally frequent
+    bmixup evaluate runs/mine --sensitivity.melanoma 0.95      # from what probability on, to find 95 % of the melanomas?
+    ```
 
     Parameters
     ----------
@@ -37,6 +48,12 @@ def evaluate(
         Average over each image and its mirror image, as in the paper.
     out
         Folder for predictions.parquet and metrics.json; one in the run's `evaluations` if not given.
+    prior
+        Score probabilities that are corrected to other class shares: `train` (as the training part), `uniform` (all alike),
+        `estimate` (from the images that are scored), or a CSV file with the columns class and share.
+    sensitivity
+        Share of the cases of a class to find, as --sensitivity.CLASS 0.95: the threshold for it is chosen on the run's
+        validation part, and sensitivity and specificity are counted on the images that are scored.
     json
         Print one JSON object instead of tables.
     """
@@ -44,9 +61,15 @@ def evaluate(
     from balanced_mixup.evaluation.evaluate import evaluate as score_run
 
     given = {} if settings is None else settings.model_dump(exclude_unset=True)
-    result = score_run(run, split=split, allow_seen=allow_seen, flip=flip, out=out, **given)
+    result = score_run(
+        run, split=split, allow_seen=allow_seen, flip=flip, out=out, prior=prior, sensitivity=sensitivity, **given
+    )
     if json:
         show.print_json(result)
     else:
         part = "all images" if result["split"] == "all" else f"the {result['split']} part"
-        show.print_scores(result, f"{part} of {result['data'] or 'the data that the run was made with'}")
+        corrected = (
+            "" if result["prior"] is None else f", probabilities corrected to the class shares `{result['prior']['name']}`"
+        )
+        show.print_scores(result, f"{part} of {result['data'] or 'the data that the run was made with'}{corrected}")
+        show.print_calibration(result)

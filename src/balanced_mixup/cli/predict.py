@@ -13,10 +13,22 @@ def predict(
     *,
     out: Path = Path("predictions.csv"),
     flip: bool = True,
+    calibrate: bool = True,
+    prior: str | None = None,
 ) -> None:
     """Predict the class of images without labels.
 
-    Writes a CSV with a row an image: image, prediction, and p_CLASS, the probability of each class.
+    Writes a CSV with a row an image: image, prediction, and p_CLASS, the probability of each class. The probabilities are
+    calibrated on the run's validation part, so that of the images with 80 % for a class about 80 % are of it, where classes are
+    as frequent as they were there. Where they are not, say how frequent they are with `--prior`:
+
+    ```
+    bmixup predict runs/mine new_photos --prior estimate
+    bmixup predict runs/mine new_photos --prior clinic.csv
+    ```
+
+    `estimate` finds out from the images at hand; the CSV has the columns class and share, a row a class. This holds where only
+    the frequencies differ, not what a class looks like, and can change the predicted class.
 
     Parameters
     ----------
@@ -28,8 +40,13 @@ def predict(
         The CSV to write.
     flip
         Average over each image and its mirror image, as in the paper.
+    calibrate
+        Correct the probabilities by the temperature fitted on validation images (keeps the predicted class).
+    prior
+        Correct them to other class shares: `train` (as the training part), `uniform` (all alike), `estimate` (from the images
+        at hand), or a CSV file with the columns class and share.
     """
     from balanced_mixup.cli import show
     from balanced_mixup.evaluation.predict import predict_files
 
-    show.print_predictions(predict_files(run, images, out, flip=flip), out)
+    show.print_predictions(predict_files(run, images, out, flip=flip, calibrate=calibrate, prior=prior), out)

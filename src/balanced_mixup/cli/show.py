@@ -22,12 +22,12 @@ def print_json(content: Any) -> None:
     sys.stdout.write("\n")
 
 
-def interval(score: Mapping[str, float | None], form: str = ".3f") -> str:
-    """Return "0.612 [0.58, 0.65]", or a dash for what is undefined; `form` is how the value is written."""
+def interval(score: Mapping[str, float | None], form: str = ".3f", ends: str = ".2f") -> str:
+    """Return "0.612 [0.58, 0.65]", or a dash for what is undefined; `form` and `ends` are how its numbers are written."""
     value, low, high = (score[key] for key in ("value", "low", "high"))
     if value is None:
         return "–"
-    return f"{value:{form}}" + ("" if low is None or high is None else f" [{low:.2f}, {high:.2f}]")
+    return f"{value:{form}}" + ("" if low is None or high is None else f" [{low:{ends}}, {high:{ends}}]")
 
 
 def print_scores(scores: Mapping[str, Any], title: str) -> None:
@@ -50,6 +50,71 @@ def print_scores(scores: Mapping[str, Any], title: str) -> None:
     for name, row in scores["per_class"].items():
         classes.add_row(escape(name), f"{row['support']:,}", interval(row["recall"]), interval(row["precision"]))
     console.print(classes, "")
+
+
+_CALIBRATION = {
+    "ece": "ECE",
+    "classwise_ece": "classwise ECE",
+    "rare_ece": "  of the rare classes",
+    "brier": "Brier score (0 to 2)",
+    "log_loss": "log loss",
+}
+
+
+def print_calibration(scores: Mapping[str, Any]) -> None:
+    """Print what `Assessment.of` says about calibration, class shares and thresholds."""
+    console = Console()
+    if (calibration := scores["calibration"]) is None:
+        return
+    prior = scores["prior"]
+    table = Table(box=None, pad_edge=False)
+    table.add_column("calibration (lower is better)")
+    table.add_column("as predicted", justify="right")
+    table.add_column("corrected", justify="right")
+    for name, label in _CALIBRATION.items():
+        if name in calibration["before"]:
+            table.add_row(label, *(interval(calibration[when][name], ends=".3f") for when in ("before", "after")))
+        if name == "ece":
+            chance = (f"{calibration[when]['ece_by_chance']:.3f}" for when in ("before", "after"))
+            table.add_row("  by chance, if perfect", *chance)
+    console.print(table, "")
+    shares = "" if prior is None else f", class shares `{escape(prior['name'])}`"
+    fitted = f"fitted on {calibration['images']:,} validation images"
+    said = f"Corrected: temperature {calibration['temperature']:.2f}{shares}, {fitted}.\n"
+    console.print(said, soft_wrap=True, highlight=False)
+    if prior is not None:
+        _print_shares(console, prior)
+    if scores["thresholds"]:
+        _print_thresholds(console, scores["thresholds"])
+
+
+def _print_shares(console: Console, prior: Mapping[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("class")
+    table.add_column(f"share ({escape(prior['name'])})", justify="right")
+    for name, share in prior["shares"].items():
+        table.add_row(escape(name), interval(share))
+    console.print(table, "")
+    if not prior["converged"]:
+        console.print("The estimate of the shares did not come to rest: it says little.\n")
+
+
+def _print_thresholds(console: Console, thresholds: Mapping[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("class")
+    for heading in ("wanted", "counts from", "sensitivity found", "specificity"):
+        table.add_column(heading, justify="right")
+    for name, row in thresholds.items():
+        found = ("–",) * 3
+        if row["threshold"] is not None:
+            found = f"{row['threshold']:.1%}", interval(row["sensitivity"]), interval(row["specificity"])
+        table.add_row(escape(name), f"{row['wanted']:g}", *found)
+    console.print(table, "")
+    for name, row in thresholds.items():
+        if row["note"]:
+            console.print(f"{escape(name)}: {row['note']}.", soft_wrap=True, highlight=False)
+    said = "An image counts as the class from that corrected probability on (as `bmixup predict` writes it); [95 % interval].\n"
+    console.print(escape(said), soft_wrap=True, highlight=False)
 
 
 def print_experiment(experiment: "Experiment") -> None:

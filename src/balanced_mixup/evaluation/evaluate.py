@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from balanced_mixup.data.manifest import SPLITS, Manifest
+from balanced_mixup.data.manifest import SPLITS
 from balanced_mixup.data.preparation import Prepared, prepare
-from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import load
-from balanced_mixup.data.sources.table import read_table
 from balanced_mixup.errors import RunError, UsageError
+from balanced_mixup.evaluation.assessment import Assessment
+from balanced_mixup.evaluation.other_data import choose, like_run, warn_of_shared_groups
 from balanced_mixup.evaluation.predictions import Predictions
 from balanced_mixup.files import write_atomically, write_json
-from balanced_mixup.training.classifier import Classifier, ModelCard
-from balanced_mixup.training.recipe import Recipe, load_yaml, make_recipe, make_settings
+from balanced_mixup.training.classifier import Classifier
+from balanced_mixup.training.recipe import load_yaml, make_recipe, make_settings
 from balanced_mixup.training.run_folder import RunFolder
 
 log = logging.getLogger("balanced_mixup")
@@ -44,12 +45,15 @@ def evaluate(
     allow_seen: bool = False,
     flip: bool = True,
     out: Path | str | None = None,
+    prior: str | None = None,
+    sensitivity: Mapping[str, float] | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
     """Score a run and keep scores and predictions.
 
         evaluate("runs/mine")                                                     # what the run held out
         evaluate("runs/mine", data="other.csv", label_column="dx", label_map={"nv": "naevus"})
+        evaluate("runs/mine", prior="uniform", sensitivity={"melanoma": 0.95})
 
     Args:
         run: Folder of a finished run.
@@ -57,11 +61,15 @@ def evaluate(
         allow_seen: Score images that the run was trained on too.
         flip: Average over each image and its mirror image.
         out: Where predictions.parquet and metrics.json go; a folder in the run's `evaluations` if not given.
+        prior: Class shares that the probabilities are corrected to before they are scored: "train", "uniform", "estimate" (from
+            the images that are scored), or a CSV file with the columns class and share. Scores are of the probabilities as the
+            model gave them where None, and those are what is kept in any case.
+        sensitivity: For a class, the share of its cases that a threshold is to find. It is chosen on the run's validation part.
         settings: Fields of `DataSettings` for other data, whose classes are those of the run. Column names and label map not
             given are the run's. None for the part that the run itself held out.
 
     Returns:
-        As `Predictions.scores`, with "run", "data" and "split".
+        As `Assessment.of`, with "run", "data" and "split".
 
     Raises:
         UsageError: The run is not finished, the part does not exist, its images were trained on, or `out` holds a run.
@@ -71,15 +79,17 @@ def evaluate(
     if out is not None and RunFolder(Path(out)).recipe.exists():
         raise UsageError(f"Expected `out` to be another folder than a run's, but {str(out)!r} holds a run.")
     if not settings:
-        return _rescore(folder, split or "test", allow_seen, flip, out)
+        return _rescore(folder, split or "test", allow_seen, flip, out, prior, sensitivity)
+    assessment = Assessment.plan(folder, prior, sensitivity)
     classifier = Classifier.load(run)
-    chosen = _like_run(make_settings(settings), make_recipe(load_yaml(folder.recipe)), classifier.card)
+    recipe = make_recipe(load_yaml(folder.recipe))
+    chosen = like_run(make_settings(settings), recipe, classifier.card.classes, ordinal=classifier.card.ordinal)
     prepared = prepare(load(chosen), classifier.card.size, exclude_bad=chosen.exclude_bad)
-    rows, part = _choose(prepared.manifest, split)
+    rows, part = choose(prepared.manifest, split)
     _refuse_seen(folder, prepared, rows, allow_seen)
     predictions = predict_part(classifier, prepared, rows, flip=flip)
     data = str(Path(chosen.data).resolve()) if Path(chosen.data).exists() else chosen.data
-    result = {"run": str(folder.path), "data": data, "split": part, **predictions.scores()}
+    result = {"run": str(folder.path), "data": data, "split": part, **assessment.of(predictions)}
     target = Path(out) if out is not None else _folder_for(folder, data, part)
     _keep(target, predictions, result)
     write_excluded(prepared, target / "excluded.csv")
@@ -117,30 +127,15 @@ def _folder_for(folder: RunFolder, data: str, part: str) -> Path:
         number += 1
 
 
-def _like_run(settings: DataSettings, recipe: Recipe, card: ModelCard) -> DataSettings:
-    """Fill in what was not said from what the run was trained with: the meaning of labels and the names of columns."""
-    if "data" not in settings.model_fields_set:
-        raise UsageError(f"Expected `--data` beside {', '.join(sorted(settings.model_fields_set))}: name the data to score.")
-    own = settings.model_fields_set & {"classes", "ordinal"}
-    if own:
-        raise UsageError(
-            f"Expected no {' and '.join(sorted(own))} for `evaluate`: they are the run's, {', '.join(card.classes)}."
-        )
-    fields = ["image_column", "label_column"]
-    if recipe.group_column in _header(settings.data):
-        fields.append("group_column")
-    update: dict[str, Any] = {name: getattr(recipe, name) for name in fields if name not in settings.model_fields_set}
-    update |= {"classes": card.classes, "ordinal": card.ordinal, "label_map": {**recipe.label_map, **settings.label_map}}
-    return settings.model_copy(update=update)
-
-
-def _header(data: str) -> list[str]:
-    """Return the column names if `data` is a table."""
-    path = Path(data)
-    return read_table(path).header if path.is_file() and path.suffix.lower() in (".csv", ".tsv") else []
-
-
-def _rescore(folder: RunFolder, split: str, allow_seen: bool, flip: bool, out: Path | str | None) -> dict[str, Any]:
+def _rescore(
+    folder: RunFolder,
+    split: str,
+    allow_seen: bool,
+    flip: bool,
+    out: Path | str | None,
+    prior: str | None,
+    sensitivity: Mapping[str, float] | None,
+) -> dict[str, Any]:
     """Score the predictions that the run has kept; no image is opened."""
     if allow_seen or not flip:
         raise UsageError("Expected `--data` beside `--allow-seen` and `--no-flip`: the run's own predictions are made already.")
@@ -152,21 +147,13 @@ def _rescore(folder: RunFolder, split: str, allow_seen: bool, flip: bool, out: P
             f"The run in {str(folder.path)!r} kept no predictions for the part {split!r}, only for: {kept}. "
             "Name other data with `--data`."
         )
-    result = {"run": str(folder.path), "data": None, "split": split, **part.scores()}
+    if sensitivity and split == "val":
+        raise UsageError("Expected another part than 'val' beside `sensitivity`: thresholds are chosen on the validation part.")
+    assessment = Assessment.plan(folder, prior, sensitivity)
+    result = {"run": str(folder.path), "data": None, "split": split, **assessment.of(part)}
     if out is not None:
         _keep(Path(out), part, result)
     return result
-
-
-def _choose(manifest: Manifest, split: str | None) -> tuple[npt.NDArray[np.int64], str]:
-    has_test = manifest.split is not None and (manifest.split == "test").any()
-    split = split or ("test" if has_test else "all")
-    if split == "all":
-        return np.arange(len(manifest)), split
-    rows = manifest.rows(split)
-    if not len(rows):
-        raise UsageError(f"Expected data with a part {split!r}, but they give no image to it; `--split all` takes them whole.")
-    return rows, split
 
 
 def _refuse_seen(folder: RunFolder, prepared: Prepared, rows: npt.NDArray[np.int64], allow_seen: bool) -> None:
@@ -186,12 +173,4 @@ def _refuse_seen(folder: RunFolder, prepared: Prepared, rows: npt.NDArray[np.int
             f"{prepared.manifest.images.names[seen[0]]!r}: scores on them would be too good. Leave them out, score the part "
             "that the run held out (`bmixup evaluate RUN`, without --data), or add `--allow-seen`."
         )
-    if prepared.manifest.groups is not None:
-        shared = groups & set(prepared.manifest.groups[rows].tolist())
-        if shared:
-            log.warning(
-                "%d groups occur under the same name in the training data (such as %r). If they are the same patients, these "
-                "scores are too good.",
-                len(shared),
-                min(shared),
-            )
+    warn_of_shared_groups(prepared.manifest, rows, groups)

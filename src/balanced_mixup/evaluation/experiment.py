@@ -1,8 +1,8 @@
 """An experiment: train by a recipe, then score what was held out. This is `bmixup train`."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ import pandas as pd
 from balanced_mixup.data.preparation import Cache, Prepared, prepare
 from balanced_mixup.data.sources import BUILT_IN, kind_of, load
 from balanced_mixup.errors import BalancedMixupError, RunError, UsageError
+from balanced_mixup.evaluation.correction import calibrate_run
 from balanced_mixup.evaluation.evaluate import predict_part, write_excluded
+from balanced_mixup.evaluation.run_log import log_file
 from balanced_mixup.files import read_json, write_atomically, write_json, write_text
 from balanced_mixup.methods import METHODS
 from balanced_mixup.metrics import METRICS
@@ -21,8 +23,9 @@ from balanced_mixup.randomness import torch_seed
 from balanced_mixup.training.backbones import Backbone, check_name, create
 from balanced_mixup.training.classifier import Classifier, ModelCard
 from balanced_mixup.training.environment import describe_environment, fingerprint
-from balanced_mixup.training.fit import fit, process_rank
+from balanced_mixup.training.fit import fit
 from balanced_mixup.training.module import TrainingData
+from balanced_mixup.training.processes import GRACE_SECONDS, assist, process_rank
 from balanced_mixup.training.recipe import PLACES, Execution, Recipe, load_yaml, make_recipe
 from balanced_mixup.training.run_folder import RunFolder
 
@@ -65,26 +68,40 @@ def train(*layers: Mapping[str, Any], out: Path | str | None = None, resume: boo
     if process_rank(recipe) > 0:
         return _assist(recipe, run, layers, resume)
     recipe = _take_up(run, layers) if resume and run.recipe.is_file() else _begin(run, recipe)
-    with _log_file(run) as note:
+    with log_file(run) as note:
         _note_unused(recipe, layers)
         if resume and run.metrics.is_file():
             log.info("The run in %s is finished already.", run.path)
         else:
             _train(recipe, run)
         scores = read_json(run.metrics)
-        for part, result in scores.items():
-            values = ((METRICS[name].label, score["value"]) for name, score in result["metrics"].items())
-            note(f"Scores ({part}): " + ", ".join(f"{label} {value:.3f}" for label, value in values if value is not None))
+        try:
+            for part in sorted({"val", *scores}):
+                note(f"Scores ({part}): {_in_a_line(scores[part]['metrics'])}")
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise UsageError(
+                f"The file {str(run.metrics)!r} is damaged: it lacks scores. Delete it; `--resume` makes it again."
+            ) from None
         return Experiment(run, recipe, scores)
+
+
+def _in_a_line(metrics: Mapping[str, Any]) -> str:
+    values = {METRICS[name].label: score["value"] for name, score in metrics.items()}
+    return ", ".join(f"{label} {value:.3f}" for label, value in values.items() if value is not None)
 
 
 def _assist(recipe: Recipe, run: RunFolder, layers: tuple[Mapping[str, Any], ...], resume: bool) -> Experiment:
     """Take part in the training of a run that the first process looks after; writes nothing and says nothing."""
     log.setLevel(logging.ERROR)
-    recipe = _take_up(run, layers) if resume and run.recipe.is_file() else with_absolute_paths(recipe)
-    if not (resume and (run.metrics.is_file() or run.weights.is_file())):
-        backbone, prepared = _start(recipe)
-        fit(recipe, backbone, _training_data(prepared), run)
+    assist()
+    try:
+        recipe = _take_up(run, layers) if resume and run.recipe.is_file() else with_absolute_paths(recipe)
+        if not (resume and (run.metrics.is_file() or run.weights.is_file())):
+            backbone, prepared = _start(recipe)
+            fit(recipe, backbone, _training_data(prepared), run)
+    except BalancedMixupError:
+        time.sleep(GRACE_SECONDS)  # what is wrong for all processes is said by the first, with which this one ends
+        raise
     return Experiment(run, recipe, {})
 
 
@@ -138,8 +155,10 @@ def _train(recipe: Recipe, run: RunFolder) -> None:
         fit(recipe, backbone, _training_data(prepared), run)
     run.checkpoint.unlink(missing_ok=True)
     rows = np.concatenate([parts["val"], parts["test"]])
-    predictions = predict_part(Classifier.load(run.path), prepared, rows)
+    classifier = Classifier.load(run.path, "cpu" if recipe.accelerator == "cpu" else None)
+    predictions = predict_part(classifier, prepared, rows)
     predictions.write(run.predictions)
+    calibrate_run(run, predictions, recipe, manifest.counts("train"))
     write_json(run.metrics, {part: predictions.part(part).scores() for part in ("val", "test") if len(parts[part])})
     log.info("Everything is in %s.", run.path)
 
@@ -237,26 +256,3 @@ def _note_unused(recipe: Recipe, layers: tuple[Mapping[str, Any], ...]) -> None:
     unused = sorted(options & {name for layer in layers for name in layer} - set(used))
     if unused:
         log.info("The method %s does not use: %s.", recipe.method, ", ".join(unused))
-
-
-@contextmanager
-def _log_file(run: RunFolder) -> Iterator[Callable[[str], None]]:
-    """Keep what is logged in the run's folder too; yields a function that writes there alone."""
-    handler = logging.FileHandler(run.log, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    log.addHandler(handler)
-    level = log.level
-    log.setLevel(logging.INFO)
-
-    def note(text: str) -> None:
-        handler.handle(log.makeRecord(log.name, logging.INFO, __file__, 0, text, (), None))
-
-    try:
-        yield note
-    except BalancedMixupError as error:
-        note(str(error))
-        raise
-    finally:
-        log.setLevel(level)
-        log.removeHandler(handler)
-        handler.close()

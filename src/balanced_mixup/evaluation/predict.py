@@ -1,5 +1,6 @@
 """Predict images without labels."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,13 +10,22 @@ import pandas as pd
 from balanced_mixup.data.manifest import Manifest
 from balanced_mixup.data.preparation import read
 from balanced_mixup.data.sources.unlabelled import unlabelled
-from balanced_mixup.errors import DataError, RunError
+from balanced_mixup.errors import DataError, RunError, UsageError
+from balanced_mixup.evaluation.class_shares import TargetPrior
+from balanced_mixup.evaluation.correction import Correction
 from balanced_mixup.evaluation.predictions import PREFIX
 from balanced_mixup.files import write_atomically
 from balanced_mixup.training.classifier import Classifier
+from balanced_mixup.training.run_folder import RunFolder
+
+log = logging.getLogger("balanced_mixup")
+
+_SHARES_SAID = 12
 
 
-def predict_files(run: Path, paths: Sequence[Path], out: Path, *, flip: bool = True) -> pd.DataFrame:
+def predict_files(
+    run: Path, paths: Sequence[Path], out: Path, *, flip: bool = True, calibrate: bool = True, prior: str | None = None
+) -> pd.DataFrame:
     """Predict image files and the images in folders, and write a CSV.
 
     Args:
@@ -23,22 +33,34 @@ def predict_files(run: Path, paths: Sequence[Path], out: Path, *, flip: bool = T
         paths: Files and folders.
         out: The CSV: image, prediction, p_CLASS for each class.
         flip: Average over each image and its mirror image.
+        calibrate: Give the probabilities the temperature that was fitted on the run's validation part.
+        prior: Class shares that the probabilities are corrected to: "train", "uniform", "estimate" (from these images), or a
+            CSV file with the columns class and share.
 
     Returns:
         The table, a row an image.
 
     Raises:
-        UsageError: The run is not finished.
+        UsageError: The run is not finished or cannot be calibrated, or the shares are not as they should be.
         DataError: Images are missing or cannot be read; names all of them, and nothing is written.
         RunError: The CSV cannot be written.
     """
+    if prior is not None and not calibrate:
+        raise UsageError("Expected no `prior` without calibration: what prior the raw probabilities carry is part of it.")
     classifier = Classifier.load(run)
+    correction = Correction.of(RunFolder(run)) if calibrate else None
+    target = None if correction is None or prior is None else correction.prior(prior)
     images = unlabelled(paths)
     card = classifier.card
     pixels, inspection = read(Manifest(images, np.full(len(images), -1), card.classes), card.size)
     if inspection.fatal:
         raise DataError(inspection.fatal)
     probabilities = classifier.probabilities(pixels, flip=flip)
+    if correction is not None:
+        if prior == "estimate":
+            target = correction.estimate(probabilities)
+        probabilities = correction.apply(probabilities, target)
+        log.info("%s", _described(correction, target))
     names = np.array(card.classes, dtype=object)
     table = pd.DataFrame({"image": list(images.names), "prediction": names[probabilities.argmax(axis=1)]})
     for k, name in enumerate(card.classes):
@@ -49,3 +71,21 @@ def predict_files(run: Path, paths: Sequence[Path], out: Path, *, flip: bool = T
     except OSError as error:
         raise RunError(f"The predictions could not be written to {str(out)!r}: {error}.") from error
     return table
+
+
+def _described(correction: Correction, target: TargetPrior | None) -> str:
+    """Return what was done to the probabilities, in words."""
+    fitted = f"fitted on the {correction.images:,} validation images of the run"
+    if target is None:
+        return f"The probabilities are calibrated: temperature {correction.temperature:.2f}, {fitted}."
+    shares = target.to_dict(correction.classes)["shares"]
+    largest_first = sorted(shares.items(), key=lambda item: -item[1]["value"])
+    said = [
+        f"{name} {share['value']:.1%}" + ("" if share["low"] is None else f" [{share['low']:.1%}, {share['high']:.1%}]")
+        for name, share in largest_first[:_SHARES_SAID]
+    ]
+    more = f" and {len(shares) - _SHARES_SAID} more classes" if len(shares) > _SHARES_SAID else ""
+    return (
+        f"The probabilities are corrected to the class shares `{target.name}`: {', '.join(said)}{more} (temperature "
+        f"{correction.prior_temperature:.2f} and the model's own shares {fitted})."
+    )

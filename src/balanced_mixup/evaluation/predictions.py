@@ -10,11 +10,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from balanced_mixup.errors import UsageError
-from balanced_mixup.evaluation.intervals import bootstrap
+from balanced_mixup.evaluation.intervals import Interval, bootstrap
 from balanced_mixup.files import write_atomically
 from balanced_mixup.metrics import METRICS
 
 PREFIX = "p_"
+
+
+def as_json(interval: Interval) -> dict[str, float | None]:
+    """Return value, low and high, with None for what is undefined."""
+    return {key: None if math.isnan(value) else value for key, value in asdict(interval).items()}
 
 
 @dataclass(frozen=True)
@@ -93,10 +98,8 @@ class Predictions:
         `{"n", "groups", "metrics": {name: {"value", "low", "high"}}, "per_class": {class: {"support", "recall",
         "precision"}}}`. Whole groups are resampled where there are groups.
         """
-        intervals = {
-            name: {key: None if math.isnan(value) else value for key, value in asdict(interval).items()}
-            for name, interval in bootstrap(self.labels, self.probabilities, self.groups, replicates=replicates).items()
-        }
+        found = bootstrap(self.labels, self.probabilities, self.groups, replicates=replicates)
+        intervals = {name: as_json(interval) for name, interval in found.items()}
         support = np.bincount(self.labels, minlength=len(self.classes)).tolist()
         return {
             "n": len(self.labels),

@@ -1,0 +1,258 @@
+"""What share of each class a model's probabilities take for granted, and how to put another in its place.
+
+A probability of 10 % for melanoma is an answer to "this picture, in a collection like this one". A model that was trained on
+a balanced mix takes rare classes for more frequent than they are; in another hospital they may be more or less frequent. Where
+the pictures of a class look the same everywhere and only the shares differ, the probabilities follow by Bayes' rule:
+
+    p'(k | x)  ~  p(k | x) pi'_k / pi_k             Elkan, IJCAI 2001; Saerens et al., Neural Computation 14, 2002, Eq. 4
+
+Notable decisions
+- Stored predictions are probabilities (the mean over an image and its mirror image), so a temperature T acts on their
+  logarithms: p ~ p^(1/T), which is the usual softmax(logits / T) (Guo et al., ICML 2017) where nothing was averaged.
+- The prior pi that the probabilities carry is not quite the one of the training batches, so it is fitted on validation images,
+  together with a temperature: p ~ p^(1/T) pi_natural / pi (bias-corrected temperature scaling: Alexandari et al., ICML 2020).
+- Rare classes have few validation images or none. So the fit is penalised: log T with a Gaussian of unit width about 0, the
+  logarithms of the correction about those that the sampling makes one expect (`effective_prior`). Thirty images of a class
+  outweigh that; with none the expectation stands.
+- That N images were all right does not make the next one certain. So the labels are smoothed by 1 / (N + 2), which is one image
+  of any class altogether (as in Platt, Advances in Large Margin Classifiers, 1999): the temperature of few images stays humble.
+- A class without training images has prior 0 and probability 0, whatever is asked for.
+- The shares of unlabelled images are estimated with one image's worth of the source prior beside them: with few images no
+  class is ruled out, with many it does not count.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import stats
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
+
+from balanced_mixup.errors import UsageError
+from balanced_mixup.methods import get_method
+from balanced_mixup.metrics import Array, ArrayOrTensor, checked
+from balanced_mixup.sampling import Labels, class_probabilities, progressive_probabilities
+from balanced_mixup.training.recipe import Recipe
+
+SUM_TOLERANCE = 0.02  # shares that were rounded to whole per cents still count as a prior
+
+_LEAST = float(np.finfo(np.float32).tiny)  # stands for a stored probability of 0 in logarithms
+_CLOSE = 1e-7  # steps of an estimate that are shorter change nothing
+
+# Of the targets of a sampling's branch (`sampling.SAMPLINGS`), on average over the epochs.
+_SHARES: Mapping[str, Callable[[Labels, int], Array]] = {
+    "instance": lambda counts, epochs: class_probabilities(counts, 1.0),
+    "class": lambda counts, epochs: class_probabilities(counts, 0.0),
+    "sqrt": lambda counts, epochs: class_probabilities(counts, 0.5),
+    "progressive": lambda counts, epochs: np.mean(
+        [progressive_probabilities(counts, epoch, epochs) for epoch in range(epochs)], axis=0
+    ),
+}
+
+
+def effective_prior(recipe: Recipe, counts: Labels) -> Array:
+    """Return the share of the targets that each class gets in training, on average: the prior that a model learns.
+
+    With the shares s of the first branch, and the mean weight E[w] = alpha / (1 + alpha) of partners from the class branch
+    (0 without one; MixUp's partners come from the batch itself and change no share):
+
+        pi_k ~ ((1 - E[w]) s_k + E[w] c_k) l_k
+
+    where c is Eq. 2 with q = 0 and l_k what the loss charges for class k at p = 1/K (its class weight, if it has one). Weights
+    under 1/510, which count as 0, change E[w] by less than 0.001 and are left out.
+
+    Args:
+        recipe: Its method, alpha, epochs and settings of the loss count.
+        counts: (K,), training images of each class.
+
+    Returns:
+        float64 (K,), sums to 1; 0 for a class without images.
+
+    Raises:
+        UsageError: No class has an image.
+    """
+    method = get_method(recipe.method)
+    shares = _SHARES[method.sampling](counts, recipe.epochs)
+    if method.make_mixing(recipe.alpha, recipe.weight_per).uses_class_branch:
+        weight = recipe.alpha / (1 + recipe.alpha)
+        shares = (1 - weight) * shares + weight * class_probabilities(counts, 0.0)
+    loss = method.make_loss(counts, recipe.focal_gamma, recipe.cb_beta)
+    charged = shares * loss.terms(torch.full((1, len(shares)), -np.log(len(shares)))).double().numpy()[0]
+    prior: Array = charged / charged.sum()
+    return prior
+
+
+def with_temperature(probabilities: ArrayOrTensor, temperature: float) -> Array:
+    """Return p ~ p^(1/T), float64 (N, K): less sure for T above 1, surer below; the order of a row's classes stays.
+
+    Raises:
+        UsageError: `probabilities` are none, or T is not above 0.
+    """
+    if not 0 < temperature < np.inf:
+        raise UsageError(f"Expected `temperature` to be a number above 0, but got {temperature}.")
+    scaled: Array = softmax(_logarithms(_matrix(probabilities)) / temperature, axis=1)
+    return scaled
+
+
+def with_prior(probabilities: ArrayOrTensor, source: npt.ArrayLike, target: npt.ArrayLike) -> Array:
+    """Return the probabilities (N, K), float64, where classes have the shares `target` instead of `source`.
+
+    Args:
+        probabilities: (N, K), rows summing to 1.
+        source: (K,), the prior that they carry.
+        target: (K,), the prior that they are to carry.
+
+    Raises:
+        UsageError: An argument is not as described, or a class of source 0 is to have a share.
+    """
+    p = _matrix(probabilities)
+    factors = _ratio(_prior("source", source, p.shape[1]), _prior("target", target, p.shape[1]))
+    weighed = np.maximum(p, _LEAST) * factors
+    corrected: Array = weighed / weighed.sum(1, keepdims=True)
+    return corrected
+
+
+def fit_temperature(y: ArrayOrTensor, probabilities: ArrayOrTensor) -> float:
+    """Return the temperature that makes the labels `y` (N,) most likely, penalised as told above."""
+    labels, p, _ = checked(y, probabilities, None)
+    return _fit(labels, _logarithms(p), np.zeros(p.shape[1]), biased=False)[0]
+
+
+def fit_prior(
+    y: ArrayOrTensor, probabilities: ArrayOrTensor, natural: npt.ArrayLike, expected: npt.ArrayLike
+) -> tuple[float, Array]:
+    """Return the temperature, and the prior float64 (K,) that the probabilities of that temperature carry.
+
+    `with_prior(with_temperature(p, temperature), prior, natural)` are then the probabilities for the natural prior.
+
+    Args:
+        y: Integers (N,), labels of validation images. Those of classes that were never trained are passed over.
+        probabilities: (N, K), what the model says about them.
+        natural: (K,), the prior of images like these: the class shares of the training part.
+        expected: (K,), the prior that the training is expected to have given to the model.
+
+    Raises:
+        UsageError: An argument is not as described.
+    """
+    labels, p, _ = checked(y, probabilities, None)
+    goal, start = _prior("natural", natural, p.shape[1]), _prior("expected", expected, p.shape[1])
+    trained = (goal > 0) & (start > 0)
+    known = trained[labels]
+    place = np.cumsum(trained) - 1
+    logs = _logarithms(p[known][:, trained])
+    temperature, bias = _fit(place[labels[known]], logs, np.log(goal[trained] / start[trained]), biased=True)
+    prior = np.zeros(p.shape[1])
+    prior[trained] = softmax(np.log(goal[trained]) - bias)
+    return temperature, prior
+
+
+@dataclass(frozen=True)
+class EstimatedPrior:
+    """The shares of the classes among unlabelled images.
+
+    prior: float64 (K,), sums to 1. low, high: (K,), the ends of its interval. converged: False where the estimate was still
+    moving when it was given up; then it says little.
+    """
+
+    prior: Array
+    low: Array
+    high: Array
+    converged: bool
+
+
+def estimate_prior(
+    probabilities: ArrayOrTensor, source: npt.ArrayLike, *, level: float = 0.95, max_steps: int = 5000
+) -> EstimatedPrior:
+    """Estimate the class shares of images without labels, by expectation maximisation (Saerens et al. 2002, Eqs. 9 and 10).
+
+    It is the prior under which the images are most likely; it holds where only the shares differ from the images that the
+    probabilities were calibrated on. A step: new prior = mean of with_prior(p, source, prior), one more image having `source`.
+
+    Args:
+        probabilities: (N, K), calibrated; rows summing to 1.
+        source: (K,), the prior that they carry.
+        level: Of the interval, a Gaussian one by the observed information, cut to 0 ... 1; it takes images for independent.
+        max_steps: When to give up.
+
+    Raises:
+        UsageError: An argument is not as described, or there is no image.
+    """
+    p = _matrix(probabilities)
+    origin = _prior("source", source, p.shape[1])
+    if max_steps < 1 or not 0 < level < 1:
+        raise UsageError(f"Expected `max_steps` >= 1 and `level` between 0 and 1, but got {max_steps} and {level}.")
+    ratios = np.divide(p, origin, out=np.zeros_like(p), where=origin > 0)
+    prior, moved = origin, np.inf
+    for _ in range(max_steps):
+        evidence = np.maximum(ratios @ prior, _LEAST)
+        after = (prior * (ratios.T @ (1 / evidence)) + origin) / (len(p) + 1)
+        moved, prior = float(np.abs(after - prior).max()), after / after.sum()
+        if moved < _CLOSE:
+            break
+    half = float(stats.norm.ppf((1 + level) / 2)) * _standard_errors(ratios, prior, origin)
+    return EstimatedPrior(prior, np.clip(prior - half, 0, 1), np.clip(prior + half, 0, 1), moved < _CLOSE)
+
+
+def _standard_errors(ratios: Array, prior: Array, origin: Array) -> Array:
+    """Return those of the estimate (K,), from the curvature of the log-likelihood among priors that sum to 1."""
+    trained = origin > 0
+    slopes = ratios[:, trained] / np.maximum(ratios @ prior, _LEAST)[:, None]
+    inverse = np.linalg.inv(slopes.T @ slopes + np.diag(origin[trained] / prior[trained] ** 2))
+    rows = inverse.sum(1)
+    errors = np.zeros(len(prior))
+    errors[trained] = np.sqrt(np.maximum(0, np.diag(inverse) - rows**2 / rows.sum()))
+    return errors
+
+
+def _fit(labels: npt.NDArray[np.int64], logs: Array, expected: Array, *, biased: bool) -> tuple[float, Array]:
+    """Minimise -sum t log softmax(logs / T + b) + (|b - expected|^2 + log(T)^2) / 2 over T and, if `biased`, b (K,).
+
+    t (N, K) are the smoothed labels.
+    """
+    images, classes = logs.shape
+    doubt = 1 / (images + 2)
+    truth = (1 - doubt) * np.eye(classes)[labels] + doubt / classes
+
+    def cost(x: Array) -> tuple[float, Array]:
+        scaled = logs * np.exp(-x[0])
+        log_p = log_softmax(scaled + (expected + x[1:] if biased else expected), axis=1)
+        excess = np.exp(log_p) - truth
+        slope = np.concatenate([[-(excess * scaled).sum()], excess.sum(0) if biased else []])
+        return float(x @ x / 2 - (truth * log_p).sum()), slope + x
+
+    found = minimize(cost, np.zeros(1 + biased * classes), jac=True, method="L-BFGS-B", options={"maxiter": 1000})
+    return float(np.exp(found.x[0])), expected + found.x[1:] if biased else expected
+
+
+def _ratio(source: Array, target: Array) -> Array:
+    if (untrained := np.flatnonzero((source == 0) & (target > 0))).size:
+        raise UsageError(
+            f"Expected a share of 0 for classes that the model was never trained on (position {untrained[0]}), "
+            f"but got {target[untrained[0]]:g}."
+        )
+    return np.divide(target, source, out=np.zeros_like(target), where=source > 0)
+
+
+def _prior(name: str, values: npt.ArrayLike, classes: int) -> Array:
+    """Check a prior and return it as float64 (K,) that sums to 1."""
+    prior = np.asarray(values, np.float64)
+    if prior.shape != (classes,) or not np.isfinite(prior).all() or prior.min() < 0 or abs(prior.sum() - 1) > SUM_TOLERANCE:
+        raise UsageError(
+            f"Expected `{name}` to be {classes} shares >= 0 that sum to 1, but got "
+            f"{np.array2string(prior, threshold=10, precision=4)} (sum {prior.sum():g})."
+        )
+    checked: Array = prior / prior.sum()
+    return checked
+
+
+def _matrix(probabilities: ArrayOrTensor) -> Array:
+    """Check probabilities without labels."""
+    return checked(np.zeros(len(probabilities), np.int64), probabilities, None)[1]
+
+
+def _logarithms(p: Array) -> Array:
+    logs: Array = np.log(np.maximum(p, _LEAST))
+    return logs

@@ -1,0 +1,144 @@
+"""Calibrated probabilities, other class shares and thresholds on the command line."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from balanced_mixup.evaluation.correction import Correction
+from balanced_mixup.training.run_folder import RunFolder
+
+COLUMNS = ["p_blue", "p_green", "p_red"]
+
+
+@pytest.fixture
+def shares(tmp_path):
+    path = tmp_path / "clinic.csv"
+    path.write_text("class,share\nred,0.1\ngreen,0.1\nblue,0.8\n")
+    return path
+
+
+class TestPredict:
+    def predicted(self, command, tiny_run, blobs, tmp_path, *arguments):
+        images = [blobs / f"{number:03}.png" for number in (0, 65, 85)]
+        status, _, err = command("predict", tiny_run, *images, "--out", tmp_path / "p.csv", *arguments)
+        assert status == 0
+        return pd.read_csv(tmp_path / "p.csv"), err
+
+    def test_calibrated_by_default_and_says_so(self, command, tiny_run, blobs, tmp_path):
+        raw, said = self.predicted(command, tiny_run, blobs, tmp_path, "--no-calibrate")
+        assert "temperature" not in said
+        found, said = self.predicted(command, tiny_run, blobs, tmp_path)
+        correction = Correction.of(RunFolder(tiny_run))
+        assert f"calibrated: temperature {correction.temperature:.2f}, fitted on the {correction.images}" in said
+        assert found["prediction"].to_list() == raw["prediction"].to_list()
+        expected = correction.apply(raw[COLUMNS].to_numpy(np.float32))
+        assert found[COLUMNS].to_numpy() == pytest.approx(expected, abs=1e-4)
+
+    @pytest.mark.parametrize("prior", ["train", "uniform", "estimate", "FILE"])
+    def test_other_shares(self, command, tiny_run, blobs, tmp_path, shares, prior):
+        name = str(shares) if prior == "FILE" else prior
+        found, said = self.predicted(command, tiny_run, blobs, tmp_path, "--prior", name)
+        assert found[COLUMNS].sum(axis=1).to_numpy() == pytest.approx(np.ones(3), abs=1e-4)
+        names = [column.removeprefix("p_") for column in COLUMNS]
+        assert [names[k] for k in found[COLUMNS].to_numpy().argmax(1)] == found["prediction"].to_list()
+        assert f"corrected to the class shares `{name}`" in said
+        assert ("blue 80.0%" in said) == (prior == "FILE")
+
+    def test_a_frequent_class_is_thought_of_more_often(self, command, tiny_run, blobs, tmp_path, shares):
+        usual, _ = self.predicted(command, tiny_run, blobs, tmp_path, "--prior", "train")
+        there, _ = self.predicted(command, tiny_run, blobs, tmp_path, "--prior", shares)
+        assert (there["p_blue"] > usual["p_blue"]).all()
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--prior", "tarin"], "Did you mean 'train'?"),
+            (["--prior", "uniform", "--no-calibrate"], "Expected no `prior` without calibration"),
+            (["--prior", "SHARES"], "line 4: expected a class of the run, got 'bleu'. Did you mean 'blue'?"),
+        ],
+    )
+    def test_what_cannot_be_done(self, command, tiny_run, blobs, tmp_path, shares, arguments, message):
+        shares.write_text("class,share\nred,0.1\ngreen,0.1\nbleu,0.8\n")
+        arguments = [str(shares) if argument == "SHARES" else argument for argument in arguments]
+        status, _, err = command("predict", tiny_run, blobs, "--out", tmp_path / "p.csv", *arguments)
+        assert (status, message in err) == (2, True)
+        assert not (tmp_path / "p.csv").exists()
+
+    def test_a_run_that_cannot_be_calibrated(self, command, tiny_run, blobs, tmp_path):
+        shutil.copytree(tiny_run, tmp_path / "run")
+        (tmp_path / "run/calibration.json").write_text("{")
+        arguments = ("predict", tmp_path / "run", blobs / "000.png", "--out", tmp_path / "p.csv")
+        status, _, err = command(*arguments)
+        assert (status, "Delete the file to have it fitted again" in err) == (2, True)
+        assert command(*arguments, "--no-calibrate")[0] == 0
+
+
+class TestEvaluate:
+    def test_before_and_after(self, command, tiny_run):
+        status, out, _ = command("evaluate", tiny_run, "--json")
+        result = json.loads(out)
+        assert status == 0
+        assert (result["prior"], result["thresholds"]) == (None, {})
+        calibration = result["calibration"]
+        assert set(calibration) == {"images", "temperature", "before", "after"}
+        assert set(calibration["before"]) == {
+            "ece", "classwise_ece", "rare_ece", "brier", "log_loss", "ece_by_chance", "per_class",
+        }  # fmt: skip
+        recorded = json.loads((tiny_run / "metrics.json").read_text())["test"]
+        assert result["metrics"] == recorded["metrics"]
+
+    def test_scores_of_corrected_probabilities_are_said_to_be_so_and_raw_ones_are_kept(
+        self, command, tiny_run, tmp_path, shares
+    ):
+        arguments = ("evaluate", tiny_run, "--prior", shares, "--out", tmp_path / "scores")
+        status, out, _ = command(*arguments)
+        assert status == 0
+        assert "corrected to the class shares" in out and "0.800" in out
+        kept, own = (pd.read_parquet(path / "predictions.parquet") for path in (tmp_path / "scores", tiny_run))
+        assert kept[COLUMNS].to_numpy() == pytest.approx(own[own["split"] == "test"][COLUMNS].to_numpy())
+        result = json.loads((tmp_path / "scores/metrics.json").read_text())
+        assert result["prior"]["shares"]["blue"]["value"] == pytest.approx(0.8)
+        shares.write_text("class,share\nred,0\ngreen,0.5\nblue,0.5\n")
+        assert json.loads(command(*arguments, "--json")[1])["per_class"]["red"]["recall"]["value"] == 0
+
+    def test_estimated_shares_have_intervals(self, command, tiny_run):
+        shares = json.loads(command("evaluate", tiny_run, "--prior", "estimate", "--json")[1])["prior"]["shares"]
+        assert all(share["low"] <= share["value"] <= share["high"] for share in shares.values())
+
+    def test_thresholds(self, command, tiny_run):
+        arguments = ("evaluate", tiny_run, "--sensitivity.red", 0.8, "--sensitivity.blue", 0.99)
+        status, out, _ = command(*arguments)
+        assert status == 0
+        assert "at least 100 are needed" in out
+        rows = json.loads(command(*arguments, "--json")[1])["thresholds"]
+        assert set(rows) == {"red", "blue"}
+        assert (rows["red"]["wanted"], rows["red"]["supported"], rows["blue"]["supported"]) == (0.8, True, False)
+        assert rows["red"]["specificity"]["low"] <= rows["red"]["specificity"]["value"]
+        assert rows["red"]["test_cases"] + rows["red"]["test_others"] == json.loads(command(*arguments, "--json")[1])["n"]
+
+    def test_a_class_without_validation_images(self, command, tiny_run, tmp_path):
+        shutil.copytree(tiny_run, tmp_path / "run")
+        (tmp_path / "run/calibration.json").unlink(missing_ok=True)
+        table = pd.read_parquet(tmp_path / "run/predictions.parquet")
+        table = table[(table["split"] != "val") | (table["label"] != "blue")]
+        table.to_parquet(tmp_path / "run/predictions.parquet")
+        status, out, _ = command("evaluate", tmp_path / "run", "--sensitivity.blue", 0.9)
+        assert status == 0
+        assert "blue: no validation image is of this class: no threshold can be chosen." in out
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--sensitivity.bleu", "0.9"], "but got 'bleu'. Did you mean 'blue'?"),
+            (["--sensitivity.blue", "95"], "Expected a `sensitivity` above 0 and under 1, such as 0.95, but got 95 for 'blue'"),
+            (["--sensitivity.blue", "high"], 'unable to convert "high" into float'),
+            (["--sensitivity.blue", "0.9", "--split", "val"], "thresholds are chosen on the validation part"),
+            (["--prior", "clinic.csv"], "there is no file 'clinic.csv'"),
+        ],
+    )
+    def test_what_cannot_be_done(self, command, tiny_run, arguments, message):
+        status, _, err = command("evaluate", tiny_run, *arguments)
+        assert (status, message in err) == (2, True)
