@@ -1,0 +1,163 @@
+"""Explain predictions: for each image a picture of where the evidence for a class lies, and a table of all."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+
+from balanced_mixup.data.manifest import Manifest
+from balanced_mixup.data.preparation import read
+from balanced_mixup.data.sources.unlabelled import unlabelled
+from balanced_mixup.errors import DataError, RunError, UsageError, nearest
+from balanced_mixup.evaluation.correction import Correction
+from balanced_mixup.evaluation.saliency import COLOURS, evidence, overlay, positive_share, upsampled
+from balanced_mixup.files import write_atomically
+from balanced_mixup.progress import progress_bar
+from balanced_mixup.report.figures.drawing import canvas, house_style, panel, width_of, write
+from balanced_mixup.training.classifier import Classifier
+from balanced_mixup.training.run_folder import RunFolder
+
+TABLE = "explanations.csv"
+
+_MOST = 10  # classes beside each other in one picture
+_SIDE, _GAP, _TOP, _BAR, _RIGHT = 50.0, 3.0, 5.0, 2.0, 17.0  # mm
+_LONGEST = 60  # characters of a class's name that could fit over a picture
+_STEM = 100  # characters of an image's name that its picture keeps
+
+
+def explain_files(
+    run: Path,
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    target: str | None = None,
+    top: int | None = None,
+    calibrate: bool = True,
+) -> pd.DataFrame:
+    """Explain the predictions for image files and the images in folders, with Grad-CAM.
+
+    Args:
+        run: Folder of a finished run.
+        paths: Files and folders.
+        out: A new or empty folder, for a PNG an image (what the model sees, beside it with the evidence) and explanations.csv.
+        target: Class whose evidence is shown; the predicted one if not given.
+        top: How many of the likeliest classes are shown, instead of a `target`.
+        calibrate: Give the probabilities the temperature that was fitted on the run's validation part.
+
+    Returns:
+        What explanations.csv holds, a row for each image and class shown: image; prediction and its probability, as `predict`
+        gives them; target and its probability; positive_share, the part of all evidence that is for the target; map_side, the
+        places a side that the map has; picture, the name of the PNG.
+
+    Raises:
+        UsageError: The run is not finished, cannot be calibrated or has no feature map, there is no such class, or `out` is
+            not to be used.
+        DataError: Images are missing or cannot be read; names all of them, and nothing is written.
+        RunError: The pictures cannot be written.
+    """
+    classifier = Classifier.load(run)
+    card = classifier.card
+    _check(card.classes, target, top)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"Expected `out` to be a new or empty folder, but {str(out)!r} exists. Choose another `--out`.")
+    correction = Correction.of(RunFolder(run)) if calibrate else None
+    images = unlabelled(paths)
+    pixels, inspection = read(Manifest(images, np.full(len(images), -1), card.classes), card.size)
+    if inspection.fatal:
+        raise DataError(inspection.fatal)
+    probabilities = classifier.probabilities(pixels)
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, : top or 1]
+    probabilities = probabilities if correction is None else correction.apply(probabilities)
+    targets = order if target is None else np.full((len(images), 1), card.classes.index(target))
+    rows = np.repeat(np.arange(len(images)), targets.shape[1])
+    maps = evidence(classifier, pixels, rows, targets.ravel())
+    names = np.array(card.classes, dtype=object)
+    table = pd.DataFrame(
+        {
+            "image": np.array(images.names, dtype=object)[rows],
+            "prediction": names[order[rows, 0]],
+            "probability": probabilities[rows, order[rows, 0]],
+            "target": names[targets.ravel()],
+            "target_probability": probabilities[rows, targets.ravel()],
+            "positive_share": positive_share(maps),
+            "map_side": maps.shape[1],
+            "picture": np.array(_picture_names(images.names), dtype=object)[rows],
+        }
+    )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with progress_bar("Drawing", len(images)) as advance:
+            for row, (picture, shown) in enumerate(table.groupby("picture", sort=False)):
+                image = pixels.gather(np.array([row]))[0].numpy()
+                _save(_draw(image, upsampled(maps[shown.index], card.size), shown), out / str(picture))
+                advance(1)
+        write_atomically(out / TABLE, lambda temporary: table.to_csv(temporary, index=False, float_format="%.6f"))
+    except OSError as error:
+        raise RunError(f"The explanations could not be written to {str(out)!r}: {error}.") from error
+    return table
+
+
+def _check(classes: Sequence[str], target: str | None, top: int | None) -> None:
+    if target is not None and top is not None:
+        raise UsageError("Expected `--target` or `--top`, but got both.")
+    if target is not None and target not in classes:
+        raise UsageError(
+            f"Expected `target` to be a class of the run, {', '.join(classes)}, but got {target!r}.{nearest(target, classes)}"
+        )
+    most = min(_MOST, len(classes))
+    if top is not None and not 1 <= top <= most:
+        raise UsageError(f"Expected `top` from 1 to {most}, but got {top}.")
+
+
+def _picture_names(images: Sequence[str]) -> list[str]:
+    """Return a file name for the picture of each image: its own, numbered where images of several folders share it."""
+    taken: set[str] = set()
+    names = []
+    for image in images:
+        stem = name = Path(image).stem[:_STEM]
+        number = 1
+        while name.casefold() in taken:  # some file systems take A.png and a.png for the same
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name.casefold())
+        names.append(f"{name}.png")
+    return names
+
+
+def _draw(image: npt.NDArray[np.uint8], maps: npt.NDArray[np.float32], shown: pd.DataFrame) -> Figure:
+    """Draw an image (size, size, 3), beside it the same with each of its maps (M, size, size); `shown` has a row a map."""
+    with house_style():
+        figure = canvas((1 + len(maps)) * (_SIDE + _GAP) + _RIGHT, _TOP + _SIDE + _GAP)
+        first = shown.iloc[0]
+        _picture(figure, 0, image, f"Predicted: {_likely(first['prediction'], first['probability'])}")
+        for place, (found, row) in enumerate(zip(maps, shown.to_dict("records"), strict=True), start=1):
+            title = "Evidence for" if found.any() else "No evidence for"
+            _picture(figure, place, overlay(image, found), f"{title} {_likely(row['target'], row['target_probability'])}")
+        bar = panel(figure, (1 + len(maps)) * (_SIDE + _GAP), _TOP, _BAR, _SIDE)
+        figure.colorbar(ScalarMappable(cmap=COLOURS), cax=bar, ticks=[0, 1]).ax.set_yticklabels(["none", "strongest"])
+    return figure
+
+
+def _picture(figure: Figure, place: int, image: npt.NDArray[np.uint8], title: str) -> None:
+    left = _GAP / 2 + place * (_SIDE + _GAP)
+    axes = panel(figure, left, _TOP, _SIDE, _SIDE)
+    axes.imshow(image)
+    axes.set_axis_off()
+    write(figure, left, 1.3, title)
+
+
+def _likely(name: str, probability: float) -> str:
+    """Return "name (87 %)", the name cut to what fits over a picture."""
+    cut = name[:_LONGEST] + ("…" if len(name) > _LONGEST else "")
+    while (width := width_of(f"No evidence for {cut} (100 %)")) > _SIDE:
+        cut = cut[: int(len(cut) * _SIDE / width) - 1] + "…"
+    return f"{cut} ({100 * probability:.0f} %)"
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with house_style():
+        write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", metadata={"Software": None}))
