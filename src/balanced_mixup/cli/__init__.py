@@ -58,6 +58,8 @@ _COMMANDS = {
     "train": "Train a classifier and score what was held out.",
     "evaluate": "Score a run on data that it has not seen, with intervals.",
     "predict": "Predict the class of images without labels.",
+    "explain": "Show where a classifier finds its evidence in an image (Grad-CAM).",
+    "report": "Make a report to look at, of a run or a benchmark: HTML, PDF or Markdown.",
     "benchmark": "Compare methods on the same folds: data sets x methods x backbones x folds x seeds.",
     "table": "Show what a benchmark allows to say: scores, paired differences, ranks.",
     "reproduce": "Make the tables and figures of the paper again, beside what it published.",

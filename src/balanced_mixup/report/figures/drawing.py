@@ -8,8 +8,9 @@ Notable decisions
 - Colours are those of Okabe and Ito (Color Universal Design, 2008), which colour-blind people tell apart.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,9 +68,13 @@ class Drawing:
     numbers: pd.DataFrame
 
 
-def house_style() -> AbstractContextManager[None]:
-    """Return the context in which figures are made and written; the caller's settings come back after it."""
-    return style.context(["default", _STYLE])
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Make a context in which figures are made and written; the caller's settings come back after it."""
+    with style.context(["default", _STYLE]), warnings.catch_warnings():
+        # The name of a class may have an emoji: the browser has a font for it, and a picture of pixels shows a box.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
 
 
 def save(drawing: Drawing, stem: Path) -> tuple[Path, Path, Path]:
@@ -104,6 +109,13 @@ def panel(figure: Figure, left: float, top: float, width: float, height: float) 
     """Return axes of that size whose corner is `left`, `top` from the figure's top left corner; all in mm."""
     across, down = figure.get_size_inches() * 25.4
     return figure.add_axes((left / across, 1 - (top + height) / down, width / across, height / down))
+
+
+def open_panel(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Return axes as `panel` does, but without a ground, so that they can lie on a dark page."""
+    axes = panel(figure, left, top, width, height)
+    axes.set_facecolor("none")
+    return axes
 
 
 def write(figure: Figure, left: float, top: float, text: str, *, bold: bool = False) -> None:

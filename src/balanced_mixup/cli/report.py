@@ -1,0 +1,37 @@
+"""`bmixup report`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+
+
+def report(
+    path: Path,
+    /,
+    *,
+    out: Path | None = None,
+    form: Annotated[Literal["html", "pdf", "md"], Parameter(name="--format")] = "html",
+) -> None:
+    """Make a report to look at: of a run, or of a benchmark.
+
+    Of a run: which rare classes are found and which are missed, what training saw, scores with intervals, the confusion matrix,
+    ROC and precision-recall curves, calibration, and the most confident mistakes with what the model looked at. Of a benchmark:
+    its tables, paired differences, ranks, and scores against rarity and cost.
+
+    An HTML report is one file that needs no network and can be sent by mail. The figures are written beside it, each as SVG,
+    PNG and CSV with its numbers. A run that is damaged or not finished has a report too, which says what is missing.
+
+    Parameters
+    ----------
+    path
+        Folder of a run or of a benchmark.
+    out
+        The file; report.html (.pdf, .md) in that folder if not given.
+    form
+        html, pdf (A4, to print) or md.
+    """
+    from balanced_mixup.report.write import write_report
+
+    Console().print(f"The report is {write_report(path, out, form)}", soft_wrap=True, highlight=False, markup=False)

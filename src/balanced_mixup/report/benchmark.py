@@ -1,0 +1,224 @@
+"""The report of a benchmark: which methods can be told apart, on which classes they differ, and what they cost."""
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from balanced_mixup.benchmark.folder import BenchmarkFolder, PlannedRun
+from balanced_mixup.benchmark.results import EXTERNAL, Results, read_results
+from balanced_mixup.benchmark.summary import Entry, summarise
+from balanced_mixup.benchmark.tables import difference_cell, grids, metrics_of, notes, score_cell
+from balanced_mixup.files import read_json
+from balanced_mixup.metrics import METRICS
+from balanced_mixup.report.citation import CITATION
+from balanced_mixup.report.document import Block, Chart, Document, Folded, Listing, Note, Section, Table, Text
+from balanced_mixup.report.figures.comparison import forest, ranks
+from balanced_mixup.report.figures.cost import cost_by_score
+from balanced_mixup.report.figures.rarity import score_by_rarity
+
+
+def benchmark_report(path: Path, folder: Path) -> Document:
+    """Return the report of the benchmark in `path`; its links lead from `folder`.
+
+    Raises:
+        UsageError: It is no folder of a benchmark, or has no finished run yet.
+    """
+    benchmark = BenchmarkFolder(path)
+    results = read_results(path)
+    metrics = metrics_of(results)
+    entries = summarise(results, metrics)
+    runs = benchmark.read().runs
+    sections = [
+        Section("summary", "In short", _summary(results, entries, metrics[0])),
+        Section("tables", "Scores and differences", _tables(results, entries)),
+        Section("ranks", "Ranks", _ranks(entries, metrics[0])),
+        Section("rarity", "Rare and frequent classes", _rarity(benchmark, runs)),
+        Section("cost", "Cost", _cost(benchmark, runs, entries, metrics[0])),
+        Section("runs", "Every run", [_runs(benchmark, runs, folder, metrics)]),
+        Section("making", "How this was made", _making(benchmark)),
+    ]
+    data = list(dict.fromkeys(run.data for run in runs))
+    title = f"{len(results.methods)} methods on {', '.join(data)}"
+    return Document(title, f"Benchmark {path.resolve().name}: {results.finished} of {results.planned} runs finished", sections)
+
+
+def _summary(results: Results, entries: Sequence[Entry], metric: str) -> list[Block]:
+    blocks: list[Block] = [Note(text) for text in notes(results)]
+    sentences = []
+    for (data, backbone), own in _places(entry for entry in entries if entry.metric == metric):
+        ranked = [entry for entry in own if not math.isnan(entry.rank)]
+        place = f"{data}, {backbone}, by {METRICS[metric].label}"
+        if not ranked:
+            sentences.append(f"{place}: no score is defined.")
+            continue
+        best = min(ranked, key=lambda entry: entry.rank)
+        alike = [entry.method for entry in own if entry.among_best and entry.method != best.method]
+        text = f"{place}: {best.method} has the best mean, {score_cell(best)} per cent."
+        if len(alike) == len(own) - 1 and alike:
+            text += " No other method can be told from it by these runs."
+        elif alike:
+            text += f" {', '.join(alike)} cannot be told from it."
+        elif len(own) > 1:
+            text += " All others are worse by more than chance explains."
+        for entry in own:
+            if entry.p_corrected < 0.05:
+                text += f" {entry.method} differs from {results.baseline} by {difference_cell(entry)} points."
+        sentences.append(text)
+    return [*blocks, Listing(sentences)]
+
+
+def _places(entries: Iterable[Entry]) -> list[tuple[tuple[str, str], list[Entry]]]:
+    """Return the entries of each data set and backbone."""
+    places: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        places.setdefault((entry.data, entry.backbone), []).append(entry)
+    return list(places.items())
+
+
+def _tables(results: Results, entries: Sequence[Entry]) -> list[Block]:
+    blocks: list[Block] = [
+        Table(f"{grid.title}. {grid.note}", grid.header, grid.rows)
+        for grid in grids(results, entries)
+        if grid.title != "Mean ranks"
+    ]
+    several = len({entry.backbone for entry in entries}) > 1
+    rows = pd.DataFrame(
+        [
+            {
+                "group": f"{entry.data} · {METRICS[entry.metric].label}" + (f" · {entry.backbone}" if several else ""),
+                "label": entry.method,
+                "value": entry.difference.mean,
+                "low": entry.difference.low,
+                "high": entry.difference.high,
+                "p": entry.p_corrected,
+            }
+            for entry in sorted(entries, key=lambda entry: (entry.data, entry.metric, entry.backbone))
+            if entry.method != results.baseline and not math.isnan(entry.difference.mean)
+        ]
+    )
+    if rows.empty:
+        return [*blocks, Note(f"There is no method to compare with {results.baseline} yet.")]
+    caption = (
+        f"Mean paired differences to {results.baseline} with 95 % intervals; right of the line the method is better. p after "
+        "Holm's correction."
+    )
+    apart = [f"{row.label} on {row.group}" for row in rows.itertuples() if float(str(row.p)) < 0.05]
+    alternative = f"Told apart from {results.baseline}: {'; '.join(apart) if apart else 'none'}."
+    return [*blocks, Chart("differences", caption, alternative, forest(rows, results.baseline))]
+
+
+def _ranks(entries: Sequence[Entry], metric: str) -> list[Block]:
+    own = [entry for entry in entries if entry.metric == metric]
+    several = len({entry.backbone for entry in own}) > 1
+    table = pd.DataFrame(
+        [(entry.method, entry.data + (f" · {entry.backbone}" if several else ""), entry.rank) for entry in own],
+        columns=["method", "place", "rank"],
+    ).pivot(index="method", columns="place", values="rank")
+    table = table.reindex(list(dict.fromkeys(entry.method for entry in own)))
+    if len(table) < 2:
+        return [Note("There is one method alone.")]
+    caption = f"Rank of each method by its mean {METRICS[metric].label}, 1 is best. Ranks do not say how large differences are."
+    order = table.mean(axis=1).sort_values()
+    alternative = "Mean ranks: " + ", ".join(f"{method} {rank:.1f}" for method, rank in order.items()) + "."
+    return [Chart("ranks", caption, alternative, ranks(table))]
+
+
+def _rarity(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun]) -> list[Block]:
+    blocks: list[Block] = []
+    for number, data in enumerate(dict.fromkeys(run.data for run in runs), start=1):
+        rows = [row for run in runs if run.data == data for row in _recalls(benchmark, run)]
+        if not rows:
+            continue
+        single = pd.DataFrame(rows)
+        table = (
+            single.groupby(["method", "class"], sort=False)
+            .agg(images=("images", "mean"), recall=("recall", "median"), low=("recall", "min"), high=("recall", "max"))
+            .reset_index()
+        )
+        rarest = table.sort_values("images", kind="stable")["class"].iloc[0]
+        of_it = table[table["class"] == rarest]
+        found = ", ".join(f"{row['method']} {100 * row['recall']:.0f} %" for _, row in of_it.iterrows())
+        caption = (
+            f"{data}: share of each class that is found (median, lowest and highest of the runs), against its training images."
+        )
+        blocks.append(
+            Chart(f"rarity-{number}", caption, f"Of {rarest}, the rarest class, is found: {found}.", score_by_rarity(table))
+        )
+    return blocks or [Note("No run is finished.")]
+
+
+def _recalls(benchmark: BenchmarkFolder, run: PlannedRun) -> list[dict[str, object]]:
+    own = benchmark.run(run)
+    if not (own.metrics.is_file() and own.manifest.is_file()):
+        return []
+    table = pd.read_csv(own.manifest, dtype=str, keep_default_na=False)
+    trained = table.loc[table["split"] == "train", "label"].value_counts()
+    per_class = read_json(own.metrics)[run.scored]["per_class"]
+    return [
+        {
+            "method": run.method,
+            "class": name,
+            "images": int(trained.get(name, 0)),
+            "recall": math.nan if row["recall"]["value"] is None else row["recall"]["value"],
+        }
+        for name, row in per_class.items()
+    ]
+
+
+def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Sequence[Entry], metric: str) -> list[Block]:
+    seconds: dict[tuple[str, str, str], list[float]] = {}
+    for run in runs:
+        path = benchmark.run(run).cost
+        if path.is_file() and not read_json(path)["resumed"]:
+            seconds.setdefault((run.data, run.backbone, run.method), []).append(float(read_json(path)["seconds"]))
+    blocks: list[Block] = []
+    for number, ((data, backbone), own) in enumerate(_places(entry for entry in entries if entry.metric == metric), start=1):
+        rows = [
+            {
+                "method": entry.method,
+                "seconds": float(np.median(seconds[data, backbone, entry.method])),
+                "score": entry.mean.mean,
+                "low": entry.mean.low,
+                "high": entry.mean.high,
+            }
+            for entry in own
+            if (data, backbone, entry.method) in seconds and not math.isnan(entry.mean.mean)
+        ]
+        if not rows or EXTERNAL in data:
+            continue
+        label = METRICS[metric].label
+        caption = (
+            f"{data}, {backbone}: {label} (mean with 95 % interval) against the seconds of a training (median of the runs)."
+        )
+        table = pd.DataFrame(rows)
+        fastest = table.sort_values("seconds", kind="stable").iloc[0]
+        alternative = f"The fastest is {fastest['method']}, {fastest['seconds']:.0f} s."
+        blocks.append(Chart(f"cost-{number}", caption, alternative, cost_by_score(table, label)))
+    return blocks or [Note("What the trainings cost is not known: no run was made in one go.")]
+
+
+def _runs(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], folder: Path, metrics: Sequence[str]) -> Table:
+    rows, links = [], []
+    for run in runs:
+        own = benchmark.run(run)
+        finished = own.metrics.is_file()
+        scores = read_json(own.metrics)[run.scored]["metrics"] if finished else {}
+        values = (scores[name]["value"] if finished else None for name in metrics)
+        state = [f"{value:.3f}" if value is not None else "–" for value in values]
+        rows.append([run.title, *state, "finished" if finished else "not finished"])
+        links.append(Path(os.path.relpath(own.path.resolve(), folder)).as_posix() if own.path.is_dir() else "")
+    return Table(
+        "Each leads to the folder of its run.", ["run", *(METRICS[name].label for name in metrics), "state"], rows, links=links
+    )
+
+
+def _making(benchmark: BenchmarkFolder) -> list[Block]:
+    plan = benchmark.plan
+    blocks: list[Block] = []
+    if plan.is_file():
+        blocks.append(Folded("Plan", plan.read_text(encoding="utf-8")))
+    return [*blocks, Text(f"If this helped your work, please cite the paper: {CITATION}")]

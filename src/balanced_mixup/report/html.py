@@ -1,0 +1,57 @@
+"""A report as one HTML file that needs nothing else: styles, script, figures and images are inside, and nothing is fetched.
+
+It reads without its script, which only adds the filter and the large view of the galleries. Figures are SVG that takes the
+page's text colour, so that they are light or dark as the page is.
+"""
+
+import base64
+import re
+from importlib.resources import files
+from io import StringIO
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from balanced_mixup.report import document
+from balanced_mixup.report.document import Chart, Document
+from balanced_mixup.report.figures.drawing import INK, house_style
+
+
+def to_html(report: Document) -> str:
+    """Return the report as a page; whatever the data say is escaped."""
+    environment = Environment(
+        loader=PackageLoader("balanced_mixup.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["data_uri"] = _data_uri
+    environment.filters["svg"] = _svg
+    environment.tests["block"] = lambda block, name: isinstance(block, getattr(document, name))
+    templates = files("balanced_mixup.report") / "templates"
+    style, script = ((templates / name).read_text(encoding="utf-8") for name in ("style.css", "script.js"))
+    return environment.get_template("page.html").render(report=report, style=Markup(style), script=Markup(script))
+
+
+def _data_uri(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+
+
+def _svg(chart: Chart) -> Markup:
+    """Return the figure as an element of the page."""
+    buffer = StringIO()
+    with house_style():
+        chart.drawing.figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor").replace(INK.upper(), "currentColor")
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    # The names inside of a figure must be unique within the page.
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{chart.name}-\1"', svg)
+    svg = re.sub(r'(url\(#|href="#)', rf"\g<1>{chart.name}-", svg)
+    width = chart.drawing.figure.get_size_inches()[0] * 25.4
+    head = f'<svg role="img" aria-label="{escape(chart.alternative)}" style="--width: {width:.0f}" '
+    # Its size is left to the style sheet.
+    first, rest = svg.split(">", 1)
+    first = re.sub(r' (width|height)="[^"]*"', "", first)
+    return Markup(head + first.removeprefix("<svg").strip() + ">" + rest)

@@ -1,0 +1,98 @@
+"""What training sees: images of each class with and without augmentation, and what the method mixed of them."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from balanced_mixup.data.augment import AUGMENTATIONS, N_UNIFORMS
+from balanced_mixup.data.batches import TrainBatch, TrainBatches, to_images
+from balanced_mixup.data.pixels import SourcePixels
+from balanced_mixup.methods import METHODS
+from balanced_mixup.randomness import uniforms
+from balanced_mixup.report.contents import RunContents
+from balanced_mixup.report.document import Block, Gallery, Note, Picture, View
+from balanced_mixup.report.originals import Originals, jpeg
+from balanced_mixup.report.words import percent
+from balanced_mixup.sampling import class_branch
+from balanced_mixup.training.recipe import Recipe
+
+_CLASSES = 12  # of which an example is shown
+_MIXED = 8  # mixed samples that are shown
+_VISIBLE = 0.02  # weight of a partner from which it can be seen
+
+
+def training_view(run: RunContents) -> list[Block]:
+    """Show the rarest classes' images as they are and augmented, and the most mixed samples of the run's first batch.
+
+    Raises:
+        DataError, UsageError: The images are gone.
+    """
+    originals = Originals.of(run)
+    rows = np.flatnonzero(originals.split == "train")
+    batch = _first_batch(run.recipe, originals, rows)
+    augment = AUGMENTATIONS[run.recipe.augmentation]
+    mixed, targets = batch.mixed(augment(to_images(batch.pixels), batch.uniforms).clamp(0, 1), len(run.classes))
+    return [*_examples(run, originals, rows), _mixtures(batch, mixed, targets, run.classes)]
+
+
+def _first_batch(recipe: Recipe, originals: Originals, rows: npt.NDArray[np.int64]) -> TrainBatch:
+    labels, method = originals.labels[rows], METHODS[recipe.method]
+    return TrainBatches(
+        SourcePixels(originals.images, recipe.size, originals.digests),
+        originals.labels,
+        rows,
+        (method.make_branch(labels, recipe.epochs, recipe.seed), class_branch(labels, seed=recipe.seed)),
+        method.make_mixing(recipe.alpha, recipe.weight_per),
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        epoch=0,
+    ).step(0)
+
+
+def _examples(run: RunContents, originals: Originals, rows: npt.NDArray[np.int64]) -> list[Block]:
+    size, name = run.recipe.size, run.recipe.augmentation
+    labels = originals.labels[rows]
+    order = np.argsort(np.bincount(labels, minlength=len(run.classes)), kind="stable")
+    pictures, gone = [], 0
+    for k in [k for k in order.tolist() if (labels == k).any()][:_CLASSES]:
+        row = int(rows[np.flatnonzero(labels == k)[0]])
+        image = originals.read(row, size)
+        if image is None:
+            gone += 1
+            continue
+        numbers = torch.from_numpy(uniforms(np.arange(N_UNIFORMS), run.recipe.seed, "report", row).astype(np.float32))
+        augmented = AUGMENTATIONS[name](to_images(torch.from_numpy(image[None])), numbers[None])[0]
+        kind = f"training image of the class {run.classes[k]}"
+        views = [View(jpeg(image), f"A {kind}."), View(_picture(augmented), f"The same {kind}, augmented.")]
+        pictures.append(Picture(views, [run.classes[k]]))
+    caption = f"An image of each class as it is, and beside it as training sees it (augmentation: {name}, {size} px)."
+    if len(pictures) < len(run.classes):
+        caption += f" The {len(pictures)} rarest classes."
+    missing = [Note(f"{gone} images are left out: they are gone, or not what they were when the run was made.")] if gone else []
+    return [Gallery(caption, pictures), *missing]
+
+
+def _mixtures(batch: TrainBatch, mixed: Tensor, targets: Tensor, classes: tuple[str, ...]) -> Block:
+    """Show samples (B, 3, H, W) with their targets (B, K), those with the greatest weight of a partner of another class."""
+    weight = batch.weight.numpy()
+    differ = (batch.labels[: len(weight)] != batch.labels[batch.partner]).numpy()
+    nearest = np.argsort(np.abs(weight - 0.5), kind="stable")
+    visible = [int(b) for b in nearest if differ[b] and _VISIBLE <= weight[b] <= 1 - _VISIBLE]
+    if not visible:
+        return Note(f"No sample of the run's first batch of {len(weight)} is visibly a mixture of two classes.")
+    pictures = []
+    for b in visible[:_MIXED]:
+        shares = targets[b].numpy()
+        lines = [f"{percent(float(shares[k]))} {classes[k]}" for k in np.argsort(-shares, kind="stable") if shares[k] > 0]
+        pictures.append(Picture([View(_picture(mixed[b]), f"A mixed training image: {' and '.join(lines)}.")], lines))
+    caption = (
+        f"The most mixed samples of the run's first batch, with their targets. {len(visible)} of its {len(weight)} samples are "
+        "visibly a mixture of two classes."
+    )
+    return Gallery(caption, pictures)
+
+
+def _picture(image: Tensor) -> bytes:
+    """Return an image (3, H, W) in 0..1 as a JPEG."""
+    return jpeg((image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())

@@ -1,0 +1,75 @@
+"""`bmixup report`: the report of a run or a benchmark as a file, with its figures as files beside it."""
+
+from pathlib import Path
+from typing import Literal, get_args
+
+from balanced_mixup.benchmark.folder import BenchmarkFolder
+from balanced_mixup.errors import RunError, UsageError
+from balanced_mixup.files import write_bytes, write_text
+from balanced_mixup.report.document import Document
+from balanced_mixup.report.figures import save
+from balanced_mixup.training.run_folder import RunFolder
+
+Format = Literal["html", "pdf", "md"]
+
+
+def write_report(path: Path | str, out: Path | str | None = None, form: Format = "html") -> Path:
+    """Write the report of a run or of a benchmark.
+
+    Args:
+        path: Folder of the run, finished or not, or of the benchmark.
+        out: The file; report.html, .pdf or .md in the folder if not given. Each figure is written too, as SVG, PNG and CSV with
+            its numbers, to a folder named after it: report-figures.
+        form: The format.
+
+    Returns:
+        The file.
+
+    Raises:
+        UsageError: It is neither a run nor a benchmark, or there is no such format.
+        RunError: The report cannot be written.
+    """
+    if form not in get_args(Format):
+        raise UsageError(f"Expected `form` to be one of {', '.join(get_args(Format))}, but got {form!r}.")
+    path = Path(path)
+    target = Path(out) if out is not None else path / f"report.{form}"
+    report = make_report(path, target.resolve().parent)
+    figures = target.with_name(f"{target.stem}-figures")
+    try:
+        figures.mkdir(parents=True, exist_ok=True)
+        for chart in report.charts():
+            save(chart.drawing, figures / chart.name)
+        _write(report, target, figures, form)
+    except OSError as error:
+        raise RunError(f"The report {str(target)!r} could not be written: {error}.") from error
+    return target
+
+
+def make_report(path: Path, folder: Path) -> Document:
+    """Return the report of a run or a benchmark, as it is written to a file in `folder`."""
+    if RunFolder(path).recipe.is_file():
+        from balanced_mixup.report.run import run_report
+
+        return run_report(path)
+    if BenchmarkFolder(path).index.is_file():
+        from balanced_mixup.report.benchmark import benchmark_report
+
+        return benchmark_report(path, folder)
+    what = "it has neither a recipe.yaml nor a benchmark.json" if path.is_dir() else "there is no such folder"
+    raise UsageError(f"Expected {str(path)!r} to be the folder of a run or of a benchmark, but {what}.")
+
+
+def _write(report: Document, target: Path, figures: Path, form: Format) -> None:
+    match form:
+        case "html":
+            from balanced_mixup.report.html import to_html
+
+            write_text(target, to_html(report))
+        case "md":
+            from balanced_mixup.report.markdown import to_markdown
+
+            write_text(target, to_markdown(report, figures))
+        case "pdf":
+            from balanced_mixup.report.pdf import to_pdf
+
+            write_bytes(target, to_pdf(report))

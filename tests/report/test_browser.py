@@ -1,0 +1,117 @@
+"""The page in a real browser: opened from the disk without a network, by mouse and keyboard, wide and narrow, light and dark.
+
+Needs Chromium (Debian: `apt install chromium`) and the packages playwright and axe-playwright-python.
+"""
+
+import os
+import shutil
+import time
+
+import pytest
+
+from balanced_mixup.report.write import write_report
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def path(tiny_run, tmp_path_factory):
+    return write_report(tiny_run, tmp_path_factory.mktemp("report") / "report.html")
+
+
+@pytest.fixture
+def opened(browser, path):
+    """Return a function that opens a page from the disk, with the network off, and fails on whatever the console says."""
+    contexts = []
+
+    def open_page(width=1100, scheme="light", file=path, **more):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True, **more)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: pytest.fail(f"console: {message.text}"))
+        page.on("pageerror", lambda error: pytest.fail(f"script: {error}"))
+        page.on("request", lambda request: None if request.url.startswith(("file:", "data:")) else pytest.fail(request.url))
+        page.goto(file.as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1100])
+def test_accessible_and_within_the_screen(opened, width, scheme):
+    page = opened(width, scheme)
+    found = axe.Axe().run(page).response["violations"]
+    assert not [(each["id"], [node["html"][:100] for node in each["nodes"]]) for each in found]
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def test_dark_is_dark(opened):
+    colour = "getComputedStyle(document.body).backgroundColor"
+    colours = [opened(scheme=scheme).evaluate(colour) for scheme in ("light", "dark")]
+    assert colours == ["rgb(255, 255, 255)", "rgb(20, 24, 29)"]
+
+
+def test_filter(opened):
+    page = opened()
+    gallery = page.locator(".gallery.filtered").first
+    choice, pictures = gallery.locator("select"), gallery.locator(".picture")
+    total = pictures.count()
+    for option in choice.locator("option").all()[1:]:
+        name, count = option.inner_text().rsplit(" (", 1)
+        choice.select_option(option.get_attribute("value"))
+        shown = [picture for picture in pictures.all() if picture.is_visible()]
+        assert len(shown) == int(count.rstrip(")"))
+        assert all(name in picture.locator("figcaption").inner_text() for picture in shown)
+    choice.select_option("all")
+    assert sum(picture.is_visible() for picture in pictures.all()) == total
+
+
+def test_enlarge_by_keyboard(opened):
+    page = opened()
+    button = page.locator(".filtered .picture button").first
+    before = button.locator("img").first.bounding_box()["width"]
+    button.focus()
+    page.keyboard.press("Enter")
+    dialog = page.locator("dialog[open]")
+    assert dialog.locator("img").first.bounding_box()["width"] > 2 * before
+    assert dialog.locator("p").inner_text().split()
+    page.keyboard.press("Escape")
+    assert page.locator("dialog").count() == 0
+    assert button.evaluate("button => button === document.activeElement")
+
+
+def test_it_reads_without_a_script(opened):
+    page = opened(java_script_enabled=False)
+    assert page.locator(".picture img").first.is_visible()
+    assert page.locator(".filter, dialog").count() == 0
+
+
+def test_odd_names_run_nothing(opened, made_run, tmp_path):
+    run = made_run(["<img src=x onerror=alert(1)>", "</script><script>alert(2)</script>", "plain"], 60)
+    page = opened(file=write_report(run, tmp_path / "report.html"))
+    page.on("dialog", lambda dialog: pytest.fail(dialog.message))
+    assert "<img src=x onerror=alert(1)>" in page.inner_text("main")
+
+
+@pytest.mark.slow
+def test_a_large_report_opens_quickly(opened, made_run, tmp_path):
+    path = write_report(made_run([f"class {k}" for k in range(23)], 50_000, replicates=2), tmp_path / "report.html")
+    opened(file=path)
+    start = time.monotonic()
+    opened(file=path).wait_for_selector("section:last-of-type pre", state="attached")
+    assert time.monotonic() - start < 2
