@@ -20,6 +20,7 @@ def benchmark(
     out: Path | None = None,
     jobs: int = 1,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
+    report: bool = True,
     placement: Annotated[Placement | None, Parameter(name="*")] = None,
 ) -> int:
     """Compare methods: data sets x methods x backbones x folds x seeds, each a run folder, all on the same folds.
@@ -50,17 +51,22 @@ def benchmark(
         Runs at a time. They share the cores; several GPUs are dealt out.
     dry_run
         Only look at the data, and say how many runs there are and about how long they take; writes nothing to the folder.
+    report
+        Write report.html to the folder.
     """
     from balanced_mixup.benchmark.engine import run_benchmark
     from balanced_mixup.benchmark.plan import load_plan
+    from balanced_mixup.cli.report import report_at_the_end
 
     where = {} if placement is None else placement.model_dump(exclude_unset=True)
     folder = out or Path("runs") / plan.stem
     outcome = run_benchmark(load_plan(plan), folder, where, jobs, dry_run=dry_run)
-    return report(outcome, folder)
+    if report and outcome.finished and not dry_run:
+        report_at_the_end(folder)
+    return tell(outcome, folder)
 
 
-def report(outcome: "Outcome", folder: Path) -> int:
+def tell(outcome: "Outcome", folder: Path) -> int:
     """Say what came of a benchmark; returns the exit status."""
     console = Console()
     for run, reason in outcome.failed:

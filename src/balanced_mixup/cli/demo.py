@@ -84,11 +84,14 @@ def _print_classes(console: Console, tests: "Sequence[Mapping[str, Any]]") -> No
 
 
 def _print_where(console: Console, experiments: "Sequence[Experiment]") -> None:
+    from balanced_mixup.cli.report import report_at_the_end
+
     for experiment in experiments:
+        report_at_the_end(experiment.folder.path)
         console.print(f"Run folder: {experiment.folder.path}", soft_wrap=True)
     console.print(
-        "In each: metrics.json (scores), predictions.parquet (a probability per class for each image), history.csv, "
-        "recipe.yaml, weights.safetensors, manifest.csv (who was in which part).\n\n"
+        "In each: report.html (open it in a browser), metrics.json (scores), predictions.parquet (a probability per class for "
+        "each image), history.csv, recipe.yaml, weights.safetensors, manifest.csv (who was in which part).\n\n"
         "With your own images: bmixup check --data labels.csv --images photos --label-column diagnosis --group-column patient",
         soft_wrap=True,
     )

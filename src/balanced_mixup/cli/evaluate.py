@@ -19,6 +19,7 @@ def evaluate(
     out: Path | None = None,
     prior: str | None = None,
     sensitivity: dict[str, float] | None = None,
+    report: bool = True,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Score a run on data that it has not seen, each score with a 95 % bootstrap interval.
@@ -54,16 +55,21 @@ def evaluate(
     sensitivity
         Share of the cases of a class to find, as --sensitivity.CLASS 0.95: the threshold for it is chosen on the run's
         validation part, and sensitivity and specificity are counted on the images that are scored.
+    report
+        With --data or --out: write report.html beside the scores.
     json
         Print one JSON object instead of tables.
     """
     from balanced_mixup.cli import show
+    from balanced_mixup.cli.report import report_at_the_end
     from balanced_mixup.evaluation.evaluate import evaluate as score_run
 
     given = {} if settings is None else settings.model_dump(exclude_unset=True)
     result = score_run(
         run, split=split, allow_seen=allow_seen, flip=flip, out=out, prior=prior, sensitivity=sensitivity, **given
     )
+    if report and result["folder"] is not None:
+        report_at_the_end(Path(result["folder"]))
     if json:
         show.print_json(result)
     else:

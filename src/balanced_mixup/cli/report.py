@@ -14,7 +14,7 @@ def report(
     out: Path | None = None,
     form: Annotated[Literal["html", "pdf", "md"], Parameter(name="--format")] = "html",
 ) -> None:
-    """Make a report to look at: of a run, or of a benchmark.
+    """Make a report to look at: of a run, of an evaluation, or of a benchmark.
 
     Of a run: which rare classes are found and which are missed, what training saw, scores with intervals, the confusion matrix,
     ROC and precision-recall curves, calibration, and the most confident mistakes with what the model looked at. Of a benchmark:
@@ -26,7 +26,7 @@ def report(
     Parameters
     ----------
     path
-        Folder of a run or of a benchmark.
+        Folder of a run (runs/mine), of an evaluation (runs/mine/evaluations/other-all) or of a benchmark.
     out
         The file; report.html (.pdf, .md) in that folder if not given.
     form
@@ -35,3 +35,15 @@ def report(
     from balanced_mixup.report.write import write_report
 
     Console().print(f"The report is {write_report(path, out, form)}", soft_wrap=True, highlight=False, markup=False)
+
+
+def report_at_the_end(path: Path) -> None:
+    """Write the report of what a command has made; what it made is not lost where that fails."""
+    from balanced_mixup.errors import BalancedMixupError
+    from balanced_mixup.report.write import write_report
+
+    try:
+        text = f"The report is {write_report(path)}"
+    except BalancedMixupError as error:
+        text = f"The report could not be made: {error}"
+    Console(stderr=True).print(text, soft_wrap=True, highlight=False, markup=False)

@@ -71,7 +71,7 @@ def reproduce(
     """
     from balanced_mixup.benchmark.engine import run_benchmark
     from balanced_mixup.benchmark.reproduce import TABLES, paper_plan
-    from balanced_mixup.cli.benchmark import report
+    from balanced_mixup.cli.benchmark import tell
 
     small = _pocket(pocket, images=images, size=size, epochs=epochs, backbone=backbone)
     where = {} if placement is None else placement.model_dump(exclude_unset=True)
@@ -92,7 +92,7 @@ def reproduce(
     for name, plan in plans.items():
         folder = out / ("pocket" if small else tables[name].data)  # tables of the same data share their runs
         outcome = run_benchmark(plan, folder, where, 1 if jobs is None else jobs, dry_run=dry_run)
-        status |= report(outcome, folder)
+        status |= tell(outcome, folder)
         if outcome.finished and not dry_run:
             _write_table(tables[name], folder, out / name)
     return status

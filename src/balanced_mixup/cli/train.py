@@ -14,6 +14,7 @@ def train(
     config: Path | None = None,
     out: Path | None = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
+    report: bool = True,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Train a classifier and score what was held out.
@@ -29,6 +30,8 @@ def train(
         The run folder; a new one under `runs` if not given.
     resume
         Go on with the run in `--out`, which was killed; its settings need not be given again.
+    report
+        Write report.html, which shows what came out, to the run folder.
     json
         Print the scores as one JSON object.
     """
@@ -36,6 +39,7 @@ def train(
 
     check_variables()  # Lightning, imported next, stumbles over bad ones
     from balanced_mixup.cli import show
+    from balanced_mixup.cli.report import report_at_the_end
     from balanced_mixup.evaluation.experiment import train as run_experiment
 
     layers = [load_yaml(config)] if config is not None else []
@@ -44,6 +48,8 @@ def train(
     experiment = run_experiment(*layers, out=out, resume=resume)
     if not experiment.scores:
         return  # one of several processes, of which the first speaks
+    if report:
+        report_at_the_end(experiment.folder.path)
     if json:
         show.print_json({"run": str(experiment.folder.path), **experiment.scores})
     else:

@@ -69,7 +69,8 @@ def evaluate(
             given are the run's. None for the part that the run itself held out.
 
     Returns:
-        As `Assessment.of`, with "run", "data" and "split".
+        As `Assessment.of`, with "run", "data", "split", and "folder": where scores and predictions are kept, None where they
+        are the run's own.
 
     Raises:
         UsageError: The run is not finished, the part does not exist, its images were trained on, or `out` holds a run.
@@ -89,9 +90,13 @@ def evaluate(
     _refuse_seen(folder, prepared, rows, allow_seen)
     predictions = predict_part(classifier, prepared, rows, flip=flip)
     data = str(Path(chosen.data).resolve()) if Path(chosen.data).exists() else chosen.data
-    result = {"run": str(folder.path), "data": data, "split": part, **assessment.of(predictions)}
     target = Path(out) if out is not None else _folder_for(folder, data, part)
-    _keep(target, predictions, result)
+    result = {"run": str(folder.path.resolve()), "data": data, "split": part, **assessment.of(predictions)}
+    files = {
+        name: path and str(path.resolve()) for name, path in (("images", chosen.images), ("split_file", chosen.split_file))
+    }
+    _keep(target, predictions, {**result, "settings": {**chosen.model_dump(mode="json"), "data": data, **files}})
+    result["folder"] = str(target)
     write_excluded(prepared, target / "excluded.csv")
     return result
 
@@ -150,10 +155,10 @@ def _rescore(
     if sensitivity and split == "val":
         raise UsageError("Expected another part than 'val' beside `sensitivity`: thresholds are chosen on the validation part.")
     assessment = Assessment.plan(folder, prior, sensitivity)
-    result = {"run": str(folder.path), "data": None, "split": split, **assessment.of(part)}
+    result = {"run": str(folder.path.resolve()), "data": None, "split": split, **assessment.of(part)}
     if out is not None:
         _keep(Path(out), part, result)
-    return result
+    return {**result, "folder": None if out is None else str(out)}
 
 
 def _refuse_seen(folder: RunFolder, prepared: Prepared, rows: npt.NDArray[np.int64], allow_seen: bool) -> None:

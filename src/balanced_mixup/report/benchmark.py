@@ -36,7 +36,7 @@ def benchmark_report(path: Path, folder: Path) -> Document:
         Section("summary", "In short", _summary(results, entries, metrics[0])),
         Section("tables", "Scores and differences", _tables(results, entries)),
         Section("ranks", "Ranks", _ranks(entries, metrics[0])),
-        Section("rarity", "Rare and frequent classes", _rarity(benchmark, runs)),
+        Section("rarity", "Rare and frequent classes", _rarity(benchmark, runs, results.baseline)),
         Section("cost", "Cost", _cost(benchmark, runs, entries, metrics[0])),
         Section("runs", "Every run", [_runs(benchmark, runs, folder, metrics)]),
         Section("making", "How this was made", _making(benchmark)),
@@ -127,10 +127,12 @@ def _ranks(entries: Sequence[Entry], metric: str) -> list[Block]:
     return [Chart("ranks", caption, alternative, ranks(table))]
 
 
-def _rarity(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun]) -> list[Block]:
+def _rarity(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], baseline: str) -> list[Block]:
     blocks: list[Block] = []
     for number, data in enumerate(dict.fromkeys(run.data for run in runs), start=1):
-        rows = [row for run in runs if run.data == data for row in _recalls(benchmark, run)]
+        own = [run for run in runs if run.data == data]
+        own.sort(key=lambda run: run.method != baseline)  # first, as the figure shows the others beside it
+        rows = [row for run in own for row in _recalls(benchmark, run)]
         if not rows:
             continue
         single = pd.DataFrame(rows)

@@ -32,7 +32,7 @@ def calibration_view(run: RunContents) -> list[Block]:
     Raises:
         UsageError: The run has no predictions, or nothing to calibrate on.
     """
-    found, validation = require(run.predictions, "its predictions"), require(run.validation, "its predictions")
+    found, validation = require(run.stored, "its predictions"), require(run.validation, "its predictions")
     correction = Correction.of(run.folder)
     ways = {
         "stored": found,

@@ -1,7 +1,7 @@
-"""What the folder of a run holds, as far as it can be read: a report is made of a damaged or unfinished run too."""
+"""What the folder of a run or of an evaluation holds, as far as it can be read: a damaged run has a report too."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,39 +9,49 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.errors import UsageError
+from balanced_mixup.evaluation.class_shares import TargetPrior
+from balanced_mixup.evaluation.correction import Correction
 from balanced_mixup.evaluation.predictions import Predictions
 from balanced_mixup.files import read_json
-from balanced_mixup.training.recipe import Recipe, load_yaml, make_recipe
+from balanced_mixup.training.recipe import Recipe, load_yaml, make_recipe, make_settings
 from balanced_mixup.training.run_folder import RunFolder
 
 Content = TypeVar("Content")
 
-PARTS = {"test": "held-out test", "val": "validation"}
+_PARTS = {"test": "the held-out test part of the data", "val": "the validation part of the data"}
 
 
 @dataclass(frozen=True)
 class RunContents:
-    """A run; None for what is not there or cannot be read, and `missing` says why.
+    """A run with what was scored; None for what is not there or cannot be read, and `missing` says why.
 
     Args:
-        folder: Where it is.
+        folder: Where the run is.
         recipe: Its settings.
-        part: The part of the data that the report is about: "test", or "val" where nothing was held out.
-        images: A row for each image: image, label, group, split, digest.
+        settings: Where the scored images are.
+        part: What was scored: "test", "val" where nothing was held out, or "other" data.
+        scored: The same in words.
+        images: A row for each image of the run: image, label, group, split, digest.
         history: A row for each epoch.
-        predictions, validation: For `part`, and for the validation part.
-        scores: For `part`; see `Predictions.scores`.
+        predictions: What the scores are of.
+        stored: The same as the model gave them, without a correction.
+        validation: Those of the run's validation part.
+        scores: See `Predictions.scores`.
         environment: Versions, device, seed.
         missing: A sentence for each thing that is missing.
     """
 
     folder: RunFolder
     recipe: Recipe
+    settings: DataSettings
     part: str
+    scored: str
     images: pd.DataFrame | None
     history: pd.DataFrame | None
     predictions: Predictions | None
+    stored: Predictions | None
     validation: Predictions | None
     scores: Mapping[str, Any] | None
     environment: Mapping[str, Any] | None
@@ -57,10 +67,94 @@ class RunContents:
         raise UsageError("The run does not say what its classes are: it has neither predictions nor model.json.")
 
     def counts(self, part: str) -> npt.NDArray[np.int64]:
-        """Return the images of each class in a part of the data, int64 (K,). UsageError where manifest.csv is missing."""
+        """Return the run's images of each class in a part, int64 (K,). UsageError where manifest.csv is missing."""
         table = require(self.images, "the list of its images (manifest.csv)")
         counts = table.loc[table["split"] == part, "label"].value_counts()
         return np.array([counts.get(name, 0) for name in self.classes], dtype=np.int64)
+
+
+def require(content: Content | None, what: str) -> Content:
+    """Return `content`; UsageError where it is None."""
+    if content is None:
+        raise UsageError(f"The run lacks {what}.")
+    return content
+
+
+class _Reader:
+    """Reads files and remembers what could not be read."""
+
+    def __init__(self) -> None:
+        self.missing: list[str] = []
+
+    def read(self, file: Path, how: Callable[[Path], Content]) -> Content | None:
+        try:
+            return how(file)
+        except (UsageError, OSError, ValueError, KeyError) as error:
+            reason = f"{file.name} cannot be read: {error}" if file.exists() else f"{file.name} is missing"
+            self.missing.append(reason if reason.endswith(".") else f"{reason}.")
+            return None
+
+
+def read_run(path: Path) -> RunContents:
+    """Read what there is of a run.
+
+    Raises:
+        UsageError: It is no folder of a run, or its recipe cannot be read.
+    """
+    folder = RunFolder(path)
+    if not folder.recipe.is_file():
+        raise UsageError(f"Expected {str(path)!r} to be the folder of a run, but it has no {folder.recipe.name}.")
+    recipe = make_recipe(load_yaml(folder.recipe))
+    reader = _Reader()
+    predictions = reader.read(folder.predictions, Predictions.read)
+    part = "test" if predictions is None or (predictions.split == "test").any() else "val"
+    scored = None if predictions is None else predictions.part(part)
+    return RunContents(
+        folder=folder,
+        recipe=recipe,
+        settings=recipe,
+        part=part,
+        scored=_PARTS[part],
+        images=reader.read(folder.manifest, _images),
+        history=reader.read(folder.history, _history),
+        predictions=scored,
+        stored=scored,
+        validation=None if predictions is None else predictions.part("val"),
+        scores=reader.read(folder.metrics, lambda file: read_json(file)[part]),
+        environment=reader.read(folder.environment, read_json),
+        missing=tuple(reader.missing),
+    )
+
+
+def read_evaluation(path: Path) -> RunContents:
+    """Read what `bmixup evaluate` has kept: a run with its predictions for other data.
+
+    Raises:
+        UsageError: It is no folder of an evaluation, or its run is gone.
+    """
+    result = read_json(path / "metrics.json")
+    if "run" not in result:
+        raise UsageError(f"Expected {str(path)!r} to be the folder of an evaluation, but its metrics.json names no run.")
+    run = read_run(Path(result["run"]))
+    reader = _Reader()
+    stored = reader.read(path / "predictions.parquet", Predictions.read)
+    predictions = stored
+    if stored is not None and result.get("prior"):
+        shares = np.array([result["prior"]["shares"][name]["value"] for name in stored.classes])
+        probabilities = Correction.of(run.folder).apply(stored.probabilities, TargetPrior(result["prior"]["name"], shares))
+        predictions = replace(stored, probabilities=probabilities)
+    own = result.get("data") is None
+    part = "all images" if result.get("split") == "all" else f"the {result.get('split')} part"
+    return replace(
+        run,
+        settings=run.recipe if own else make_settings(result.get("settings", {"data": result["data"]})),
+        part=result["split"] if own else "other",
+        scored=f"{part} of {'the data' if own else Path(result['data']).name}",
+        predictions=predictions,
+        stored=stored,
+        scores=result,
+        missing=tuple(reader.missing),
+    )
 
 
 def _images(file: Path) -> pd.DataFrame:
@@ -76,47 +170,3 @@ def _with_columns(table: pd.DataFrame, *names: str) -> pd.DataFrame:
     if lacking or table.empty:
         raise ValueError(f"it has no {', '.join(lacking) or 'rows'}")
     return table
-
-
-def require(content: Content | None, what: str) -> Content:
-    """Return `content`; UsageError where it is None."""
-    if content is None:
-        raise UsageError(f"The run lacks {what}.")
-    return content
-
-
-def read_run(path: Path) -> RunContents:
-    """Read what there is of a run.
-
-    Raises:
-        UsageError: It is no folder of a run, or its recipe cannot be read.
-    """
-    folder = RunFolder(path)
-    if not folder.recipe.is_file():
-        raise UsageError(f"Expected {str(path)!r} to be the folder of a run, but it has no {folder.recipe.name}.")
-    recipe = make_recipe(load_yaml(folder.recipe))
-    missing: list[str] = []
-
-    def attempt(file: Path, read: Callable[[Path], Content]) -> Content | None:
-        try:
-            return read(file)
-        except (UsageError, OSError, ValueError, KeyError) as error:
-            reason = f"{file.name} is missing" if not file.exists() else f"{file.name} cannot be read: {error}"
-            missing.append(reason if reason.endswith(".") else f"{reason}.")
-            return None
-
-    predictions = attempt(folder.predictions, Predictions.read)
-    part = "test" if predictions is None or (predictions.split == "test").any() else "val"
-    scores = attempt(folder.metrics, lambda file: read_json(file)[part])
-    return RunContents(
-        folder=folder,
-        recipe=recipe,
-        part=part,
-        images=attempt(folder.manifest, _images),
-        history=attempt(folder.history, _history),
-        predictions=None if predictions is None else predictions.part(part),
-        validation=None if predictions is None else predictions.part("val"),
-        scores=scores,
-        environment=attempt(folder.environment, read_json),
-        missing=tuple(missing),
-    )

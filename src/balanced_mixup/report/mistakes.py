@@ -25,7 +25,7 @@ def mistakes(run: RunContents) -> list[Block]:
         DataError, UsageError: The images or the predictions are gone.
     """
     found = require(run.predictions, "its predictions")
-    originals = Originals.of(run)
+    originals = Originals.of(run, found.images)
     p, labels = found.probabilities, found.labels
     answers = p.argmax(axis=1)
     order = np.argsort(np.bincount(labels, minlength=p.shape[1]), kind="stable")
@@ -60,11 +60,10 @@ def _of_each_class(rows: Rows, labels: Rows, key: npt.NDArray[np.floating], orde
 def _pictures(run: RunContents, originals: Originals, rows: Rows) -> tuple[list[Picture], list[str]]:
     """Return the pictures of some predictions, and what is missing of them."""
     found = require(run.predictions, "its predictions")
-    place = {name: row for row, name in enumerate(originals.images.names)}
     images: list[Pixels8] = []
     kept = []
     for row in rows.tolist():
-        image = originals.read(place[found.images[row]], _SIDE) if found.images[row] in place else None
+        image = originals.read(row, _SIDE)
         if image is not None:
             images.append(image)
             kept.append(row)
@@ -74,9 +73,7 @@ def _pictures(run: RunContents, originals: Originals, rows: Rows) -> tuple[list[
             f"{len(rows) - len(kept)} images are left out: they are gone, or not what they were when the run was made."
         )
     try:
-        overlays = _overlays(
-            run, originals, images, [place[found.images[row]] for row in kept], found.probabilities[kept].argmax(1)
-        )
+        overlays = _overlays(run, originals, images, kept, found.probabilities[kept].argmax(1))
     except BalancedMixupError as error:
         overlays = [None] * len(kept)
         notes.append(f"What the model looked at cannot be shown: {error}")

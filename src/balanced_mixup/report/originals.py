@@ -1,5 +1,6 @@
-"""The images that a run was made with, read again from where they came from."""
+"""The images that predictions are of, or that a run was made with, read again from where they came from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -10,7 +11,7 @@ from PIL import Image
 from balanced_mixup.data.manifest import Images, ImageSubset
 from balanced_mixup.data.sources import load
 from balanced_mixup.errors import DataError, UsageError
-from balanced_mixup.report.contents import RunContents, require
+from balanced_mixup.report.contents import RunContents
 
 Pixels8 = npt.NDArray[np.uint8]
 
@@ -19,40 +20,35 @@ _QUALITY = 85
 
 @dataclass(frozen=True)
 class Originals:
-    """N images in the order of the run's manifest.csv.
+    """N images.
 
     Args:
         images: Where they are read from.
-        digests: (N,), of their content when the run was made.
-        labels: int64 (N,).
-        split: str (N,).
+        digests: (N,), of their content when the run was made; "" where it is not known.
     """
 
     images: Images
     digests: tuple[str, ...]
-    labels: npt.NDArray[np.int64]
-    split: npt.NDArray[np.str_]
 
     @classmethod
-    def of(cls, run: RunContents) -> "Originals":
-        """Find the images of a run.
+    def of(cls, run: RunContents, names: Sequence[str]) -> "Originals":
+        """Find images by name.
 
         Raises:
-            DataError, UsageError: Its data are gone.
+            DataError, UsageError: The data are gone, or name them no longer.
         """
-        table = require(run.images, "the list of its images (manifest.csv)")
-        source = load(run.recipe).images
+        source = load(run.settings).images
         position = {name: row for row, name in enumerate(source.names)}
-        gone = [name for name in table["image"] if name not in position]
+        gone = [name for name in names if name not in position]
         if gone:
-            raise UsageError(f"The data no longer name {len(gone):,} of the run's images; the first is {gone[0]!r}.")
-        number = {name: k for k, name in enumerate(run.classes)}
-        return cls(
-            ImageSubset(source, np.array([position[name] for name in table["image"]], dtype=np.int64)),
-            tuple(table["digest"]),
-            np.array([number[name] for name in table["label"]], dtype=np.int64),
-            table["split"].to_numpy(np.str_),
+            raise UsageError(f"The data no longer name {len(gone):,} of the images; the first is {gone[0]!r}.")
+        known = (
+            {}
+            if run.images is None or run.part == "other"
+            else dict(zip(run.images["image"], run.images["digest"], strict=True))
         )
+        rows = np.array([position[name] for name in names], dtype=np.int64)
+        return cls(ImageSubset(source, rows), tuple(known.get(name, "") for name in names))
 
     def read(self, row: int, size: int) -> Pixels8 | None:
         """Return an image, uint8 (size, size, 3); None where it is gone, or not what it was when the run was made."""
@@ -60,7 +56,7 @@ class Originals:
             scan = self.images.scan(row, size)
         except DataError:
             return None
-        return scan.pixels if scan.digest == self.digests[row] else None
+        return scan.pixels if self.digests[row] in ("", scan.digest) else None
 
 
 def jpeg(image: Pixels8) -> bytes:

@@ -14,7 +14,7 @@ from balanced_mixup.evaluation.prior import effective_prior
 from balanced_mixup.metrics import METRICS, confusion
 from balanced_mixup.report.calibration_view import calibration_view
 from balanced_mixup.report.citation import CITATION
-from balanced_mixup.report.contents import PARTS, RunContents, read_run, require
+from balanced_mixup.report.contents import RunContents, read_evaluation, read_run, require
 from balanced_mixup.report.document import Block, Chart, Document, Folded, Listing, Note, Section, Table, Text
 from balanced_mixup.report.figures import ClassCounts, figure1
 from balanced_mixup.report.figures.class_scores import class_scores
@@ -36,29 +36,30 @@ def run_report(path: Path) -> Document:
         UsageError: It is no folder of a run.
     """
     run = read_run(path)
-    parts: list[tuple[str, str, Builder]] = [
-        ("summary", "In short", _summary),
-        ("data", "The data", _data),
-        ("training-images", "What training sees", training_view),
-        ("training", "Training", _training),
-        ("scores", "Scores", _scores),
-        ("confusion", "What is taken for what", _confusion),
-        ("curves", "ROC and precision-recall", _curves),
-        ("calibration", "How sure it is", calibration_view),
-        ("gallery", "Mistakes and doubts", mistakes),
-        ("making", "How this was made", _making),
-    ]
-    return Document(
-        f"{run.recipe.method} on {_data_name(run.recipe.data)}",
-        f"Run {path.resolve().name}: {run.recipe.backbone}, {run.recipe.size} px",
-        [Section(name, title, _built(build, run)) for name, title, build in parts],
-    )
+    title = f"{run.recipe.method} on {_data_name(run.recipe.data)}"
+    return Document(title, f"Run {path.resolve().name}: {run.recipe.backbone}, {run.recipe.size} px", _sections(run, _PARTS))
+
+
+def evaluation_report(path: Path) -> Document:
+    """Return the report of an evaluation: of what it scored alone.
+
+    Raises:
+        UsageError: It is no folder of an evaluation, or its run is gone.
+    """
+    run = read_evaluation(path)
+    title = f"{run.recipe.method}, trained on {_data_name(run.recipe.data)}, scored on {_data_name(run.settings.data)}"
+    subtitle = f"Run {run.folder.path.name}: {run.recipe.backbone}, {run.recipe.size} px"
+    return Document(title, subtitle, _sections(run, {name: part for name, part in _PARTS.items() if name not in _TRAINING}))
 
 
 def _data_name(data: str) -> str:
     """Return the data set's folder where its table has a name that any table has."""
     path = Path(data)
     return path.parent.name if path.stem in ("labels", "manifest") and path.parent.name else path.stem
+
+
+def _sections(run: RunContents, parts: Mapping[str, tuple[str, Builder]]) -> list[Section]:
+    return [Section(name, title, _built(build, run)) for name, (title, build) in parts.items()]
 
 
 def _built(build: Builder, run: RunContents) -> Sequence[Block]:
@@ -77,7 +78,7 @@ def _summary(run: RunContents) -> list[Block]:
     table = confusion(run.predictions.labels, run.predictions.probabilities).astype(np.int64)
     blocks: list[Block] = [
         Text(
-            f"Scored on {scores['n']:,} images{groups}: the {PARTS[run.part]} part of the data. "
+            f"Scored on {scores['n']:,} images{groups}: {run.scored}. "
             f"Averaged over the classes, {with_interval(metrics['balanced_accuracy'])} of a class's images are found "
             f"(balanced accuracy); of all images {with_interval(metrics['accuracy'])} are right."
         ),
@@ -173,7 +174,7 @@ def _scores(run: RunContents) -> list[Block]:
     rarest = run.classes[order[0]]
     alternative = f"Recall and precision of each class with intervals, by class size. Recall of {rarest}, the rarest: {found}."
     return [
-        Table(f"All scores on the {PARTS[run.part]} part.", ["score", "value", "95 % interval"], rows),
+        Table(f"All scores on {run.scored}.", ["score", "value", "95 % interval"], rows),
         Chart(
             "class-scores",
             "Recall and precision of each class, against how many images it had in training.",
@@ -243,3 +244,18 @@ def _triple(score: Mapping[str, float | None]) -> list[float]:
 def _range(score: Mapping[str, float | None]) -> str:
     low, high = score["low"], score["high"]
     return "–" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+
+
+_PARTS: Mapping[str, tuple[str, Builder]] = {
+    "summary": ("In short", _summary),
+    "data": ("The data", _data),
+    "training-images": ("What training sees", training_view),
+    "training": ("Training", _training),
+    "scores": ("Scores", _scores),
+    "confusion": ("What is taken for what", _confusion),
+    "curves": ("ROC and precision-recall", _curves),
+    "calibration": ("How sure it is", calibration_view),
+    "gallery": ("Mistakes and doubts", mistakes),
+    "making": ("How this was made", _making),
+}
+_TRAINING = ("data", "training-images", "training")

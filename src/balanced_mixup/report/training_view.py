@@ -10,12 +10,14 @@ from balanced_mixup.data.batches import TrainBatch, TrainBatches, to_images
 from balanced_mixup.data.pixels import SourcePixels
 from balanced_mixup.methods import METHODS
 from balanced_mixup.randomness import uniforms
-from balanced_mixup.report.contents import RunContents
+from balanced_mixup.report.contents import RunContents, require
 from balanced_mixup.report.document import Block, Gallery, Note, Picture, View
 from balanced_mixup.report.originals import Originals, jpeg
 from balanced_mixup.report.words import percent
 from balanced_mixup.sampling import class_branch
 from balanced_mixup.training.recipe import Recipe
+
+Integers = npt.NDArray[np.int64]
 
 _CLASSES = 12  # of which an example is shown
 _MIXED = 8  # mixed samples that are shown
@@ -28,21 +30,24 @@ def training_view(run: RunContents) -> list[Block]:
     Raises:
         DataError, UsageError: The images are gone.
     """
-    originals = Originals.of(run)
-    rows = np.flatnonzero(originals.split == "train")
-    batch = _first_batch(run.recipe, originals, rows)
+    table = require(run.images, "the list of its images (manifest.csv)")
+    originals = Originals.of(run, table["image"].tolist())
+    number = {name: k for k, name in enumerate(run.classes)}
+    labels = np.array([number[name] for name in table["label"]], dtype=np.int64)
+    rows = np.flatnonzero(table["split"] == "train")
+    batch = _first_batch(run.recipe, originals, labels, rows)
     augment = AUGMENTATIONS[run.recipe.augmentation]
     mixed, targets = batch.mixed(augment(to_images(batch.pixels), batch.uniforms).clamp(0, 1), len(run.classes))
-    return [*_examples(run, originals, rows), _mixtures(batch, mixed, targets, run.classes)]
+    return [*_examples(run, originals, labels, rows), _mixtures(batch, mixed, targets, run.classes)]
 
 
-def _first_batch(recipe: Recipe, originals: Originals, rows: npt.NDArray[np.int64]) -> TrainBatch:
-    labels, method = originals.labels[rows], METHODS[recipe.method]
+def _first_batch(recipe: Recipe, originals: Originals, labels: Integers, rows: Integers) -> TrainBatch:
+    own, method = labels[rows], METHODS[recipe.method]
     return TrainBatches(
         SourcePixels(originals.images, recipe.size, originals.digests),
-        originals.labels,
+        labels,
         rows,
-        (method.make_branch(labels, recipe.epochs, recipe.seed), class_branch(labels, seed=recipe.seed)),
+        (method.make_branch(own, recipe.epochs, recipe.seed), class_branch(own, seed=recipe.seed)),
         method.make_mixing(recipe.alpha, recipe.weight_per),
         batch_size=recipe.batch_size,
         seed=recipe.seed,
@@ -50,13 +55,13 @@ def _first_batch(recipe: Recipe, originals: Originals, rows: npt.NDArray[np.int6
     ).step(0)
 
 
-def _examples(run: RunContents, originals: Originals, rows: npt.NDArray[np.int64]) -> list[Block]:
+def _examples(run: RunContents, originals: Originals, labels: Integers, rows: Integers) -> list[Block]:
     size, name = run.recipe.size, run.recipe.augmentation
-    labels = originals.labels[rows]
-    order = np.argsort(np.bincount(labels, minlength=len(run.classes)), kind="stable")
+    own = labels[rows]
+    order = np.argsort(np.bincount(own, minlength=len(run.classes)), kind="stable")
     pictures, gone = [], 0
-    for k in [k for k in order.tolist() if (labels == k).any()][:_CLASSES]:
-        row = int(rows[np.flatnonzero(labels == k)[0]])
+    for k in [k for k in order.tolist() if (own == k).any()][:_CLASSES]:
+        row = int(rows[np.flatnonzero(own == k)[0]])
         image = originals.read(row, size)
         if image is None:
             gone += 1

@@ -17,7 +17,7 @@ def write_report(path: Path | str, out: Path | str | None = None, form: Format =
     """Write the report of a run or of a benchmark.
 
     Args:
-        path: Folder of the run, finished or not, or of the benchmark.
+        path: Folder of the run, finished or not, of an evaluation of it, or of a benchmark.
         out: The file; report.html, .pdf or .md in the folder if not given. Each figure is written too, as SVG, PNG and CSV with
             its numbers, to a folder named after it: report-figures.
         form: The format.
@@ -46,7 +46,7 @@ def write_report(path: Path | str, out: Path | str | None = None, form: Format =
 
 
 def make_report(path: Path, folder: Path) -> Document:
-    """Return the report of a run or a benchmark, as it is written to a file in `folder`."""
+    """Return the report of a run, an evaluation or a benchmark, as it is written to a file in `folder`."""
     if RunFolder(path).recipe.is_file():
         from balanced_mixup.report.run import run_report
 
@@ -55,6 +55,10 @@ def make_report(path: Path, folder: Path) -> Document:
         from balanced_mixup.report.benchmark import benchmark_report
 
         return benchmark_report(path, folder)
+    if (path / "metrics.json").is_file():
+        from balanced_mixup.report.run import evaluation_report
+
+        return evaluation_report(path)
     what = "it has neither a recipe.yaml nor a benchmark.json" if path.is_dir() else "there is no such folder"
     raise UsageError(f"Expected {str(path)!r} to be the folder of a run or of a benchmark, but {what}.")
 

@@ -107,7 +107,7 @@ def _grouped(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _entries(methods: list[str], many: bool, page: float) -> list[tuple[str, dict[str, Any]]]:
     """Return what the signs mean."""
-    own = "classes of like size, their median and middle 80%" if many else "a class, with its 95% interval"
+    own = "classes of like size, their median and middle 80%" if many else "a class, from low to high"
     entries = [(own, _OWN)]
     if len(methods) > 1:
         entries.append((shortened(f"the same by {methods[0]}", page - 20), _FIRST))

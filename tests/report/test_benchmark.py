@@ -1,0 +1,116 @@
+"""The report of a benchmark says what its runs say."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from balanced_mixup import UsageError
+from balanced_mixup.benchmark.engine import run_benchmark
+from balanced_mixup.benchmark.plan import make_plan
+from balanced_mixup.benchmark.results import read_results
+from balanced_mixup.cli import run as command
+from balanced_mixup.report.benchmark import benchmark_report
+from balanced_mixup.report.document import Chart, Listing, Note, Table
+from balanced_mixup.report.write import write_report
+
+
+@pytest.fixture(scope="module")
+def benchmark(blobs, tmp_path_factory):
+    plan = {
+        "data": {"blobs": {"data": str(blobs / "labels.csv"), "group_column": "patient"}},
+        "methods": ["instance", "class", "balanced-mixup"],
+        "backbones": ["test_efficientnet"],
+        "folds": 2,
+        "settings": {"size": 32, "epochs": 1, "batch_size": 8, "weights": "none", "accelerator": "cpu"},
+        "metrics": ["balanced_accuracy", "mcc"],
+    }
+    out = tmp_path_factory.mktemp("benchmark")
+    assert not run_benchmark(make_plan(plan), out, jobs=2).failed
+    return out
+
+
+@pytest.fixture(scope="module")
+def report(benchmark):
+    return benchmark_report(benchmark, benchmark)
+
+
+def blocks(report, section, kind):
+    (found,) = [part for part in report.sections if part.name == section]
+    return [block for block in found.blocks if isinstance(block, kind)]
+
+
+def test_every_part_is_there(report):
+    assert [chart.name for chart in report.charts()] == ["differences", "ranks", "rarity-1", "cost-1"]
+    assert not [block for section in report.sections for block in section.blocks if isinstance(block, Note)]
+
+
+def test_differences_are_those_of_the_runs(report, benchmark):
+    rows = blocks(report, "tables", Chart)[0].drawing.numbers
+    scores = read_results(benchmark).scores.set_index(["method", "fold"])
+    for label, metric in (("balanced accuracy", "balanced_accuracy"), ("MCC", "mcc")):
+        for method in ("class", "balanced-mixup"):
+            (row,) = rows[(rows["group"] == f"blobs · {label}") & (rows["label"] == method)].to_dict("records")
+            paired = scores.loc[method][metric] - scores.loc["instance"][metric]
+            assert row["value"] == pytest.approx(paired.mean())
+            assert row["low"] < row["value"] < row["high"] or math.isclose(row["low"], row["high"])
+
+
+def test_recall_by_rarity(report, benchmark):
+    rows = blocks(report, "rarity", Chart)[0].drawing.numbers
+    assert rows["method"].iloc[0] == "instance"
+    for method in ("instance", "class", "balanced-mixup"):
+        recalls = [
+            json.loads(path.read_text())["test"]["per_class"]["blue"]["recall"]["value"]
+            for path in benchmark.glob(f"runs/blobs-{method}-*/metrics.json")
+        ]
+        (row,) = rows[(rows["method"] == method) & (rows["class"] == "blue")].to_dict("records")
+        assert (row["recall"], row["low"], row["high"]) == (np.median(recalls), min(recalls), max(recalls))
+
+
+def test_every_run_is_linked(report, benchmark):
+    (table,) = blocks(report, "runs", Table)
+    assert len(table.rows) == 6
+    for row, link in zip(table.rows, table.links, strict=True):
+        scores = json.loads((benchmark / link / "metrics.json").read_text())["test"]["metrics"]
+        assert row[1:] == [f"{scores[name]['value']:.3f}" for name in ("balanced_accuracy", "mcc")] + ["finished"]
+
+
+def test_sentences_name_the_best(report):
+    (listing,) = blocks(report, "summary", Listing)
+    assert listing.items[0].startswith("blobs, test_efficientnet, by balanced accuracy: ")
+    assert "has the best mean" in listing.items[0]
+
+
+def test_an_unfinished_benchmark_has_a_report(benchmark, tmp_path):
+    content = json.loads((benchmark / "benchmark.json").read_text())
+    kept = content["runs"][0]
+    folder = tmp_path / "part"
+    (folder / Path(kept["folder"]).parent).mkdir(parents=True)
+    (folder / kept["folder"]).symlink_to(benchmark / kept["folder"])
+    (folder / "benchmark.json").write_text(json.dumps(content))
+    path = write_report(folder, tmp_path / "report.html")
+    text = path.read_text()
+    assert "1 of 6 runs are finished; the rest is missing here." in text
+    assert "not finished" in text
+
+
+def test_none_finished(benchmark, tmp_path):
+    (tmp_path / "benchmark.json").write_text((benchmark / "benchmark.json").read_text())
+    with pytest.raises(UsageError, match="has no finished run yet"):
+        benchmark_report(tmp_path, tmp_path)
+
+
+def test_the_commands_write_it(blobs, tmp_path, capsys):
+    shared = ["--backbone", "test_efficientnet", "--weights", "none", "--size", "32", "--epochs", "1", "--accelerator", "cpu"]
+    data = ["--data", str(blobs / "labels.csv")]
+    run = tmp_path / "run"
+    assert command(["train", *data, *shared, "--out", str(run)]) == 0
+    assert (run / "report.html").is_file()
+    assert command(["evaluate", str(run), *data, "--allow-seen", "--split", "all", "--prior", "uniform"]) == 0
+    page = run / "evaluations/labels-all/report.html"
+    assert f"The report is {page}" in " ".join(capsys.readouterr().err.split())
+    text = page.read_text()
+    assert "all images of labels.csv" in text and "Most confident mistakes" in text and "This part is missing" not in text
