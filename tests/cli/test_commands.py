@@ -29,6 +29,7 @@ class TestTrain:
         assert files == {
             "recipe.yaml", "environment.json", "manifest.csv", "model.json", "history.csv", "weights.safetensors",
             "predictions.parquet", "metrics.json", "calibration.json", "cost.json", "train.log",
+            "report.html", "report-figures",
         }  # fmt: skip
         assert "alpha: 0.3" in (tmp_path / "run/recipe.yaml").read_text()
         assert "Epoch 3/3" in (tmp_path / "run/train.log").read_text()

@@ -14,7 +14,7 @@ class RunFolder:
     label, group, split and digest of every image. model.json: what prediction needs beside the weights. history.csv: a row
     an epoch. weights.safetensors: of the best epoch. predictions.parquet: probabilities for the validation and test part.
     metrics.json: their scores. calibration.json: how to correct probabilities. cost.json: what it took. evaluations/: scores on
-    other data. train.log: what was printed.
+    other data. train.log: what was printed. report.html: to look at.
     """
 
     path: Path
