@@ -139,6 +139,18 @@ def test_probabilities_that_are_no_numbers(made_run):
     assert len(blocks(run_report(run), "scores", Table)) == 2
 
 
+def test_a_recipe_of_another_version(made_run):
+    run = made_run(["a", "b"], 40)
+    recipe = run / "recipe.yaml"
+    recipe.write_text(recipe.read_text() + "flux: 3\n")
+    report = run_report(run)
+    assert any("another version" in note and "flux" in note for note in notes(report))
+    assert "confusion" in {chart.name for chart in report.charts()}
+    recipe.write_text("epochs: [1\n")
+    with pytest.raises(UsageError, match="to be YAML"):
+        run_report(run)
+
+
 def test_a_folder_that_is_no_run(tmp_path):
     with pytest.raises(UsageError, match=r"to be the folder of a run, but it has no recipe\.yaml"):
         run_report(tmp_path)

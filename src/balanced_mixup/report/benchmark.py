@@ -172,30 +172,31 @@ def _recalls(benchmark: BenchmarkFolder, run: PlannedRun) -> list[dict[str, obje
 
 
 def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Sequence[Entry], metric: str) -> list[Block]:
-    seconds: dict[tuple[str, str, str], list[float]] = {}
+    costs: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
     for run in runs:
         path = benchmark.run(run).cost
-        if path.is_file() and not read_json(path)["resumed"]:
-            seconds.setdefault((run.data, run.backbone, run.method), []).append(float(read_json(path)["seconds"]))
+        if path.is_file() and not (cost := read_json(path))["resumed"]:
+            memory = cost.get("memory_bytes")
+            pair = float(cost["seconds"]), math.nan if memory is None else float(memory)
+            costs.setdefault((run.data, run.backbone, run.method), []).append(pair)
     blocks: list[Block] = []
     for number, ((data, backbone), own) in enumerate(_places(entry for entry in entries if entry.metric == metric), start=1):
         rows = [
             {
                 "method": entry.method,
-                "seconds": float(np.median(seconds[data, backbone, entry.method])),
+                "seconds": float(np.median([seconds for seconds, _ in costs[data, backbone, entry.method]])),
+                "memory": float(np.median([memory for _, memory in costs[data, backbone, entry.method]])),
                 "score": entry.mean.mean,
                 "low": entry.mean.low,
                 "high": entry.mean.high,
             }
             for entry in own
-            if (data, backbone, entry.method) in seconds and not math.isnan(entry.mean.mean)
+            if (data, backbone, entry.method) in costs and not math.isnan(entry.mean.mean)
         ]
         if not rows or EXTERNAL in data:
             continue
         label = METRICS[metric].label
-        caption = (
-            f"{data}, {backbone}: {label} (mean with 95 % interval) against the seconds of a training (median of the runs)."
-        )
+        caption = f"{data}, {backbone}: {label} (mean with 95 % interval) against what a training costs (median of the runs)."
         table = pd.DataFrame(rows)
         fastest = table.sort_values("seconds", kind="stable").iloc[0]
         alternative = f"The fastest is {fastest['method']}, {fastest['seconds']:.0f} s."

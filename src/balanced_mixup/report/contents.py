@@ -104,8 +104,8 @@ def read_run(path: Path) -> RunContents:
     folder = RunFolder(path)
     if not folder.recipe.is_file():
         raise UsageError(f"Expected {str(path)!r} to be the folder of a run, but it has no {folder.recipe.name}.")
-    recipe = make_recipe(load_yaml(folder.recipe))
     reader = _Reader()
+    recipe = _recipe(folder.recipe, reader.missing)
     predictions = reader.read(folder.predictions, Predictions.read)
     part = "test" if predictions is None or (predictions.split == "test").any() else "val"
     scored = None if predictions is None else predictions.part(part)
@@ -124,6 +124,18 @@ def read_run(path: Path) -> RunContents:
         environment=reader.read(folder.environment, read_json),
         missing=tuple(reader.missing),
     )
+
+
+def _recipe(file: Path, missing: list[str]) -> Recipe:
+    """Read a recipe; of another version's, what this one knows."""
+    stored = load_yaml(file)
+    try:
+        return make_recipe(stored)
+    except UsageError as error:
+        missing.append(
+            f"{file.name} is of another version of this program, and what this one does not know is left out: {error}"
+        )
+        return make_recipe({name: value for name, value in stored.items() if name in Recipe.model_fields})
 
 
 def read_evaluation(path: Path) -> RunContents:

@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,18 @@ def describe_environment(seed: int, fingerprint: str) -> dict[str, Any]:
         "data_fingerprint": fingerprint,
         "git_commit": git_commit(),
     }
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Return the most memory that was in use so far, in bytes: of the GPU, or of this process; None where nothing tells."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def git_commit() -> str | None:

@@ -27,6 +27,7 @@ from balanced_mixup.metrics import METRICS
 from balanced_mixup.progress import on_terminal
 from balanced_mixup.training.backbones import Backbone
 from balanced_mixup.training.classifier import save_weights
+from balanced_mixup.training.environment import peak_memory
 from balanced_mixup.training.module import Trainee, TrainingData
 from balanced_mixup.training.processes import LostProcessError, assistants, cluster_environment, process_rank
 from balanced_mixup.training.recipe import Recipe
@@ -79,7 +80,7 @@ def fit(recipe: Recipe, backbone: Backbone, data: TrainingData, run: RunFolder) 
     log.info("Kept epoch %d: %s %.3f on validation.", best, METRICS[trainee.monitor].label, value)
     seconds = time.monotonic() - start
     log.info("Trained in %.0f s.", seconds)
-    write_json(run.cost, {"seconds": round(seconds, 1), "resumed": resumed})
+    write_json(run.cost, {"seconds": round(seconds, 1), "memory_bytes": peak_memory(device), "resumed": resumed})
     save_weights(run.weights, trainee.best_weights)
 
 

@@ -76,7 +76,7 @@ class RunFolder:
 
     @property
     def cost(self) -> Path:
-        """What the training took: seconds since it was last started, and whether that was to go on with it."""
+        """What the training took since it was last started: seconds, peak memory of process or GPU; whether it was resumed."""
         return self.path / "cost.json"
 
     @property
