@@ -27,10 +27,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from PIL import Image
 
 from balanced_mixup.data import store as store_module
+from balanced_mixup.data import store_writer
+from balanced_mixup.data.holdings import holdings
 from balanced_mixup.data.images import ArrayImages, FileImages, stamp_of
 from balanced_mixup.data.manifest import ImageSubset
 from balanced_mixup.data.pixels import FilePixels
-from balanced_mixup.data.store import Store, default_cache_dir, holdings
+from balanced_mixup.data.store import Store, default_cache_dir
 from balanced_mixup.errors import DataError, Problem, RunError
 
 SIZE = 5
@@ -649,7 +651,7 @@ class AnyHistory(RuleBasedStateMachine):
     @rule(rows=rows, flush=st.booleans())
     def open_and_be_killed(self, rows, flush):
         def build():
-            store_module._FLUSH_SECONDS = 0 if flush else 9
+            store_writer._FLUSH_SECONDS = 0 if flush else 9
             with self.store.opened_for(ImageSubset(self.images, rows)) as opened:
                 self.scan_what_is_good(opened, rows)
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -707,7 +709,7 @@ def killed(process, images, count, pause):
 
 
 def test_killed_at_any_moment_and_started_again(watched, root, cache, later, monkeypatch):
-    monkeypatch.setattr(store_module, "_FLUSH_SECONDS", 0.01)
+    monkeypatch.setattr(store_writer, "_FLUSH_SECONDS", 0.01)
     names = [write(root / f"{seed}.bmp", seed).name for seed in range(40)]
     images, moments = watched(names, pause=0.004), random.Random(0)
     store, indexed, kills = store_of(images, cache), [set()], 0
@@ -729,7 +731,7 @@ def test_killed_at_any_moment_and_started_again(watched, root, cache, later, mon
 @pytest.mark.parametrize("indexed", [0, 2])
 def test_going_on_needs_no_more_room_than_what_a_killed_build_reserved(watched, cache, monkeypatch, indexed):
     images, size = watched(), 300
-    monkeypatch.setattr(store_module, "_FLUSH_SECONDS", 0 if indexed else 99)
+    monkeypatch.setattr(store_writer, "_FLUSH_SECONDS", 0 if indexed else 99)
     ends = watched(before=lambda name: name == "c.bmp" and os.kill(os.getpid(), signal.SIGKILL))
     process = fork.Process(target=read, args=(ends, cache, size))
     process.start()
@@ -964,7 +966,7 @@ def test_a_disk_that_is_full_or_fails_in_the_middle(watched, cache, later, monke
         calls.append(arguments)
         return full() if len(calls) > 2 else original(*arguments)
 
-    monkeypatch.setattr(store_module, "_FLUSH_SECONDS", 0)
+    monkeypatch.setattr(store_writer, "_FLUSH_SECONDS", 0)
     with monkeypatch.context() as patch:
         patch.setattr(os, fault, fail_from_the_third_on)
         with pytest.raises(RunError, match=f"cannot be written: .*No space left on device.*{REMEDIES}") as error:

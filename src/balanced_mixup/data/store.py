@@ -18,15 +18,11 @@ Notable decisions
 - The space is reserved before anything is decoded: a disk that is too small is found out first.
 """
 
-import errno
 import hashlib
 import json
 import logging
 import os
 import re
-import shutil
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -34,23 +30,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import PIL
 from filelock import FileLock, Timeout
 from joblib import Parallel, cpu_count, delayed
 from joblib.externals.loky import get_reusable_executor
 from platformdirs import user_cache_path
 
-from balanced_mixup.data.decoding import Entry, decode_into, write_pixels
+from balanced_mixup.data.decoding import Entry, decode_into
 from balanced_mixup.data.manifest import Images, Scan, Stamp
 from balanced_mixup.data.pixels import ArrayPixels, FilePixels, OpenFile, Pixels
-from balanced_mixup.errors import DataError, Problem, RunError, human_bytes
+from balanced_mixup.data.store_writer import Writer, explained
+from balanced_mixup.errors import DataError, Problem
 from balanced_mixup.progress import progress_bar
 
 log = logging.getLogger("balanced_mixup")
 
 FORMAT = 1
-_FLUSH_SECONDS = 1.0
 _MANY = 1000  # images that are worth starting processes for
 _CHUNK = 64  # images that a process takes at a time
 _CHANNELS = 3
@@ -95,7 +90,7 @@ class Store:
 
     def index(self) -> dict[str, Entry]:
         """Return the images that can be used, by key; none where there is no store or it is of another version."""
-        if _header_of(self.folder) != self.header:
+        if header_of(self.folder) != self.header:
             return {}
         try:
             slots = (self.folder / "pixels.bin").stat().st_size // self.image_bytes
@@ -139,7 +134,7 @@ class Store:
                 return
             stored = StoredImages(self, images, index, file)
             unknown = _unknown(images, index)
-            with _Writer(self, index, len(unknown)) as writer:
+            with Writer(self, index, len(unknown)) as writer:
                 stored.writer = writer
                 if len(unknown) >= _MANY:
                     stored.fill(unknown, writer)
@@ -148,8 +143,8 @@ class Store:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        lock = _lock(self.folder)
-        with _explained(self):
+        lock = lock_of(self.folder)
+        with explained(self):
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             try:
                 lock.acquire(timeout=0)
@@ -162,14 +157,16 @@ class Store:
             lock.release()
 
 
-def _header_of(folder: Path) -> Any:
+def header_of(folder: Path) -> Any:
+    """Return what the store.json in a folder holds, None where there is none."""
     try:
         return json.loads((folder / "store.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 
 
-def _lock(folder: Path) -> FileLock:
+def lock_of(folder: Path) -> FileLock:
+    """Return the lock that whoever adds images to the store in a folder holds."""
     return FileLock(folder.with_name(f"{folder.name}.lock"))
 
 
@@ -187,28 +184,17 @@ def _unknown(images: Images, index: Mapping[str, Entry]) -> list[int]:
     return [row for row in range(len(images)) if images.key(row) not in index and images.stamp(row) is not None]
 
 
-@contextmanager
-def _explained(store: Store) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RunError(
-            f"The store of decoded images in {str(store.folder)!r} cannot be written: {error}. Choose another folder with "
-            "`--cache-dir`, or `--cache ram` or `none` to write nothing."
-        ) from error
-
-
 class StoredImages:
     """Images read through a store. `slots` says where in it each image is, int64 (N,), -1 before it was scanned."""
 
     def __init__(self, store: Store, images: Images, index: dict[str, Entry], file: OpenFile | None) -> None:
         """Read `images` through `store`, whose index and pixels are given; a `writer`, set later, adds what it lacks."""
         self.slots = np.full(len(images), -1)
-        self.writer: _Writer | None = None
+        self.writer: Writer | None = None
         self.file = file
         self._store, self._images, self._index = store, images, index
 
-    def fill(self, rows: list[int], writer: "_Writer") -> None:
+    def fill(self, rows: list[int], writer: Writer) -> None:
         """Decode many images that the store does not know, by a process a core; threads wait for each other too often.
 
         What cannot be read is left to `scan`, which says why.
@@ -220,7 +206,7 @@ class StoredImages:
             for chunk, slots in zip(chunks, places, strict=True)
         )
         try:
-            with _explained(self._store), progress_bar("Decoding images", len(rows)) as advance:
+            with explained(self._store), progress_bar("Decoding images", len(rows)) as advance:
                 found = Parallel(cpu_count(), return_as="generator", max_nbytes=None)(tasks)
                 for chunk, entries in zip(chunks, found, strict=True):
                     for row, entry in zip(chunk, entries, strict=True):
@@ -277,167 +263,3 @@ class StoredImages:
                 np.zeros((1, self._store.size, self._store.size, _CHANNELS), np.uint8), np.maximum(self.slots, 0)
             )
         return FilePixels(self.file, self._store.size, self._store.size, np.maximum(self.slots, 0))
-
-
-class _Writer:
-    """Adds images to a store, from several threads; used by the process that holds the lock."""
-
-    def __init__(self, store: Store, index: Mapping[str, Entry], count: int) -> None:
-        self._store = store
-        self._known = len(index)
-        self._first = self._next = 1 + max((entry.slot for entry in index.values()), default=-1)
-        self._count = count
-        self._lines: list[str] = []
-        self._mutex, self._flushing = threading.Lock(), threading.Lock()
-        self._flushed = time.monotonic()
-
-    def __enter__(self) -> "_Writer":
-        store = self._store
-        log.info("Storing decoded images in %s (%s).", store.folder, human_bytes(self._count * store.image_bytes))
-        with _explained(store):
-            store.folder.mkdir(exist_ok=True)
-            if not self._known:  # damaged, of another version, or never begun: nothing in it counts
-                for name in ("index.jsonl", "pixels.bin"):
-                    (store.folder / name).unlink(missing_ok=True)
-                (store.folder / "store.json").write_text(json.dumps(store.header), encoding="utf-8")
-            self._pixels = os.open(store.folder / "pixels.bin", os.O_RDWR | os.O_CREAT, 0o666)
-            self._index = (store.folder / "index.jsonl").open("ab+")
-            self._end_cut_off_line()
-        try:
-            self._reserve()
-        except BaseException:
-            self._close()
-            raise
-        return self
-
-    def _end_cut_off_line(self) -> None:
-        if self._index.tell():
-            self._index.seek(-1, os.SEEK_END)
-            if self._index.read(1) != b"\n":
-                self._index.write(b"\n")
-
-    def _reserve(self) -> None:
-        """Make sure that the disk has room for all that is to come."""
-        store, need, start = self._store, self._count * self._store.image_bytes, self._first * self._store.image_bytes
-        # What a build that was killed has reserved is ours already.
-        free = shutil.disk_usage(store.folder).free + max(0, os.fstat(self._pixels).st_blocks * 512 - start)
-        too_small = RunError(
-            f"The decoded images need {human_bytes(need)}, but the disk of {str(store.folder)!r} has {human_bytes(free)} free. "
-            "Choose another folder with `--cache-dir`, make room (`bmixup cache`), or use `--cache none`."
-        )
-        if need > free:
-            raise too_small
-        if need and hasattr(os, "posix_fallocate"):
-            try:
-                os.posix_fallocate(self._pixels, start, need)
-            except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # others: a file system that cannot reserve
-                    os.ftruncate(self._pixels, start)
-                    raise too_small from error
-
-    def take(self, count: int) -> list[int]:
-        """Return that many new slots."""
-        with self._mutex:
-            first, self._next = self._next, self._next + count
-        return list(range(first, first + count))
-
-    def add(self, pixels: npt.NDArray[np.uint8]) -> int:
-        """Write the pixels of one image and return their slot."""
-        (slot,) = self.take(1)
-        with _explained(self._store):
-            write_pixels(self._pixels, pixels, slot)
-        return slot
-
-    def note(self, key: str, entry: Entry) -> None:
-        """Enter an image in the index, once its pixels are written."""
-        with self._mutex:
-            self._lines.append(json.dumps([key, *entry]) + "\n")
-        if time.monotonic() - self._flushed > _FLUSH_SECONDS and self._flushing.acquire(blocking=False):
-            try:
-                self._flush()
-            finally:
-                self._flushing.release()
-
-    def _flush(self) -> None:
-        self._flushed = time.monotonic()
-        with self._mutex:
-            lines, self._lines = self._lines, []
-        with _explained(self._store):
-            os.fsync(self._pixels)
-            self._index.write("".join(lines).encode())
-            self._index.flush()
-            os.fsync(self._index.fileno())
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            self._flush()
-            # What was reserved for images that turned out to be bad.
-            os.ftruncate(self._pixels, self._next * self._store.image_bytes)
-        finally:
-            self._close()
-
-    def _close(self) -> None:
-        os.close(self._pixels)
-        with _explained(self._store):
-            self._index.close()
-
-
-@dataclass(frozen=True)
-class Holding:
-    """A store as `bmixup cache` shows it.
-
-    Args:
-        folder: Where it is.
-        origin: Where its images come from.
-        size: Side of the images in pixels.
-        images: How many there are.
-        disk_bytes: What it takes of the disk.
-        last_used: Seconds since 1970.
-    """
-
-    folder: Path
-    origin: str
-    size: int
-    images: int
-    disk_bytes: int
-    last_used: float
-
-    def remove(self) -> None:
-        """Delete the store. A training that uses it goes on undisturbed.
-
-        Raises:
-            RunError: Another process is adding images to it, or it cannot be deleted.
-        """
-        try:
-            with _lock(self.folder).acquire(timeout=0):
-                for name in ("store.json", "index.jsonl", "pixels.bin"):
-                    (self.folder / name).unlink(missing_ok=True)
-                with suppress(OSError):  # it holds something that is not ours
-                    self.folder.rmdir()
-        except Timeout:
-            raise RunError(f"{str(self.folder)!r} was kept: another process is adding images to it.") from None
-        except OSError as error:
-            raise RunError(f"{str(self.folder)!r} could not be deleted: {error}.") from error
-
-
-def _is_header(header: Any) -> bool:
-    if not isinstance(header, dict) or "format" not in header:
-        return False
-    origin, size = header.get("origin"), header.get("size")
-    return isinstance(origin, str) and isinstance(size, int) and size > 0
-
-
-def holdings(cache_dir: Path) -> list[Holding]:
-    """Return the stores in a cache folder, of all versions, the last used first."""
-    found = []
-    for folder in cache_dir.iterdir() if cache_dir.is_dir() else ():
-        header = _header_of(folder)
-        if not _is_header(header):
-            continue
-        sizes = [path.stat() for path in folder.iterdir()]
-        images = len(Store(folder, header["origin"], header["size"]).index())
-        used = (folder / "store.json").stat().st_mtime
-        found.append(
-            Holding(folder, header["origin"], header["size"], images, sum(size.st_blocks * 512 for size in sizes), used)
-        )
-    return sorted(found, key=lambda holding: -holding.last_used)

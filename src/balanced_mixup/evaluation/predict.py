@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from balanced_mixup.data.manifest import Manifest
+from balanced_mixup.data.pixels import Pixels
 from balanced_mixup.data.preparation import read
 from balanced_mixup.data.sources.unlabelled import unlabelled
 from balanced_mixup.errors import DataError, RunError, UsageError
@@ -15,7 +16,7 @@ from balanced_mixup.evaluation.class_shares import TargetPrior
 from balanced_mixup.evaluation.correction import Correction
 from balanced_mixup.evaluation.predictions import PREFIX
 from balanced_mixup.files import write_atomically
-from balanced_mixup.training.classifier import Classifier
+from balanced_mixup.training.classifier import Classifier, ModelCard
 from balanced_mixup.training.run_folder import RunFolder
 
 log = logging.getLogger("balanced_mixup")
@@ -50,11 +51,8 @@ def predict_files(
     classifier = Classifier.load(run)
     correction = Correction.of(RunFolder(run)) if calibrate else None
     target = None if correction is None or prior is None else correction.prior(prior)
-    images = unlabelled(paths)
     card = classifier.card
-    pixels, inspection = read(Manifest(images, np.full(len(images), -1), card.classes), card.size)
-    if inspection.fatal:
-        raise DataError(inspection.fatal)
+    images, pixels = read_images(paths, card)
     probabilities = classifier.probabilities(pixels, flip=flip)
     if correction is not None:
         if prior == "estimate":
@@ -62,7 +60,7 @@ def predict_files(
         probabilities = correction.apply(probabilities, target)
         log.info("%s", _described(correction, target))
     names = np.array(card.classes, dtype=object)
-    table = pd.DataFrame({"image": list(images.names), "prediction": names[probabilities.argmax(axis=1)]})
+    table = pd.DataFrame({"image": images, "prediction": names[probabilities.argmax(axis=1)]})
     for k, name in enumerate(card.classes):
         table[PREFIX + name] = probabilities[:, k]
     try:
@@ -71,6 +69,19 @@ def predict_files(
     except OSError as error:
         raise RunError(f"The predictions could not be written to {str(out)!r}: {error}.") from error
     return table
+
+
+def read_images(paths: Sequence[Path], card: ModelCard) -> tuple[list[str], Pixels]:
+    """Return the names of N images without labels, in files and folders, and their pixels as a model takes them.
+
+    Raises:
+        DataError: Images are missing or cannot be read; names all of them.
+    """
+    images = unlabelled(paths)
+    pixels, inspection = read(Manifest(images, np.full(len(images), -1), card.classes), card.size)
+    if inspection.fatal:
+        raise DataError(inspection.fatal)
+    return list(images.names), pixels
 
 
 def _described(correction: Correction, target: TargetPrior | None) -> str:

@@ -9,11 +9,9 @@ import pandas as pd
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from balanced_mixup.data.manifest import Manifest
-from balanced_mixup.data.preparation import read
-from balanced_mixup.data.sources.unlabelled import unlabelled
-from balanced_mixup.errors import DataError, RunError, UsageError, nearest
+from balanced_mixup.errors import RunError, UsageError, nearest
 from balanced_mixup.evaluation.correction import Correction
+from balanced_mixup.evaluation.predict import read_images
 from balanced_mixup.evaluation.saliency import COLOURS, evidence, overlay, positive_share, upsampled
 from balanced_mixup.files import write_atomically
 from balanced_mixup.progress import progress_bar
@@ -65,10 +63,7 @@ def explain_files(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"Expected `out` to be a new or empty folder, but {str(out)!r} exists. Choose another `--out`.")
     correction = Correction.of(RunFolder(run)) if calibrate else None
-    images = unlabelled(paths)
-    pixels, inspection = read(Manifest(images, np.full(len(images), -1), card.classes), card.size)
-    if inspection.fatal:
-        raise DataError(inspection.fatal)
+    images, pixels = read_images(paths, card)
     probabilities = classifier.probabilities(pixels)
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, : top or 1]
     probabilities = probabilities if correction is None else correction.apply(probabilities)
@@ -78,14 +73,14 @@ def explain_files(
     names = np.array(card.classes, dtype=object)
     table = pd.DataFrame(
         {
-            "image": np.array(images.names, dtype=object)[rows],
+            "image": np.array(images, dtype=object)[rows],
             "prediction": names[order[rows, 0]],
             "probability": probabilities[rows, order[rows, 0]],
             "target": names[targets.ravel()],
             "target_probability": probabilities[rows, targets.ravel()],
             "positive_share": positive_share(maps),
             "map_side": maps.shape[1],
-            "picture": np.array(_picture_names(images.names), dtype=object)[rows],
+            "picture": np.array(_picture_names(images), dtype=object)[rows],
         }
     )
     try:
