@@ -1,15 +1,18 @@
 """The gallery of the most confident mistakes and the least certain hits, with what the model looked at."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
 from balanced_mixup.data.pixels import ArrayPixels
 from balanced_mixup.errors import BalancedMixupError
+from balanced_mixup.evaluation.predictions import Predictions
 from balanced_mixup.evaluation.saliency import evidence, overlay, upsampled
 from balanced_mixup.report.contents import RunContents, require
 from balanced_mixup.report.document import Block, Gallery, Note, Picture, View
 from balanced_mixup.report.originals import Originals, Pixels8, jpeg
-from balanced_mixup.report.words import percent
+from balanced_mixup.report.words import percent, spoken
 from balanced_mixup.training.classifier import Classifier
 
 _SIDE = 320  # px, of the images
@@ -27,25 +30,28 @@ def mistakes(run: RunContents) -> list[Block]:
     found = require(run.predictions, "its predictions")
     originals = Originals.of(run, found.images)
     p, labels = found.probabilities, found.labels
-    answers = p.argmax(axis=1)
+    answers, confidence = p.argmax(axis=1), p.max(axis=1)
     order = np.argsort(np.bincount(labels, minlength=p.shape[1]), kind="stable")
-    confidence = p.max(axis=1)
     wrong = _of_each_class(np.flatnonzero(answers != labels), labels, -confidence, order, *_MISTAKES)
     unsure = _of_each_class(np.flatnonzero(answers == labels), labels, confidence, order, *_HITS)
+    chosen = np.concatenate([wrong, unsure]).tolist()
+    images = {row: image for row in chosen if (image := originals.read(row, _SIDE)) is not None}
     blocks: list[Block] = []
-    notes: list[str] = []
-    for rows, title in ((wrong, "Most confident mistakes"), (unsure, "Least certain hits")):
-        if not len(rows):
-            blocks.append(Note(f"{title}: there are none."))
-            continue
-        pictures, missing = _pictures(run, originals, rows)
-        notes += missing
+    try:
+        overlays = _overlays(run, originals, images, answers)
+    except BalancedMixupError as error:
+        overlays = {}
+        blocks.append(Note(f"What the model looked at cannot be shown: {error}"))
+    if gone := len(chosen) - len(images):
+        blocks.append(Note(f"{gone} images are left out: they are gone, or not what they were when the run was made."))
+    for title, rows, each in (("Most confident mistakes", wrong, _MISTAKES[1]), ("Least certain hits", unsure, _HITS[1])):
         caption = (
-            f"{title}: up to {(_MISTAKES if rows is wrong else _HITS)[1]} of a class, the rarest classes first. "
-            "Beside each image what counted for the model's answer (Grad-CAM): the brighter, the more."
+            f"{title}: up to {each} of a class, the rarest classes first. Beside each image what counted for the model's "
+            "answer (Grad-CAM): the brighter, the more."
         )
-        blocks.append(Gallery(caption, pictures, filtered=True))
-    return [*blocks, *map(Note, dict.fromkeys(notes))]
+        pictures = [_picture(found, row, images[row], overlays.get(row)) for row in rows.tolist() if row in images]
+        blocks.append(Gallery(caption, pictures, filtered=True) if pictures else Note(f"{title}: there are none to show."))
+    return blocks
 
 
 def _of_each_class(rows: Rows, labels: Rows, key: npt.NDArray[np.floating], order: Rows, most: int, each: int) -> Rows:
@@ -57,49 +63,25 @@ def _of_each_class(rows: Rows, labels: Rows, key: npt.NDArray[np.floating], orde
     return np.concatenate(chosen)[:most]
 
 
-def _pictures(run: RunContents, originals: Originals, rows: Rows) -> tuple[list[Picture], list[str]]:
-    """Return the pictures of some predictions, and what is missing of them."""
-    found = require(run.predictions, "its predictions")
-    images: list[Pixels8] = []
-    kept = []
-    for row in rows.tolist():
-        image = originals.read(row, _SIDE)
-        if image is not None:
-            images.append(image)
-            kept.append(row)
-    notes = []
-    if len(kept) < len(rows):
-        notes.append(
-            f"{len(rows) - len(kept)} images are left out: they are gone, or not what they were when the run was made."
-        )
-    try:
-        overlays = _overlays(run, originals, images, kept, found.probabilities[kept].argmax(1))
-    except BalancedMixupError as error:
-        overlays = [None] * len(kept)
-        notes.append(f"What the model looked at cannot be shown: {error}")
-    pictures = []
-    for row, image, marked in zip(kept, images, overlays, strict=True):
-        label, answer, p = found.labels[row], found.probabilities[row].argmax(), found.probabilities[row]
-        name, called = found.classes[label], found.classes[answer]
-        alternative = f"{found.images[row]}, {name}, called {called}."
-        views = [View(jpeg(image), alternative)]
-        if marked is not None:
-            views.append(View(jpeg(marked), "The same image, bright where it counted most for the answer."))
-        answered = f"called {called} ({percent(float(p[answer]))})" + (
-            f", {percent(float(p[label]))} {name}" if label != answer else ""
-        )
-        pictures.append(Picture(views, [f"{name}: {answered}", found.images[row]], tuple(dict.fromkeys((name, called)))))
-    return pictures, notes
-
-
-def _overlays(
-    run: RunContents, originals: Originals, images: list[Pixels8], rows: list[int], answers: Rows
-) -> list[Pixels8 | None]:
-    """Return each image (side, side, 3) with the evidence for its answer."""
+def _overlays(run: RunContents, originals: Originals, images: Mapping[int, Pixels8], answers: Rows) -> dict[int, Pixels8]:
+    """Return the images (side, side, 3) with the evidence for their answers; those without any are left out."""
     if not images:
-        return []
+        return {}
     classifier = Classifier.load(run.folder.path)
-    size = classifier.card.size
-    small = np.stack([originals.images.read(row, size) for row in rows])
-    maps = upsampled(evidence(classifier, ArrayPixels(small), targets=answers), _SIDE)
-    return [overlay(image, found) if found.any() else None for image, found in zip(images, maps, strict=True)]
+    rows = list(images)
+    small = np.stack([originals.images.read(row, classifier.card.size) for row in rows])
+    maps = upsampled(evidence(classifier, ArrayPixels(small), targets=answers[rows]), _SIDE)
+    return {row: overlay(images[row], found) for row, found in zip(rows, maps, strict=True) if found.any()}
+
+
+def _picture(found: Predictions, row: int, image: Pixels8, marked: Pixels8 | None) -> Picture:
+    p, label = found.probabilities[row], int(found.labels[row])
+    answer = int(p.argmax())
+    is_a, called = spoken(found.classes[label]), spoken(found.classes[answer])
+    line = f"{is_a}: called {called} ({percent(float(p[answer]))})"
+    if label != answer:
+        line += f", {percent(float(p[label]))} {is_a}"
+    views = [View(jpeg(image), f"{found.images[row]}, {is_a}, called {called}.")]
+    if marked is not None:
+        views.append(View(jpeg(marked), "The same image, bright where it counted most for the answer."))
+    return Picture(views, [line, found.images[row]], tuple(dict.fromkeys((is_a, called))))

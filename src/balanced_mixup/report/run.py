@@ -24,7 +24,7 @@ from balanced_mixup.report.figures.operating_curves import precision_recall_curv
 from balanced_mixup.report.figures.priors import prior_bars
 from balanced_mixup.report.mistakes import mistakes
 from balanced_mixup.report.training_view import training_view
-from balanced_mixup.report.words import percent, summary, with_interval
+from balanced_mixup.report.words import percent, spoken, summary, with_interval
 
 Builder = Callable[[RunContents], Sequence[Block]]
 
@@ -117,7 +117,9 @@ def _data(run: RunContents) -> list[Block]:
     return [
         table,
         Chart("classes", "How many training images each class has.", alternative, drawing),
-        Chart("prior", seen, f"{run.classes[rarest]}, the rarest: {shares}.", prior_bars(run.classes, natural, effective)),
+        Chart(
+            "prior", seen, f"{spoken(run.classes[rarest])}, the rarest: {shares}.", prior_bars(run.classes, natural, effective)
+        ),
     ]
 
 
@@ -171,7 +173,7 @@ def _scores(run: RunContents) -> list[Block]:
         ],
     )
     found = with_interval(per_class[order[0]]["recall"])
-    rarest = run.classes[order[0]]
+    rarest = spoken(run.classes[order[0]])
     alternative = f"Recall and precision of each class with intervals, by class size. Recall of {rarest}, the rarest: {found}."
     return [
         Table(f"All scores on {run.scored}.", ["score", "value", "95 % interval"], rows),
@@ -193,7 +195,8 @@ def _confusion(run: RunContents) -> list[Block]:
     label, answer = np.unravel_index(off.argmax(), off.shape)
     text = f"{right:,} of {table.sum():,} answers are right."
     if off.any():
-        text += f" Most often {run.classes[label]} is taken for {run.classes[answer]}: {off[label, answer]:,} times."
+        is_a, called = spoken(run.classes[label]), spoken(run.classes[answer])
+        text += f" Most often {is_a} is taken for {called}: {off[label, answer]:,} times."
     caption = "Rows are what the images are, columns what the model called them: counts, and per cent of the row."
     return [Chart("confusion", caption, text, confusion_matrix(table, run.classes, run.recipe.ordinal))]
 

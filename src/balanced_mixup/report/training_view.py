@@ -13,7 +13,7 @@ from balanced_mixup.randomness import uniforms
 from balanced_mixup.report.contents import RunContents, require
 from balanced_mixup.report.document import Block, Gallery, Note, Picture, View
 from balanced_mixup.report.originals import Originals, jpeg
-from balanced_mixup.report.words import percent
+from balanced_mixup.report.words import percent, spoken
 from balanced_mixup.sampling import class_branch
 from balanced_mixup.training.recipe import Recipe
 
@@ -68,9 +68,9 @@ def _examples(run: RunContents, originals: Originals, labels: Integers, rows: In
             continue
         numbers = torch.from_numpy(uniforms(np.arange(N_UNIFORMS), run.recipe.seed, "report", row).astype(np.float32))
         augmented = AUGMENTATIONS[name](to_images(torch.from_numpy(image[None])), numbers[None])[0]
-        kind = f"training image of the class {run.classes[k]}"
+        kind = f"training image of {spoken(run.classes[k])}"
         views = [View(jpeg(image), f"A {kind}."), View(_picture(augmented), f"The same {kind}, augmented.")]
-        pictures.append(Picture(views, [run.classes[k]]))
+        pictures.append(Picture(views, [spoken(run.classes[k])]))
     caption = f"An image of each class as it is, and beside it as training sees it (augmentation: {name}, {size} px)."
     if len(pictures) < len(run.classes):
         caption += f" The {len(pictures)} rarest classes."
@@ -89,7 +89,9 @@ def _mixtures(batch: TrainBatch, mixed: Tensor, targets: Tensor, classes: tuple[
     pictures = []
     for b in visible[:_MIXED]:
         shares = targets[b].numpy()
-        lines = [f"{percent(float(shares[k]))} {classes[k]}" for k in np.argsort(-shares, kind="stable") if shares[k] > 0]
+        lines = [
+            f"{percent(float(shares[k]))} {spoken(classes[k])}" for k in np.argsort(-shares, kind="stable") if shares[k] > 0
+        ]
         pictures.append(Picture([View(_picture(mixed[b]), f"A mixed training image: {' and '.join(lines)}.")], lines))
     caption = (
         f"The most mixed samples of the run's first batch, with their targets. {len(visible)} of its {len(weight)} samples are "

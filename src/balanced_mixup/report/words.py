@@ -16,6 +16,11 @@ def percent(value: float) -> str:
     return f"{shown:.1f} %" if 0 < shown < 1 or 99 < shown < 100 else f"{shown:.0f} %"
 
 
+def spoken(name: str) -> str:
+    """Return the name of a class as it can stand in a sentence: a number is "class 4"."""
+    return f"class {name}" if name.replace(".", "").isdigit() else name
+
+
 def with_interval(score: Mapping[str, float | None]) -> str:
     """Return "54 % (95 % interval 42 % to 66 %)"; without an interval the share alone, without a share "undefined"."""
     value, low, high = score["value"], score["low"], score["high"]
@@ -51,13 +56,13 @@ def found_and_missed(
         trained: Its training images.
         recall: Its recall with the interval.
     """
-    name, row, called = classes[k], table[k], int(table[:, k].sum())
+    name, row, called = spoken(classes[k]), table[k], int(table[:, k].sum())
     total, hits = int(row.sum()), int(row[k])
     head = f"{name} ({trained:,} {'image' if trained == 1 else 'images'} to learn from): "
     if not total:
         return head + "no image to score, so nothing can be said about it."
     text = head + f"{hits:,} of {total:,} found, {with_interval(recall)}."
-    wrong = [f"{classes[j]} ({int(row[j]):,})" for j in np.argsort(-row, kind="stable") if j != k and row[j]]
+    wrong = [f"{spoken(classes[j])} ({int(row[j]):,})" for j in np.argsort(-row, kind="stable") if j != k and row[j]]
     if wrong:
         named = wrong if len(wrong) <= 3 else [*wrong[:2], f"{len(wrong) - 2} other classes"]
         text += f" Missed ones were taken for {' and '.join(filter(None, [', '.join(named[:-1]), named[-1]]))}."
@@ -86,6 +91,6 @@ def summary(
     others = [k for k in range(len(classes)) if k not in rare[:MOST]]
     if others:
         total, hits = int(table[others].sum()), int(sum(table[k, k] for k in others))
-        names = ", ".join(classes[k] for k in others) if len(others) <= 5 else f"The other {len(others)} classes"
+        names = ", ".join(spoken(classes[k]) for k in others) if len(others) <= 5 else f"The other {len(others)} classes"
         sentences.append(f"{names}{' together' if len(others) > 1 else ''}: {hits:,} of {total:,} found.")
     return sentences
