@@ -137,5 +137,9 @@ def test_bad_use(tmp_path, made_run, capsys):
     with pytest.raises(UsageError, match="Expected `form` to be one of html, pdf, md, but got 'doc'"):
         write_report(tmp_path, form="doc")
     run = made_run(["a", "b"], 40)
+    for out, form in (("x.pdf", "html"), ("metrics.json", None), ("", None), ("x.html", "md")):
+        with pytest.raises(UsageError, match=r"Expected `out` to be a file that ends with \."):
+            write_report(run, out, form)
+    assert write_report(run, tmp_path / "x.MD").read_text().startswith("# ")
     assert command(["report", str(run), "--out", str(run / "metrics.json" / "x.html")]) == 1
     assert "could not be written" in " ".join(capsys.readouterr().err.split())

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from balanced_mixup import UsageError, train
-from balanced_mixup.report.document import Chart, Gallery, Note, Table
-from balanced_mixup.report.run import run_report
-from balanced_mixup.report.words import found_and_missed, percent, rare_classes, summary
+from balanced_mixup import UsageError, evaluate, train
+from balanced_mixup.report.document import Chart, Gallery, Listing, Note, Table
+from balanced_mixup.report.run import evaluation_report, run_report
+from balanced_mixup.report.words import counted, found_and_missed, listed, percent
 
 
 def blocks(report, section, kind):
@@ -118,10 +118,19 @@ def test_images_that_are_gone_or_changed_are_left_out(tiny, blobs, tmp_path):
     assert sum("This part is missing" in note for note in notes(run_report(run))) == 2
 
 
+def test_one_image_that_is_gone_is_not_missed(tiny, blobs, tmp_path):
+    data = shutil.copytree(blobs, tmp_path / "data")
+    run = train(tiny, data=str(data / "labels.csv"), epochs=1, out=tmp_path / "run").folder.path
+    table = data / "labels.csv"
+    table.write_text("\n".join(line for line in table.read_text().splitlines() if not line.startswith("085.png")) + "\n")
+    report = run_report(run)
+    assert not [note for note in notes(report) if "This part is missing" in note]
+    assert len(blocks(report, "training-images", Gallery)[0].pictures) == 3
+
+
 def test_a_class_that_is_not_in_the_test_part(made_run):
-    report = run_report(made_run(["a", "b", "c"], 200, present=[1, 2]))
-    sentences = report.sections[0].blocks[-1].items
-    assert sentences[0].endswith("no image to score, so nothing can be said about it.")
+    (listing,) = blocks(run_report(made_run(["a", "b", "c"], 200, present=[1, 2])), "summary", Listing)
+    assert listing.items[0].endswith("no image to score, so nothing can be said about it.")
 
 
 def test_one_class_alone_in_the_test_part(made_run):
@@ -129,14 +138,81 @@ def test_one_class_alone_in_the_test_part(made_run):
     assert {chart.name for chart in report.charts()} >= {"class-scores", "confusion", "roc"}
 
 
-def test_probabilities_that_are_no_numbers(made_run):
+def test_predictions_that_are_no_numbers_are_left_out(made_run):
     run = made_run(["a", "b"], 50)
     table = pd.read_parquet(run / "predictions.parquet")
     table.loc[3, "p_a"] = np.nan
     table.to_parquet(run / "predictions.parquet")
-    said = notes(run_report(run))
-    assert any("This part is missing" in note for note in said)
-    assert len(blocks(run_report(run), "scores", Table)) == 2
+    report = run_report(run)
+    assert any("1 of 50 predictions in predictions.parquet are no numbers and left out" in note for note in notes(report))
+    assert blocks(report, "confusion", Chart)[0].drawing.numbers["count"].sum() == 49
+
+
+@pytest.mark.parametrize(
+    "file, content",
+    [
+        ("metrics.json", '{"test": {}}'),
+        ("metrics.json", '{"test": {"n": 1, "groups": null, "metrics": {"mcc": {}}, "per_class": {}}}'),
+        ("history.csv", "epoch,learning_rate,train_loss,mcc,balanced_accuracy\n1,0.1,0.2,x,0.4\n"),
+        ("history.csv", "epoch,learning_rate,train_loss,balanced_accuracy\n1,0.1,0.2,0.4\n"),
+        ("environment.json", "[1"),
+    ],
+)
+def test_files_with_other_content_are_named(made_run, file, content):
+    run = made_run(["a", "b"], 50)
+    (run / file).write_text(content)
+    assert any(f"{file} cannot be read" in note for note in notes(run_report(run)))
+
+
+def test_a_metric_that_this_version_does_not_know(made_run):
+    run = made_run(["a", "b"], 50)
+    scores = json.loads((run / "metrics.json").read_text())
+    scores["test"]["metrics"]["flux"] = {"value": 1.0, "low": 0.5, "high": 1.0}
+    (run / "metrics.json").write_text(json.dumps(scores))
+    assert "flux" not in [row[0] for row in blocks(run_report(run), "scores", Table)[0].rows]
+
+
+def test_without_the_list_of_images_the_rest_is_there(made_run):
+    run = made_run(["a", "b"], 50)
+    (run / "manifest.csv").unlink()
+    report = run_report(run)
+    (listing,) = blocks(report, "summary", Listing)
+    assert listing.items[0].startswith("a: ") and "to learn from" not in listing.items[0]
+    assert len(blocks(report, "scores", Table)) == 1
+
+
+def test_a_run_that_was_killed_says_so(made_run):
+    run = made_run(["a", "b"], 50)
+    said = notes(run_report(run))  # it has no weights
+    assert any("This run is not finished: go on with it" in note for note in said)
+    (chart,) = blocks(run_report(run), "training", Chart)
+    assert chart.caption.startswith("Epoch 3 of 3 is the best so far")
+
+
+def test_an_evaluation_says_what_it_corrected_to(tiny_run, tmp_path):
+    result = evaluate(tiny_run, prior="uniform", sensitivity={"blue": 0.7}, out=tmp_path / "uniform")
+    report = evaluation_report(tmp_path / "uniform")
+    text = " ".join(block.text for block in report.sections[0].blocks if hasattr(block, "text"))
+    assert "corrected to the class shares `uniform`: blue 33 %, green 33 %, red 33 %" in text
+    shown = dict(row[:2] for row in blocks(report, "scores", Table)[0].rows)
+    assert shown["MCC"] == f"{result['metrics']['mcc']['value']:.3f}"
+    errors, thresholds = blocks(report, "calibration", Table)
+    assert errors.header[-1] == "shares `uniform`"
+    (row,) = thresholds.rows
+    assert (row[0], row[2], row[3]) == ("blue", "70 %", f"{result['thresholds']['blue']['threshold']:.6f}")
+    right = blocks(report, "confusion", Chart)[0].alternative
+    assert right.startswith(f"{round(result['metrics']['accuracy']['value'] * result['n'])} of {result['n']} answers are right")
+
+
+def test_a_moved_run_keeps_the_reports_of_its_evaluations(tiny_run, blobs, tmp_path):
+    run = shutil.copytree(tiny_run, tmp_path / "first")
+    evaluate(run, data=str(blobs / "labels.csv"), allow_seen=True)
+    moved = run.rename(tmp_path / "second")
+    (folder,) = (moved / "evaluations").iterdir()
+    assert blocks(evaluation_report(folder), "confusion", Chart)
+    (folder / "metrics.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"but its metrics\.json names no run"):
+        evaluation_report(folder)
 
 
 def test_a_recipe_of_another_version(made_run):
@@ -161,11 +237,14 @@ def test_words():
     recall = {"value": 1 / 3, "low": 0.1, "high": 0.7}
     assert found_and_missed(0, ["a", "b", "c"], table, 1, recall) == (
         "a (1 image to learn from): 1 of 3 found, 33 % (95 % interval 10 % to 70 %). Missed ones were taken for b (2). "
-        "Of 1 that were called so, 0 were something else."
+        "Of 1 image called so, none was something else."
     )
     assert found_and_missed(2, ["a", "b", "c"], table, 4, recall).endswith("nothing can be said about it.")
-    assert rare_classes(np.array([10, 1, 4])) == [1, 2]
-    assert rare_classes(np.array([5, 5])) == []
-    assert percent(0.004) == "0.4 %" and percent(0.995) == "99.5 %" and percent(0.5) == "50 %" and percent(1.0) == "100 %"
-    scores = {"per_class": {name: {"recall": recall} for name in "abc"}}
-    assert len(summary(["a", "b", "c"], table, np.array([1, 50, 4]), scores)) == 3
+    assert found_and_missed(1, ["0", "1", "2"], table, None, {"value": 1.0, "low": 1.0, "high": 1.0}) == (
+        "class 1: 5 of 5 found, 100 %. Of 7 images called so, 2 were something else."
+    )
+    table = np.array([[1, 1], [0, 0]])
+    assert "The missed one was taken for b (1)." in found_and_missed(0, ["a", "b"], table, 2, recall)
+    assert [percent(share) for share in (0.004, 0.995, 0.5, 1.0, 0.0)] == ["0.4 %", "99.5 %", "50 %", "100 %", "0 %"]
+    assert [listed(list(names)) for names in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]
+    assert (counted(1, "image"), counted(1200, "image")) == ("1 image", "1,200 images")

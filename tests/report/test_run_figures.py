@@ -184,16 +184,16 @@ def test_a_history_that_cannot_be_shown():
 
 
 def test_class_scores_begin_with_the_rarest():
-    classes, train, test = ["big", "mid", "tiny"], np.array([1000, 100, 99]), np.array([10, 4, 3])
+    classes, train, test = ["big", "mid", "tiny"], np.array([801, 200, 199]), np.array([10, 4, 3])
     recall = np.array([[0.9, 0.8, 1.0], [0.25, 0.0, 0.5], [2 / 3, 0.2, 1.0]])
     drawing = class_scores(classes, train, test, recall, recall)
     numbers = drawing.numbers
     assert numbers["class"].tolist() == ["tiny", "mid", "big"]
     assert numbers["found"].tolist() == [2, 1, 9]
-    # A tenth of the largest class is not rare; less than that is.
+    # Half of an even share, 400 of 1,200, is not rare; less than that is.
     assert numbers["rare"].tolist() == [True, False, False]
     assert numbers[["precision", "precision_low", "precision_high"]].to_numpy() == pytest.approx(recall[::-1])
-    assert {"2 of 3", "1 of 4", "9 of 10", "99", "1,000", "67%"} <= set(words(drawing))
+    assert {"2 of 3", "1 of 4", "9 of 10", "199", "801", "67%"} <= set(words(drawing))
 
 
 def test_what_is_undefined_says_why():

@@ -90,7 +90,12 @@ def score_grid(data: str, entries: Sequence[Entry]) -> Grid:
         f"{meaning(entries)}, per cent. {_MARK} has the best mean or cannot be told from the method that has "
         f"({100 * LEVEL:.0f} %, Holm)."
     )
-    return _grid(f"Scores on {data}", "method", entries, lambda entry: score_cell(entry) + _MARK * entry.among_best, note)
+    return _grid(f"Scores on {data}", "method", entries, _marked_cell, note)
+
+
+def _marked_cell(entry: Entry) -> str:
+    """Return the score, with the mark where it is among the best; one fold allows no such claim."""
+    return score_cell(entry) + _MARK * (entry.among_best and not np.isnan(entry.mean.low))
 
 
 def score_cell(entry: Entry) -> str:

@@ -12,7 +12,7 @@ def report(
     /,
     *,
     out: Path | None = None,
-    form: Annotated[Literal["html", "pdf", "md"], Parameter(name="--format")] = "html",
+    form: Annotated[Literal["html", "pdf", "md"] | None, Parameter(name="--format")] = None,
 ) -> None:
     """Make a report to look at: of a run, of an evaluation, or of a benchmark.
 
@@ -30,7 +30,7 @@ def report(
     out
         The file; report.html (.pdf, .md) in that folder if not given.
     form
-        html, pdf (A4, to print) or md.
+        html, pdf (A4, to print) or md; that of --out, or html, if not given.
     """
     from balanced_mixup.report.write import write_report
 

@@ -48,9 +48,9 @@ def train(
     experiment = run_experiment(*layers, out=out, resume=resume)
     if not experiment.scores:
         return  # one of several processes, of which the first speaks
-    if report:
-        report_at_the_end(experiment.folder.path)
     if json:
         show.print_json({"run": str(experiment.folder.path), **experiment.scores})
     else:
         show.print_experiment(experiment)
+    if report:
+        report_at_the_end(experiment.folder.path)

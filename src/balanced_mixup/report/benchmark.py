@@ -56,8 +56,11 @@ def _summary(results: Results, entries: Sequence[Entry], metric: str) -> list[Bl
             sentences.append(f"{place}: no score is defined.")
             continue
         best = min(ranked, key=lambda entry: entry.rank)
-        alike = [entry.method for entry in own if entry.among_best and entry.method != best.method]
         text = f"{place}: {best.method} has the best mean, {score_cell(best)} per cent."
+        if all(math.isnan(entry.mean.low) for entry in own):
+            sentences.append(f"{text} One fold says nothing about chance: differences cannot be tested yet.")
+            continue
+        alike = [entry.method for entry in own if entry.among_best and entry.method != best.method]
         if len(alike) == len(own) - 1 and alike:
             text += " No other method can be told from it by these runs."
         elif alike:
@@ -195,8 +198,11 @@ def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Seque
         ]
         if not rows or EXTERNAL in data:
             continue
+        resumed = [entry.method for entry in own if (data, backbone, entry.method) not in costs]
         label = METRICS[metric].label
         caption = f"{data}, {backbone}: {label} (mean with 95 % interval) against what a training costs (median of the runs)."
+        if resumed:
+            caption += f" Not shown, as none of their runs was made in one go: {', '.join(resumed)}."
         table = pd.DataFrame(rows)
         fastest = table.sort_values("seconds", kind="stable").iloc[0]
         alternative = f"The fastest is {fastest['method']}, {fastest['seconds']:.0f} s."

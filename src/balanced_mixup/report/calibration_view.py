@@ -4,19 +4,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from balanced_mixup.evaluation.calibration import reliability
+from balanced_mixup.evaluation.class_shares import TargetPrior, rare_classes
 from balanced_mixup.evaluation.correction import Correction
 from balanced_mixup.evaluation.predictions import Predictions
 from balanced_mixup.evaluation.thresholds import choose_threshold, operating_point
 from balanced_mixup.report.contents import RunContents, require
 from balanced_mixup.report.document import Block, Chart, Note, Table, Text
 from balanced_mixup.report.figures.reliability import reliability_diagram
-from balanced_mixup.report.words import MOST, interval, percent, rare_classes
+from balanced_mixup.report.words import counted, interval, percent
 
-_WANTED = 0.9  # sensitivity of the table of thresholds
+_WANTED = 0.9  # sensitivity, where none was asked for
+MOST = 12  # classes in the table of thresholds, where none was asked for
 _LABELS = {
     "ece": "calibration error (ECE)",
     "classwise_ece": "mean over the classes",
@@ -27,7 +26,7 @@ _LABELS = {
 
 
 def calibration_view(run: RunContents) -> list[Block]:
-    """Show reliability before and after the temperature, the errors of both and of the corrected prior, and thresholds.
+    """Show reliability before and after the correction, the errors of each way of correcting, and thresholds.
 
     Raises:
         UsageError: The run has no predictions, or nothing to calibrate on.
@@ -35,28 +34,35 @@ def calibration_view(run: RunContents) -> list[Block]:
     found, validation = require(run.stored, "its predictions"), require(run.validation, "its predictions")
     correction = Correction.of(run.folder)
     ways = {
-        "stored": found,
+        "as stored": found,
         "temperature": _corrected(found, correction),
-        "train": _corrected(found, correction, "train"),
+        "temperature and prior": _corrected(found, correction, correction.prior("train")),
     }
-    scores = correction.scores.get(run.part) or {way: correction.scored(each) for way, each in ways.items()}
-    bins = {way: reliability(each.labels, each.probabilities, groups=each.groups) for way, each in ways.items()}
-    texts = {way: f"ECE {interval(scores[way]['ece'])}" for way in scores}
-    drawing = reliability_diagram(
-        bins["stored"], bins["temperature"], ece_before=texts["stored"], ece_after=texts["temperature"]
-    )
-    temperature = correction.temperature
-    tendency = "too sure of its answers" if temperature > 1 else "less sure of its answers than it could be"
+    if run.target is not None:
+        ways[f"shares `{run.target.name}`"] = _corrected(found, correction, run.target)
+    after = "temperature" if run.target is None else f"shares `{run.target.name}`"
+    known = correction.scores.get(run.part, {}) if run.evaluation is None else {}
+    names = {"as stored": "stored", "temperature": "temperature", "temperature and prior": "train"}
+    scores = {way: known.get(names.get(way, "")) or correction.scored(each) for way, each in ways.items()}
+    bins = [reliability(ways[way].labels, ways[way].probabilities, groups=found.groups) for way in ("as stored", after)]
+    before_ece, after_ece = (f"ECE {interval(scores[way]['ece'])}" for way in ("as stored", after))
+    chance = scores["as stored"]["ece_by_chance"]
     blocks: list[Block] = [
         Text(
-            f"The temperature that fits the {correction.images:,} validation images best is {temperature:.2f}: the model is "
-            f"{tendency}. What is predicted with this run (bmixup predict) is corrected by it, and the answers stay."
+            f"The temperature that fits the {counted(correction.images, 'validation image')} best is "
+            f"{correction.temperature:.2f}. Above 1 the model was too sure of its answers, below 1 less sure than it could be; "
+            "within a tenth of 1 there is hardly a difference. What is predicted with this run (bmixup predict) is corrected "
+            "by it, and the answers stay."
+        ),
+        Text(
+            f"On the scored images the calibration error (ECE) goes from {scores['as stored']['ece']['value']:.3f} to "
+            f"{scores[after]['ece']['value']:.3f} ({after}). Perfect probabilities would show about {chance:.3f} by chance."
         ),
         Chart(
             "reliability",
             "Of the images with an answer of 70 %, are 70 % right? Points below the line are surer than right.",
-            f"Reliability before ({texts['stored']}) and after the temperature ({texts['temperature']}).",
-            drawing,
+            f"Reliability as stored ({before_ece}) and after correction ({after_ece}).",
+            reliability_diagram(*bins, ece_before=before_ece, ece_after=after_ece),
         ),
         _errors(scores),
         _thresholds(run, validation, found, correction),
@@ -66,53 +72,39 @@ def calibration_view(run: RunContents) -> list[Block]:
     return blocks
 
 
-def _corrected(predictions: Predictions, correction: Correction, prior: str | None = None) -> Predictions:
-    target = None if prior is None else correction.prior(prior)
+def _corrected(predictions: Predictions, correction: Correction, target: TargetPrior | None = None) -> Predictions:
     return replace(predictions, probabilities=correction.apply(predictions.probabilities, target))
 
 
 def _errors(scores: Mapping[str, Mapping[str, Any]]) -> Table:
-    chance = scores["stored"]["ece_by_chance"]
+    shown = {name: label for name, label in _LABELS.items() if name in scores["as stored"]}
     return Table(
         "How far probabilities are from what they say, 0 is best [95 % interval]: as stored, with the temperature, and with "
-        "temperature and prior fitted, for the class shares of the training data. By chance alone the ECE would be "
-        f"{chance:.3f} here.",
-        ["score", "as stored", "temperature", "temperature and prior"],
-        [
-            [label, *(interval(scores[way][name]) for way in ("stored", "temperature", "train"))]
-            for name, label in _LABELS.items()
-            if name in scores["stored"]
-        ],
+        "temperature and prior fitted, for the class shares of the training data.",
+        ["score", *scores],
+        [[label, *(interval(way[name]) for way in scores.values())] for name, label in shown.items()],
     )
 
 
 def _thresholds(run: RunContents, validation: Predictions, found: Predictions, correction: Correction) -> Table:
-    """Show from what tempered probability on an image would have to count as a rare class."""
-    chosen_on = correction.apply(validation.probabilities)
-    scored = correction.apply(found.probabilities)
-    rows = [
-        _threshold(k, run.classes[k], validation.labels, chosen_on, found, scored)
-        for k in (rare_classes(run.counts("train")) or range(len(run.classes)))
-    ]
+    """Show from what corrected probability on an image would have to count as a class: those asked for, or the rare ones."""
+    asked = {name: point["wanted"] for name, point in ((run.evaluation or {}).get("thresholds") or {}).items()}
+    trained = [run.classes[k] for k in rare_classes(run.counts("train"))[:MOST]]
+    wanted = asked or dict.fromkeys(trained or run.classes[:MOST], _WANTED)
+    chosen_on, scored = (correction.apply(each.probabilities, run.target) for each in (validation, found))
+    rows = []
+    for name, sensitivity in wanted.items():
+        k = run.classes.index(name)
+        chosen = choose_threshold(validation.labels, chosen_on, k, sensitivity)
+        row = ["–", "–", "–"]
+        if chosen.value is not None:
+            point = operating_point(found.labels, scored, k, chosen.value, found.groups)
+            row = [f"{chosen.value:.6f}", interval(vars(point.sensitivity)), interval(vars(point.specificity))]
+        rows.append([name, chosen.note, percent(sensitivity), *row])
     return Table(
-        f"If {percent(_WANTED)} of a rare class should be found: the threshold on its probability, chosen on validation "
-        f"images, and what it gives on the scored ones [95 % interval]. The {MOST} rarest classes at most.",
-        ["class", "remark", "threshold", "sensitivity", "specificity"],
-        rows[:MOST],
+        "From what corrected probability on should an image count as a class, so that the wanted share of its cases is found? "
+        "Chosen on validation images; sensitivity and specificity are those on the scored ones [95 % interval].",
+        ["class", "remark", "wanted", "threshold", "sensitivity", "specificity"],
+        rows,
         words=2,
     )
-
-
-def _threshold(
-    k: int,
-    name: str,
-    labels: npt.NDArray[np.int64],
-    probabilities: npt.NDArray[np.float32],
-    found: Predictions,
-    scored: npt.NDArray[np.float32],
-) -> list[str]:
-    chosen = choose_threshold(labels, probabilities, k, _WANTED)
-    if chosen.value is None:
-        return [name, chosen.note, "–", "–", "–"]
-    point = operating_point(found.labels, scored, k, chosen.value, found.groups)
-    return [name, chosen.note, f"{chosen.value:.3g}", interval(vars(point.sensitivity)), interval(vars(point.specificity))]

@@ -20,6 +20,7 @@ from balanced_mixup.training.run_folder import RunFolder
 
 Content = TypeVar("Content")
 
+_OF_CLASS = ("recall", "precision")
 _PARTS = {"test": "the held-out test part of the data", "val": "the validation part of the data"}
 
 
@@ -30,6 +31,7 @@ class RunContents:
     Args:
         folder: Where the run is.
         recipe: Its settings.
+        finished: Whether it has its weights.
         settings: Where the scored images are.
         part: What was scored: "test", "val" where nothing was held out, or "other" data.
         scored: The same in words.
@@ -39,12 +41,15 @@ class RunContents:
         stored: The same as the model gave them, without a correction.
         validation: Those of the run's validation part.
         scores: See `Predictions.scores`.
+        evaluation: What an evaluation asked for and found besides; None for the run itself. See `Assessment.of`.
+        target: The class shares that it corrected to, if any.
         environment: Versions, device, seed.
         missing: A sentence for each thing that is missing.
     """
 
     folder: RunFolder
     recipe: Recipe
+    finished: bool
     settings: DataSettings
     part: str
     scored: str
@@ -54,8 +59,15 @@ class RunContents:
     stored: Predictions | None
     validation: Predictions | None
     scores: Mapping[str, Any] | None
+    evaluation: Mapping[str, Any] | None
+    target: TargetPrior | None
     environment: Mapping[str, Any] | None
     missing: tuple[str, ...]
+
+    @property
+    def monitor(self) -> str:
+        """The score that chose the epoch."""
+        return self.recipe.monitor or ("quadratic_kappa" if self.recipe.ordinal else "mcc")
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -89,10 +101,22 @@ class _Reader:
     def read(self, file: Path, how: Callable[[Path], Content]) -> Content | None:
         try:
             return how(file)
-        except (UsageError, OSError, ValueError, KeyError) as error:
+        except (UsageError, OSError, ValueError, KeyError, TypeError) as error:
             reason = f"{file.name} cannot be read: {error}" if file.exists() else f"{file.name} is missing"
             self.missing.append(reason if reason.endswith(".") else f"{reason}.")
             return None
+
+    def predictions(self, file: Path) -> Predictions | None:
+        """Read predictions, and leave out those that are no numbers."""
+        found = self.read(file, Predictions.read)
+        if found is None:
+            return None
+        usable = np.flatnonzero(np.isfinite(found.probabilities).all(axis=1))
+        if lost := len(found.images) - len(usable):
+            self.missing.append(
+                f"{lost:,} of {len(found.images):,} predictions in {file.name} are no numbers and left out."
+            )
+        return found.at(usable)
 
 
 def read_run(path: Path) -> RunContents:
@@ -106,23 +130,68 @@ def read_run(path: Path) -> RunContents:
         raise UsageError(f"Expected {str(path)!r} to be the folder of a run, but it has no {folder.recipe.name}.")
     reader = _Reader()
     recipe = _recipe(folder.recipe, reader.missing)
-    predictions = reader.read(folder.predictions, Predictions.read)
+    predictions = reader.predictions(folder.predictions)
     part = "test" if predictions is None or (predictions.split == "test").any() else "val"
     scored = None if predictions is None else predictions.part(part)
-    return RunContents(
+    run = RunContents(
         folder=folder,
         recipe=recipe,
+        finished=folder.weights.is_file(),
         settings=recipe,
         part=part,
         scored=_PARTS[part],
         images=reader.read(folder.manifest, _images),
-        history=reader.read(folder.history, _history),
+        history=None,
         predictions=scored,
         stored=scored,
         validation=None if predictions is None else predictions.part("val"),
-        scores=reader.read(folder.metrics, lambda file: read_json(file)[part]),
+        scores=reader.read(folder.metrics, lambda file: _scores(read_json(file)[part])),
+        evaluation=None,
+        target=None,
         environment=reader.read(folder.environment, read_json),
-        missing=tuple(reader.missing),
+        missing=(),
+    )
+    history = reader.read(folder.history, lambda file: _history(file, run.monitor))
+    return replace(run, history=history, missing=tuple(reader.missing))
+
+
+def read_evaluation(path: Path) -> RunContents:
+    """Read what `bmixup evaluate` has kept: a run with its predictions for other data.
+
+    Raises:
+        UsageError: It is no folder of an evaluation, or its run is gone.
+    """
+    result = read_json(path / "metrics.json")
+    if not isinstance(result.get("run"), str):
+        raise UsageError(f"Expected {str(path)!r} to be the folder of an evaluation, but its metrics.json names no run.")
+    home = Path(result["run"])
+    if not RunFolder(home).recipe.is_file() and path.resolve().parent.name == "evaluations":
+        home = path.resolve().parent.parent  # the run was moved, with its evaluations
+    run = read_run(home)
+    reader = _Reader()
+    stored = reader.predictions(path / "predictions.parquet")
+    predictions, target = stored, None
+    if stored is not None and result.get("prior"):
+        prior = result["prior"]
+        target = TargetPrior(prior["name"], np.array([prior["shares"][name]["value"] for name in stored.classes]))
+        correction = reader.read(run.folder.calibration, lambda _: Correction.of(run.folder))
+        if correction is None:
+            predictions = None
+        else:
+            predictions = replace(stored, probabilities=correction.apply(stored.probabilities, target))
+    data = result.get("data")
+    part = "all images" if result.get("split") == "all" else f"the {result.get('split')} part"
+    return replace(
+        run,
+        settings=run.recipe if data is None else make_settings(result.get("settings", {"data": data})),
+        part="other" if data is not None else str(result.get("split")),
+        scored=f"{part} of {'the data' if data is None else Path(data).name}",
+        predictions=predictions,
+        stored=stored,
+        scores=reader.read(path / "metrics.json", lambda file: _scores(read_json(file))),
+        evaluation=result,
+        target=target,
+        missing=(*run.missing, *reader.missing),
     )
 
 
@@ -138,43 +207,22 @@ def _recipe(file: Path, missing: list[str]) -> Recipe:
         return make_recipe({name: value for name, value in stored.items() if name in Recipe.model_fields})
 
 
-def read_evaluation(path: Path) -> RunContents:
-    """Read what `bmixup evaluate` has kept: a run with its predictions for other data.
-
-    Raises:
-        UsageError: It is no folder of an evaluation, or its run is gone.
-    """
-    result = read_json(path / "metrics.json")
-    if "run" not in result:
-        raise UsageError(f"Expected {str(path)!r} to be the folder of an evaluation, but its metrics.json names no run.")
-    run = read_run(Path(result["run"]))
-    reader = _Reader()
-    stored = reader.read(path / "predictions.parquet", Predictions.read)
-    predictions = stored
-    if stored is not None and result.get("prior"):
-        shares = np.array([result["prior"]["shares"][name]["value"] for name in stored.classes])
-        probabilities = Correction.of(run.folder).apply(stored.probabilities, TargetPrior(result["prior"]["name"], shares))
-        predictions = replace(stored, probabilities=probabilities)
-    own = result.get("data") is None
-    part = "all images" if result.get("split") == "all" else f"the {result.get('split')} part"
-    return replace(
-        run,
-        settings=run.recipe if own else make_settings(result.get("settings", {"data": result["data"]})),
-        part=result["split"] if own else "other",
-        scored=f"{part} of {'the data' if own else Path(result['data']).name}",
-        predictions=predictions,
-        stored=stored,
-        scores=result,
-        missing=tuple(reader.missing),
-    )
-
-
 def _images(file: Path) -> pd.DataFrame:
     return _with_columns(pd.read_csv(file, dtype=str, keep_default_na=False), "image", "label", "split", "digest")
 
 
-def _history(file: Path) -> pd.DataFrame:
-    return _with_columns(pd.read_csv(file), "epoch", "learning_rate", "train_loss", "balanced_accuracy")
+def _history(file: Path, monitor: str) -> pd.DataFrame:
+    names = ("epoch", "learning_rate", "train_loss", "balanced_accuracy", monitor)
+    table = _with_columns(pd.read_csv(file), *names)
+    return table.assign(**{name: pd.to_numeric(table[name]) for name in names})
+
+
+def _scores(content: Any) -> dict[str, Any]:
+    """Return scores, if they are as `Predictions.scores` makes them; KeyError or TypeError where not."""
+    scores = {name: content[name] for name in ("n", "groups", "metrics", "per_class")}
+    for score in (*scores["metrics"].values(), *(row[name] for row in scores["per_class"].values() for name in _OF_CLASS)):
+        _ = score["value"], score["low"], score["high"]
+    return scores
 
 
 def _with_columns(table: pd.DataFrame, *names: str) -> pd.DataFrame:

@@ -38,17 +38,22 @@ def _data_uri(jpeg: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
 
 
+def _own_names(tag: str, chart: str) -> str:
+    """Make the names in a tag of a figure unique within the page, and its ink the page's."""
+    tag = re.sub(r'\bid="([^"]+)"', rf'id="{chart}-\1"', tag)
+    tag = re.sub(r'(url\(#|href="#)', rf"\g<1>{chart}-", tag)
+    return tag.replace(INK, "currentColor")
+
+
 def _svg(chart: Chart) -> Markup:
     """Return the figure as an element of the page."""
     buffer = StringIO()
     with house_style():
         chart.drawing.figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].replace(INK, "currentColor").replace(INK.upper(), "currentColor")
+    svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    # The names inside of a figure must be unique within the page.
-    svg = re.sub(r'\bid="([^"]+)"', rf'id="{chart.name}-\1"', svg)
-    svg = re.sub(r'(url\(#|href="#)', rf"\g<1>{chart.name}-", svg)
+    svg = re.sub(r"<[^>]+>", lambda tag: _own_names(tag[0], chart.name), svg)
     width = chart.drawing.figure.get_size_inches()[0] * 25.4
     head = f'<svg role="img" aria-label="{escape(chart.alternative)}" style="--width: {width:.0f}" '
     # Its size is left to the style sheet.

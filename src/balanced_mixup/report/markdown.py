@@ -70,4 +70,4 @@ def _image(alternative: str, folder: str, file: str) -> str:
 
 def _text(text: str) -> str:
     """Return a text on one line that Markdown shows as it is."""
-    return re.sub(r"([\\`*_{}\[\]<>#|$])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_{}\[\]<>#|$&~])", r"\\\1", " ".join(text.split()))

@@ -10,7 +10,7 @@ from balanced_mixup.errors import BalancedMixupError
 from balanced_mixup.evaluation.predictions import Predictions
 from balanced_mixup.evaluation.saliency import evidence, overlay, upsampled
 from balanced_mixup.report.contents import RunContents, require
-from balanced_mixup.report.document import Block, Gallery, Note, Picture, View
+from balanced_mixup.report.document import Block, Gallery, Note, Picture, Text, View
 from balanced_mixup.report.originals import Originals, Pixels8, jpeg
 from balanced_mixup.report.words import percent, spoken
 from balanced_mixup.training.classifier import Classifier
@@ -36,19 +36,27 @@ def mistakes(run: RunContents) -> list[Block]:
     unsure = _of_each_class(np.flatnonzero(answers == labels), labels, confidence, order, *_HITS)
     chosen = np.concatenate([wrong, unsure]).tolist()
     images = {row: image for row in chosen if (image := originals.read(row, _SIDE)) is not None}
-    blocks: list[Block] = []
+    blocks: list[Block] = [
+        Text(
+            "Beside each image stands what counted for the model's answer (Grad-CAM), the brighter, the more. Brightness "
+            "cannot be compared between images, and is no proof that an answer has the right reason. Probabilities are those "
+            "of the scores."
+        )
+    ]
     try:
         overlays = _overlays(run, originals, images, answers)
     except BalancedMixupError as error:
         overlays = {}
         blocks.append(Note(f"What the model looked at cannot be shown: {error}"))
     if gone := len(chosen) - len(images):
-        blocks.append(Note(f"{gone} images are left out: they are gone, or not what they were when the run was made."))
-    for title, rows, each in (("Most confident mistakes", wrong, _MISTAKES[1]), ("Least certain hits", unsure, _HITS[1])):
-        caption = (
-            f"{title}: up to {each} of a class, the rarest classes first. Beside each image what counted for the model's "
-            "answer (Grad-CAM): the brighter, the more."
-        )
+        lost = "1 image is left out: it is" if gone == 1 else f"{gone} images are left out: they are"
+        blocks.append(Note(f"{lost} gone, or not the same as when the run was made."))
+    right = int((answers == labels).sum())
+    for title, rows, of, (most, each) in (
+        ("Most confident mistakes", wrong, len(labels) - right, _MISTAKES),
+        ("Least certain hits", unsure, right, _HITS),
+    ):
+        caption = f"{title}: {len(rows)} of {of:,}, up to {each} of a class and {most} in all, the rarest classes first."
         pictures = [_picture(found, row, images[row], overlays.get(row)) for row in rows.tolist() if row in images]
         blocks.append(Gallery(caption, pictures, filtered=True) if pictures else Note(f"{title}: there are none to show."))
     return blocks

@@ -24,10 +24,12 @@ class Originals:
 
     Args:
         images: Where they are read from.
+        there: (N,), whether the data still name them.
         digests: (N,), of their content when the run was made; "" where it is not known.
     """
 
     images: Images
+    there: tuple[bool, ...]
     digests: tuple[str, ...]
 
     @classmethod
@@ -35,23 +37,24 @@ class Originals:
         """Find images by name.
 
         Raises:
-            DataError, UsageError: The data are gone, or name them no longer.
+            DataError, UsageError: The data are gone, or name none of them any longer.
         """
         source = load(run.settings).images
         position = {name: row for row, name in enumerate(source.names)}
-        gone = [name for name in names if name not in position]
-        if gone:
-            raise UsageError(f"The data no longer name {len(gone):,} of the images; the first is {gone[0]!r}.")
+        if not any(name in position for name in names):
+            raise UsageError(f"The data no longer name any of the images; the first is {names[0]!r}.")
         known = (
             {}
             if run.images is None or run.part == "other"
             else dict(zip(run.images["image"], run.images["digest"], strict=True))
         )
-        rows = np.array([position[name] for name in names], dtype=np.int64)
-        return cls(ImageSubset(source, rows), tuple(known.get(name, "") for name in names))
+        rows = np.array([position.get(name, -1) for name in names], dtype=np.int64)
+        return cls(ImageSubset(source, rows), tuple((rows >= 0).tolist()), tuple(known.get(name, "") for name in names))
 
     def read(self, row: int, size: int) -> Pixels8 | None:
         """Return an image, uint8 (size, size, 3); None where it is gone, or not what it was when the run was made."""
+        if not self.there[row]:
+            return None
         try:
             scan = self.images.scan(row, size)
         except DataError:

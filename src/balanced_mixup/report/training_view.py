@@ -8,6 +8,7 @@ from torch import Tensor
 from balanced_mixup.data.augment import AUGMENTATIONS, N_UNIFORMS
 from balanced_mixup.data.batches import TrainBatch, TrainBatches, to_images
 from balanced_mixup.data.pixels import SourcePixels
+from balanced_mixup.errors import DataError
 from balanced_mixup.methods import METHODS
 from balanced_mixup.randomness import uniforms
 from balanced_mixup.report.contents import RunContents, require
@@ -21,24 +22,29 @@ Integers = npt.NDArray[np.int64]
 
 _CLASSES = 12  # of which an example is shown
 _MIXED = 8  # mixed samples that are shown
-_VISIBLE = 0.02  # weight of a partner from which it can be seen
+_VISIBLE = 0.1  # weight of a partner from which a mixture is shown
+_TRIES = 5  # images of a class that are looked at, should the first be gone
 
 
 def training_view(run: RunContents) -> list[Block]:
     """Show the rarest classes' images as they are and augmented, and the most mixed samples of the run's first batch.
 
     Raises:
-        DataError, UsageError: The images are gone.
+        DataError, UsageError: All images are gone.
     """
     table = require(run.images, "the list of its images (manifest.csv)")
     originals = Originals.of(run, table["image"].tolist())
     number = {name: k for k, name in enumerate(run.classes)}
     labels = np.array([number[name] for name in table["label"]], dtype=np.int64)
     rows = np.flatnonzero(table["split"] == "train")
-    batch = _first_batch(run.recipe, originals, labels, rows)
+    examples = _examples(run, originals, labels, rows)
+    try:
+        batch = _first_batch(run.recipe, originals, labels, rows)
+    except DataError as error:
+        return [examples, Note(f"What the method mixed cannot be shown. {error}")]
     augment = AUGMENTATIONS[run.recipe.augmentation]
     mixed, targets = batch.mixed(augment(to_images(batch.pixels), batch.uniforms).clamp(0, 1), len(run.classes))
-    return [*_examples(run, originals, labels, rows), _mixtures(batch, mixed, targets, run.classes)]
+    return [examples, _mixtures(batch, mixed, targets, run.classes)]
 
 
 def _first_batch(recipe: Recipe, originals: Originals, labels: Integers, rows: Integers) -> TrainBatch:
@@ -55,27 +61,28 @@ def _first_batch(recipe: Recipe, originals: Originals, labels: Integers, rows: I
     ).step(0)
 
 
-def _examples(run: RunContents, originals: Originals, labels: Integers, rows: Integers) -> list[Block]:
+def _examples(run: RunContents, originals: Originals, labels: Integers, rows: Integers) -> Block:
     size, name = run.recipe.size, run.recipe.augmentation
     own = labels[rows]
     order = np.argsort(np.bincount(own, minlength=len(run.classes)), kind="stable")
-    pictures, gone = [], 0
-    for k in [k for k in order.tolist() if (own == k).any()][:_CLASSES]:
-        row = int(rows[np.flatnonzero(own == k)[0]])
-        image = originals.read(row, size)
+    present = [k for k in order.tolist() if (own == k).any()]
+    pictures = []
+    for k in present[:_CLASSES]:
+        tried = ((row, originals.read(row, size)) for row in rows[own == k][:_TRIES].tolist())
+        row, image = next(((row, image) for row, image in tried if image is not None), (0, None))
         if image is None:
-            gone += 1
             continue
         numbers = torch.from_numpy(uniforms(np.arange(N_UNIFORMS), run.recipe.seed, "report", row).astype(np.float32))
         augmented = AUGMENTATIONS[name](to_images(torch.from_numpy(image[None])), numbers[None])[0]
         kind = f"training image of {spoken(run.classes[k])}"
         views = [View(jpeg(image), f"A {kind}."), View(_picture(augmented), f"The same {kind}, augmented.")]
         pictures.append(Picture(views, [spoken(run.classes[k])]))
+    if not pictures:
+        return Note("The training images are gone, or not what they were when the run was made.")
     caption = f"An image of each class as it is, and beside it as training sees it (augmentation: {name}, {size} px)."
-    if len(pictures) < len(run.classes):
-        caption += f" The {len(pictures)} rarest classes."
-    missing = [Note(f"{gone} images are left out: they are gone, or not what they were when the run was made.")] if gone else []
-    return [Gallery(caption, pictures), *missing]
+    if len(present) > _CLASSES:
+        caption += f" The {_CLASSES} rarest classes."
+    return Gallery(caption, pictures)
 
 
 def _mixtures(batch: TrainBatch, mixed: Tensor, targets: Tensor, classes: tuple[str, ...]) -> Block:
@@ -85,7 +92,7 @@ def _mixtures(batch: TrainBatch, mixed: Tensor, targets: Tensor, classes: tuple[
     nearest = np.argsort(np.abs(weight - 0.5), kind="stable")
     visible = [int(b) for b in nearest if differ[b] and _VISIBLE <= weight[b] <= 1 - _VISIBLE]
     if not visible:
-        return Note(f"No sample of the run's first batch of {len(weight)} is visibly a mixture of two classes.")
+        return Note(f"No sample of the run's first batch of {len(weight)} holds a tenth of an image of another class.")
     pictures = []
     for b in visible[:_MIXED]:
         shares = targets[b].numpy()
@@ -94,8 +101,8 @@ def _mixtures(batch: TrainBatch, mixed: Tensor, targets: Tensor, classes: tuple[
         ]
         pictures.append(Picture([View(_picture(mixed[b]), f"A mixed training image: {' and '.join(lines)}.")], lines))
     caption = (
-        f"The most mixed samples of the run's first batch, with their targets. {len(visible)} of its {len(weight)} samples are "
-        "visibly a mixture of two classes."
+        "The most mixed samples of the run's first batch, with their targets. "
+        f"{len(visible)} of its {len(weight)} samples hold a tenth or more of an image of another class."
     )
     return Gallery(caption, pictures)
 

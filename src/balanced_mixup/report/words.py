@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +25,9 @@ def with_interval(score: Mapping[str, float | None]) -> str:
     value, low, high = score["value"], score["low"], score["high"]
     if value is None:
         return "undefined"
-    interval = "" if low is None or high is None else f" (95 % interval {percent(low)} to {percent(high)})"
-    return percent(value) + interval
+    if low is None or high is None or not low < high:
+        return percent(value)
+    return f"{percent(value)} (95 % interval {percent(low)} to {percent(high)})"
 
 
 def interval(score: Mapping[str, float | None]) -> str:
@@ -35,17 +35,22 @@ def interval(score: Mapping[str, float | None]) -> str:
     value, low, high = score["value"], score["low"], score["high"]
     if value is None or math.isnan(value):
         return "–"
-    return f"{value:.3f}" + ("" if low is None or high is None or math.isnan(low) else f" [{low:.3f}, {high:.3f}]")
+    known = low is not None and high is not None and low < high
+    return f"{value:.3f}" + (f" [{low:.3f}, {high:.3f}]" if known else "")
 
 
-def rare_classes(counts: npt.NDArray[np.int64]) -> list[int]:
-    """Return the classes that have fewer training images than an even share, the rarest first."""
-    order = np.argsort(counts, kind="stable")
-    return [int(k) for k in order if counts[k] * len(counts) < counts.sum()]
+def counted(number: int, noun: str) -> str:
+    """Return "1 image", "2 images"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Return "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
 def found_and_missed(
-    k: int, classes: Sequence[str], table: npt.NDArray[np.int64], trained: int, recall: Mapping[str, float | None]
+    k: int, classes: Sequence[str], table: npt.NDArray[np.int64], trained: int | None, recall: Mapping[str, float | None]
 ) -> str:
     """Say how many images of class `k` were found, what the others were taken for, and how often its name was a false alarm.
 
@@ -53,44 +58,21 @@ def found_and_missed(
         k: The class.
         classes: K names.
         table: (K, K), label by answer.
-        trained: Its training images.
+        trained: Its training images; None where that is not known.
         recall: Its recall with the interval.
     """
-    name, row, called = spoken(classes[k]), table[k], int(table[:, k].sum())
+    row, called = table[k], int(table[:, k].sum())
     total, hits = int(row.sum()), int(row[k])
-    head = f"{name} ({trained:,} {'image' if trained == 1 else 'images'} to learn from): "
+    head = spoken(classes[k]) + ("" if trained is None else f" ({counted(trained, 'image')} to learn from)") + ": "
     if not total:
         return head + "no image to score, so nothing can be said about it."
     text = head + f"{hits:,} of {total:,} found, {with_interval(recall)}."
     wrong = [f"{spoken(classes[j])} ({int(row[j]):,})" for j in np.argsort(-row, kind="stable") if j != k and row[j]]
     if wrong:
         named = wrong if len(wrong) <= 3 else [*wrong[:2], f"{len(wrong) - 2} other classes"]
-        text += f" Missed ones were taken for {' and '.join(filter(None, [', '.join(named[:-1]), named[-1]]))}."
-    if called:
-        text += f" Of {called:,} that were called so, {called - hits:,} were something else."
-    else:
-        text += " No image was called so."
-    return text
-
-
-def summary(
-    classes: Sequence[str], table: npt.NDArray[np.int64], trained: npt.NDArray[np.int64], scores: Mapping[str, Any]
-) -> list[str]:
-    """Return a sentence for each rare class, the rarest first, of `MOST` at most; then one for the others together.
-
-    Args:
-        classes: K names.
-        table: (K, K), label by answer.
-        trained: (K,), training images.
-        scores: See `Predictions.scores`.
-    """
-    rare = rare_classes(trained) or list(range(len(classes)))
-    sentences = [
-        found_and_missed(k, classes, table, int(trained[k]), scores["per_class"][classes[k]]["recall"]) for k in rare[:MOST]
-    ]
-    others = [k for k in range(len(classes)) if k not in rare[:MOST]]
-    if others:
-        total, hits = int(table[others].sum()), int(sum(table[k, k] for k in others))
-        names = ", ".join(spoken(classes[k]) for k in others) if len(others) <= 5 else f"The other {len(others)} classes"
-        sentences.append(f"{names}{' together' if len(others) > 1 else ''}: {hits:,} of {total:,} found.")
-    return sentences
+        text += f" {'The missed one was' if total - hits == 1 else 'Missed ones were'} taken for {listed(named)}."
+    if not called:
+        return text + " No image was called so."
+    false = called - hits
+    wrongly = "none was" if not false else "1 was" if false == 1 else f"{false:,} were"
+    return f"{text} Of {counted(called, 'image')} called so, {wrongly} something else."

@@ -13,25 +13,24 @@ from balanced_mixup.training.run_folder import RunFolder
 Format = Literal["html", "pdf", "md"]
 
 
-def write_report(path: Path | str, out: Path | str | None = None, form: Format = "html") -> Path:
+def write_report(path: Path | str, out: Path | str | None = None, form: Format | None = None) -> Path:
     """Write the report of a run or of a benchmark.
 
     Args:
         path: Folder of the run, finished or not, of an evaluation of it, or of a benchmark.
         out: The file; report.html, .pdf or .md in the folder if not given. Each figure is written too, as SVG, PNG and CSV with
             its numbers, to a folder named after it: report-figures.
-        form: The format.
+        form: The format; that of the file's name, or html, if not given.
 
     Returns:
         The file.
 
     Raises:
-        UsageError: It is neither a run nor a benchmark, or there is no such format.
+        UsageError: It is neither a run nor a benchmark, there is no such format, or the file's name is that of another one.
         RunError: The report cannot be written.
     """
-    if form not in get_args(Format):
-        raise UsageError(f"Expected `form` to be one of {', '.join(get_args(Format))}, but got {form!r}.")
     path = Path(path)
+    form = _format(out, form)
     target = Path(out) if out is not None else path / f"report.{form}"
     report = make_report(path, target.resolve().parent)
     figures = target.with_name(f"{target.stem}-figures")
@@ -43,6 +42,19 @@ def write_report(path: Path | str, out: Path | str | None = None, form: Format =
     except OSError as error:
         raise RunError(f"The report {str(target)!r} could not be written: {error}.") from error
     return target
+
+
+def _format(out: Path | str | None, form: Format | None) -> Format:
+    known = get_args(Format)
+    if form is not None and form not in known:
+        raise UsageError(f"Expected `form` to be one of {', '.join(known)}, but got {form!r}.")
+    if out is None:
+        return form or "html"
+    suffix = Path(out).suffix.lower().removeprefix(".")
+    if suffix not in known or form not in (None, suffix):
+        wanted = f".{form}" if form else " or ".join(f".{each}" for each in known)
+        raise UsageError(f"Expected `out` to be a file that ends with {wanted}, but got {str(out)!r}.")
+    return "pdf" if suffix == "pdf" else "md" if suffix == "md" else "html"
 
 
 def make_report(path: Path, folder: Path) -> Document:

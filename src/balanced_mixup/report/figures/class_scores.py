@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from balanced_mixup.errors import UsageError
+from balanced_mixup.evaluation.class_shares import rare_classes
 from balanced_mixup.report.figures.drawing import (
     BLUE,
     PAGE,
@@ -38,7 +39,6 @@ from balanced_mixup.report.figures.labels import (
 
 Floats = npt.NDArray[np.float64]
 
-RARE = 0.1  # a class is called rare under this share of the largest one
 RAREST, LARGEST = 30, 10  # of more classes than both together, those are shown
 
 _RARE = {"color": VERMILLION, "marker": "D", "linestyle": "-", "markersize": 3.6, "linewidth": 1.2}
@@ -55,8 +55,8 @@ def class_scores(
 ) -> Drawing:
     """Draw recall and precision of each class with intervals, the class with the fewest training images on top.
 
-    Classes with less than a tenth of the largest class's training images have a sign and a colour of their own. Of more than
-    40 classes the 30 rarest and the 10 largest are shown, and the figure says so. What is undefined says why.
+    Rare classes (see `rare_classes`) have a sign and a colour of their own. Of more than 40 classes the 30 rarest and the 10
+    largest are shown, and the figure says so. What is undefined says why.
 
     Args:
         classes: K names.
@@ -95,7 +95,8 @@ def _numbers(
     precision: Floats,
 ) -> pd.DataFrame:
     found = np.rint(np.nan_to_num(recall[:, 0]) * test).astype(int)
-    columns = {"class": list(classes), "train_images": train, "test_images": test, "rare": train < RARE * train.max()}
+    rare = np.isin(np.arange(len(train)), rare_classes(train))
+    columns = {"class": list(classes), "train_images": train, "test_images": test, "rare": rare}
     table = pd.DataFrame(columns)
     for name, values in (("recall", recall), ("precision", precision)):
         table[[name, f"{name}_low", f"{name}_high"]] = values
@@ -115,7 +116,7 @@ def _draw(numbers: pd.DataFrame, count: int) -> Figure:
     width = (PAGE - _MARGIN - sizes - 4 - found_width - 3 - 7 - precise_width - 3) / 2
     second = sizes + 4 + width + 3 + found_width + 7
     rows, notes = len(numbers), wrapped(_notes(numbers, count), PAGE - 2 * _MARGIN)
-    entries = [(f"less than {RARE:.0%} of the largest class's training images", _RARE)] * bool(numbers["rare"].any())
+    entries = [("rare: fewer than half of the training images of an even share", _RARE)] * bool(numbers["rare"].any())
     figure = canvas(PAGE, _HEAD + rows * LINE + _AXIS + (len(entries) + len(notes)) * LINE + _MARGIN)
     put(figure, _MARGIN, 7.2, "class")
     put(figure, sizes, 3.6, "training", align="right")

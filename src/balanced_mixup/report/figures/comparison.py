@@ -49,7 +49,7 @@ _UNSURE: dict[str, Any] = {"color": GREY, "marker": "o", "markersize": 4.0, "mar
 _SIGNS = [
     ("better", _BETTER | {"linewidth": 1.2}),
     ("worse", _WORSE | {"linewidth": 1.2}),
-    (f"cannot be told apart (p at least {LEVEL:g})", _UNSURE | {"linewidth": 1.2}),
+    (f"cannot be told apart (p at least {LEVEL:g}), or not tested", _UNSURE | {"linewidth": 1.2}),
 ]
 _MARGIN, _NAME, _HEAD, _AXIS, _FARTHEST = 2.0, 42.0, 6.5, 10.0, 3.0  # mm; the last: in largest differences
 
