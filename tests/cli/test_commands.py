@@ -73,7 +73,9 @@ class TestRunFolder:
         metrics = json.loads((tiny_run / "metrics.json").read_text())["test"]["metrics"]
         for name, metric in METRICS.items():
             assert metrics[name]["value"] == pytest.approx(metric(y, probabilities))
-            assert metrics[name]["low"] <= metrics[name]["value"] <= metrics[name]["high"]
+            low, high = metrics[name]["low"], metrics[name]["high"]
+            # A model that takes every image for the same class has the same MCC in every draw: then there is no interval.
+            assert (low is None and high is None and name != "accuracy") or low <= metrics[name]["value"] <= high
 
     def test_environment(self, tiny_run):
         environment = json.loads((tiny_run / "environment.json").read_text())

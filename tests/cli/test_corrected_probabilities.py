@@ -1,6 +1,7 @@
 """Calibrated probabilities, other class shares and thresholds on the command line."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -118,6 +119,35 @@ class TestEvaluate:
         assert (rows["red"]["wanted"], rows["red"]["supported"], rows["blue"]["supported"]) == (0.8, True, False)
         assert rows["red"]["specificity"]["low"] <= rows["red"]["specificity"]["value"]
         assert rows["red"]["test_cases"] + rows["red"]["test_others"] == json.loads(command(*arguments, "--json")[1])["n"]
+
+    def test_a_printed_threshold_is_the_one_that_was_counted(self, command, tiny_run, blobs, tmp_path):
+        status, out, _ = command("evaluate", tiny_run, "--sensitivity.red", 0.8)
+        assert status == 0
+        printed = re.search(r"^red +0\.8 +(\d\.\d{6}) ", out, re.MULTILINE)[1]
+        own = pd.read_parquet(tiny_run / "predictions.parquet")
+        cases = own[(own["split"] == "val") & (own["label"] == "red")]["image"]
+        assert command("predict", tiny_run, *(blobs / name for name in cases), "--out", tmp_path / "p.csv")[0] == 0
+        assert (pd.read_csv(tmp_path / "p.csv")["p_red"] >= float(printed)).mean() >= 0.8
+
+    def test_what_was_asked_differently_goes_to_another_folder(self, command, tiny_run, blobs, tmp_path):
+        (tmp_path / "asked.csv").write_text("image,label\n080.png,blue\n000.png,red\n")
+        data = ("--data", tmp_path / "asked.csv", "--images", blobs, "--allow-seen", "--no-report")
+        ways = {
+            "asked-all": (),
+            "asked-all-2": ("--prior", "uniform"),
+            "asked-all-3": ("--prior", "uniform", "--sensitivity.red", 0.8),
+            "asked-all-4": ("--prior", "uniform", "--sensitivity.red", 0.9),
+            "asked-all-5": ("--sensitivity.red", 0.9),
+        }
+        for _ in range(2):
+            for name, asked in ways.items():
+                status, out, _ = command("evaluate", tiny_run, *data, *asked, "--json")
+                assert (status, json.loads(out)["folder"]) == (0, str(tiny_run / "evaluations" / name))
+        first = tiny_run / "evaluations/asked-all/metrics.json"
+        older = json.loads(first.read_text())
+        del older["prior"], older["thresholds"]
+        first.write_text(json.dumps(older))
+        assert json.loads(command("evaluate", tiny_run, *data, "--json")[1])["folder"] == str(first.parent)
 
     def test_a_class_without_validation_images(self, command, tiny_run, tmp_path):
         shutil.copytree(tiny_run, tmp_path / "run")

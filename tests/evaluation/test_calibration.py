@@ -19,7 +19,6 @@ from balanced_mixup.evaluation.calibration import (
     ece_by_chance,
     log_loss,
     reliability,
-    wilson,
 )
 from balanced_mixup.evaluation.intervals import bootstrap
 from balanced_mixup.evaluation.prior import with_temperature
@@ -172,16 +171,6 @@ def test_500_classes_and_a_class_without_images():
     found = calibration_scores(rng.integers(0, 250, 300), p, replicates=5)
     assert len(found) == 504
     assert found["ece_400"].value == pytest.approx(p[:, 400].mean())
-
-
-@pytest.mark.parametrize(("successes", "trials"), [(0, 9), (9, 9), (3, 12), (1, 1)])
-def test_wilson_is_that_of_scipy(successes, trials):
-    ends = binomtest(successes, trials).proportion_ci(0.9, method="wilson")
-    assert wilson(successes / trials, trials, 0.9) == pytest.approx((ends.low, ends.high))
-
-
-def test_no_trial_says_nothing():
-    assert wilson(np.nan, 0) == pytest.approx((0, 1))
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,13 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from balanced_mixup import evaluate
 from balanced_mixup.errors import UsageError
 from balanced_mixup.evaluation import correction
-from balanced_mixup.evaluation.class_shares import TargetPrior, read_shares
+from balanced_mixup.evaluation.class_shares import TargetPrior, rare_classes, read_shares
 from balanced_mixup.evaluation.correction import Correction, calibrate_run
 from balanced_mixup.evaluation.predictions import Predictions
 from balanced_mixup.evaluation.prior import estimate_prior, with_prior, with_temperature
@@ -54,6 +56,53 @@ def test_shares_add_up_and_rare_classes_are_those_under_half_of_an_equal_share(r
     for shares in (fitted.train_prior, fitted.model_prior, fitted.expected_prior):
         assert sum(shares.values()) == pytest.approx(1)
     assert [fitted.classes[k] for k in fitted.rare] == ["blue"]
+
+
+def test_rare_classes_by_hand():
+    # Of 15 images of three classes each would have 5.
+    assert rare_classes([12, 1, 2]) == [1, 2]
+    assert rare_classes(np.array([12, 2, 1])) == [2, 1]
+    assert rare_classes([11, 2, 0, 2, 10]) == [2, 1, 3]
+    assert rare_classes([10, 1, 4]) == [1]
+    assert rare_classes([5, 5]) == []
+
+
+@given(st.lists(st.integers(0, 50), min_size=2, max_size=60).filter(any))
+@example([1, *[2] * 47, 3, 1])
+def test_rare_are_the_same_by_counts_and_by_shares(counts):
+    found = rare_classes(counts)
+    assert set(found) == {k for k, n in enumerate(counts) if 2 * len(counts) * n < sum(counts)}
+    assert found == rare_classes(np.array(counts) / sum(counts))
+
+
+def test_half_of_an_equal_share_is_not_rare_however_it_is_rounded():
+    for classes in range(3, 200):
+        counts = np.array([1, 3, *[2] * (classes - 2)])
+        assert rare_classes(counts) == rare_classes(counts / counts.sum()) == []
+
+
+def scored(run, labels, p):
+    count = len(labels)
+    alike = Predictions(("a",) * count, labels, p, ("blue", "green", "red"), None, np.full(count, "test"))
+    scores = Correction.of(run).scored(alike, replicates=99)
+    each = {f"ece_{name}": score for name, score in scores.pop("per_class").items()}
+    return {name: score for name, score in {**scores, **each}.items() if name != "ece_by_chance"}
+
+
+def test_calibration_errors_on_one_class_have_no_interval(run):
+    # An untrained model: every class a third, but for noise; 4/9 is the mean of 2/3, 1/3 and 1/3.
+    p = np.random.default_rng(0).dirichlet(np.full(3, 1e6), 40)
+    one, two = scored(run, np.zeros(40, int), p), scored(run, np.repeat([0, 1], 20), p)
+    assert one["classwise_ece"] == {"value": pytest.approx(4 / 9, abs=1e-3), "low": None, "high": None}
+    assert {name for name, score in one.items() if score["low"] is not None} == {"brier", "log_loss"}
+    assert all(score["low"] <= score["value"] <= score["high"] for score in two.values())
+
+
+def test_scores_that_are_the_same_in_every_draw_have_no_interval(run):
+    found = scored(run, np.repeat([0, 1], 5), np.tile([0.45, 0.45, 0.1], (10, 1)))
+    assert found["brier"] == {"value": pytest.approx(0.55**2 + 0.45**2 + 0.1**2), "low": None, "high": None}
+    assert found["ece_red"] == {"value": pytest.approx(0.1), "low": None, "high": None}
+    assert found["ece_blue"]["low"] < found["ece_blue"]["high"]
 
 
 def test_apply_is_temperature_and_bayes_rule(run):

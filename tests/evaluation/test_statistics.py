@@ -1,4 +1,4 @@
-"""The corrected resampled t-test and Holm's correction, against hand-worked numbers and references."""
+"""The corrected resampled t-test, Holm's correction and Wilson's interval, against hand-worked numbers and references."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from scipy import stats
 
 from balanced_mixup.errors import UsageError
 from balanced_mixup.evaluation.intervals import paired_difference, replicate
-from balanced_mixup.evaluation.statistics import corrected_resampled_t, holm
+from balanced_mixup.evaluation.statistics import corrected_resampled_t, holm, wilson
 from balanced_mixup.metrics import METRICS
 
 
@@ -71,6 +71,22 @@ class TestHolm:
         assert (corrected <= len(p) * np.array(p) + 1e-12).all()  # never stricter than Bonferroni
         order = np.argsort(p, kind="stable")
         assert (np.diff(corrected[order]) >= 0).all()
+
+
+class TestWilson:
+    @pytest.mark.parametrize(("successes", "trials"), [(0, 9), (9, 9), (3, 12), (1, 1)])
+    def test_it_is_that_of_scipy(self, successes, trials):
+        ends = stats.binomtest(successes, trials).proportion_ci(0.9, method="wilson")
+        assert wilson(successes / trials, trials, 0.9) == pytest.approx((ends.low, ends.high))
+
+    def test_no_trial_says_nothing(self):
+        assert wilson(np.nan, 0) == pytest.approx((0, 1))
+
+    def test_it_is_within_0_and_1(self):
+        trials = np.arange(1, 5000)
+        for share in (0.0, 1.0):
+            low, high = wilson(np.full(len(trials), share), trials)
+            assert ((low >= 0) & (low <= share) & (low < high) & (share <= high) & (high <= 1)).all()
 
 
 class TestCompareTrainings:

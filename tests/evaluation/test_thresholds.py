@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
@@ -32,8 +32,23 @@ def test_the_highest_threshold_that_finds_enough(of_cases, wanted):
     found = choose_threshold(y, p, 1, wanted).value
     values = p[y == 1, 1]
     assert np.mean(values >= found) >= wanted - 1e-9
-    higher = values[values > found]
+    higher = values[values > found + 1.001e-6]  # it has six decimals, so it may be under the case it was chosen at
     assert not len(higher) or np.mean(values >= higher.min()) < wanted
+
+
+@given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=30), st.floats(0.01, 0.99))
+@example([0.2499996, 0.9], 0.9)
+@example([4e-7], 0.9)
+def test_as_printed_it_finds_enough_in_a_table_of_predictions(of_cases, wanted):
+    y, p = binary(of_cases, [])
+    found = choose_threshold(y, p, 1, wanted).value
+    assert float(f"{found:.6f}") == found
+    assert np.mean([float(f"{value:.6f}") >= found for value in of_cases]) >= wanted - 1e-9
+
+
+def test_it_is_rounded_down():
+    chosen = [choose_threshold(*binary([value], []), 1, 0.9).value for value in (0.1234567, 0.1234562, 0.3, 7e-7, 1.0)]
+    assert chosen == [0.123456, 0.123456, 0.3, 0.0, 1.0]
 
 
 def test_it_holds_on_other_images_of_the_same_kind():

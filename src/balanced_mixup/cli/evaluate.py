@@ -68,8 +68,6 @@ def evaluate(
     result = score_run(
         run, split=split, allow_seen=allow_seen, flip=flip, out=out, prior=prior, sensitivity=sensitivity, **given
     )
-    if report and result["folder"] is not None:
-        report_at_the_end(Path(result["folder"]))
     if json:
         show.print_json(result)
     else:
@@ -79,3 +77,5 @@ def evaluate(
         )
         show.print_scores(result, f"{part} of {result['data'] or 'the data that the run was made with'}{corrected}")
         show.print_calibration(result)
+    if report and result["folder"] is not None:
+        report_at_the_end(Path(result["folder"]))

@@ -100,6 +100,8 @@ def _print_shares(console: Console, prior: Mapping[str, Any]) -> None:
 
 
 def _print_thresholds(console: Console, thresholds: Mapping[str, Any]) -> None:
+    from balanced_mixup.evaluation.thresholds import DECIMALS
+
     table = Table(box=None, pad_edge=False)
     table.add_column("class")
     for heading in ("wanted", "counts from", "sensitivity found", "specificity"):
@@ -107,7 +109,7 @@ def _print_thresholds(console: Console, thresholds: Mapping[str, Any]) -> None:
     for name, row in thresholds.items():
         found = ("–",) * 3
         if row["threshold"] is not None:
-            found = f"{row['threshold']:.1%}", interval(row["sensitivity"]), interval(row["specificity"])
+            found = f"{row['threshold']:.{DECIMALS}f}", interval(row["sensitivity"]), interval(row["specificity"])
         table.add_row(escape(name), f"{row['wanted']:g}", *found)
     console.print(table, "")
     for name, row in thresholds.items():

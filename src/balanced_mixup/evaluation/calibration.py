@@ -30,10 +30,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import sparse, stats
+from scipy import sparse
 
 from balanced_mixup.errors import UsageError
 from balanced_mixup.evaluation.intervals import CHUNK_ENTRIES, Interval, Replicates, draws_of, units_of
+from balanced_mixup.evaluation.statistics import wilson
 from balanced_mixup.metrics import Array, ArrayOrTensor, checked
 
 BINS = 15
@@ -165,18 +166,6 @@ def reliability(
     rows["low"], rows["high"] = wilson(rows["accuracy"].to_numpy(), rows.pop("unit").to_numpy(), level)
     rows["count"] = table["bin"].value_counts().sort_index().to_numpy()
     return rows
-
-
-def wilson(share: npt.ArrayLike, trials: npt.ArrayLike, level: float = 0.95) -> tuple[Array, Array]:
-    """Return Wilson's interval (JASA 1927) of shares (...) of `trials` (...); (0, 1) for no trial.
-
-    Unlike a bootstrap it is not a point where all or none are right.
-    """
-    n, middle = np.asarray(trials, np.float64), np.asarray(share, np.float64)
-    z = float(stats.norm.ppf((1 + level) / 2))
-    centre = n * np.where(n > 0, middle, 0.5) + z**2 / 2
-    half = z * np.sqrt(n * np.where(n > 0, middle * (1 - middle), 0.0) + z**2 / 4)
-    return (centre - half) / (n + z**2), (centre + half) / (n + z**2)
 
 
 def _usable(bins: int, images: int) -> int:

@@ -1,4 +1,4 @@
-"""Class shares that probabilities are corrected to: by name, from a file, or estimated."""
+"""Class shares: which classes are rare, and those that probabilities are corrected to, by name, from a file, or estimated."""
 
 import math
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from balanced_mixup.data.sources.labels import canonical
 from balanced_mixup.data.sources.table import read_table
@@ -37,6 +38,21 @@ class TargetPrior:
         columns = zip(classes, self.shares.tolist(), *ends, strict=True)
         shares = {name: {"value": value, "low": low, "high": high} for name, value, low, high in columns}
         return {"name": self.name, "converged": self.converged, "shares": shares}
+
+
+def rare_classes(counts: npt.ArrayLike) -> list[int]:
+    """Return the classes with fewer than half of the training images that each would have if all had equally many.
+
+    Args:
+        counts: (K,), training images of each class, or their shares.
+
+    Returns:
+        The rarest first; equally rare ones in the order of the classes.
+    """
+    n = np.asarray(counts, np.float64)
+    # Shares are rounded: a class of exactly half as many is not rare, whichever way its share was rounded.
+    rare = n < (0.5 - 1e-9) * n.mean()
+    return [int(k) for k in np.argsort(n, kind="stable") if rare[k]]
 
 
 def read_shares(path: Path, classes: tuple[str, ...]) -> Array:

@@ -1,6 +1,7 @@
 """The correction of a run's probabilities: fitted on its validation part, stored with it, used wherever it predicts."""
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.evaluation.calibration import calibration_scores, ece_by_chance
-from balanced_mixup.evaluation.class_shares import PRIORS, TargetPrior, read_shares
-from balanced_mixup.evaluation.predictions import Predictions, as_json
+from balanced_mixup.evaluation.class_shares import PRIORS, TargetPrior, rare_classes, read_shares
+from balanced_mixup.evaluation.intervals import Interval
+from balanced_mixup.evaluation.predictions import Predictions, as_json, without_point_interval
 from balanced_mixup.evaluation.prior import (
     effective_prior,
     estimate_prior,
@@ -59,8 +61,8 @@ class Correction(BaseModel):
 
     @property
     def rare(self) -> list[int]:
-        """Classes with fewer than half of the training images that each would have if all had equally many."""
-        return [k for k, share in enumerate(self.train_prior.values()) if share < 0.5 / len(self.train_prior)]
+        """The rare classes of the training part, the rarest first (see `rare_classes`)."""
+        return rare_classes(list(self.train_prior.values()))
 
     @classmethod
     def fit(cls, validation: Predictions, recipe: Recipe, counts: npt.NDArray[np.int64]) -> Self:
@@ -167,11 +169,19 @@ class Correction(BaseModel):
     def scored(self, predictions: Predictions, replicates: int = 2000) -> dict[str, Any]:
         """Return how well probabilities are calibrated, with 95 % intervals, ready for JSON; what is undefined is None.
 
+        So is the interval of a score that is the same in every draw, and that of a calibration error where all images are of
+        one class: no draw has another one, so it hardly moves, whatever it would be on other images.
+
         `{"ece", "classwise_ece", "rare_ece", "brier", "log_loss": {"value", "low", "high"}, "ece_by_chance", "per_class":
         {class: {"value", "low", "high"}}}`; "rare_ece" only where there are rare classes.
         """
         y, p = predictions.labels, predictions.probabilities
-        found = calibration_scores(y, p, predictions.groups, rare=self.rare, replicates=replicates)
+        scored = calibration_scores(y, p, predictions.groups, rare=self.rare, replicates=replicates)
+        one_class = len(np.unique(y)) == 1
+        found = {
+            name: Interval(score.value, math.nan, math.nan) if one_class and "ece" in name else without_point_interval(score)
+            for name, score in scored.items()
+        }
         scores: dict[str, Any] = {name: as_json(score) for name, score in found.items() if not name.startswith("ece_")}
         scores["ece_by_chance"] = ece_by_chance(y, p)
         scores["per_class"] = {name: as_json(found[f"ece_{k}"]) for k, name in enumerate(predictions.classes)}

@@ -90,8 +90,8 @@ def evaluate(
     _refuse_seen(folder, prepared, rows, allow_seen)
     predictions = predict_part(classifier, prepared, rows, flip=flip)
     data = str(Path(chosen.data).resolve()) if Path(chosen.data).exists() else chosen.data
-    target = Path(out) if out is not None else _folder_for(folder, data, part)
     result = {"run": str(folder.path.resolve()), "data": data, "split": part, **assessment.of(predictions)}
+    target = Path(out) if out is not None else _folder_for(folder, result)
     files = {
         name: path and str(path.resolve()) for name, path in (("images", chosen.images), ("split_file", chosen.split_file))
     }
@@ -118,18 +118,25 @@ def _keep(target: Path, predictions: Predictions, result: dict[str, Any]) -> Non
     log.info("Scores and predictions are in %s.", target)
 
 
-def _folder_for(folder: RunFolder, data: str, part: str) -> Path:
-    """Return the folder of these data and this part: the one it had before, or a new one."""
-    name, number = f"{Path(data).stem}-{part}", 1
+def _folder_for(folder: RunFolder, result: Mapping[str, Any]) -> Path:
+    """Return the folder of a result: the one that what was asked had before, or a new one."""
+    name, number = f"{Path(result['data']).stem}-{result['split']}", 1
     while True:
         path = folder.path / "evaluations" / (name if number == 1 else f"{name}-{number}")
         try:
             before = json.loads((path / "metrics.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return path
-        if before["data"] == data:
+        if _asked(before) == _asked(result):
             return path
         number += 1
+
+
+def _asked(result: Mapping[str, Any]) -> tuple[str, str, str | None, dict[str, float]]:
+    """Return what was asked for: the data, their part, the name of the class shares, and the sensitivities of classes."""
+    prior, thresholds = result.get("prior"), result.get("thresholds", {})  # missing in results older than calibration
+    wanted = {name: row["wanted"] for name, row in thresholds.items()}
+    return result["data"], result["split"], None if prior is None else prior["name"], wanted
 
 
 def _rescore(

@@ -10,16 +10,36 @@ import numpy.typing as npt
 import pandas as pd
 
 from balanced_mixup.errors import UsageError
-from balanced_mixup.evaluation.intervals import Interval, bootstrap
+from balanced_mixup.evaluation.intervals import Interval, bootstrap, units_of
+from balanced_mixup.evaluation.statistics import wilson
 from balanced_mixup.files import write_atomically
-from balanced_mixup.metrics import METRICS
+from balanced_mixup.metrics import METRICS, accuracy
 
 PREFIX = "p_"
+
+_SAME = 1e-9  # scores of draws that differ by less differ by rounding alone
 
 
 def as_json(interval: Interval) -> dict[str, float | None]:
     """Return value, low and high, with None for what is undefined."""
     return {key: None if math.isnan(value) else value for key, value in asdict(interval).items()}
+
+
+def without_point_interval(score: Interval, trials: int | None = None) -> Interval:
+    """Return a score with its bootstrap interval; with another one, or none, where that is a point.
+
+    Draws that all score the same say nothing about how sure the score is: one found of one would be 100 % to 100 %.
+
+    Args:
+        score: With ends that are NaN, it stays as it is.
+        trials: Of a share, the number of images or groups. Where it is 0 or 1 its interval is Wilson's; else there is none.
+    """
+    if not score.high - score.low < _SAME:
+        return score
+    if trials is None or score.value not in (0, 1):
+        return Interval(score.value, math.nan, math.nan)
+    low, high = wilson(score.value, trials)
+    return Interval(score.value, float(low), float(high))
 
 
 @dataclass(frozen=True)
@@ -44,7 +64,10 @@ class Predictions:
 
     def part(self, name: str) -> "Predictions":
         """Return those for one part of the split."""
-        rows = np.flatnonzero(self.split == name)
+        return self.at(np.flatnonzero(self.split == name))
+
+    def at(self, rows: npt.NDArray[np.int64]) -> "Predictions":
+        """Return some of them."""
         return Predictions(
             tuple(self.images[row] for row in rows),
             self.labels[rows],
@@ -97,9 +120,14 @@ class Predictions:
 
         `{"n", "groups", "metrics": {name: {"value", "low", "high"}}, "per_class": {class: {"support", "recall",
         "precision"}}}`. Whole groups are resampled where there are groups.
+
+        Where all draws score the same, the bootstrap has no width and is not believed. An accuracy, recall or precision of 0 or
+        1 has Wilson's interval then, with as many trials as there are images: all of them, those of the class, those taken for
+        it. Where there are groups, the trials are the groups that these images are of. Any other score has no interval then.
         """
         found = bootstrap(self.labels, self.probabilities, self.groups, replicates=replicates)
-        intervals = {name: as_json(interval) for name, interval in found.items()}
+        trials = self._trials()
+        intervals = {name: as_json(without_point_interval(score, trials.get(name))) for name, score in found.items()}
         support = np.bincount(self.labels, minlength=len(self.classes)).tolist()
         return {
             "n": len(self.labels),
@@ -114,3 +142,12 @@ class Predictions:
                 for k, name in enumerate(self.classes)
             },
         }
+
+    def _trials(self) -> dict[str, int]:
+        """Return how many images, or groups where there are groups, each share is counted on."""
+        units, answers = units_of(len(self.labels), self.groups), self.probabilities.argmax(axis=1)
+        trials = {accuracy.name: len(np.unique(units))}
+        for k in range(len(self.classes)):
+            trials[f"recall_{k}"] = len(np.unique(units[self.labels == k]))
+            trials[f"precision_{k}"] = len(np.unique(units[answers == k]))
+        return trials

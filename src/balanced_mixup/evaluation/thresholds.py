@@ -1,7 +1,8 @@
 """From what probability on an image counts as a class, so that a wanted share of its cases is found.
 
 The threshold is chosen on validation images: the highest one at which at least that share of the cases has a probability of it
-or more. What it is worth is then counted on other images. Few cases cannot carry a high sensitivity: of 20 cases one missed is
+or more, rounded down to the decimals that tables of predictions have: who reads it there and in such a table finds the same
+cases. What it is worth is then counted on other images. Few cases cannot carry a high sensitivity: of 20 cases one missed is
 0.95 already, so nothing between 0.95 and 1 can be told apart. The result says so.
 """
 
@@ -12,17 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from balanced_mixup.errors import UsageError
-from balanced_mixup.evaluation.calibration import wilson
 from balanced_mixup.evaluation.intervals import Interval, units_of
+from balanced_mixup.evaluation.statistics import wilson
 from balanced_mixup.metrics import ArrayOrTensor, checked
+
+DECIMALS = 6  # of a threshold, as of the probabilities that `bmixup predict` writes
 
 
 @dataclass(frozen=True)
 class Threshold:
     """An image counts as the class where its probability is `value` or more.
 
-    value: None where there was no case to choose it on. wanted: the sensitivity asked for. cases: validation images of the
-    class. needed: how many the wanted sensitivity takes at least, so that one may be missed.
+    value: With `DECIMALS`; None where there was no case to choose it on. wanted: the sensitivity asked for. cases: validation
+    images of the class. needed: how many the wanted sensitivity takes at least, so that one may be missed.
     """
 
     value: float | None
@@ -57,7 +60,9 @@ class OperatingPoint:
 
 
 def choose_threshold(y: ArrayOrTensor, probabilities: ArrayOrTensor, of: int, sensitivity: float) -> Threshold:
-    """Return the highest threshold that finds at least the share `sensitivity` of the cases of class `of`.
+    """Return the highest threshold of `DECIMALS` that finds at least the share `sensitivity` of the cases of class `of`.
+
+    It finds them among probabilities that are rounded to as many decimals, too.
 
     Args:
         y: Integers (N,), labels of validation images.
@@ -75,7 +80,7 @@ def choose_threshold(y: ArrayOrTensor, probabilities: ArrayOrTensor, of: int, se
     of_cases = np.sort(p[labels == of, of])[::-1]
     needed = math.ceil(1 / (1 - sensitivity) - 1e-9)
     found = math.ceil(sensitivity * len(of_cases) - 1e-9)
-    return Threshold(float(of_cases[found - 1]) if found else None, sensitivity, len(of_cases), needed)
+    return Threshold(_rounded_down(float(of_cases[found - 1])) if found else None, sensitivity, len(of_cases), needed)
 
 
 def operating_point(
@@ -107,6 +112,12 @@ def operating_point(
         low, high = wilson(share, len(np.unique(units[rows])), level)
         shares.append(Interval(share, float(low), float(high)) if rows.any() else Interval(np.nan, np.nan, np.nan))
     return OperatingPoint(shares[0], shares[1], int(case.sum()), int((~case).sum()))
+
+
+def _rounded_down(value: float) -> float:
+    """Return the highest number of `DECIMALS` that is not above `value`."""
+    nearest = round(value, DECIMALS)
+    return nearest if nearest <= value else round(nearest - 10**-DECIMALS, DECIMALS)
 
 
 def _require_class(of: int, classes: int) -> None:
