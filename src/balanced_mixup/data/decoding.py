@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from balanced_mixup.data.manifest import Images
+from balanced_mixup.data.memory import keep_freed_memory
 from balanced_mixup.errors import DataError
 
 
@@ -28,6 +29,7 @@ def decode_into(path: Path, images: Images, size: int, slots: Sequence[int]) -> 
     Returns:
         For each image what is known of it, or None where it could not be read or changed meanwhile.
     """
+    keep_freed_memory()
     file = os.open(path, os.O_WRONLY)
     try:
         return [_decode_one(file, images, row, size, slot) for row, slot in enumerate(slots)]

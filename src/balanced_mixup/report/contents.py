@@ -113,9 +113,7 @@ class _Reader:
             return None
         usable = np.flatnonzero(np.isfinite(found.probabilities).all(axis=1))
         if lost := len(found.images) - len(usable):
-            self.missing.append(
-                f"{lost:,} of {len(found.images):,} predictions in {file.name} are no numbers and left out."
-            )
+            self.missing.append(f"{lost:,} of {len(found.images):,} predictions in {file.name} are no numbers and left out.")
         return found.at(usable)
 
 

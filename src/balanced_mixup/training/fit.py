@@ -1,8 +1,6 @@
 """Train by a recipe, with Lightning, so that a kill at any moment loses at most the epoch at hand."""
 
-import ctypes
 import logging
-import platform
 import signal
 import threading
 import time
@@ -21,6 +19,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressB
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from balanced_mixup.data.memory import keep_freed_memory
 from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.files import write_atomically, write_json
 from balanced_mixup.metrics import METRICS
@@ -34,8 +33,6 @@ from balanced_mixup.training.recipe import Recipe
 from balanced_mixup.training.run_folder import RunFolder
 
 log = logging.getLogger("balanced_mixup")
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
 
 
 def fit(recipe: Recipe, backbone: Backbone, data: TrainingData, run: RunFolder) -> None:
@@ -154,7 +151,7 @@ def _write_history(trainee: Trainee, path: Path) -> None:
 
 def make_trainer(recipe: Recipe, *more: Callback, folder: Path | None = None) -> L.Trainer:
     """Return Lightning's trainer for a recipe, with `more` callbacks; what Lightning itself writes goes to `folder`."""
-    _keep_freed_memory()
+    keep_freed_memory()
     callbacks = list(more)
     several = recipe.processes > 1
     watched = on_terminal() and process_rank(recipe) == 0
@@ -181,17 +178,6 @@ def make_trainer(recipe: Recipe, *more: Callback, folder: Path | None = None) ->
         use_distributed_sampler=False,
         reload_dataloaders_every_n_epochs=1,
     )
-
-
-def _keep_freed_memory() -> None:
-    """Let the C library keep memory that is freed, for the next step, instead of giving it back to the system each time.
-
-    Handing it out page by page again took a tenth of a step on two cores.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)  # the largest that there is
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _checkpoint(run: RunFolder) -> ModelCheckpoint:

@@ -1,0 +1,19 @@
+"""How the C library handles memory that is freed."""
+
+import ctypes
+import platform
+from functools import cache
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Let the C library keep memory that is freed, for the next step or image, instead of giving it back each time.
+
+    Having it handed out page by page again took a tenth of a training step on two cores, and a fourth of decoding a photograph.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)  # the largest that there is
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
