@@ -148,7 +148,7 @@ def main() -> None:
                 building(root / "few", 128, 96, 2000, arguments.rounds),
                 building(root / "many", 128, 96, 16_000, arguments.rounds),
                 building(root / "middle", 512, 256, 6000, arguments.rounds),
-                building(root / "large", 1024, 512, 1000, arguments.rounds),
+                building(root / "large", 1024, 512, 3000, arguments.rounds),
             ],
             "memory": memory(root / "huge", 50_000, 512),
         }
