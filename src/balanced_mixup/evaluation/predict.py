@@ -60,9 +60,8 @@ def predict_files(
         probabilities = correction.apply(probabilities, target)
         log.info("%s", _described(correction, target))
     names = np.array(card.classes, dtype=object)
-    table = pd.DataFrame({"image": images, "prediction": names[probabilities.argmax(axis=1)]})
-    for k, name in enumerate(card.classes):
-        table[PREFIX + name] = probabilities[:, k]
+    columns = {PREFIX + name: probabilities[:, k] for k, name in enumerate(card.classes)}
+    table = pd.DataFrame({"image": images, "prediction": names[probabilities.argmax(axis=1)], **columns})
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(out, lambda temporary: table.to_csv(temporary, index=False, float_format="%.6f"))

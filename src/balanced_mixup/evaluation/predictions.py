@@ -87,10 +87,9 @@ class Predictions:
                 "split": self.split.astype(object),
                 "label": names[self.labels],
                 "prediction": names[self.probabilities.argmax(axis=1)],
+                **{PREFIX + name: self.probabilities[:, k] for k, name in enumerate(self.classes)},
             }
         )
-        for k, name in enumerate(self.classes):
-            table[PREFIX + name] = self.probabilities[:, k]
         write_atomically(path, lambda temporary: table.to_parquet(temporary, index=False))
 
     @classmethod
