@@ -15,7 +15,7 @@ from balanced_mixup.training.recipe import make_recipe
 def made_run(tmp_path):
     """Return a function that writes the folder of a run without images and weights, and returns it."""
 
-    def make(classes, n_test, *, present=None, name="made", replicates=50, epochs=3, seed=0):
+    def make(classes, n_test, *, present=None, name="made", replicates=50, epochs=3, seed=0, ordinal=False):
         rng = np.random.default_rng(seed)
         folder = tmp_path / name
         folder.mkdir()
@@ -42,7 +42,10 @@ def made_run(tmp_path):
         ).to_csv(folder / "manifest.csv", index=False)
         numbers = np.linspace(0.2, 0.6, epochs)
         history = {"epoch": range(1, epochs + 1), "learning_rate": 1e-3, "train_loss": 1 - numbers, "mcc": numbers}
-        pd.DataFrame({**history, "balanced_accuracy": numbers}).to_csv(folder / "history.csv", index=False)
+        pd.DataFrame({**history, "quadratic_kappa": numbers[::-1], "balanced_accuracy": numbers}).to_csv(
+            folder / "history.csv", index=False
+        )
+        (folder / "model.json").write_text(json.dumps({"classes": list(classes), "ordinal": ordinal}))
         (folder / "environment.json").write_text(json.dumps({"versions": {"torch": "2.11"}, "seed": 0}))
         recipe = make_recipe({"data": str(tmp_path / "gone.csv"), "backbone": "test_efficientnet", "size": 32})
         (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json")))

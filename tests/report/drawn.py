@@ -49,18 +49,25 @@ def assert_at_home(drawing):
         assert f"fill: {INK}" in element.get("style")
 
 
-def assert_legible(drawing, width):
-    """Assert the width in mm, that nothing is cut off, no text is under 7 pt, and no two texts overlap."""
-    figure = drawing.figure
+def assert_fits(figure, width):
+    """Assert the width in mm, that nothing is cut off and no text is under 7 pt; returns what the figure was drawn with."""
     with house_style():
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         renderer = canvas.get_renderer()
         tight = figure.get_tightbbox(renderer)
-        across, down = figure.get_size_inches()
-        assert across * 25.4 == pytest.approx(width)
-        assert tight.x0 >= 0 and tight.y0 >= 0 and tight.x1 <= across and tight.y1 <= down
-        assert all(text.get_fontsize() >= 7 for text in figure.findobj(Text))
+    across, down = figure.get_size_inches()
+    assert across * 25.4 == pytest.approx(width)
+    assert tight.x0 >= 0 and tight.y0 >= 0 and tight.x1 <= across and tight.y1 <= down
+    assert all(text.get_fontsize() >= 7 for text in figure.findobj(Text))
+    return renderer
+
+
+def assert_legible(drawing, width):
+    """Assert that a figure fits, and that no two texts overlap."""
+    figure = drawing.figure
+    renderer = assert_fits(figure, width)
+    with house_style():
         boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in seen(figure)]
     for (text, a), (other, b) in itertools.combinations(boxes, 2):
         assert not a.overlaps(b), f"{text!r} and {other!r} overlap"

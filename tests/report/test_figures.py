@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from drawn import assert_fits
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
@@ -29,7 +30,7 @@ from balanced_mixup.report.figures import (
     save,
     training,
 )
-from balanced_mixup.report.figures.drawing import house_style, width_of
+from balanced_mixup.report.figures.drawing import width_of
 from balanced_mixup.report.figures.training import Epochs, trained
 from balanced_mixup.sampling import class_branch, instance_branch
 
@@ -68,17 +69,9 @@ def tick_labels(axes):
 
 
 def assert_printable(drawing, width):
-    """Assert the width in mm, that nothing is cut off, that no text is under 7 pt, and that no two labels overlap."""
+    """Assert that a figure fits, and that no two labels overlap."""
     figure = drawing.figure
-    with house_style():
-        canvas = FigureCanvasAgg(figure)
-        canvas.draw()
-        renderer = canvas.get_renderer()
-        tight = figure.get_tightbbox(renderer)
-    across, down = figure.get_size_inches()
-    assert across * 25.4 == pytest.approx(width)
-    assert tight.x0 >= 0 and tight.y0 >= 0 and tight.x1 <= across and tight.y1 <= down
-    assert all(text.get_fontsize() >= 7 for text in figure.findobj(Text))
+    renderer = assert_fits(figure, width)
     legends = [text for legend in figure.legends for text in legend.get_texts()]
     columns = [axes.get_yticklabels() + axes.texts for axes in figure.axes]
     for labels in (figure.texts, legends, *columns, *(tick_labels(axes) for axes in figure.axes)):

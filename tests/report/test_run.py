@@ -181,6 +181,17 @@ def test_without_the_list_of_images_the_rest_is_there(made_run):
     assert len(blocks(report, "scores", Table)) == 1
 
 
+def test_grades_of_which_only_the_data_know(made_run):
+    """As of the built-in photographs: the settings do not say that the classes are graded."""
+    report = run_report(made_run(["0", "1", "2"], 90, ordinal=True))
+    assert "quadratic kappa" in [row[0] for row in blocks(report, "scores", Table)[0].rows]
+    assert "at most one grade off" in " ".join(block.text for block in report.sections[0].blocks if hasattr(block, "text"))
+    (chart,) = blocks(report, "training", Chart)
+    assert chart.caption.startswith("Epoch 1 of 3 is the best so far: its quadratic kappa on validation, 0.600")
+    plain = run_report(made_run(["a", "b"], 50, name="plain"))
+    assert "quadratic kappa" not in [row[0] for row in blocks(plain, "scores", Table)[0].rows]
+
+
 def test_a_run_that_was_killed_says_so(made_run):
     run = made_run(["a", "b"], 50)
     said = notes(run_report(run))  # it has no weights

@@ -15,7 +15,7 @@ from balanced_mixup.report.figures.reliability import reliability_diagram
 from balanced_mixup.report.words import counted, interval, percent
 
 _WANTED = 0.9  # sensitivity, where none was asked for
-MOST = 12  # classes in the table of thresholds, where none was asked for
+_MOST = 12  # classes in the table of thresholds, where none was asked for
 _LABELS = {
     "ece": "calibration error (ECE)",
     "classwise_ece": "mean over the classes",
@@ -89,8 +89,8 @@ def _errors(scores: Mapping[str, Mapping[str, Any]]) -> Table:
 def _thresholds(run: RunContents, validation: Predictions, found: Predictions, correction: Correction) -> Table:
     """Show from what corrected probability on an image would have to count as a class: those asked for, or the rare ones."""
     asked = {name: point["wanted"] for name, point in ((run.evaluation or {}).get("thresholds") or {}).items()}
-    trained = [run.classes[k] for k in rare_classes(run.counts("train"))[:MOST]]
-    wanted = asked or dict.fromkeys(trained or run.classes[:MOST], _WANTED)
+    trained = [run.classes[k] for k in rare_classes(run.counts("train"))[:_MOST]]
+    wanted = asked or dict.fromkeys(trained or run.classes[:_MOST], _WANTED)
     chosen_on, scored = (correction.apply(each.probabilities, run.target) for each in (validation, found))
     rows = []
     for name, sensitivity in wanted.items():

@@ -32,6 +32,7 @@ class RunContents:
         folder: Where the run is.
         recipe: Its settings.
         finished: Whether it has its weights.
+        ordinal: Whether its classes are grades: its data may say so, where its settings do not.
         settings: Where the scored images are.
         part: What was scored: "test", "val" where nothing was held out, or "other" data.
         scored: The same in words.
@@ -50,6 +51,7 @@ class RunContents:
     folder: RunFolder
     recipe: Recipe
     finished: bool
+    ordinal: bool
     settings: DataSettings
     part: str
     scored: str
@@ -67,7 +69,7 @@ class RunContents:
     @property
     def monitor(self) -> str:
         """The score that chose the epoch."""
-        return self.recipe.monitor or ("quadratic_kappa" if self.recipe.ordinal else "mcc")
+        return self.recipe.monitored(self.ordinal)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -135,6 +137,7 @@ def read_run(path: Path) -> RunContents:
         folder=folder,
         recipe=recipe,
         finished=folder.weights.is_file(),
+        ordinal=bool(reader.read(folder.model, lambda file: read_json(file)["ordinal"])),
         settings=recipe,
         part=part,
         scored=_PARTS[part],

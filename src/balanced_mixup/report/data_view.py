@@ -1,7 +1,6 @@
 """The data of a run, and its training: class sizes, parts, what the method makes of them, the curves."""
 
 import numpy as np
-import numpy.typing as npt
 
 from balanced_mixup.evaluation.prior import effective_prior
 from balanced_mixup.metrics import METRICS
@@ -11,6 +10,7 @@ from balanced_mixup.report.figures import ClassCounts, figure1
 from balanced_mixup.report.figures.history import training_curves
 from balanced_mixup.report.figures.priors import prior_bars
 from balanced_mixup.report.words import counted, percent, spoken
+from balanced_mixup.training.schedules import epochs_since_best
 
 
 def data_view(run: RunContents) -> list[Block]:
@@ -27,7 +27,7 @@ def data_view(run: RunContents) -> list[Block]:
         [[name, *(f"{counts[part][k]:,}" for part in counts), f"{total[k]:,}"] for k, name in enumerate(run.classes)]
         + [["all", *(f"{counts[part].sum():,}" for part in counts), f"{total.sum():,}"]],
     )
-    ordinal = run.recipe.ordinal
+    ordinal = run.ordinal
     drawing = figure1([ClassCounts("Training images", run.classes, counts["train"].tolist(), ordinal)])
     largest, smallest = counts["train"].max(), counts["train"][counts["train"] > 0].min()
     alternative = (
@@ -58,7 +58,7 @@ def training_curves_view(run: RunContents) -> list[Block]:
     """
     history = require(run.history, "the book of its epochs (history.csv)")
     scores = history[run.monitor].to_numpy(float)
-    best = best_epoch(scores)
+    best = max(1, len(scores) - epochs_since_best(scores.tolist()))
     label = METRICS[run.monitor].label
     labels = {name: metric.label for name, metric in METRICS.items()}
     verb = "was kept" if run.finished else "is the best so far"
@@ -69,8 +69,3 @@ def training_curves_view(run: RunContents) -> list[Block]:
         text += f": its {label} on validation, {scores[best - 1]:.3f}, was the best."
     alternative = f"Curves over {counted(len(history), 'epoch')}. {text}"
     return [Chart("training", text, alternative, training_curves(history, run.monitor, best, labels))]
-
-
-def best_epoch(scores: npt.NDArray[np.float64]) -> int:
-    """Return the number of the epoch, from 1, with the highest score, the first of equal ones; 1 where none is defined."""
-    return 1 if np.isnan(scores).all() else int(np.nanargmax(scores)) + 1

@@ -26,7 +26,7 @@ def scores_view(run: RunContents) -> list[Block]:
     rows = [
         [METRICS[name].label, _number(score["value"]), _range(score)]
         for name, score in scores["metrics"].items()
-        if name in METRICS and (run.recipe.ordinal or not METRICS[name].ordinal)
+        if name in METRICS and (run.ordinal or not METRICS[name].ordinal)
     ]
     overall = Table(f"All scores on {run.scored}.", ["score", "value", "95 % interval"], rows)
     if run.images is None:
@@ -78,7 +78,7 @@ def confusion_view(run: RunContents) -> list[Block]:
         is_a, called = spoken(run.classes[label]), spoken(run.classes[answer])
         text += f" Most often {is_a} is taken for {called}: {off[label, answer]:,} times."
     caption = "Rows are what the images are, columns what the model called them: counts, and per cent of the row."
-    return [Chart("confusion", caption, text, confusion_matrix(table, run.classes, run.recipe.ordinal))]
+    return [Chart("confusion", caption, text, confusion_matrix(table, run.classes, run.ordinal))]
 
 
 def curves_view(run: RunContents) -> list[Block]:

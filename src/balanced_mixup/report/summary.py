@@ -1,12 +1,18 @@
 """The first section of a report: what was found and what was missed, for somebody who reads nothing else."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from balanced_mixup.evaluation.class_shares import rare_classes
 from balanced_mixup.metrics import confusion
 from balanced_mixup.report.contents import RunContents
 from balanced_mixup.report.document import Block, Listing, Note, Text
 from balanced_mixup.report.words import counted, found_and_missed, percent, spoken, with_interval
+
+Counts = npt.NDArray[np.int64]
 
 MOST = 12  # rare classes that get a sentence of their own
 
@@ -23,18 +29,18 @@ def summary(run: RunContents) -> list[Block]:
             Note("Nothing was held out for a test: the epoch was chosen by these images, so the scores are a little too good.")
         )
     table = confusion(run.predictions.labels, run.predictions.probabilities).astype(np.int64)
-    return [*notes, Text(_overall(run, table)), *_prior(run), *_classes(run, table)]
+    return [*notes, Text(_overall(run, run.scores, table)), *_prior(run), *_classes(run, run.scores["per_class"], table)]
 
 
-def _overall(run: RunContents, table: np.ndarray) -> str:
-    scores, metrics = run.scores or {}, (run.scores or {})["metrics"]
+def _overall(run: RunContents, scores: Mapping[str, Any], table: Counts) -> str:
+    metrics = scores["metrics"]
     groups = f" from {counted(scores['groups'], 'group')} (by {run.settings.group_column})" if scores["groups"] else ""
     text = f"Scored on {counted(scores['n'], 'image')}{groups}: {run.scored}. "
     if metrics["balanced_accuracy"]["value"] is not None:
         share = with_interval(metrics["balanced_accuracy"])
         text += f"Averaged over the classes, {share} of a class's images are found (balanced accuracy). "
     text += f"Of all images {with_interval(metrics['accuracy'])} are right."
-    if run.recipe.ordinal:
+    if run.ordinal:
         near = sum(int(np.trace(table, offset)) for offset in (-1, 0, 1))
         text += f" {percent(near / table.sum())} are at most one grade off."
     return text
@@ -58,9 +64,9 @@ def _prior(run: RunContents) -> list[Block]:
     return blocks
 
 
-def _classes(run: RunContents, table: np.ndarray) -> list[Block]:
+def _classes(run: RunContents, per_class: Mapping[str, Any], table: Counts) -> list[Block]:
     trained = None if run.images is None else run.counts("train")
-    per_class, classes = (run.scores or {})["per_class"], run.classes
+    classes = run.classes
     everything = list(range(len(classes)))
     rare = [] if trained is None else rare_classes(trained)
     chosen = (rare or everything)[:MOST]

@@ -90,7 +90,7 @@ class Trainee(L.LightningModule):
         self.mixing = method.make_mixing(recipe.alpha, recipe.weight_per)
         self.loss = method.make_loss(np.bincount(labels, minlength=data.num_classes), recipe.focal_gamma, recipe.cb_beta)
         self.augmentation = AUGMENTATIONS[recipe.augmentation]
-        self.monitor = recipe.monitor or ("quadratic_kappa" if data.ordinal else "mcc")
+        self.monitor = recipe.monitored(data.ordinal)
         self.history: list[dict[str, float]] = []
         self.best_weights: dict[str, Tensor] = {}
         self.rank, self.world_size = 0, 1

@@ -152,6 +152,10 @@ class Recipe(DataSettings, Execution):
     )
     seed: int = Field(0, ge=0, description="Decides the split and every random draw of the run.")
 
+    def monitored(self, ordinal: bool) -> str:
+        """Return the validation score that chooses the epoch, given whether the classes are grades."""
+        return self.monitor or ("quadratic_kappa" if ordinal else "mcc")
+
     def to_yaml(self) -> str:
         """Return the recipe as YAML that `load_yaml` reads back."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
