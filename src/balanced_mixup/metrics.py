@@ -33,7 +33,7 @@ made-up 0; only MCC is 0 then, by convention. The definitions are those of sciki
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,8 @@ from balanced_mixup.errors import UsageError
 
 Array = npt.NDArray[np.float64]
 ArrayOrTensor = npt.NDArray[Any] | torch.Tensor
+
+Score = TypeVar("Score")
 
 ROW_SUM_TOLERANCE = 1e-3
 
@@ -244,6 +246,11 @@ macro_auc = Metric("macro_auc", "macro AUC", class_auc, _macro_auc)
 METRICS: Mapping[str, Metric] = {
     metric.name: metric for metric in (quadratic_kappa, mcc, kendall_tau, balanced_accuracy, macro_f1, accuracy, macro_auc)
 }
+
+
+def applicable(scores: Mapping[str, Score], ordinal: bool) -> dict[str, Score]:
+    """Return what belongs to the scores that make sense: all where the classes are grades, else those that need no order."""
+    return {name: score for name, score in scores.items() if name in METRICS and (ordinal or not METRICS[name].ordinal)}
 
 
 # ---- Arithmetic and checks ----

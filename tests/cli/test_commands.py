@@ -23,7 +23,7 @@ class TestTrain:
     def test_from_flags(self, command, tiny, tmp_path):
         status, out, err = command("train", *flags(tiny), "--out", tmp_path / "run", "--alpha", 0.3)
         assert status == 0
-        assert "held-out test part" in out and "quadratic kappa" in out and "recall" in out
+        assert "held-out test part" in out and "MCC" in out and "recall" in out
         assert "Epoch 3/3" in err
         files = {path.name for path in (tmp_path / "run").iterdir()}
         assert files == {
@@ -33,6 +33,15 @@ class TestTrain:
         }  # fmt: skip
         assert "alpha: 0.3" in (tmp_path / "run/recipe.yaml").read_text()
         assert "Epoch 3/3" in (tmp_path / "run/train.log").read_text()
+
+    @pytest.mark.parametrize("ordinal", [False, True])
+    def test_scores_of_grades_are_told_only_where_classes_are_grades(self, command, tiny, tmp_path, ordinal):
+        arguments = flags({**tiny, "epochs": 1}) + (["--ordinal", "--classes", "blue,green,red"] if ordinal else [])
+        status, out, err = command("train", *arguments, "--out", tmp_path / "run", "--no-report")
+        assert status == 0, err
+        again = command("evaluate", tmp_path / "run")[1]
+        for text in (out, again, (tmp_path / "run/train.log").read_text()):
+            assert ("quadratic kappa" in text) == ordinal
 
     def test_yaml_under_flags_and_json(self, command, tiny, tmp_path):
         (tmp_path / "mine.yaml").write_text(json.dumps({**tiny, "epochs": 9, "method": "focal"}))

@@ -63,6 +63,7 @@ def evaluate(
     from balanced_mixup.cli import show
     from balanced_mixup.cli.report import report_at_the_end
     from balanced_mixup.evaluation.evaluate import evaluate as score_run
+    from balanced_mixup.training.run_folder import RunFolder
 
     given = {} if settings is None else settings.model_dump(exclude_unset=True)
     result = score_run(
@@ -75,7 +76,8 @@ def evaluate(
         corrected = (
             "" if result["prior"] is None else f", probabilities corrected to the class shares `{result['prior']['name']}`"
         )
-        show.print_scores(result, f"{part} of {result['data'] or 'the data that the run was made with'}{corrected}")
+        title = f"{part} of {result['data'] or 'the data that the run was made with'}{corrected}"
+        show.print_scores(result, title, RunFolder(run))
         show.print_calibration(result)
     if report and result["folder"] is not None:
         report_at_the_end(Path(result["folder"]))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from balanced_mixup.evaluation.experiment import Experiment
+    from balanced_mixup.training.run_folder import RunFolder
 
 
 def print_json(content: Any) -> None:
@@ -30,9 +31,10 @@ def interval(score: Mapping[str, float | None], form: str = ".3f", ends: str = "
     return f"{value:{form}}" + ("" if low is None or high is None else f" [{low:{ends}}, {high:{ends}}]")
 
 
-def print_scores(scores: Mapping[str, Any], title: str) -> None:
-    """Print a table of scores and one of classes."""
-    from balanced_mixup.metrics import METRICS
+def print_scores(scores: Mapping[str, Any], title: str, run: "RunFolder") -> None:
+    """Print a table of scores and one of classes, of a run whose model knows whether the classes are grades."""
+    from balanced_mixup.metrics import METRICS, applicable
+    from balanced_mixup.training.classifier import ModelCard
 
     console = Console()
     of = f"{scores['n']:,} images" + (f" in {scores['groups']:,} groups" if scores["groups"] else "")
@@ -40,7 +42,7 @@ def print_scores(scores: Mapping[str, Any], title: str) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("score")
     table.add_column("value [95 % interval]", justify="right")
-    for name, score in scores["metrics"].items():
+    for name, score in applicable(scores["metrics"], ModelCard.read(run.model).ordinal).items():
         table.add_row(METRICS[name].label, interval(score))
     console.print(table, "")
     classes = Table(box=None, pad_edge=False)
@@ -123,9 +125,9 @@ def print_experiment(experiment: "Experiment") -> None:
     """Print the scores of what was held out."""
     scores = experiment.scores
     if "test" in scores:
-        print_scores(scores["test"], "the held-out test part")
+        print_scores(scores["test"], "the held-out test part", experiment.folder)
     else:
-        print_scores(scores["val"], "the validation part")
+        print_scores(scores["val"], "the validation part", experiment.folder)
         Console().print(
             "These are validation scores: the epoch was chosen by them, so they are a little too good. For an honest number "
             "score data that were not part of this run (`bmixup evaluate RUN --data ...`), or train with "

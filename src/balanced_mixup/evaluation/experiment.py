@@ -18,7 +18,7 @@ from balanced_mixup.evaluation.evaluate import predict_part, write_excluded
 from balanced_mixup.evaluation.run_log import log_file
 from balanced_mixup.files import read_json, write_atomically, write_json, write_text
 from balanced_mixup.methods import METHODS
-from balanced_mixup.metrics import METRICS
+from balanced_mixup.metrics import METRICS, applicable
 from balanced_mixup.randomness import torch_seed
 from balanced_mixup.training.backbones import Backbone, check_name, create
 from balanced_mixup.training.classifier import Classifier, ModelCard
@@ -77,7 +77,8 @@ def train(*layers: Mapping[str, Any], out: Path | str | None = None, resume: boo
         scores = read_json(run.metrics)
         try:
             for part in sorted({"val", *scores}):
-                note(f"Scores ({part}): {_in_a_line(scores[part]['metrics'])}")
+                told = applicable(scores[part]["metrics"], ModelCard.read(run.model).ordinal)
+                note(f"Scores ({part}): {_in_a_line(told)}")
         except (KeyError, TypeError, ValueError, AttributeError):
             raise UsageError(
                 f"The file {str(run.metrics)!r} is damaged: it lacks scores. Delete it; `--resume` makes it again."

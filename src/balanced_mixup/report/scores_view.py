@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from balanced_mixup.errors import UsageError
-from balanced_mixup.metrics import METRICS, confusion
+from balanced_mixup.metrics import METRICS, applicable, confusion
 from balanced_mixup.report.contents import RunContents, require
 from balanced_mixup.report.document import Block, Chart, Note, Table
 from balanced_mixup.report.figures.class_scores import class_scores
@@ -25,8 +25,7 @@ def scores_view(run: RunContents) -> list[Block]:
     scores = require(run.scores, "its scores (metrics.json)")
     rows = [
         [METRICS[name].label, _number(score["value"]), _range(score)]
-        for name, score in scores["metrics"].items()
-        if name in METRICS and (run.ordinal or not METRICS[name].ordinal)
+        for name, score in applicable(scores["metrics"], run.ordinal).items()
     ]
     overall = Table(f"All scores on {run.scored}.", ["score", "value", "95 % interval"], rows)
     if run.images is None:
