@@ -250,7 +250,7 @@ METRICS: Mapping[str, Metric] = {
 
 def applicable(scores: Mapping[str, Score], ordinal: bool) -> dict[str, Score]:
     """Return what belongs to the scores that make sense: all where the classes are grades, else those that need no order."""
-    return {name: score for name, score in scores.items() if name in METRICS and (ordinal or not METRICS[name].ordinal)}
+    return {name: score for name, score in scores.items() if ordinal or not METRICS[name].ordinal}
 
 
 # ---- Arithmetic and checks ----

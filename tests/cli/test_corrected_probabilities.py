@@ -130,7 +130,7 @@ class TestEvaluate:
         assert (pd.read_csv(tmp_path / "p.csv")["p_red"] >= float(printed)).mean() >= 0.8
 
     def test_what_was_asked_differently_goes_to_another_folder(self, command, tiny_run, blobs, tmp_path):
-        (tmp_path / "asked.csv").write_text("image,label\n080.png,blue\n000.png,red\n")
+        (tmp_path / "asked.csv").write_text("image,label,other\n080.png,blue,red\n000.png,red,red\n")
         data = ("--data", tmp_path / "asked.csv", "--images", blobs, "--allow-seen", "--no-report")
         ways = {
             "asked-all": (),
@@ -138,6 +138,8 @@ class TestEvaluate:
             "asked-all-3": ("--prior", "uniform", "--sensitivity.red", 0.8),
             "asked-all-4": ("--prior", "uniform", "--sensitivity.red", 0.9),
             "asked-all-5": ("--sensitivity.red", 0.9),
+            "asked-all-6": ("--no-flip",),
+            "asked-all-7": ("--label-column", "other"),
         }
         for _ in range(2):
             for name, asked in ways.items():
@@ -145,7 +147,7 @@ class TestEvaluate:
                 assert (status, json.loads(out)["folder"]) == (0, str(tiny_run / "evaluations" / name))
         first = tiny_run / "evaluations/asked-all/metrics.json"
         older = json.loads(first.read_text())
-        del older["prior"], older["thresholds"]
+        del older["prior"], older["thresholds"], older["flip"]
         first.write_text(json.dumps(older))
         assert json.loads(command("evaluate", tiny_run, *data, "--json")[1])["folder"] == str(first.parent)
 

@@ -216,7 +216,7 @@ def test_an_evaluation_says_what_it_corrected_to(tiny_run, tmp_path):
 
 
 def test_a_moved_run_keeps_the_reports_of_its_evaluations(tiny_run, blobs, tmp_path):
-    run = shutil.copytree(tiny_run, tmp_path / "first")
+    run = shutil.copytree(tiny_run, tmp_path / "first", ignore=shutil.ignore_patterns("evaluations"))
     evaluate(run, data=str(blobs / "labels.csv"), allow_seen=True)
     moved = run.rename(tmp_path / "second")
     (folder,) = (moved / "evaluations").iterdir()

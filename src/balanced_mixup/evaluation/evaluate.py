@@ -69,8 +69,8 @@ def evaluate(
             given are the run's. None for the part that the run itself held out.
 
     Returns:
-        As `Assessment.of`, with "run", "data", "split", and "folder": where scores and predictions are kept, None where they
-        are the run's own.
+        As `Assessment.of`, with "run", "data", "split", "flip" (of other data), and "folder": where scores and predictions are
+        kept, None where they are the run's own.
 
     Raises:
         UsageError: The run is not finished, the part does not exist, its images were trained on, or `out` holds a run.
@@ -90,12 +90,14 @@ def evaluate(
     _refuse_seen(folder, prepared, rows, allow_seen)
     predictions = predict_part(classifier, prepared, rows, flip=flip)
     data = str(Path(chosen.data).resolve()) if Path(chosen.data).exists() else chosen.data
-    result = {"run": str(folder.path.resolve()), "data": data, "split": part, **assessment.of(predictions)}
-    target = Path(out) if out is not None else _folder_for(folder, result)
+    asked = {"run": str(folder.path.resolve()), "data": data, "split": part, "flip": flip}
+    result = {**asked, **assessment.of(predictions)}
     files = {
         name: path and str(path.resolve()) for name, path in (("images", chosen.images), ("split_file", chosen.split_file))
     }
-    _keep(target, predictions, {**result, "settings": {**chosen.model_dump(mode="json"), "data": data, **files}})
+    kept = {**result, "settings": {**chosen.model_dump(mode="json"), "data": data, **files}}
+    target = Path(out) if out is not None else _folder_for(folder, kept)
+    _keep(target, predictions, kept)
     result["folder"] = str(target)
     write_excluded(prepared, target / "excluded.csv")
     return result
@@ -132,11 +134,18 @@ def _folder_for(folder: RunFolder, result: Mapping[str, Any]) -> Path:
         number += 1
 
 
-def _asked(result: Mapping[str, Any]) -> tuple[str, str, str | None, dict[str, float]]:
-    """Return what was asked for: the data, their part, the name of the class shares, and the sensitivities of classes."""
-    prior, thresholds = result.get("prior"), result.get("thresholds", {})  # missing in results older than calibration
+def _asked(result: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what was asked for: the data and how to read them, their part, mirrored too, class shares, sensitivities."""
+    # Results of older versions lack what could not be asked for then.
+    prior, thresholds = result.get("prior"), result.get("thresholds", {})
     wanted = {name: row["wanted"] for name, row in thresholds.items()}
-    return result["data"], result["split"], None if prior is None else prior["name"], wanted
+    return (
+        result.get("settings"),
+        result.get("split"),
+        result.get("flip", True),
+        None if prior is None else prior["name"],
+        wanted,
+    )
 
 
 def _rescore(

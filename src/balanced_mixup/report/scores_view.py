@@ -23,9 +23,9 @@ def scores_view(run: RunContents) -> list[Block]:
         UsageError: The run has no scores, or they are not of the classes of its predictions.
     """
     scores = require(run.scores, "its scores (metrics.json)")
+    known = {name: score for name, score in scores["metrics"].items() if name in METRICS}
     rows = [
-        [METRICS[name].label, _number(score["value"]), _range(score)]
-        for name, score in applicable(scores["metrics"], run.ordinal).items()
+        [METRICS[name].label, _number(score["value"]), _range(score)] for name, score in applicable(known, run.ordinal).items()
     ]
     overall = Table(f"All scores on {run.scored}.", ["score", "value", "95 % interval"], rows)
     if run.images is None:
