@@ -25,7 +25,7 @@ def benchmark(blobs, tmp_path_factory):
         "backbones": ["test_efficientnet"],
         "folds": 2,
         "settings": {"size": 32, "epochs": 1, "batch_size": 8, "weights": "none", "accelerator": "cpu"},
-        "metrics": ["balanced_accuracy", "mcc"],
+        "metrics": ["mcc", "balanced_accuracy"],
     }
     out = tmp_path_factory.mktemp("benchmark")
     assert not run_benchmark(make_plan(plan), out, jobs=2).failed
@@ -75,13 +75,29 @@ def test_every_run_is_linked(report, benchmark):
     assert len(table.rows) == 6
     for row, link in zip(table.rows, table.links, strict=True):
         scores = json.loads((benchmark / link / "metrics.json").read_text())["test"]["metrics"]
-        assert row[1:] == [f"{scores[name]['value']:.3f}" for name in ("balanced_accuracy", "mcc")] + ["finished"]
+        assert row[1:] == [f"{scores[name]['value']:.3f}" for name in ("mcc", "balanced_accuracy")] + ["finished"]
 
 
-def test_sentences_name_the_best(report):
+def test_sentences_name_the_best(report, benchmark):
     (listing,) = blocks(report, "summary", Listing)
-    assert listing.items[0].startswith("blobs, test_efficientnet, by balanced accuracy: ")
-    assert "has the best mean" in listing.items[0]
+    *standings, rarest = listing.items
+    metrics = {"MCC": "mcc", "balanced accuracy": "balanced_accuracy"}
+    assert [item.split(": ")[0] for item in standings] == [f"blobs, test_efficientnet, by {label}" for label in metrics]
+    means = read_results(benchmark).scores.groupby("method")[list(metrics.values())].mean()
+    for item, metric in zip(standings, metrics.values(), strict=True):
+        best = means[metric].idxmax()
+        assert f": {best} has the best mean, {100 * means[metric][best]:.1f} per cent." in item
+    chart = blocks(report, "rarity", Chart)[0]
+    blue = chart.drawing.numbers[chart.drawing.numbers["class"] == "blue"]
+    found = ", ".join(f"{row.method} {100 * row.recall:.0f} %" for row in blue.itertuples())
+    images = f"{blue['images'].iloc[0]:,.0f}"
+    assert rarest.startswith(f"blobs: how much of blue, the rarest class ({images} images in training), is found, ")
+    assert rarest.endswith(f": {found}.")
+
+
+def test_differences_stand_in_the_order_of_the_tables(report):
+    groups = blocks(report, "tables", Chart)[0].drawing.numbers["group"]
+    assert list(dict.fromkeys(groups)) == ["blobs · MCC", "blobs · balanced accuracy"]
 
 
 def test_an_unfinished_benchmark_has_a_report(benchmark, tmp_path):

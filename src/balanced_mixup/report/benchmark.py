@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,8 @@ import pandas as pd
 
 from balanced_mixup.benchmark.folder import BenchmarkFolder, PlannedRun
 from balanced_mixup.benchmark.results import EXTERNAL, Results, read_results
-from balanced_mixup.benchmark.summary import Entry, summarise
-from balanced_mixup.benchmark.tables import difference_cell, grids, metrics_of, notes, score_cell
+from balanced_mixup.benchmark.summary import LEVEL, Entry, summarise
+from balanced_mixup.benchmark.tables import grids, metrics_of, notes
 from balanced_mixup.files import read_json
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.report.citation import CITATION
@@ -32,11 +32,12 @@ def benchmark_report(path: Path, folder: Path) -> Document:
     metrics = metrics_of(results)
     entries = summarise(results, metrics)
     runs = benchmark.read().runs
+    recalls = _recalls(benchmark, runs, results.baseline)
     sections = [
-        Section("summary", "In short", _summary(results, entries, metrics[0])),
+        Section("summary", "In short", _summary(results, entries, recalls)),
         Section("tables", "Scores and differences", _tables(results, entries)),
         Section("ranks", "Ranks", _ranks(entries, metrics[0])),
-        Section("rarity", "Rare and frequent classes", _rarity(benchmark, runs, results.baseline)),
+        Section("rarity", "Rare and frequent classes", _rarity(recalls)),
         Section("cost", "Cost", _cost(benchmark, runs, entries, metrics[0])),
         Section("runs", "Every run", [_runs(benchmark, runs, folder, metrics)]),
         Section("making", "How this was made", _making(benchmark)),
@@ -46,39 +47,48 @@ def benchmark_report(path: Path, folder: Path) -> Document:
     return Document(title, f"Benchmark {path.resolve().name}: {results.finished} of {results.planned} runs finished", sections)
 
 
-def _summary(results: Results, entries: Sequence[Entry], metric: str) -> list[Block]:
-    blocks: list[Block] = [Note(text) for text in notes(results)]
-    sentences = []
-    for (data, backbone), own in _places(entry for entry in entries if entry.metric == metric):
-        ranked = [entry for entry in own if not math.isnan(entry.rank)]
-        place = f"{data}, {backbone}, by {METRICS[metric].label}"
-        if not ranked:
-            sentences.append(f"{place}: no score is defined.")
-            continue
-        best = min(ranked, key=lambda entry: entry.rank)
-        text = f"{place}: {best.method} has the best mean, {score_cell(best)} per cent."
-        if all(math.isnan(entry.mean.low) for entry in own):
-            sentences.append(f"{text} One fold says nothing about chance: differences cannot be tested yet.")
-            continue
-        alike = [entry.method for entry in own if entry.among_best and entry.method != best.method]
-        if len(alike) == len(own) - 1 and alike:
-            text += " No other method can be told from it by these runs."
-        elif alike:
-            text += f" {', '.join(alike)} cannot be told from it."
-        elif len(own) > 1:
-            text += " All others are worse by more than chance explains."
-        for entry in own:
-            if entry.p_corrected < 0.05:
-                text += f" {entry.method} differs from {results.baseline} by {difference_cell(entry)} points."
-        sentences.append(text)
-    return [*blocks, Listing(sentences)]
+def _summary(results: Results, entries: Sequence[Entry], recalls: Mapping[str, pd.DataFrame]) -> list[Block]:
+    sentences = [
+        f"{data}, {backbone}, by {METRICS[metric].label}: {_standing(own, results.baseline)}"
+        for (data, backbone, metric), own in _places(entries, "data", "backbone", "metric")
+    ]
+    for data, table in recalls.items():
+        name, images, found = _rarest(table)
+        sentences.append(
+            f"{data}: how much of {name}, the rarest class ({images:,.0f} images in training), is found, median of the runs: "
+            f"{found}."
+        )
+    return [*(Note(text) for text in notes(results)), Listing(sentences)]
 
 
-def _places(entries: Iterable[Entry]) -> list[tuple[tuple[str, str], list[Entry]]]:
-    """Return the entries of each data set and backbone."""
-    places: dict[tuple[str, str], list[Entry]] = {}
+def _standing(entries: Sequence[Entry], baseline: str) -> str:
+    """Return which method is best by a score, which cannot be told from it, and which differ from the baseline."""
+    ranked = [entry for entry in entries if not math.isnan(entry.rank)]
+    if not ranked:
+        return "no score is defined."
+    best = min(ranked, key=lambda entry: entry.rank)
+    text = f"{best.method} has the best mean, {100 * best.mean.mean:.1f} per cent."
+    if all(math.isnan(entry.mean.low) for entry in entries):
+        return f"{text} One fold says nothing about chance: differences cannot be tested yet."
+    alike = [entry.method for entry in entries if entry.among_best and entry.method != best.method]
+    if len(alike) == len(entries) - 1 and alike:
+        text += " No other method can be told from it by these runs."
+    elif alike:
+        text += f" These cannot be told from it: {', '.join(alike)}."
+    elif len(entries) > 1:
+        text += " All others are worse by more than chance explains."
+    apart = [entry for entry in entries if entry.p_corrected < LEVEL]
+    if apart:
+        changes = ", ".join(f"{entry.method} by {100 * entry.difference.mean:+.1f}" for entry in apart)
+        text += f" Told apart from {baseline}: {changes} percentage points."
+    return text
+
+
+def _places(entries: Iterable[Entry], *keys: str) -> list[tuple[tuple[str, ...], list[Entry]]]:
+    """Return the entries of each data set, backbone, or whatever the keys say."""
+    places: dict[tuple[str, ...], list[Entry]] = {}
     for entry in entries:
-        places.setdefault((entry.data, entry.backbone), []).append(entry)
+        places.setdefault(tuple(getattr(entry, key) for key in keys), []).append(entry)
     return list(places.items())
 
 
@@ -99,7 +109,8 @@ def _tables(results: Results, entries: Sequence[Entry]) -> list[Block]:
                 "high": entry.difference.high,
                 "p": entry.p_corrected,
             }
-            for entry in sorted(entries, key=lambda entry: (entry.data, entry.metric, entry.backbone))
+            for _, own in _places(entries, "data", "metric", "backbone")
+            for entry in own
             if entry.method != results.baseline and not math.isnan(entry.difference.mean)
         ]
     )
@@ -109,7 +120,7 @@ def _tables(results: Results, entries: Sequence[Entry]) -> list[Block]:
         f"Mean paired differences to {results.baseline} with 95 % intervals; right of the line the method is better. p after "
         "Holm's correction."
     )
-    apart = [f"{row.label} on {row.group}" for row in rows.itertuples() if float(str(row.p)) < 0.05]
+    apart = [f"{row.label} on {row.group}" for row in rows.itertuples() if float(str(row.p)) < LEVEL]
     alternative = f"Told apart from {results.baseline}: {'; '.join(apart) if apart else 'none'}."
     return [*blocks, Chart("differences", caption, alternative, forest(rows, results.baseline))]
 
@@ -130,33 +141,22 @@ def _ranks(entries: Sequence[Entry], metric: str) -> list[Block]:
     return [Chart("ranks", caption, alternative, ranks(table))]
 
 
-def _rarity(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], baseline: str) -> list[Block]:
-    blocks: list[Block] = []
-    for number, data in enumerate(dict.fromkeys(run.data for run in runs), start=1):
-        own = [run for run in runs if run.data == data]
-        own.sort(key=lambda run: run.method != baseline)  # first, as the figure shows the others beside it
-        rows = [row for run in own for row in _recalls(benchmark, run)]
-        if not rows:
-            continue
-        single = pd.DataFrame(rows)
-        table = (
-            single.groupby(["method", "class"], sort=False)
-            .agg(images=("images", "mean"), recall=("recall", "median"), low=("recall", "min"), high=("recall", "max"))
-            .reset_index()
-        )
-        rarest = table.sort_values("images", kind="stable")["class"].iloc[0]
-        of_it = table[table["class"] == rarest]
-        found = ", ".join(f"{row['method']} {100 * row['recall']:.0f} %" for _, row in of_it.iterrows())
-        caption = (
-            f"{data}: share of each class that is found (median, lowest and highest of the runs), against its training images."
-        )
-        blocks.append(
-            Chart(f"rarity-{number}", caption, f"Of {rarest}, the rarest class, is found: {found}.", score_by_rarity(table))
-        )
-    return blocks or [Note("No run is finished.")]
+def _recalls(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], baseline: str) -> dict[str, pd.DataFrame]:
+    """Return for each data set what `score_by_rarity` takes, the baseline first."""
+    tables = {}
+    for data in dict.fromkeys(run.data for run in runs):
+        own = sorted((run for run in runs if run.data == data), key=lambda run: run.method != baseline)
+        if rows := [row for run in own for row in _recalls_of(benchmark, run)]:
+            tables[data] = (
+                pd.DataFrame(rows)
+                .groupby(["method", "class"], sort=False)
+                .agg(images=("images", "mean"), recall=("recall", "median"), low=("recall", "min"), high=("recall", "max"))
+                .reset_index()
+            )
+    return tables
 
 
-def _recalls(benchmark: BenchmarkFolder, run: PlannedRun) -> list[dict[str, object]]:
+def _recalls_of(benchmark: BenchmarkFolder, run: PlannedRun) -> list[dict[str, object]]:
     own = benchmark.run(run)
     if not (own.metrics.is_file() and own.manifest.is_file()):
         return []
@@ -174,6 +174,26 @@ def _recalls(benchmark: BenchmarkFolder, run: PlannedRun) -> list[dict[str, obje
     ]
 
 
+def _rarest(recalls: pd.DataFrame) -> tuple[str, float, str]:
+    """Return the rarest class, its number of images, and "instance 0 %, class 42 %": how much of it each method finds."""
+    rarest = recalls.sort_values("images", kind="stable").iloc[0]
+    rows = recalls[recalls["class"] == rarest["class"]].itertuples()
+    found = [f"{row.method} " + ("–" if math.isnan(row.recall) else f"{100 * row.recall:.0f} %") for row in rows]
+    return rarest["class"], rarest["images"], ", ".join(found)
+
+
+def _rarity(recalls: Mapping[str, pd.DataFrame]) -> list[Block]:
+    blocks: list[Block] = []
+    for number, (data, table) in enumerate(recalls.items(), start=1):
+        name, _, found = _rarest(table)
+        caption = (
+            f"{data}: share of each class that is found (median, lowest and highest of the runs), against its training images."
+        )
+        alternative = f"Of {name}, the rarest class, is found: {found}."
+        blocks.append(Chart(f"rarity-{number}", caption, alternative, score_by_rarity(table)))
+    return blocks or [Note("No run is finished.")]
+
+
 def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Sequence[Entry], metric: str) -> list[Block]:
     costs: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
     for run in runs:
@@ -183,7 +203,9 @@ def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Seque
             pair = float(cost["seconds"]), math.nan if memory is None else float(memory)
             costs.setdefault((run.data, run.backbone, run.method), []).append(pair)
     blocks: list[Block] = []
-    for number, ((data, backbone), own) in enumerate(_places(entry for entry in entries if entry.metric == metric), start=1):
+    for number, ((data, backbone), own) in enumerate(
+        _places((entry for entry in entries if entry.metric == metric), "data", "backbone"), start=1
+    ):
         rows = [
             {
                 "method": entry.method,

@@ -207,7 +207,7 @@ def ranks(table: pd.DataFrame) -> Drawing:
 
 def _draw_ranks(table: pd.DataFrame, means: npt.NDArray[np.float64]) -> Figure:
     count = table.shape[1]
-    names, widest = column_of([str(name) for name in table.index], 32)
+    names, widest = column_of([str(name) for name in table.index], 40)
     texts = [
         f"{known} of {count}" if np.isnan(mean) else f"{mean:.1f}"
         for mean, known in zip(means, table.notna().sum(axis=1), strict=True)

@@ -87,7 +87,7 @@ def _list(figure: Figure, numbers: pd.DataFrame, measured: Sequence[str], page: 
     for index, row in numbers.iterrows():
         middle += LINE
         sign(figure, _MARGIN, middle, **_look(int(str(index))))
-        put(figure, _MARGIN + 8, middle, shortened(str(row["method"]), rights[0] - 18 - _MARGIN - 8))
+        put(figure, _MARGIN + 8, middle, shortened(str(row["method"]), rights[0] - 15 - _MARGIN - 8))
         cells = [human_time(row["seconds"]) if pd.notna(row["seconds"]) else "unknown"]
         if len(measured) == 2:
             cells.append(human_bytes(row["memory"]) if pd.notna(row["memory"]) else "unknown")
