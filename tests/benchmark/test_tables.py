@@ -134,15 +134,21 @@ class TestText:
         assert "| good | 66.0 [61.0, 69.0]= |" in text
         assert "| wild | 57.0 [50.0, 70.0]= |" in text
         assert re.search(r"\| good \| \+4\.4 \[2\.\d, 6\.\d\] p=0\.00\d \|", text)
-        assert "### Mean ranks" in text
+        assert "Mean ranks" not in text  # over one data set they would say nothing new
         for grid in text.split("### ")[1:]:
             widths = {line.count("|") for line in grid.splitlines() if line.startswith("|")}
             assert len(widths) == 1
 
+    def test_mean_ranks_of_several_data_sets(self):
+        found = results({("skin", "plain"): A, ("skin", "good"): B, ("eye", "plain"): A, ("eye", "good"): B})
+        text = make_tables(found, ("mcc",), "md").split("### Mean ranks")[1]
+        assert "| plain | 2.0 |" in text and "| good | 1.0 |" in text
+        assert "over 2 combinations of data set and backbone" in text
+
     def test_latex_is_escaped_and_balanced(self, found):
         text = make_tables(found, (), "latex")
         assert r"Scores on skin \& co" in text
-        assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 3
+        assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 2
         assert not re.search(r"(?<!\\)[%_#]", text)
         failing = results({("skin", "plain"): A}, finished=5, planned=9, failed=(("skin · good", "50% & $x_1"),))
         assert "% Failed: skin · good: 50% & $x_1" in make_tables(failing, (), "latex").splitlines()

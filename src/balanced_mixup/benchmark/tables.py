@@ -72,14 +72,15 @@ def metrics_of(results: Results) -> tuple[str, ...]:
 
 
 def grids(results: Results, entries: Sequence[Entry]) -> list[Grid]:
-    """Return the scores of each data set, the differences to the baseline, and the mean ranks."""
+    """Return the scores of each data set, the differences to the baseline, and the mean ranks where there is more than one."""
     tables = []
     for data in dict.fromkeys(entry.data for entry in entries):
         own = [entry for entry in entries if entry.data == data]
         tables.append(score_grid(data, own))
         if any(entry.method == results.baseline for entry in own) and len({entry.method for entry in own}) > 1:
             tables.append(difference_grid(data, own, results.baseline))
-    if len({entry.method for entry in entries}) > 1:
+    places = {(entry.data, entry.backbone) for entry in entries}
+    if len({entry.method for entry in entries}) > 1 and len(places) > 1:
         tables.append(rank_grid(entries))
     return tables
 
@@ -155,7 +156,7 @@ def rank_grid(entries: Sequence[Entry]) -> Grid:
         for method, row in zip(ranks.index, ranks.to_numpy(), strict=True)
     )
     header = ("method", *(METRICS[name].label for name in ranks.columns))
-    return Grid("Mean ranks", header, rows, f"1 is best; over {places} combination(s) of data set and backbone.")
+    return Grid("Mean ranks", header, rows, f"1 is best; over {places} combinations of data set and backbone.")
 
 
 def _grid(title: str, corner: str, entries: Sequence[Entry], cell: Callable[[Entry], str], note: str) -> Grid:
