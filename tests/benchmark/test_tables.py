@@ -139,6 +139,11 @@ class TestText:
             widths = {line.count("|") for line in grid.splitlines() if line.startswith("|")}
             assert len(widths) == 1
 
+    def test_a_very_small_p(self):
+        steady = [value + 0.2 + 1e-4 * fold for fold, value in enumerate(A)]
+        text = make_tables(results({("skin", "plain"): A, ("skin", "good"): steady}), ("mcc",), "md")
+        assert re.search(r"\| good \| \+20\.0 \[20\.0, 20\.0\] p<0\.001 \|", text)
+
     def test_mean_ranks_of_several_data_sets(self):
         found = results({("skin", "plain"): A, ("skin", "good"): B, ("eye", "plain"): A, ("eye", "good"): B})
         text = make_tables(found, ("mcc",), "md").split("### Mean ranks")[1]

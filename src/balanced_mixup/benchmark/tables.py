@@ -139,12 +139,12 @@ def difference_cell(entry: Entry) -> str:
     if np.isnan(difference.mean):
         return "–"
     interval = "" if np.isnan(difference.low) else f" [{100 * difference.low:.1f}, {100 * difference.high:.1f}]"
-    test = "" if np.isnan(p) else f" p={_p(p)}"
+    test = "" if np.isnan(p) else f" p{_p(p)}"
     return f"{100 * difference.mean:+.1f}{interval}{test}{_over(entry, entry.pairs)}"
 
 
 def _p(p: float) -> str:
-    return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.01 else f"{p:.2f}"
+    return "<0.001" if p < 0.001 else f"={p:.3f}" if p < 0.01 else f"={p:.2f}"
 
 
 def rank_grid(entries: Sequence[Entry]) -> Grid:
