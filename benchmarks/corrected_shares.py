@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from balanced_mixup import evaluate
-from balanced_mixup.benchmark.folder import BenchmarkFolder
+from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder
 from balanced_mixup.benchmark.results import read_results
 
 

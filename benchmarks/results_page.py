@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from balanced_mixup.benchmark.cells import method_cells
 from balanced_mixup.benchmark.plan import load_plan
 from balanced_mixup.benchmark.results import Results
 from balanced_mixup.benchmark.summary import summarise
 from balanced_mixup.benchmark.tables import Grid, difference_grid, markdown, metrics_of, rank_grid, render, score_grid
+from balanced_mixup.benchmark.variants import method_cells
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs/results.md"

@@ -35,7 +35,7 @@ from zipped_pil import Files, mixed_batches
 from balanced_mixup.data.preparation import Cache, Prepared, prepare
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import load
-from balanced_mixup.data.sources.synthetic import synthetic_fundus
+from balanced_mixup.datasets.synthetic import synthetic_fundus
 from balanced_mixup.training.backbones import create
 from balanced_mixup.training.fit import make_trainer, precision_of, quiet_lightning
 from balanced_mixup.training.module import Trainee, TrainingData

@@ -331,7 +331,21 @@ def test_a_recipe_is_valid_and_survives_its_yaml(name, tmp_path):
 # ---- Layout ----
 
 PACKAGE = Path(balanced_mixup.__file__).parent
-ORDER = ["", "data", "training", "evaluation", "benchmark", "report", "cli"]
+ORDER = (
+    "",
+    "data",
+    "datasets",
+    "statistics",
+    "training",
+    "runs",
+    "calibration",
+    "evaluation",
+    "explain",
+    "benchmark",
+    "report",
+    "paper",
+    "cli",
+)
 EVERYWHERE = {"balanced_mixup.errors", "balanced_mixup.progress"}
 
 

@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from balanced_mixup.mixing import mix as mix
     from balanced_mixup.mixing import mixup as mixup
     from balanced_mixup.mixing import one_hot as one_hot
+    from balanced_mixup.runs.classifier import Classifier as Classifier
     from balanced_mixup.sampling import class_probabilities as class_probabilities
     from balanced_mixup.sampling import class_sampler as class_sampler
     from balanced_mixup.sampling import instance_sampler as instance_sampler
-    from balanced_mixup.training.classifier import Classifier as Classifier
     from balanced_mixup.training.recipe import Recipe as Recipe
 
 _HOME = {
     "errors": ("BalancedMixupError", "DataError", "RunError", "UsageError"),
     "evaluation.compare": ("compare",),
     "evaluation.evaluate": ("evaluate",),
-    "training.classifier": ("Classifier",),
+    "runs.classifier": ("Classifier",),
     "losses": ("ClassBalanced", "CrossEntropy", "Focal"),
     "methods": ("METHODS",),
     "metrics": ("METRICS",),
@@ -49,7 +49,7 @@ __all__ = sorted(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME or name in ("randomness", "training", "evaluation", "data"):
+    if name in _HOME or name in ("randomness", "training", "evaluation", "data", "runs", "statistics"):
         return importlib.import_module(f"balanced_mixup.{name}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'balanced_mixup' has no attribute {name!r}")

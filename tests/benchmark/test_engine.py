@@ -15,9 +15,9 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder
 from balanced_mixup.benchmark.engine import run_benchmark
 from balanced_mixup.benchmark.estimate import estimate_seconds
-from balanced_mixup.benchmark.folder import BenchmarkFolder
 from balanced_mixup.benchmark.job import Job, _take_gpu
 from balanced_mixup.benchmark.plan import load_plan, make_plan
 from balanced_mixup.benchmark.results import read_results

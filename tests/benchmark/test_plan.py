@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import yaml
 
-from balanced_mixup.benchmark.cells import method_cells
 from balanced_mixup.benchmark.plan import load_plan, make_plan, plan_yaml
 from balanced_mixup.benchmark.protocols import PROTOCOLS, divide
 from balanced_mixup.benchmark.runs import expand
+from balanced_mixup.benchmark.variants import method_cells
 from balanced_mixup.data.folds import write_split
 from balanced_mixup.data.preparation import Prepared, prepare
 from balanced_mixup.data.settings import DataSettings

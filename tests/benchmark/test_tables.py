@@ -19,8 +19,8 @@ from balanced_mixup.benchmark.results import Results, read_results
 from balanced_mixup.benchmark.summary import mean_ranks, summarise
 from balanced_mixup.benchmark.tables import grids, latex, make_tables, markdown
 from balanced_mixup.errors import UsageError
-from balanced_mixup.evaluation.intervals import paired_difference
-from balanced_mixup.evaluation.predictions import Predictions
+from balanced_mixup.runs.predictions import Predictions
+from balanced_mixup.statistics.bootstrap import paired_difference
 
 
 def results(scores, baseline="plain", **settings):

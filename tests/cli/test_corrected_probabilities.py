@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from balanced_mixup.evaluation.correction import Correction
-from balanced_mixup.training.run_folder import RunFolder
+from balanced_mixup.calibration.correction import Correction
+from balanced_mixup.runs.run_folder import RunFolder
 
 COLUMNS = ["p_blue", "p_green", "p_red"]
 

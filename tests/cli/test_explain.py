@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from balanced_mixup import Classifier
-from balanced_mixup.evaluation.saliency import evidence, positive_share, upsampled
+from balanced_mixup.explain.saliency import evidence, positive_share, upsampled
 from balanced_mixup.report.explanations import _draw
 
 

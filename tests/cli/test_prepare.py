@@ -15,7 +15,7 @@ from filelock import FileLock
 from PIL import Image
 
 from balanced_mixup.cli import run
-from balanced_mixup.data.datasets import pictures
+from balanced_mixup.datasets import pictures
 from balanced_mixup.errors import RunError
 
 

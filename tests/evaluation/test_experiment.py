@@ -6,7 +6,7 @@ import pytest
 
 from balanced_mixup import RunError, UsageError, train
 from balanced_mixup.evaluation import experiment
-from balanced_mixup.training.classifier import Classifier
+from balanced_mixup.runs.classifier import Classifier
 
 FULL = Path("/dev/full")
 

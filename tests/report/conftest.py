@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from balanced_mixup.evaluation.predictions import Predictions
+from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.training.recipe import make_recipe
 
 

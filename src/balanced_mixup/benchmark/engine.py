@@ -15,8 +15,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
 from balanced_mixup.benchmark.estimate import estimate_seconds
-from balanced_mixup.benchmark.folder import BenchmarkFolder, PlannedRun
 from balanced_mixup.benchmark.job import Job
 from balanced_mixup.benchmark.plan import Plan
 from balanced_mixup.benchmark.runs import expand

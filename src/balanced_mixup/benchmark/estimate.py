@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from balanced_mixup.benchmark.folder import BenchmarkFolder, PlannedRun
+from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
 from balanced_mixup.files import read_json
 from balanced_mixup.training.backbones import create
 from balanced_mixup.training.fit import precision_of

@@ -20,12 +20,12 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from balanced_mixup.benchmark.folder import BenchmarkFolder, PlannedRun
+from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
 from balanced_mixup.errors import BalancedMixupError, RunError
 from balanced_mixup.evaluation.evaluate import evaluate
 from balanced_mixup.evaluation.experiment import train
 from balanced_mixup.files import read_json
-from balanced_mixup.training.run_folder import RunFolder
+from balanced_mixup.runs.run_folder import RunFolder
 
 log = logging.getLogger("balanced_mixup")
 

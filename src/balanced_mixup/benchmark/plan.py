@@ -21,8 +21,8 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from balanced_mixup.benchmark.cells import RESERVED, Cell, method_cells
 from balanced_mixup.benchmark.protocols import Scheme
+from balanced_mixup.benchmark.variants import RESERVED, Cell, method_cells
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.methods import METHODS

@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from balanced_mixup.benchmark.folder import BenchmarkFolder, PlannedRun
+from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
 from balanced_mixup.errors import UsageError, nearest
-from balanced_mixup.evaluation.predictions import Predictions
 from balanced_mixup.files import read_json
 from balanced_mixup.metrics import METRICS
-from balanced_mixup.training.classifier import ModelCard
-from balanced_mixup.training.run_folder import RunFolder
+from balanced_mixup.runs.classifier import ModelCard
+from balanced_mixup.runs.predictions import Predictions
+from balanced_mixup.runs.run_folder import RunFolder
 
 EXTERNAL = " -> "  # between the data that were trained on and other data that were scored
 

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from balanced_mixup.benchmark.cells import method_cells
+from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun, short_hash
 from balanced_mixup.benchmark.external import look_at_external
-from balanced_mixup.benchmark.folder import BenchmarkFolder, PlannedRun, short_hash
 from balanced_mixup.benchmark.plan import BenchmarkData, Plan, slug
 from balanced_mixup.benchmark.protocols import PROTOCOLS, Fold, divide
-from balanced_mixup.data.datasets.folder import LABELS
+from balanced_mixup.benchmark.variants import method_cells
 from balanced_mixup.data.folds import UNUSED, sample, write_split
 from balanced_mixup.data.manifest import SPLITS, Manifest
 from balanced_mixup.data.preparation import Cache, Prepared, prepare
@@ -24,10 +23,11 @@ from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import kind_of, load
 from balanced_mixup.data.sources.table import read_table
 from balanced_mixup.data.splits import unite
+from balanced_mixup.datasets.prepared_folder import LABELS
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.files import write_atomically
 from balanced_mixup.randomness import key_of
-from balanced_mixup.training.environment import fingerprint
+from balanced_mixup.runs.environment import fingerprint
 from balanced_mixup.training.recipe import PLACES, Execution, Recipe, make_recipe
 
 log = logging.getLogger("balanced_mixup")

@@ -13,10 +13,10 @@ import pandas as pd
 
 from balanced_mixup.benchmark.results import Results, predictions_of
 from balanced_mixup.errors import UsageError
-from balanced_mixup.evaluation.intervals import Replicates, replicate
-from balanced_mixup.evaluation.statistics import Comparison, corrected_resampled_t, holm
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.progress import progress_bar
+from balanced_mixup.statistics.bootstrap import Replicates, replicate
+from balanced_mixup.statistics.paired_tests import Comparison, corrected_resampled_t, holm
 
 LEVEL = 0.05
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from balanced_mixup.errors import RunError, human_bytes
 
 if TYPE_CHECKING:
-    from balanced_mixup.data.holdings import Holding
+    from balanced_mixup.data.cached_stores import Holding
 
 
 def cache(
@@ -38,7 +38,7 @@ def cache(
         Print one JSON object.
     """
     from balanced_mixup.cli.show import print_json
-    from balanced_mixup.data.holdings import holdings
+    from balanced_mixup.data.cached_stores import holdings
     from balanced_mixup.data.store import default_cache_dir
 
     folder = cache_dir or default_cache_dir()

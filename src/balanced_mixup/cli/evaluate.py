@@ -63,7 +63,7 @@ def evaluate(
     from balanced_mixup.cli import show
     from balanced_mixup.cli.report import report_at_the_end
     from balanced_mixup.evaluation.evaluate import evaluate as score_run
-    from balanced_mixup.training.run_folder import RunFolder
+    from balanced_mixup.runs.run_folder import RunFolder
 
     given = {} if settings is None else settings.model_dump(exclude_unset=True)
     result = score_run(

@@ -54,8 +54,8 @@ def _plain_table(title: str) -> Table:
 
 def _tables() -> dict[str, Sequence[tuple[str, ...]]]:
     from balanced_mixup.benchmark.protocols import PROTOCOLS
-    from balanced_mixup.data.datasets.cards import TASKS
     from balanced_mixup.data.sources import SOURCES
+    from balanced_mixup.datasets.cards import TASKS
     from balanced_mixup.methods import METHODS
     from balanced_mixup.training.recipe import MONITORS, RECIPE_SUMMARIES
 
@@ -71,7 +71,7 @@ def _tables() -> dict[str, Sequence[tuple[str, ...]]]:
 
 def _show_card(name: str, console: Console) -> None:
     """Print all that is known of a published data set."""
-    from balanced_mixup.data.datasets.cards import get_card
+    from balanced_mixup.datasets.cards import get_card
 
     card = get_card(name)
     facts = _plain_table(card.title)

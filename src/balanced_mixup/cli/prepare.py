@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from balanced_mixup.data.datasets.prepare import Outcome
+    from balanced_mixup.datasets.prepare import Outcome
 
 
 def prepare(
@@ -49,7 +49,7 @@ def prepare(
         Print one JSON object.
     """
     from balanced_mixup.cli.show import print_json
-    from balanced_mixup.data.datasets.prepare import prepare_dataset
+    from balanced_mixup.datasets.prepare import prepare_dataset
 
     outcome = prepare_dataset(name, root, out, size=size, image_format=image_format, jobs=jobs)
     if json:
@@ -60,7 +60,7 @@ def prepare(
 
 def _show(outcome: "Outcome", console: Console) -> None:
     """Print the classes with their counts, the sums beside the published ones, and how many findings there are of each kind."""
-    from balanced_mixup.data.datasets.folder import PROBLEMS
+    from balanced_mixup.datasets.prepared_folder import PROBLEMS
 
     parts = list(outcome.labelled)
     table = Table(box=None, pad_edge=False, header_style="bold")

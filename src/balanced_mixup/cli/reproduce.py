@@ -12,8 +12,8 @@ from balanced_mixup.errors import UsageError
 from balanced_mixup.training.recipe import Placement
 
 if TYPE_CHECKING:
-    from balanced_mixup.benchmark.reproduce import PaperTable, Pocket
     from balanced_mixup.data.manifest import Manifest
+    from balanced_mixup.paper.reproduce import PaperTable, Pocket
     from balanced_mixup.report.figures import Drawing
 
 What = Literal["table1", "table2", "table3", "figure1", "figure2", "figure3", "all"]
@@ -70,8 +70,8 @@ def reproduce(
         Only say how many runs there are and about how long they take.
     """
     from balanced_mixup.benchmark.engine import run_benchmark
-    from balanced_mixup.benchmark.reproduce import TABLES, paper_plan
     from balanced_mixup.cli.benchmark import tell
+    from balanced_mixup.paper.reproduce import TABLES, paper_plan
 
     small = _pocket(pocket, images=images, size=size, epochs=epochs, backbone=backbone)
     where = {} if placement is None else placement.model_dump(exclude_unset=True)
@@ -99,7 +99,7 @@ def reproduce(
 
 
 def _pocket(asked: bool, **settings: Any) -> "Pocket | None":
-    from balanced_mixup.benchmark.reproduce import Pocket
+    from balanced_mixup.paper.reproduce import Pocket
 
     given = {name: value for name, value in settings.items() if value is not None}
     if given and not asked:
@@ -115,11 +115,11 @@ def _refuse_with_figures(what: str, settings: Mapping[str, object]) -> None:
 
 
 def _write_table(table: "PaperTable", folder: Path, stem: Path) -> None:
-    from balanced_mixup.benchmark.reproduce import beside_published
     from balanced_mixup.benchmark.results import read_results
     from balanced_mixup.benchmark.summary import summarise
     from balanced_mixup.benchmark.tables import markdown, render
     from balanced_mixup.files import write_text
+    from balanced_mixup.paper.reproduce import beside_published
 
     results = read_results(folder)
     entries = summarise(results, table.metrics)
@@ -139,7 +139,7 @@ def _save(drawing: "Drawing", stem: Path) -> None:
 
 
 def _figure1(data: Path | None) -> "Drawing":
-    from balanced_mixup.data.datasets.cards import CARDS
+    from balanced_mixup.datasets.cards import CARDS
     from balanced_mixup.report.figures import ClassCounts, figure1
 
     if data is not None:
@@ -156,18 +156,18 @@ def _figure1(data: Path | None) -> "Drawing":
 
 
 def _figure2(data: Path | None) -> "Drawing":
-    from balanced_mixup.report.figures import figure2, figure2_of_embeddings, imbalanced_points
+    from balanced_mixup.paper.figure2 import figure2, figure2_of_embeddings, imbalanced_points
 
     if data is None:
         return figure2(*imbalanced_points())
-    from balanced_mixup.evaluation.embeddings import embed
+    from balanced_mixup.explain.embeddings import embed
 
     embeddings, labels, classes = embed(_load(data))
     return figure2_of_embeddings(embeddings, labels, classes)
 
 
 def _figure3(data: Path | None) -> "Drawing":
-    from balanced_mixup.report.figures import figure3
+    from balanced_mixup.paper.figure3 import figure3
 
     return figure3()
 

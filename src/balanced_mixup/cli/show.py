@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from balanced_mixup.evaluation.experiment import Experiment
-    from balanced_mixup.training.run_folder import RunFolder
+    from balanced_mixup.runs.run_folder import RunFolder
 
 
 def print_json(content: Any) -> None:
@@ -34,7 +34,7 @@ def interval(score: Mapping[str, float | None], form: str = ".3f", ends: str = "
 def print_scores(scores: Mapping[str, Any], title: str, run: "RunFolder") -> None:
     """Print a table of scores and one of classes, of a run whose model knows whether the classes are grades."""
     from balanced_mixup.metrics import METRICS, applicable
-    from balanced_mixup.training.classifier import ModelCard
+    from balanced_mixup.runs.classifier import ModelCard
 
     console = Console()
     of = f"{scores['n']:,} images" + (f" in {scores['groups']:,} groups" if scores["groups"] else "")
@@ -102,7 +102,7 @@ def _print_shares(console: Console, prior: Mapping[str, Any]) -> None:
 
 
 def _print_thresholds(console: Console, thresholds: Mapping[str, Any]) -> None:
-    from balanced_mixup.evaluation.thresholds import DECIMALS
+    from balanced_mixup.calibration.thresholds import DECIMALS
 
     table = Table(box=None, pad_edge=False)
     table.add_column("class")

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from balanced_mixup.calibration.class_prior import TargetPrior
+from balanced_mixup.calibration.correction import Correction
+from balanced_mixup.calibration.thresholds import Threshold, choose_threshold, operating_point
 from balanced_mixup.errors import UsageError, nearest
-from balanced_mixup.evaluation.class_shares import TargetPrior
-from balanced_mixup.evaluation.correction import Correction
-from balanced_mixup.evaluation.predictions import Predictions, as_json
-from balanced_mixup.evaluation.thresholds import Threshold, choose_threshold, operating_point
-from balanced_mixup.training.run_folder import RunFolder
+from balanced_mixup.runs.predictions import Predictions, as_json
+from balanced_mixup.runs.run_folder import RunFolder
 
 log = logging.getLogger("balanced_mixup")
 

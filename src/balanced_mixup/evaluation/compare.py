@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from balanced_mixup.errors import UsageError
-from balanced_mixup.evaluation.intervals import Interval, paired_difference
-from balanced_mixup.evaluation.predictions import Predictions
 from balanced_mixup.metrics import METRICS
-from balanced_mixup.training.run_folder import RunFolder
+from balanced_mixup.runs.predictions import Predictions
+from balanced_mixup.runs.run_folder import RunFolder
+from balanced_mixup.statistics.bootstrap import Interval, paired_difference
 
 
 @dataclass(frozen=True)

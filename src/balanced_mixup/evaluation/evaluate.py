@@ -16,11 +16,11 @@ from balanced_mixup.data.sources import load
 from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.evaluation.assessment import Assessment
 from balanced_mixup.evaluation.other_data import choose, like_run, warn_of_shared_groups
-from balanced_mixup.evaluation.predictions import Predictions
 from balanced_mixup.files import write_atomically, write_json
-from balanced_mixup.training.classifier import Classifier
+from balanced_mixup.runs.classifier import Classifier
+from balanced_mixup.runs.predictions import Predictions
+from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.training.recipe import load_yaml, make_recipe, make_settings
-from balanced_mixup.training.run_folder import RunFolder
 
 log = logging.getLogger("balanced_mixup")
 

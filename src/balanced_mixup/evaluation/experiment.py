@@ -10,24 +10,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from balanced_mixup.calibration.correction import calibrate_run
 from balanced_mixup.data.preparation import Cache, Prepared, prepare
 from balanced_mixup.data.sources import BUILT_IN, kind_of, load
 from balanced_mixup.errors import BalancedMixupError, RunError, UsageError
-from balanced_mixup.evaluation.correction import calibrate_run
 from balanced_mixup.evaluation.evaluate import predict_part, write_excluded
-from balanced_mixup.evaluation.run_log import log_file
 from balanced_mixup.files import read_json, write_atomically, write_json, write_text
 from balanced_mixup.methods import METHODS
 from balanced_mixup.metrics import METRICS, applicable
 from balanced_mixup.randomness import torch_seed
+from balanced_mixup.runs.classifier import Classifier, ModelCard
+from balanced_mixup.runs.environment import describe_environment, fingerprint
+from balanced_mixup.runs.log import log_file
+from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.training.backbones import Backbone, check_name, create
-from balanced_mixup.training.classifier import Classifier, ModelCard
-from balanced_mixup.training.environment import describe_environment, fingerprint
 from balanced_mixup.training.fit import fit
 from balanced_mixup.training.module import TrainingData
 from balanced_mixup.training.processes import GRACE_SECONDS, assist, process_rank
 from balanced_mixup.training.recipe import PLACES, Execution, Recipe, load_yaml, make_recipe
-from balanced_mixup.training.run_folder import RunFolder
 
 log = logging.getLogger("balanced_mixup")
 

@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from balanced_mixup.calibration.class_prior import TargetPrior
+from balanced_mixup.calibration.correction import Correction
 from balanced_mixup.data.manifest import Manifest
 from balanced_mixup.data.pixels import Pixels
 from balanced_mixup.data.preparation import read
 from balanced_mixup.data.sources.unlabelled import unlabelled
 from balanced_mixup.errors import DataError, RunError, UsageError
-from balanced_mixup.evaluation.class_shares import TargetPrior
-from balanced_mixup.evaluation.correction import Correction
-from balanced_mixup.evaluation.predictions import PREFIX
 from balanced_mixup.files import write_atomically
-from balanced_mixup.training.classifier import Classifier, ModelCard
-from balanced_mixup.training.run_folder import RunFolder
+from balanced_mixup.runs.classifier import Classifier, ModelCard
+from balanced_mixup.runs.predictions import PREFIX
+from balanced_mixup.runs.run_folder import RunFolder
 
 log = logging.getLogger("balanced_mixup")
 

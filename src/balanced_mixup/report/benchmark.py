@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from balanced_mixup.benchmark.folder import BenchmarkFolder, PlannedRun
+from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
 from balanced_mixup.benchmark.results import EXTERNAL, Results, read_results
 from balanced_mixup.benchmark.summary import LEVEL, Entry, summarise
 from balanced_mixup.benchmark.tables import grids, metrics_of, notes

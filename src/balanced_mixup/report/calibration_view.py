@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from balanced_mixup.evaluation.calibration import reliability
-from balanced_mixup.evaluation.class_shares import TargetPrior, rare_classes
-from balanced_mixup.evaluation.correction import Correction
-from balanced_mixup.evaluation.predictions import Predictions
-from balanced_mixup.evaluation.thresholds import choose_threshold, operating_point
+from balanced_mixup.calibration.class_prior import TargetPrior, rare_classes
+from balanced_mixup.calibration.correction import Correction
+from balanced_mixup.calibration.scores import reliability
+from balanced_mixup.calibration.thresholds import choose_threshold, operating_point
 from balanced_mixup.report.contents import RunContents, require
 from balanced_mixup.report.document import Block, Chart, Note, Table, Text
 from balanced_mixup.report.figures.reliability import reliability_diagram
 from balanced_mixup.report.words import counted, interval, percent
+from balanced_mixup.runs.predictions import Predictions
 
 _WANTED = 0.9  # sensitivity, where none was asked for
 _MOST = 12  # classes in the table of thresholds, where none was asked for

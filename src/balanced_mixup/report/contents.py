@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from balanced_mixup.calibration.class_prior import TargetPrior
+from balanced_mixup.calibration.correction import Correction
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.errors import UsageError
-from balanced_mixup.evaluation.class_shares import TargetPrior
-from balanced_mixup.evaluation.correction import Correction
-from balanced_mixup.evaluation.predictions import Predictions
 from balanced_mixup.files import read_json
+from balanced_mixup.runs.predictions import Predictions
+from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.training.recipe import Recipe, load_yaml, make_recipe, make_settings
-from balanced_mixup.training.run_folder import RunFolder
 
 Content = TypeVar("Content")
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from balanced_mixup.evaluation.prior import effective_prior
+from balanced_mixup.calibration.priors import effective_prior
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.report.contents import RunContents, require
 from balanced_mixup.report.document import Block, Chart, Table

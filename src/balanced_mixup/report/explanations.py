@@ -9,15 +9,15 @@ import pandas as pd
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
+from balanced_mixup.calibration.correction import Correction
 from balanced_mixup.errors import RunError, UsageError, nearest
-from balanced_mixup.evaluation.correction import Correction
 from balanced_mixup.evaluation.predict import read_images
-from balanced_mixup.evaluation.saliency import COLOURS, evidence, overlay, positive_share, upsampled
+from balanced_mixup.explain.saliency import COLOURS, evidence, overlay, positive_share, upsampled
 from balanced_mixup.files import write_atomically
 from balanced_mixup.progress import progress_bar
 from balanced_mixup.report.figures.drawing import canvas, house_style, panel, width_of, write
-from balanced_mixup.training.classifier import Classifier
-from balanced_mixup.training.run_folder import RunFolder
+from balanced_mixup.runs.classifier import Classifier
+from balanced_mixup.runs.run_folder import RunFolder
 
 TABLE = "explanations.csv"
 

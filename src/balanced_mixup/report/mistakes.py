@@ -7,13 +7,13 @@ import numpy.typing as npt
 
 from balanced_mixup.data.pixels import ArrayPixels
 from balanced_mixup.errors import BalancedMixupError
-from balanced_mixup.evaluation.predictions import Predictions
-from balanced_mixup.evaluation.saliency import evidence, overlay, upsampled
+from balanced_mixup.explain.saliency import evidence, overlay, upsampled
 from balanced_mixup.report.contents import RunContents, require
 from balanced_mixup.report.document import Block, Gallery, Note, Picture, Text, View
 from balanced_mixup.report.originals import Originals, Pixels8, jpeg
 from balanced_mixup.report.words import percent, spoken
-from balanced_mixup.training.classifier import Classifier
+from balanced_mixup.runs.classifier import Classifier
+from balanced_mixup.runs.predictions import Predictions
 
 _SIDE = 320  # px, of the images
 _MISTAKES, _HITS = (48, 4), (24, 2)  # in all, and of a class

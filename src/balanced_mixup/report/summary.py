@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from balanced_mixup.evaluation.class_shares import rare_classes
+from balanced_mixup.calibration.class_prior import rare_classes
 from balanced_mixup.metrics import confusion
 from balanced_mixup.report.contents import RunContents
 from balanced_mixup.report.document import Block, Listing, Note, Text

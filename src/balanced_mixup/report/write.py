@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Literal, get_args
 
-from balanced_mixup.benchmark.folder import BenchmarkFolder
+from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder
 from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.files import write_bytes, write_text
 from balanced_mixup.report.document import Document
 from balanced_mixup.report.figures import save
-from balanced_mixup.training.run_folder import RunFolder
+from balanced_mixup.runs.run_folder import RunFolder
 
 Format = Literal["html", "pdf", "md"]
 

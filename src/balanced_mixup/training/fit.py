@@ -25,17 +25,16 @@ from balanced_mixup.files import write_atomically, write_json
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.progress import on_terminal
 from balanced_mixup.training.backbones import Backbone
-from balanced_mixup.training.classifier import save_weights
-from balanced_mixup.training.environment import peak_memory
+from balanced_mixup.training.memory import peak_memory
 from balanced_mixup.training.module import Trainee, TrainingData
 from balanced_mixup.training.processes import LostProcessError, assistants, cluster_environment, process_rank
 from balanced_mixup.training.recipe import Recipe
-from balanced_mixup.training.run_folder import RunFolder
+from balanced_mixup.training.training_files import TrainingFiles, save_weights
 
 log = logging.getLogger("balanced_mixup")
 
 
-def fit(recipe: Recipe, backbone: Backbone, data: TrainingData, run: RunFolder) -> None:
+def fit(recipe: Recipe, backbone: Backbone, data: TrainingData, run: TrainingFiles) -> None:
     """Train, from the run's checkpoint if it has one; write `history.csv`, `cost.json` and the best epoch's weights, at last.
 
     Args:
@@ -81,7 +80,7 @@ def fit(recipe: Recipe, backbone: Backbone, data: TrainingData, run: RunFolder) 
     save_weights(run.weights, trainee.best_weights)
 
 
-def _run(trainer: L.Trainer, trainee: Trainee, run: RunFolder) -> None:
+def _run(trainer: L.Trainer, trainee: Trainee, run: TrainingFiles) -> None:
     """Fit, and say in our errors what can go wrong."""
     recipe = trainee.recipe
     on_main_thread = threading.current_thread() is threading.main_thread()
@@ -180,7 +179,7 @@ def make_trainer(recipe: Recipe, *more: Callback, folder: Path | None = None) ->
     )
 
 
-def _checkpoint(run: RunFolder) -> ModelCheckpoint:
+def _checkpoint(run: TrainingFiles) -> ModelCheckpoint:
     return ModelCheckpoint(
         dirpath=run.path,
         filename=run.checkpoint.stem,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from watched import NAMES, SIZE, Watched, decoded, fresh, hashed, read, scan_all, store_of, write
 
-from balanced_mixup.data.holdings import holdings
+from balanced_mixup.data.cached_stores import holdings
 from balanced_mixup.data.images import ArrayImages, FileImages, stamp_of
 from balanced_mixup.data.manifest import ImageSubset
 from balanced_mixup.data.store import Store, default_cache_dir

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from watched import NAMES, SIZE, decoded, fork, fresh, hashed, read, scan_all, store_of, write
 
 from balanced_mixup.data import store_writer
-from balanced_mixup.data.holdings import holdings
+from balanced_mixup.data.cached_stores import holdings
 from balanced_mixup.data.images import FileImages, stamp_of
 from balanced_mixup.data.manifest import ImageSubset
 from balanced_mixup.data.store import Store

@@ -15,7 +15,7 @@ from watched import NAMES, SIZE, SOME, decoded, disk_of, fork, fresh, read, stor
 
 from balanced_mixup.data import store as store_module
 from balanced_mixup.data import store_writer
-from balanced_mixup.data.holdings import holdings
+from balanced_mixup.data.cached_stores import holdings
 from balanced_mixup.data.images import ArrayImages, FileImages, stamp_of
 from balanced_mixup.data.manifest import ImageSubset
 from balanced_mixup.data.pixels import FilePixels

@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from balanced_mixup.data.datasets.card import PREPARED
-from balanced_mixup.data.datasets.cards import TASKS
+from balanced_mixup.datasets.card import PREPARED
+from balanced_mixup.datasets.cards import TASKS
 from balanced_mixup.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _csv(settings: DataSettings) -> Manifest:
 
 
 def _folder(settings: DataSettings) -> Manifest:
-    from balanced_mixup.data.sources import folder
+    from balanced_mixup.data.sources import class_folders as folder
 
     return folder.load(settings)
 
@@ -108,7 +108,7 @@ def _prepared(settings: DataSettings) -> Manifest:
 @cache
 def _photographs() -> Manifest:
     """Draw the built-in photographs; a second training in the same process, as in the demo, does not draw them again."""
-    from balanced_mixup.data.sources import synthetic
+    from balanced_mixup.datasets import synthetic
 
     return synthetic.synthetic_fundus(n=3000, size=96, seed=0)
 

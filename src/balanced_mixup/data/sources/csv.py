@@ -12,7 +12,7 @@ import numpy.typing as npt
 from balanced_mixup.data.images import EXTENSIONS, FileImages
 from balanced_mixup.data.manifest import SPLIT_NAMES, Manifest
 from balanced_mixup.data.settings import DataSettings
-from balanced_mixup.data.sources.labels import MISSING, encode
+from balanced_mixup.data.sources.label_names import MISSING, encode
 from balanced_mixup.data.sources.table import Table, read_table
 from balanced_mixup.errors import DataError, Problem, nearest
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from balanced_mixup.data.images import ArrayImages, stamp_of
 from balanced_mixup.data.manifest import SPLITS, Manifest
 from balanced_mixup.data.settings import DataSettings
-from balanced_mixup.data.sources.labels import canonical, encode
+from balanced_mixup.data.sources.label_names import canonical, encode
 from balanced_mixup.errors import DataError, Problem
 
 _FORMAT = "Expected <part>_images, uint8 (N,H,W) or (N,H,W,3), and <part>_labels, integers (N,) or (N,1), for train, val, test."

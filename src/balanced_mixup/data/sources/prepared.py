@@ -6,10 +6,10 @@ from typing import Any
 
 import yaml
 
-from balanced_mixup.data.datasets.folder import DATASET, LABELS
 from balanced_mixup.data.manifest import Manifest
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import csv
+from balanced_mixup.datasets.prepared_folder import DATASET, LABELS
 from balanced_mixup.errors import DataError, Problem, UsageError
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from balanced_mixup.data.images import FileImages
-from balanced_mixup.data.sources.folder import find_images
+from balanced_mixup.data.sources.class_folders import find_images
 from balanced_mixup.errors import DataError, Problem
 
 

@@ -1,4 +1,4 @@
-"""Figures as functions of plain data: the paper's three, those of a run, those of a benchmark.
+"""Figures as functions of plain data: those of a run, those of a benchmark.
 
 Each returns a `Drawing`, which `save` writes.
 """
@@ -18,7 +18,3 @@ from balanced_mixup.report.figures.operating_curves import roc_curves as roc_cur
 from balanced_mixup.report.figures.priors import prior_bars as prior_bars
 from balanced_mixup.report.figures.rarity import score_by_rarity as score_by_rarity
 from balanced_mixup.report.figures.reliability import reliability_diagram as reliability_diagram
-from balanced_mixup.report.figures.schematic import figure2 as figure2
-from balanced_mixup.report.figures.schematic import figure2_of_embeddings as figure2_of_embeddings
-from balanced_mixup.report.figures.schematic import imbalanced_points as imbalanced_points
-from balanced_mixup.report.figures.weights import figure3 as figure3

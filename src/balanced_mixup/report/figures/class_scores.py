@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from balanced_mixup.calibration.class_prior import rare_classes
 from balanced_mixup.errors import UsageError
-from balanced_mixup.evaluation.class_shares import rare_classes
 from balanced_mixup.report.figures.drawing import (
     BLUE,
     PAGE,

@@ -1,0 +1,1 @@
+"""Calibration: temperature, class priors, thresholds."""

@@ -1,0 +1,217 @@
+"""Can the probabilities be believed? Of all images called melanoma with 80 %, 80 % should be melanomas.
+
+=====================  ==========================================================================================
+ECE                    how far the probability of the predicted class is from the share that is right, on average
+classwise ECE          the same for the probability of each class, right or wrong, predicted or not; mean over classes
+Brier score            sum over the classes of (probability - truth)^2, mean over images: from 0 to 2 (Brier 1950)
+log loss               mean of -log of the probability of the true class
+=====================  ==========================================================================================
+
+All are better when lower. Brier score and log loss are proper: no other probabilities than the true ones make them smaller.
+With two classes this Brier score is twice the one that looks at one class alone.
+
+Notable decisions
+- Bins hold equally many images (Nixon et al. 2019), with edges as in scikit-learn's `calibration_curve(strategy="quantile")`:
+  equal widths leave most bins of a rare class empty. Classwise ECE with such bins is Nixon's adaptive calibration error. There
+  are 15 bins (Guo et al. 2017), fewer where a bin would have fewer than 10 images.
+- ECE is biased upwards: chance alone makes the shares of finite bins differ from the probabilities, the more the fewer images
+  there are (Kumar et al. 2019). `ece_by_chance` is what a perfectly calibrated model would show on average with as many
+  images; an ECE near it says nothing against the model. The same bias moves every draw of the bootstrap up once more, so the
+  interval of an ECE is the one reflected at its value (Davison and Hinkley 1997, Section 5.2: the basic bootstrap), from 0 at
+  the lowest to the value itself at least; those of Brier score and log loss are percentiles, as elsewhere.
+- A bootstrap draw keeps the bins of the images themselves.
+
+Naeini et al., AAAI 2015 (ECE). Guo et al., ICML 2017. Nixon et al., CVPR workshops 2019. Kull et al., NeurIPS 2019 (classwise).
+Kumar et al., NeurIPS 2019.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import sparse
+
+from balanced_mixup.errors import UsageError
+from balanced_mixup.metrics import Array, ArrayOrTensor, checked
+from balanced_mixup.statistics.bootstrap import CHUNK_ENTRIES, Interval, Replicates, draws_of, units_of
+from balanced_mixup.statistics.paired_tests import wilson
+
+BINS = 15
+
+_IMAGES_A_BIN = 10
+_LEAST = np.finfo(np.float64).eps  # a probability of 0 counts as this in the log loss, as in scikit-learn
+
+
+def calibration_scores(
+    y: ArrayOrTensor,
+    probabilities: ArrayOrTensor,
+    groups: npt.NDArray[np.str_] | None = None,
+    *,
+    rare: Sequence[int] = (),
+    bins: int = BINS,
+    replicates: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Return how well the probabilities are calibrated, each score with its interval.
+
+    Args:
+        y: Integers (N,), labels 0 ... K - 1.
+        probabilities: (N, K), rows summing to 1.
+        groups: (N,), the patient ... of each image; whole groups are drawn, the same as by `bootstrap`.
+        rare: The classes whose mean classwise ECE is "rare_ece".
+        bins: At most so many.
+        replicates, level, seed: As in `bootstrap`.
+
+    Returns:
+        "ece", "classwise_ece" (mean over the K classes), "rare_ece" (where there are `rare`), "brier", "log_loss", and "ece_0"
+        ... "ece_{K-1}", the classwise ECE of each class.
+
+    Raises:
+        UsageError: An argument is not as described.
+    """
+    labels, p, _ = checked(y, probabilities, None)
+    if replicates < 1:
+        raise UsageError(f"Expected `replicates` to be at least 1, but got {replicates}.")
+    if any(not 0 <= k < p.shape[1] for k in rare):
+        raise UsageError(f"Expected `rare` to be classes from 0 to {p.shape[1] - 1}, but got {list(rare)}.")
+    used = _usable(bins, len(p))
+    terms = _terms(labels, p, used)
+
+    def estimate(weights: Array | None) -> dict[str, Array]:
+        top, classwise, brier, loss = _scores(terms, weights, used)
+        means = {"ece": top, "classwise_ece": classwise.mean(-1)}
+        if rare:
+            means["rare_ece"] = classwise[..., list(rare)].mean(-1)
+        each = {f"ece_{k}": classwise[..., k] for k in range(p.shape[1])}
+        return {**means, "brier": brier, "log_loss": loss, **each}
+
+    units = units_of(len(labels), groups)
+    values = estimate(None)
+    if units.max() == 0:
+        parts = [{name: np.full(replicates, np.nan) for name in values}]
+    else:
+        parts = [estimate(weights) for weights in draws_of(units, replicates, max(1, CHUNK_ENTRIES // max(terms.shape)), seed)]
+    draws = {name: np.concatenate([part[name] for part in parts]) for name in values}
+    found = Replicates({name: float(value) for name, value in values.items()}, draws)
+    intervals = {name: found.interval(name, level) for name in values}
+    return {name: _reflected(interval) if "ece" in name else interval for name, interval in intervals.items()}
+
+
+def ece(y: ArrayOrTensor, probabilities: ArrayOrTensor, bins: int = BINS) -> float:
+    """Return the expected calibration error of the predicted class, sum_b n_b / N |share right - mean probability|."""
+    return float(_plain_scores(y, probabilities, bins)[0])
+
+
+def classwise_ece(y: ArrayOrTensor, probabilities: ArrayOrTensor, bins: int = BINS) -> Array:
+    """Return the calibration error of each class's probability, float64 (K,): the bins are of that probability, over all N."""
+    return _plain_scores(y, probabilities, bins)[1]
+
+
+def brier(y: ArrayOrTensor, probabilities: ArrayOrTensor) -> float:
+    """Return the mean over images of the sum over the K classes of (p_k - 1{y = k})^2, from 0 to 2."""
+    return float(_plain_scores(y, probabilities, 1)[2])
+
+
+def log_loss(y: ArrayOrTensor, probabilities: ArrayOrTensor) -> float:
+    """Return the mean over images of -log p_y."""
+    return float(_plain_scores(y, probabilities, 1)[3])
+
+
+def ece_by_chance(y: ArrayOrTensor, probabilities: ArrayOrTensor, bins: int = BINS) -> float:
+    """Return about the ECE that these probabilities would show if they were perfectly calibrated and images independent.
+
+    In a bin, the number that is right then has variance V = sum p (1 - p), and differs from its mean by sqrt(2 V / pi) on
+    average (normal approximation).
+    """
+    _, p, _ = checked(y, probabilities, None)
+    confidence = p.max(1)
+    variance = np.bincount(_bins_of(confidence, _usable(bins, len(p))), confidence * (1 - confidence))
+    return float(np.sqrt(2 * variance / np.pi).sum() / len(p))
+
+
+def reliability(
+    y: ArrayOrTensor,
+    probabilities: ArrayOrTensor,
+    of: int | None = None,
+    groups: npt.NDArray[np.str_] | None = None,
+    *,
+    bins: int = BINS,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Return the points of a reliability diagram.
+
+    Args:
+        y, probabilities, groups, bins: As in `calibration_scores`.
+        of: The class whose probability is looked at; the predicted one of each image if None.
+        level: Of Wilson's interval of the share. With `groups`, a bin counts as many trials as it has groups, as if the images
+            of a group said the same: the interval is rather too wide than too narrow.
+
+    Returns:
+        A row for each bin that has images, in order: "confidence" (the mean probability), "accuracy" (the share of images that
+        are of the class), "low", "high", "count" (images).
+
+    Raises:
+        UsageError: An argument is not as described.
+    """
+    labels, p, _ = checked(y, probabilities, None)
+    if of is not None and not 0 <= of < p.shape[1]:
+        raise UsageError(f"Expected `of` to be a class from 0 to {p.shape[1] - 1}, but got {of}.")
+    chosen = p.argmax(1) if of is None else np.full(len(p), of)
+    value, right = p[np.arange(len(p)), chosen], labels == chosen
+    table = pd.DataFrame({"bin": _bins_of(value, _usable(bins, len(p))), "confidence": value, "accuracy": right})
+    table["unit"] = units_of(len(p), groups)
+    rows = table.groupby("bin").agg({"confidence": "mean", "accuracy": "mean", "unit": "nunique"}).reset_index(drop=True)
+    rows["low"], rows["high"] = wilson(rows["accuracy"].to_numpy(), rows.pop("unit").to_numpy(), level)
+    rows["count"] = table["bin"].value_counts().sort_index().to_numpy()
+    return rows
+
+
+def _usable(bins: int, images: int) -> int:
+    if bins < 1:
+        raise UsageError(f"Expected `bins` to be at least 1, but got {bins}.")
+    return max(1, min(bins, images // _IMAGES_A_BIN))
+
+
+def _bins_of(values: Array, bins: int) -> npt.NDArray[np.int64]:
+    """Return the bin, from 0, of each of the values (N,); equal values are in the same bin, so bins can be empty."""
+    edges = np.sort(values)[(len(values) - 1) * np.arange(1, bins) // bins]  # the last value of each bin
+    return np.searchsorted(edges, values).astype(np.int64)
+
+
+def _terms(labels: npt.NDArray[np.int64], p: Array, bins: int) -> sparse.csr_array:
+    """Return what each image adds to each sum, (N, (1 + K) bins + 2): every score is a function of weighted sums of rows.
+
+    First probability - truth in its bin, for the predicted class and then for each class, then Brier score and log loss.
+    """
+    images, classes = p.shape
+    truth = np.eye(classes)[labels]
+    everyone = np.arange(images)
+    predicted = p.argmax(1)
+    values = np.column_stack([p[everyone, predicted], p])
+    gaps = values - np.column_stack([predicted == labels, truth])
+    place = np.column_stack([_bins_of(column, bins) for column in values.T]) + bins * np.arange(1 + classes)
+    binned = sparse.csr_array((gaps.ravel(), (np.repeat(everyone, 1 + classes), place.ravel())), (images, (1 + classes) * bins))
+    losses = np.column_stack([((p - truth) ** 2).sum(1), -np.log(np.clip(p[everyone, labels], _LEAST, 1))])
+    return sparse.csr_array(sparse.hstack([binned, losses]))
+
+
+def _scores(terms: sparse.csr_array, weights: Array | None, bins: int) -> tuple[Array, Array, Array, Array]:
+    """Return ECE (...), classwise ECE (..., K), Brier score (...) and log loss (...) for weights (..., N)."""
+    w = np.ones(terms.shape[0]) if weights is None else weights
+    means = (terms.T @ w.T).T / w.sum(-1, keepdims=True)
+    errors = np.abs(means[..., :-2]).reshape(*w.shape[:-1], -1, bins).sum(-1)
+    return errors[..., 0], errors[..., 1:], means[..., -2], means[..., -1]
+
+
+def _plain_scores(y: ArrayOrTensor, probabilities: ArrayOrTensor, bins: int) -> tuple[Array, Array, Array, Array]:
+    labels, p, _ = checked(y, probabilities, None)
+    used = _usable(bins, len(p))
+    return _scores(_terms(labels, p, used), None, used)
+
+
+def _reflected(interval: Interval) -> Interval:
+    """Turn the percentile interval of a score that chance raises into the basic one."""
+    value, low, high = interval.value, interval.low, interval.high
+    return Interval(value, float(np.maximum(0, 2 * value - high)), float(np.maximum(value, 2 * value - low)))

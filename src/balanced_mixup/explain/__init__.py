@@ -1,0 +1,1 @@
+"""Where a classifier finds its evidence."""

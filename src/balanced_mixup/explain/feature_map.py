@@ -1,0 +1,151 @@
+"""The feature map of a classifier: features as (B, C, h, w), whatever architecture of timm it is.
+
+Notable decisions
+- Features are maps with their channels first or last, or tokens, with or without class and register tokens among them.
+- The map is taken where the features end, before pooling. It is taken at the end of an earlier stage where the class scores
+  depend on no place of the last features (a class token has gathered them before), or these have fewer than 4 x 4 places.
+- What precedes the map is computed without a graph, so that it takes the memory of a prediction.
+"""
+
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from balanced_mixup.errors import UsageError
+from balanced_mixup.runs.classifier import Classifier
+
+_COARSEST = 4  # places a side; 2 x 2 would tell no more than the quarter of the image
+
+Restore = Callable[[Tensor], Tensor]
+
+
+class Mapped(nn.Module):
+    """A model of timm whose features pass, as a map (B, C, h, w), through a layer of their own that does nothing, `map`.
+
+    The model itself is not changed.
+    """
+
+    def __init__(self, model: nn.Module, layer: str) -> None:
+        """Args: layer: name of the module that gives the features; "" for `forward_features`."""
+        super().__init__()
+        self.model: Any = model  # what timm adds to a Module has no common type
+        self.layer = layer
+        self.map = nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the model's logits (B, K), with the graph from the map to them. NoMapError where the features are no map."""
+        with torch.no_grad():
+            if self.layer:
+                layer = self.model.get_submodule(self.layer)
+                with layer.register_forward_hook(lambda module, args, out: self._through(out, len(images))):
+                    logits: Tensor = self.model(images)
+            else:
+                logits = self.model.forward_head(self._through(self.model.forward_features(images), len(images)))
+        return logits
+
+    def _through(self, features: Any, batch: int) -> Any:
+        if isinstance(features, tuple):  # some stages give the class token, or the insides of each place, beside the map
+            for i, part in enumerate(features):
+                with suppress(NoMapError):
+                    return (*features[:i], self._through(part, batch), *features[i + 1 :])
+        found, restored = as_map(features, batch, getattr(self.model, "num_prefix_tokens", 0))
+        torch.set_grad_enabled(True)  # until `forward` leaves its block
+        return restored(self.map(found.detach().requires_grad_()))
+
+
+class NoMapError(Exception):
+    """Features are no map."""
+
+
+def find_map(classifier: Classifier) -> Mapped:
+    """Return the model with its deepest map that the class scores depend on and that has enough places, or else the finest.
+
+    Raises:
+        UsageError: It has none.
+    """
+    model, size = classifier.model, classifier.card.size
+    noise = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(classifier.device)
+    finest, side = None, 0
+    for layer in _layers(model):
+        mapped = Mapped(model, layer)
+        places = _places(mapped, noise)
+        if places >= _COARSEST:
+            return mapped
+        if places > side:
+            finest, side = mapped, places
+    if finest is None:
+        raise UsageError(
+            f"Expected a model of timm whose class scores depend on a feature map, but {classifier.card.backbone} has none "
+            "that could be found, or its head was never trained."
+        )
+    return finest
+
+
+def as_map(features: Any, batch: int, prefix: int) -> tuple[Tensor, Restore]:
+    """Return features as a map (B, C, h, w), and how such a map becomes features again.
+
+    Images are square, so maps are: of four dimensions the two equal ones are the places, and of tokens (B, N, C) a square
+    number are, the last ones.
+
+    Args:
+        features: What a stage of a model gives.
+        batch: B.
+        prefix: How many tokens before the places the model says to have; not all of its stages have them.
+
+    Raises:
+        NoMapError: They are nothing of the kind.
+    """
+    shape = features.shape if isinstance(features, Tensor) and len(features) == batch else ()
+    if len(shape) == 4 and shape[2] == shape[3]:
+        return features, lambda found: found
+    if len(shape) == 4 and shape[1] == shape[2]:
+        return features.permute(0, 3, 1, 2), lambda found: found.permute(0, 2, 3, 1)
+    if len(shape) == 3:
+        for others in (prefix, 0, 1):
+            if math.isqrt(max(0, shape[1] - others)) ** 2 == shape[1] - others > 0:
+                return _tokens_as_map(features, others)
+    raise NoMapError
+
+
+def _tokens_as_map(tokens: Tensor, others: int) -> tuple[Tensor, Restore]:
+    batch, count, channels = tokens.shape
+    side = math.isqrt(count - others)
+    first, places = tokens[:, :others], tokens[:, others:]
+    return (
+        places.transpose(1, 2).reshape(batch, channels, side, side),
+        lambda found: torch.cat([first, found.flatten(2).transpose(1, 2)], dim=1),
+    )
+
+
+def _layers(model: nn.Module) -> list[str]:
+    """Return where a model of timm may have its map, the deepest first: the end of its features, then of each stage."""
+    if not hasattr(model, "forward_features"):
+        return []
+    modules, found = dict(model.named_modules()), [""]
+    if hasattr(model, "reroll"):  # Hiera: the tokens of its earlier stages are not in the order of their places
+        return found
+    for stage in reversed([stage["module"] for stage in getattr(model, "feature_info", ())]):
+        # A list is never called, its last block is.
+        last = f"{stage}.{len(blocks) - 1}" if isinstance(blocks := modules.get(stage), nn.ModuleList) else stage
+        found += [last] if last in modules else []
+    return found
+
+
+def _places(mapped: Mapped, images: Tensor) -> int:
+    """Return how many places a side the map has; 0 if there is none, or the class scores do not depend on it."""
+    seen: list[Tensor] = []
+    with mapped.map.register_forward_hook(lambda module, args, out: seen.append(out)):
+        try:
+            logits = mapped(images)
+        except NoMapError:
+            return 0
+    if not seen:
+        return 0
+    with torch.enable_grad():
+        score = (logits * torch.arange(1, logits.shape[1] + 1, device=logits.device)).sum()
+    (gradient,) = torch.autograd.grad(score, seen, allow_unused=True)
+    return seen[0].shape[2] if gradient is not None and bool(gradient.any()) else 0

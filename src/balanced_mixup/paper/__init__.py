@@ -1,0 +1,1 @@
+"""What the paper published, and its tables and figures made again."""

@@ -1,0 +1,246 @@
+"""Figure 2: how Balanced-MixUp fills the space between rare and frequent classes, on points or on real embeddings."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from torch import Tensor
+
+from balanced_mixup.errors import UsageError
+from balanced_mixup.methods import METHODS
+from balanced_mixup.paper.figure2_training import Epochs, Floats, Samples, trained
+from balanced_mixup.randomness import generator
+from balanced_mixup.report.figures.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PAGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    Drawing,
+    canvas,
+    house_style,
+    panel,
+    width_of,
+    write,
+)
+
+COLOURS = (BLUE, ORANGE, VERMILLION, GREEN, PURPLE, SKY, INK)
+PANELS = {"instance": "Imbalanced data", "balanced-mixup": "Balanced-MixUp", "mixup": "MixUp"}
+
+_LEFT, _SIDE, _GAP, _TOP, _LINE = 4.5, 52.0, 3.5, 11.0, 3.8  # mm
+_GRID = 240
+_BETWEEN = 0.1, 0.9  # weights at which a sample lies clearly between two
+_EDGED = 3.0  # square points: a smaller marker would be all edge
+_MANY = 2000  # points from which a vector graphic would be too large
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """What all panels share.
+
+    points: float32 (N, 2). labels: int64 (N,). classes: K names. counts: (K,), points of each. colours: (K, 3). areas: (K,),
+    of a marker, in square points; small classes have large ones. axes: what to write at them.
+    """
+
+    points: Floats
+    labels: npt.NDArray[np.int64]
+    classes: Sequence[str]
+    counts: npt.NDArray[np.int64]
+    colours: Floats
+    areas: Floats
+    axes: tuple[str, str]
+
+
+def imbalanced_points(seed: int = 0) -> tuple[Floats, npt.NDArray[np.int64], list[str]]:
+    """Return points (372, 2) of three overlapping classes, their labels (372,) and names: 300, 60 and 12 of them."""
+    centres, spreads, counts = [(-0.6, 0.0), (1.1, 0.8), (0.7, -1.0)], (0.75, 0.55, 0.45), (300, 60, 12)
+    labels = np.repeat(np.arange(3), counts)
+    noise = generator(seed, "schematic").normal(size=(len(labels), 2))
+    points = np.array(centres)[labels] + noise * np.array(spreads)[labels, None]
+    return points.astype(np.float32), labels, ["frequent", "less frequent", "rare"]
+
+
+def figure2(
+    points: npt.NDArray[np.floating],
+    labels: npt.NDArray[np.integer],
+    classes: Sequence[str],
+    *,
+    alpha: float = 0.2,
+    seed: int = 0,
+    axes: tuple[str, str] = ("", ""),
+) -> Drawing:
+    """Draw the data, an epoch of Balanced-MixUp and one of MixUp, as Fig. 2 of the paper, each with a classifier's regions.
+
+    A sample has the mixture of colours that its target is. The regions are those of a small network trained on such samples,
+    anew each epoch, with their soft targets; the lines are where its answer changes. Small classes have large markers, on
+    top, and what is clearly mixed has an edge unless its marker is tiny. Of more than seven classes the three largest and the
+    three smallest have a colour; the others share a grey.
+
+    Args:
+        points: (N, 2).
+        labels: (N,), from 0 to K - 1; each class has a point.
+        classes: K names, at least 2.
+        alpha: Of Balanced-MixUp, Beta(alpha, 1), and of MixUp, Beta(alpha, alpha).
+        seed: Decides the draws and the first weights.
+        axes: What to write at the axes.
+
+    Returns:
+        The figure, and a row for each sample: panel, x, y, weight of its partner, and target_<class> for each class.
+
+    Raises:
+        UsageError: The arguments are not as described.
+    """
+    _check(points, labels, classes, 2)
+    counts = np.bincount(labels)
+    colours, areas = _markers(counts)
+    plane = _Plane(points.astype(np.float32), labels.astype(np.int64), classes, counts, colours, areas, axes)
+    with house_style():
+        entries = _entries(plane)
+        columns = max(1, min(len(entries), int((PAGE - 4) / (max(width_of(str(entry.get_label())) for entry in entries) + 8))))
+        figure = canvas(PAGE, _TOP + _SIDE + (7 if any(axes) else 4) + -(-len(entries) // columns) * _LINE)
+        tables = [_draw(figure, plane, name, index, alpha, seed) for index, name in enumerate(PANELS)]
+        figure.legend(handles=entries, loc="lower center", ncols=columns, borderaxespad=0.3, handletextpad=0.1)
+    return Drawing(figure, pd.concat(tables, ignore_index=True))
+
+
+def figure2_of_embeddings(
+    embeddings: npt.NDArray[np.floating],
+    labels: npt.NDArray[np.integer],
+    classes: Sequence[str],
+    *,
+    alpha: float = 0.2,
+    seed: int = 0,
+) -> Drawing:
+    """Draw Figure 2 of real embeddings (N, D), reduced to the plane of their first two principal components.
+
+    Mixing and training happen in that plane. Arguments, result and errors are otherwise those of `figure2`.
+    """
+    from sklearn.decomposition import PCA
+
+    _check(embeddings, labels, classes, None)
+    # Exact, and of sure sign; the default would be randomised for large inputs.
+    reduction = PCA(2, svd_solver="covariance_eigh")
+    points = reduction.fit_transform(embeddings)
+    first, second = (f"principal component {i} ({share:.0%})" for i, share in enumerate(reduction.explained_variance_ratio_, 1))
+    return figure2(points, labels, classes, alpha=alpha, seed=seed, axes=(first, second))
+
+
+def _check(
+    points: npt.NDArray[np.floating], labels: npt.NDArray[np.integer], classes: Sequence[str], dimensions: int | None
+) -> None:
+    """Check points (N, `dimensions`), or (N, D) with D >= 2 where None, their labels and the class names."""
+    wanted = f"(N, {dimensions or 'D'})"
+    if points.ndim != 2 or points.shape[1] < 2 or points.shape[1] != (dimensions or points.shape[1]):
+        raise UsageError(f"Expected points of shape {wanted}, at least two numbers each, but got {points.shape}.")
+    if not np.isfinite(points).all():
+        raise UsageError(f"Expected finite points, but row {int((~np.isfinite(points)).any(1).argmax())} is not.")
+    if not len(points) or labels.shape != points.shape[:1] or labels.dtype.kind not in "iu":
+        raise UsageError(
+            f"Expected {len(points)} integers as labels, one or more, but got {labels.dtype} of shape {labels.shape}."
+        )
+    if len(classes) < 2:
+        raise UsageError(f"Expected at least two classes, but got {len(classes)}.")
+    if labels.min() < 0 or labels.max() >= len(classes):
+        raise UsageError(f"Expected labels from 0 to {len(classes) - 1}, but got {labels.min()} to {labels.max()}.")
+    empty = np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0)
+    if len(empty):
+        raise UsageError(f"Expected points of each class, but got none of {classes[empty[0]]!r}; leave the class out.")
+
+
+def _markers(counts: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Return a colour (K, 3) and the area of a marker (K,) in square points for each class; small classes have large ones."""
+    colours = np.tile(np.array(to_rgb(GREY), np.float32), (len(counts), 1))
+    areas = np.ones(len(counts), np.float32)
+    named = _named(counts)
+    colours[named] = [to_rgb(colour) for colour in COLOURS[: len(named)]]
+    areas[named] = np.clip(1500 / counts[named], 1.0, 9.0)
+    return colours, areas
+
+
+def _named(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the classes that have a colour of their own, from the largest to the smallest."""
+    order = np.argsort(-counts, kind="stable")
+    return order if len(order) <= len(COLOURS) else np.concatenate([order[:3], order[-3:]])
+
+
+def _draw(figure: Figure, plane: _Plane, name: str, index: int, alpha: float, seed: int) -> pd.DataFrame:
+    """Draw the panel of a method and return its numbers."""
+    method = METHODS[name]
+    epochs = Epochs(plane.points, plane.labels, method, alpha, seed)
+    samples = epochs.samples(0, epochs.n)
+    left = _LEFT + index * (_SIDE + _GAP)
+    axes = panel(figure, left, _TOP, _SIDE, _SIDE)
+    axes.set(xticks=[], yticks=[], xlabel=plane.axes[0], ylabel=plane.axes[1] if index == 0 else "")
+    axes.spines[["top", "right"]].set_visible(True)
+    _draw_regions(axes, plane, trained(epochs, method))
+    _draw_samples(axes, plane, samples)
+    rarest = int(plane.counts.argmin())
+    write(figure, left, 2, PANELS[name] + (f", α = {alpha:g}" if "alpha" in method.options else ""), bold=True)
+    write(figure, left, 5.6, f"smallest class: {float(samples.targets[:, rarest].mean()):.1%} of the targets")
+    return _numbers(plane, name, samples)
+
+
+def _draw_regions(axes: Axes, plane: _Plane, classify: Callable[[Tensor], Tensor]) -> None:
+    """Colour the plane by the classifier's probabilities, and draw a line where its answer changes."""
+    low, high = plane.points.min(0), plane.points.max(0)
+    low, high = low - 0.06 * (high - low), high + 0.06 * (high - low)
+    x, y = (np.linspace(low[i], high[i], _GRID, dtype=np.float32) for i in (0, 1))
+    grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    probabilities = classify(torch.from_numpy(grid)).numpy().reshape(_GRID, _GRID, -1)
+    pale = 1 - 0.3 * (1 - probabilities @ plane.colours)
+    axes.imshow(pale, extent=(low[0], high[0], low[1], high[1]), origin="lower", aspect="auto", interpolation="bilinear")
+    for k in range(probabilities.shape[-1]):
+        lead = probabilities[..., k] - np.delete(probabilities, k, axis=-1).max(-1)
+        if lead.min() < 0 < lead.max():
+            axes.contour(x, y, lead, levels=[0.0], colors=INK, linewidths=0.5)
+
+
+def _draw_samples(axes: Axes, plane: _Plane, samples: Samples) -> None:
+    """Draw the samples in the mixture of colours and sizes that their targets are; what is clearly mixed has an edge."""
+    weight, targets = samples.weight.numpy(), samples.targets.numpy()
+    areas = targets @ plane.areas
+    between = (weight >= _BETWEEN[0]) & (weight <= _BETWEEN[1])
+    order = np.argsort(areas, kind="stable")  # small classes above large ones
+    x, y = samples.points.numpy()[order].T
+    axes.scatter(
+        x,
+        y,
+        s=areas[order],
+        c=np.clip(targets @ plane.colours, 0, 1)[order],
+        edgecolors=INK,
+        linewidths=np.where(between & (areas >= _EDGED), 0.4, 0.0)[order].tolist(),
+        rasterized=len(weight) > _MANY,
+    )
+
+
+def _entries(plane: _Plane) -> list[Line2D]:
+    """Return the entries of the legend: a colour for each class, and what an edge means."""
+
+    def marker(text: str, colour: str, edge: str) -> Line2D:
+        return Line2D([], [], linestyle="", marker="o", markersize=4, color=colour, markeredgecolor=edge, label=text)
+
+    counts, named = plane.counts, _named(plane.counts)
+    entries = [marker(f"{plane.classes[k]} ({counts[k]:,})", *[to_hex(plane.colours[k])] * 2) for k in named]
+    if len(named) < len(counts):
+        others = np.delete(counts, named)
+        entries.insert(3, marker(f"{len(others)} others ({others.min():,} to {others.max():,} each)", GREY, GREY))
+    if plane.areas.max() >= _EDGED:
+        entries.append(marker("mixed, weight {} to {}".format(*_BETWEEN), "white", INK))
+    return entries
+
+
+def _numbers(plane: _Plane, name: str, samples: Samples) -> pd.DataFrame:
+    x, y = samples.points.numpy().T
+    targets = {f"target_{title}": column for title, column in zip(plane.classes, samples.targets.numpy().T, strict=True)}
+    return pd.DataFrame({"panel": name, "x": x, "y": y, "weight": samples.weight.numpy(), **targets})

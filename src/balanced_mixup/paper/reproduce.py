@@ -1,0 +1,190 @@
+"""The tables of the paper, made again: its settings on its data, ours beside what it printed."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from balanced_mixup.benchmark.plan import Plan, make_plan
+from balanced_mixup.benchmark.results import EXTERNAL
+from balanced_mixup.benchmark.summary import Entry
+from balanced_mixup.benchmark.tables import Grid, meaning, score_cell
+from balanced_mixup.datasets.prepared_folder import DATASET
+from balanced_mixup.errors import UsageError
+from balanced_mixup.metrics import METRICS
+from balanced_mixup.paper.published import BACKBONE_TITLES, SOURCES, published_table
+
+log = logging.getLogger("balanced_mixup")
+
+ALPHAS = (0.1, 0.2, 0.3)
+METHODS: tuple[str | dict[str, Any], ...] = (
+    "class",
+    "instance",
+    "sqrt",
+    "focal",
+    "cb-loss",
+    {"method": "balanced-mixup", "alpha": list(ALPHAS)},
+)
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """What a table of the paper is made of.
+
+    Args:
+        number: In the paper.
+        data: Card of the data set.
+        folds: Number of folds; None where the data bring their test part.
+        metrics: Its columns.
+        external: Card of other data that are scored without training on them.
+    """
+
+    number: int
+    data: str
+    folds: int | None
+    metrics: tuple[str, ...]
+    external: str | None = None
+
+
+TABLES: Mapping[str, PaperTable] = {
+    "table1": PaperTable(1, "eyepacs", None, ("quadratic_kappa", "mcc", "kendall_tau")),
+    "table2": PaperTable(2, "eyepacs", None, ("quadratic_kappa",), external="messidor2"),
+    "table3": PaperTable(3, "hyperkvasir", 5, ("mcc", "balanced_accuracy", "macro_f1")),
+}
+
+
+@dataclass(frozen=True)
+class Pocket:
+    """The same protocol small, on any prepared data: for a look, and where there is no GPU.
+
+    Args:
+        images: About so many, stratified by class.
+        size: Side in pixels.
+        epochs: Passes over them, in small batches: a network that makes few steps answers with the largest class alone.
+        backbone: Of timm; the default has its ImageNet weights on this machine.
+    """
+
+    images: int = 1000
+    size: int = 64
+    epochs: int = 6
+    backbone: str = "tf_efficientnet_lite0"
+
+
+def paper_plan(table: PaperTable, data: Path, pocket: Pocket | None, protocol: Literal["paper", "honest"]) -> Plan:
+    """Return the plan of a table.
+
+    Args:
+        table: Which.
+        data: The prepared data set, or a folder of several, named by their cards.
+        pocket: Small, on whatever data set `data` is.
+        protocol: As published, or honest.
+
+    Raises:
+        UsageError: The data are not there, or are not those of the table.
+    """
+    found = find_data(data, None if pocket else table.data)
+    entry: dict[str, Any] = {"data": str(found), "scheme": "given" if table.folds is None and pocket is None else "folds"}
+    if table.external is not None and pocket is None:
+        entry["external"] = {table.external: {"data": str(find_data(data, table.external))}}
+    if pocket is None:
+        settings: dict[str, Any] = {"recipe": "paper"}
+        backbones = list(BACKBONE_TITLES)
+    else:
+        entry["images_at_most"] = pocket.images
+        settings = {"size": pocket.size, "epochs": pocket.epochs, "batch_size": 16}
+        backbones = [pocket.backbone]
+    return make_plan(
+        {
+            "data": {_card_of(found): entry},
+            "methods": list(METHODS),
+            "backbones": backbones,
+            "protocol": protocol,
+            "folds": table.folds or 5,
+            "settings": settings,
+            "metrics": list(table.metrics),
+        }
+    )
+
+
+def find_data(folder: Path, card: str | None) -> Path:
+    """Return the prepared data set in `folder`, or in a folder of its card's name in it. UsageError if there is none."""
+    candidates = [folder] if card is None else [folder, folder / card]
+    for candidate in candidates:
+        if (candidate / DATASET).is_file() and card in (None, _card_of(candidate)):
+            return candidate.resolve()
+    if card is None:
+        raise UsageError(
+            f"Expected --data to be a folder that `bmixup prepare` has made, but {str(folder)!r} has no {DATASET}."
+        )
+    raise UsageError(
+        f"Expected the prepared data set {card} in {str(folder)!r} or in its folder {card!r}, but it is not there. Make it "
+        f"with `bmixup prepare {card} --root RAW --out {folder / card}`; `--pocket` takes any prepared data set."
+    )
+
+
+def _card_of(prepared: Path) -> str:
+    try:
+        return str(yaml.safe_load((prepared / DATASET).read_text(encoding="utf-8"))["name"])
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise UsageError(f"Expected {str(prepared / DATASET)!r} to describe a prepared data set, but: {error!r}.") from None
+
+
+def beside_published(table: PaperTable, entries: Sequence[Entry]) -> list[Grid]:
+    """Return the table with our scores beside the published ones, in per cent as it prints them, one for each data set."""
+    return [
+        _grid(table, data, [entry for entry in entries if entry.data == data])
+        for data in dict.fromkeys(entry.data for entry in entries)
+    ]
+
+
+def _grid(table: PaperTable, data: str, entries: Sequence[Entry]) -> Grid:
+    published = published_table(table.number)
+    card = data.split(EXTERNAL)[-1]
+    same = published[(published["data"] == card) & published["backbone"].isin({entry.backbone for entry in entries})]
+    comparable = not same.empty
+    # On other data the paper's figures stand beside for orientation, those of its first backbone.
+    shown = same if comparable else published[published["backbone"] == next(iter(BACKBONE_TITLES))]
+    backbones = list(dict.fromkeys(entry.backbone for entry in entries))
+    header, columns = ["method"], []
+    for backbone in backbones:
+        for metric in table.metrics:
+            name = METRICS[metric].label + (f", {BACKBONE_TITLES.get(backbone, backbone)}" if len(backbones) > 1 else "")
+            header += [f"{name}: ours", "published", *(["difference"] if comparable else [])]
+            columns.append((backbone, metric))
+    rows = []
+    for method in dict.fromkeys(entry.method for entry in entries):
+        cells = [method]
+        for backbone, metric in columns:
+            entry = next((e for e in entries if (e.method, e.backbone, e.metric) == (method, backbone, metric)), None)
+            theirs = _published_value(shown, method, backbone if comparable else None, metric)
+            cells += _cells(entry, theirs, comparable)
+        rows.append(tuple(cells))
+    note = f"Per cent. Ours: {meaning(entries)}. Published: {SOURCES[table.number]}."
+    if not comparable:
+        note += " These are other data, of another size and with another backbone: the two cannot be compared."
+    return Grid(f"Table {table.number} of the paper, on {data}", tuple(header), tuple(rows), note)
+
+
+def _published_value(published: pd.DataFrame, method: str, backbone: str | None, metric: str) -> float:
+    """Return what the paper printed for one of our labels, NaN where it printed nothing."""
+    name, _, alpha = method.partition(" alpha=")
+    rows = published[(published["method"] == name) & (published["metric"] == metric)]
+    if alpha:
+        rows = rows[rows["alpha"] == float(alpha)]
+    if backbone is not None:
+        rows = rows[rows["backbone"] == backbone]
+    return float(rows["value"].iloc[0]) if len(rows) else np.nan
+
+
+def _cells(entry: Entry | None, published: float, comparable: bool) -> list[str]:
+    theirs = "–" if np.isnan(published) else f"{100 * published:.1f}"
+    if entry is None or np.isnan(entry.mean.mean):
+        return ["–", theirs, *(["–"] if comparable else [])]
+    ours = entry.median if entry.in_folds else entry.mean.mean
+    difference = "–" if np.isnan(published) else f"{100 * (ours - published):+.1f}"
+    return [score_cell(entry), theirs, *([difference] if comparable else [])]

@@ -1,0 +1,1 @@
+"""Runs: the run folder, its files and their formats."""

@@ -1,0 +1,124 @@
+"""A trained classifier: the weights of a run with all that is needed to use them."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from balanced_mixup.data.batches import EvalBatches, normalised, to_images
+from balanced_mixup.data.pixels import Pixels, as_pixels
+from balanced_mixup.errors import UsageError
+from balanced_mixup.files import write_text
+from balanced_mixup.progress import progress_bar
+from balanced_mixup.runs.run_folder import RunFolder
+from balanced_mixup.training.backbones import build
+
+
+class ModelCard(BaseModel):
+    """What prediction needs beside the weights; `model.json` of a run.
+
+    size: side of the images in pixels. mean, std: of each colour channel, for images in 0..1.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    backbone: str
+    classes: tuple[str, ...]
+    ordinal: bool
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def write(self, path: Path) -> None:
+        """Write the card as JSON."""
+        write_text(path, self.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a card.
+
+        Raises:
+            UsageError: It is damaged, or of another version of this program.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise UsageError(
+                f"Expected {str(path)!r} to describe a model of this version of the program, but: {error}"
+            ) from None
+
+
+class Classifier:
+    """A model in evaluation mode that gives class probabilities.
+
+    classifier = Classifier.load("runs/mine")
+    probabilities = classifier.probabilities(pixels)     # uint8 (N, size, size, 3) -> float32 (N, K)
+    """
+
+    def __init__(self, model: nn.Module, card: ModelCard, device: torch.device | str = "cpu") -> None:
+        """Args: model: images (B, 3, size, size) to logits (B, K). card: its description. device: where to compute."""
+        self.card = card
+        self.device = torch.device(device)
+        self.model = model.to(memory_format=torch.channels_last).to(self.device).eval()
+        self._mean = torch.tensor(card.mean, device=self.device)
+        self._std = torch.tensor(card.std, device=self.device)
+
+    @classmethod
+    def load(cls, run: Path | str, device: torch.device | str | None = None) -> Self:
+        """Load the classifier of a finished run.
+
+        Args:
+            run: The run's folder.
+            device: Where to compute; a GPU if there is one, when not given.
+
+        Raises:
+            UsageError: It is not the folder of a finished run, or its files are damaged.
+        """
+        folder = RunFolder(Path(run)).require_finished()
+        card = ModelCard.read(folder.model)
+        with torch.random.fork_rng([]):  # its random weights, soon replaced, are drawn from the caller's state
+            model = build(card.backbone, len(card.classes), card.size)
+        try:
+            model.load_state_dict(load_file(folder.weights))
+        except (SafetensorError, OSError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise UsageError(f"The weights {str(folder.weights)!r} are damaged or of another model: {reason}") from None
+        return cls(model, card, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+    def probabilities(
+        self, pixels: Pixels | npt.NDArray[np.uint8], rows: npt.NDArray[np.int64] | None = None, *, flip: bool = True
+    ) -> npt.NDArray[np.float32]:
+        """Return the probability of each class.
+
+        Args:
+            pixels: N images of (size, size), as `Pixels` or as an array uint8 (N, size, size, 3).
+            rows: Which of them, in which order; all if not given.
+            flip: Average over the image and its mirror image, as in the paper.
+
+        Returns:
+            float32 (len(rows), K), rows sum to 1.
+        """
+        pixels = as_pixels(pixels)
+        rows = np.arange(pixels.shape[0]) if rows is None else rows
+        out = np.empty((len(rows), len(self.card.classes)), np.float32)
+        done = 0
+        with torch.inference_mode(), progress_bar("Predicting", len(rows)) as advance:
+            for batch in EvalBatches(pixels, rows, device=self.device):
+                images = normalised(to_images(batch.to(self.device)), self._mean, self._std)
+                out[done : done + len(batch)] = self._forward(images, flip).cpu().numpy()
+                done += len(batch)
+                advance(len(batch))
+        return out
+
+    def _forward(self, images: Tensor, flip: bool) -> Tensor:
+        probabilities: Tensor = self.model(images).float().softmax(dim=1)
+        if flip:
+            probabilities = (probabilities + self.model(images.flip(3)).float().softmax(dim=1)) / 2
+        return probabilities

@@ -1,0 +1,224 @@
+"""How sure a score is: percentile intervals by the bootstrap (Efron 1979).
+
+The test images are drawn again with replacement, as many as there are, and scored; the middle 95 % of 2,000 such scores are the
+interval. It tells how far the score would move with other test images of the same kind, not with another training run.
+
+Images of one patient are alike, so two of them say less than two of different patients. With `groups` whole groups are drawn
+(the cluster bootstrap), which gives the wider, honest interval. The draws are the same for every model with the same images,
+so two models are compared by subtracting their replicates: what makes an image hard for both cancels out, and the interval of
+their difference is narrower than their two intervals suggest.
+
+A replicate in which a score is undefined, such as the recall of a class that was not drawn, is left out for that score. Where
+more than half are left out, or where there is only one image or group to draw from, the interval is (NaN, NaN).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from balanced_mixup.errors import UsageError
+from balanced_mixup.metrics import METRICS, Array, ArrayOrTensor, class_precision, class_recall, confusion
+from balanced_mixup.randomness import generator
+from balanced_mixup.statistics.paired_tests import Comparison
+
+# Weights, or entries of confusion matrices, that are held at once (16 MiB as float64); a few such arrays live together.
+CHUNK_ENTRIES = 2**21
+
+_MACRO = ("balanced_accuracy", "macro_f1", "macro_auc")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A score of the images themselves, and the percentile interval `low` to `high` of its replicates."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """Scores of the images themselves, and of R draws from them; their difference is that of two models on the same draws.
+
+    Args:
+        values: Each score by its name.
+        draws: float64 (R,) for each; NaN where a score is undefined, and where there is one unit alone to draw from.
+    """
+
+    values: Mapping[str, float]
+    draws: Mapping[str, Array]
+
+    def __sub__(self, other: "Replicates") -> "Replicates":
+        """Return the differences, for the same images, seed and number of draws."""
+        return Replicates(
+            {name: value - other.values[name] for name, value in self.values.items()},
+            {name: drawn - other.draws[name] for name, drawn in self.draws.items()},
+        )
+
+    def interval(self, name: str, level: float = 0.95) -> Interval:
+        """Return a score with its interval. UsageError where `level` is not between 0 and 1."""
+        if not 0 < level < 1:
+            raise UsageError(f"Expected `level` to be between 0 and 1, such as 0.95, but got {level}.")
+        return Interval(self.values[name], *_percentiles(self.draws[name], level))
+
+    def comparison(self, name: str, level: float = 0.95) -> Comparison:
+        """Return the same with a p-value: twice the share of the replicates on the other side of 0."""
+        interval = self.interval(name, level)
+        return Comparison(interval.value, interval.low, interval.high, _other_side(self.draws[name]))
+
+
+def bootstrap(
+    y: ArrayOrTensor,
+    probabilities: ArrayOrTensor,
+    groups: npt.NDArray[np.str_] | None = None,
+    *,
+    replicates: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Return every metric with its interval.
+
+    Args:
+        y: Integers (N,), labels 0 ... K - 1.
+        probabilities: (N, K), rows summing to 1.
+        groups: (N,), the patient ... of each image; whole groups are drawn. Images are drawn where None.
+        replicates: Number of draws.
+        level: Share of the replicates inside the interval.
+        seed: The draws are a function of it, and the same for every model with the same images.
+
+    Returns:
+        The names in `METRICS`, then "recall_0" ... "recall_{K-1}" and "precision_0" ... "precision_{K-1}".
+
+    Raises:
+        UsageError: An argument is not as described.
+    """
+    found = replicate(y, [probabilities], groups, replicates=replicates, seed=seed)
+    return {name: found.interval(name, level) for name in found.values}
+
+
+def paired_difference(
+    y: ArrayOrTensor,
+    probabilities_a: ArrayOrTensor,
+    probabilities_b: ArrayOrTensor,
+    groups: npt.NDArray[np.str_] | None = None,
+    *,
+    replicates: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Return the difference a - b of every metric with its interval, both models scored on the same draws.
+
+    An interval without 0 says that the two differ on images like these. Arguments, names and errors as in `bootstrap`.
+    """
+    if probabilities_a.shape != probabilities_b.shape:
+        raise UsageError(
+            f"Expected `probabilities_b` to be of the shape of `probabilities_a`, {tuple(probabilities_a.shape)}, "
+            f"but got {tuple(probabilities_b.shape)}."
+        )
+    a, b = (replicate(y, [p], groups, replicates=replicates, seed=seed) for p in (probabilities_a, probabilities_b))
+    difference = a - b
+    return {name: difference.interval(name, level) for name in difference.values}
+
+
+def replicate(
+    y: ArrayOrTensor,
+    trainings: Sequence[ArrayOrTensor],
+    groups: npt.NDArray[np.str_] | None = None,
+    *,
+    metrics: Sequence[str] = tuple(METRICS),
+    replicates: int = 2000,
+    seed: int = 0,
+) -> Replicates:
+    """Return the mean score of some trainings on the images, and on each draw from them.
+
+    Args:
+        trainings: Each one's probabilities (N, K).
+        metrics: Names in `METRICS`; the macro AUC takes most of the time.
+        y, groups, replicates, seed: As in `bootstrap`.
+
+    Returns:
+        For these metrics, then "recall_0" ... as in `bootstrap`.
+
+    Raises:
+        UsageError: An argument is not as described.
+    """
+    if replicates < 1:
+        raise UsageError(f"Expected `replicates` to be at least 1, but got {replicates}.")
+    values = _mean_estimates(y, trainings, None, metrics)
+    units = units_of(len(y), groups)
+    if units.max() == 0:
+        parts = [{name: np.full(replicates, np.nan) for name in values}]
+    else:
+        chunk = max(1, CHUNK_ENTRIES // max(len(y), trainings[0].shape[1] ** 2))
+        parts = [_mean_estimates(y, trainings, weights, metrics) for weights in draws_of(units, replicates, chunk, seed)]
+    draws = {name: np.concatenate([part[name] for part in parts]) for name in values}
+    return Replicates({name: float(value) for name, value in values.items()}, draws)
+
+
+def _mean_estimates(
+    y: ArrayOrTensor, trainings: Sequence[ArrayOrTensor], weights: Array | None, metrics: Sequence[str]
+) -> dict[str, Array]:
+    each = [_estimates(y, probabilities, weights, metrics) for probabilities in trainings]
+    return {name: np.asarray(np.mean([estimates[name] for estimates in each], axis=0)) for name in each[0]}
+
+
+def _estimates(
+    y: ArrayOrTensor, probabilities: ArrayOrTensor, weights: Array | None, metrics: Sequence[str]
+) -> dict[str, Array]:
+    """Return metrics and the recall and precision of each class, arrays (...) for `weights` (..., N)."""
+    needed = {confusion, *(METRICS[name].statistic for name in metrics)}
+    computed = {statistic: statistic(y, probabilities, weights) for statistic in needed}
+    estimates = {name: METRICS[name].formula(computed[METRICS[name].statistic]) for name in metrics}
+    table = computed[confusion]
+    if weights is not None:
+        # A mean over fewer classes is another score: where a draw misses a class of the images, macro scores are undefined.
+        missed = ((table.sum(-1) == 0) & (confusion(y, probabilities).sum(-1) > 0)).any(-1)
+        estimates |= {name: np.where(missed, np.nan, estimates[name]) for name in _MACRO if name in estimates}
+    for name, values in (("recall", class_recall(table)), ("precision", class_precision(table))):
+        estimates |= {f"{name}_{k}": values[..., k] for k in range(values.shape[-1])}
+    return estimates
+
+
+def _other_side(values: Array) -> float:
+    """Return twice the share of the values (R,) beyond 0, counting one more, as no p-value of R draws is 0.
+
+    NaN where more than half are not defined.
+    """
+    defined = values[~np.isnan(values)]
+    if 2 * len(defined) < len(values):
+        return np.nan
+    return min(1.0, 2 * (1 + int(min((defined <= 0).sum(), (defined >= 0).sum()))) / (1 + len(defined)))
+
+
+def units_of(images: int, groups: npt.NDArray[np.str_] | None) -> npt.NDArray[np.int64]:
+    """Return what each image is drawn with, int64 (N,), numbered from 0: its group, or the image itself."""
+    if groups is None:
+        return np.arange(images)
+    if np.shape(groups) != (images,):
+        raise UsageError(f"Expected `groups` to be of shape ({images},), but got {np.shape(groups)}.")
+    return np.unique(groups, return_inverse=True)[1]
+
+
+def draws_of(units: npt.NDArray[np.int64], replicates: int, chunk: int, seed: int) -> Iterator[Array]:
+    """Yield how often each image was drawn, float64 (at most `chunk`, N), until there are `replicates` rows.
+
+    The draws are one stream, so they do not depend on `chunk`.
+    """
+    rng = generator(seed, "bootstrap")
+    count = int(units.max()) + 1
+    for start in range(0, replicates, chunk):
+        rows = min(chunk, replicates - start)
+        drawn = rng.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
+        yield np.take(times.astype(np.float64), units, axis=1)
+
+
+def _percentiles(values: Array, level: float) -> tuple[float, float]:
+    """Return the ends of the middle `level` of the values (R,) that are defined; NaN where more than half are not."""
+    defined = values[~np.isnan(values)]
+    if 2 * len(defined) < len(values):
+        return np.nan, np.nan
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -1,0 +1,17 @@
+"""How much memory a training takes."""
+
+import sys
+
+import torch
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Return the most memory that was in use so far, in bytes: of the GPU, or of this process; None where nothing tells."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,0 +1,220 @@
+"""The correction of a run: fitted, stored, read again, and applied; shares from files."""
+
+import json
+import shutil
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from balanced_mixup import evaluate
+from balanced_mixup.calibration import correction
+from balanced_mixup.calibration.class_prior import TargetPrior, rare_classes, read_shares
+from balanced_mixup.calibration.correction import Correction, calibrate_run
+from balanced_mixup.calibration.priors import estimate_prior, with_prior, with_temperature
+from balanced_mixup.errors import UsageError
+from balanced_mixup.runs.predictions import Predictions
+from balanced_mixup.runs.run_folder import RunFolder
+from balanced_mixup.training.recipe import load_yaml, make_recipe
+
+
+@pytest.fixture
+def run(tiny_run, tmp_path):
+    """A run as it was before calibrations were stored."""
+    folder = RunFolder(tmp_path / "run")
+    shutil.copytree(tiny_run, folder.path, ignore=shutil.ignore_patterns("evaluations"))
+    folder.calibration.unlink(missing_ok=True)
+    return folder
+
+
+def counts_of(run):
+    manifest = pd.read_csv(run.manifest)
+    train = manifest[manifest["split"] == "train"]["label"].value_counts()
+    return train[["blue", "green", "red"]].to_numpy()
+
+
+def test_stored_read_again_and_the_same_as_fitted_now(run):
+    predictions = Predictions.read(run.predictions)
+    stored = calibrate_run(run, predictions, make_recipe(load_yaml(run.recipe)), counts_of(run))
+    assert Correction.of(run) == stored
+    assert set(stored.scores) == {"val", "test"}
+    assert set(stored.scores["test"]) == {"stored", "temperature", "train"}
+    assert stored.classes == ("blue", "green", "red")
+    assert stored.images == len(predictions.part("val").images)
+    run.calibration.unlink()
+    fitted = Correction.of(run)
+    assert fitted.model_dump(exclude={"scores"}) == stored.model_dump(exclude={"scores"})
+    assert not run.calibration.exists()
+
+
+def test_shares_add_up_and_rare_classes_are_those_under_half_of_an_equal_share(run):
+    fitted = Correction.of(run)
+    assert list(fitted.train_prior.values()) == pytest.approx(counts_of(run) / counts_of(run).sum())
+    for shares in (fitted.train_prior, fitted.model_prior, fitted.expected_prior):
+        assert sum(shares.values()) == pytest.approx(1)
+    assert [fitted.classes[k] for k in fitted.rare] == ["blue"]
+
+
+def test_rare_classes_by_hand():
+    # Of 15 images of three classes each would have 5.
+    assert rare_classes([12, 1, 2]) == [1, 2]
+    assert rare_classes(np.array([12, 2, 1])) == [2, 1]
+    assert rare_classes([11, 2, 0, 2, 10]) == [2, 1, 3]
+    assert rare_classes([10, 1, 4]) == [1]
+    assert rare_classes([5, 5]) == []
+
+
+@given(st.lists(st.integers(0, 50), min_size=2, max_size=60).filter(any))
+@example([1, *[2] * 47, 3, 1])
+def test_rare_are_the_same_by_counts_and_by_shares(counts):
+    found = rare_classes(counts)
+    assert set(found) == {k for k, n in enumerate(counts) if 2 * len(counts) * n < sum(counts)}
+    assert found == rare_classes(np.array(counts) / sum(counts))
+
+
+def test_half_of_an_equal_share_is_not_rare_however_it_is_rounded():
+    for classes in range(3, 200):
+        counts = np.array([1, 3, *[2] * (classes - 2)])
+        assert rare_classes(counts) == rare_classes(counts / counts.sum()) == []
+
+
+def scored(run, labels, p):
+    count = len(labels)
+    alike = Predictions(("a",) * count, labels, p, ("blue", "green", "red"), None, np.full(count, "test"))
+    scores = Correction.of(run).scored(alike, replicates=99)
+    each = {f"ece_{name}": score for name, score in scores.pop("per_class").items()}
+    return {name: score for name, score in {**scores, **each}.items() if name != "ece_by_chance"}
+
+
+def test_calibration_errors_on_one_class_have_no_interval(run):
+    # An untrained model: every class a third, but for noise; 4/9 is the mean of 2/3, 1/3 and 1/3.
+    p = np.random.default_rng(0).dirichlet(np.full(3, 1e6), 40)
+    one, two = scored(run, np.zeros(40, int), p), scored(run, np.repeat([0, 1], 20), p)
+    assert one["classwise_ece"] == {"value": pytest.approx(4 / 9, abs=1e-3), "low": None, "high": None}
+    assert {name for name, score in one.items() if score["low"] is not None} == {"brier", "log_loss"}
+    assert all(score["low"] <= score["value"] <= score["high"] for score in two.values())
+
+
+def test_scores_that_are_the_same_in_every_draw_have_no_interval(run):
+    found = scored(run, np.repeat([0, 1], 5), np.tile([0.45, 0.45, 0.1], (10, 1)))
+    assert found["brier"] == {"value": pytest.approx(0.55**2 + 0.45**2 + 0.1**2), "low": None, "high": None}
+    assert found["ece_red"] == {"value": pytest.approx(0.1), "low": None, "high": None}
+    assert found["ece_blue"]["low"] < found["ece_blue"]["high"]
+
+
+def test_apply_is_temperature_and_bayes_rule(run):
+    fitted, p = Correction.of(run), Predictions.read(run.predictions).probabilities
+    assert fitted.apply(p) == pytest.approx(with_temperature(p, fitted.temperature), abs=1e-6)
+    assert (fitted.apply(p).argmax(1) == p.argmax(1)).all()
+    source = np.array(list(fitted.model_prior.values()))
+    expected = with_prior(with_temperature(p, fitted.prior_temperature), source, np.full(3, 1 / 3))
+    found = fitted.apply(p, fitted.prior("uniform"))
+    assert found == pytest.approx(expected, abs=1e-6)
+    assert found.dtype == np.float32
+
+
+def test_priors_by_name(run, tmp_path):
+    fitted, p = Correction.of(run), Predictions.read(run.predictions).probabilities
+    assert fitted.prior("train").shares == pytest.approx(list(fitted.train_prior.values()))
+    assert fitted.prior("estimate") is None
+    estimated = fitted.estimate(p)
+    assert (estimated.low <= estimated.shares).all() and (estimated.shares <= estimated.high).all()
+    (tmp_path / "clinic.csv").write_text("class,share\nred,0.5\nblue,0.2\ngreen,0.3\n")
+    assert fitted.prior(str(tmp_path / "clinic.csv")).shares == pytest.approx([0.2, 0.3, 0.5])
+    with pytest.raises(UsageError, match=r"to be train, uniform, estimate or a CSV .*Did you mean 'uniform'\?"):
+        fitted.prior("unifrom")
+
+
+def test_a_class_without_training_images_cannot_be_given_a_share(run, tmp_path):
+    shares = {"blue": 0.0, "green": 0.3, "red": 0.7}
+    fitted = Correction.of(run).model_copy(update={"train_prior": shares, "model_prior": shares})
+    assert fitted.prior("uniform").shares == pytest.approx([0, 0.5, 0.5])
+    (tmp_path / "clinic.csv").write_text("class,share\nred,0.5\nblue,0.2\ngreen,0.3\n")
+    with pytest.raises(UsageError, match=r"Expected a share of 0 for classes without training images.*blue"):
+        fitted.prior(str(tmp_path / "clinic.csv"))
+
+
+def test_an_estimate_that_does_not_come_to_rest_is_said(run, monkeypatch, caplog):
+    monkeypatch.setattr(correction, "estimate_prior", partial(estimate_prior, max_steps=1))
+    assert not Correction.of(run).estimate(Predictions.read(run.predictions).probabilities).converged
+    assert "did not come to rest" in caplog.text
+
+
+def test_a_target_as_json():
+    found = TargetPrior("uniform", np.array([0.5, 0.5])).to_dict(("a", "b"))
+    assert found["shares"]["a"] == {"value": 0.5, "low": None, "high": None}
+    found = TargetPrior("estimate", np.array([1.0]), np.array([0.1]), np.array([1.0]), False).to_dict(("a",))
+    assert json.loads(json.dumps(found)) == {
+        "name": "estimate", "converged": False, "shares": {"a": {"value": 1.0, "low": 0.1, "high": 1.0}},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("class,part\na,1\n", "Expected shares.csv to have the columns class and share, but got class, part"),
+        ("class,share\na,0.5\nbb,0.5\n", r"line 3: expected a class of the run, got 'bb'\. Did you mean 'b'\?"),
+        ("class,share\na,0.5\n", r"shares.csv: expected a row for every class, got none for b, 7 \(0 is a share, too\)"),
+        ("class,share\na,0.5\na,0.5\n", "line 3: expected each class once, got 'a' again"),
+        ("class,share\na,half\nb,0.5\n7,0\n", "line 2: expected a share from 0 to 1, got 'half'"),
+        ("class,share\na,-0.5\nb,0.5\n7,1\n", "line 2: expected a share from 0 to 1, got '-0.5'"),
+        ("class,share\na,nan\nb,0.5\n7,0.5\n", "line 2: expected a share from 0 to 1, got 'nan'"),
+        ("class,share\na,0.4\nb,0.4\n7,0.1\n", r"expected shares that sum to 1, got a sum of 0\.9"),
+    ],
+)
+def test_files_of_shares_that_cannot_be_used(tmp_path, text, message):
+    (tmp_path / "shares.csv").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        read_shares(tmp_path / "shares.csv", ("a", "b", "7"))
+
+
+def test_rounded_shares_in_any_order_and_spelling_of_numbers(tmp_path):
+    (tmp_path / "shares.csv").write_text("share;class\n0.33;7.0\n0.33;b\n0.33;a\n")
+    assert read_shares(tmp_path / "shares.csv", ("a", "b", "7")) == pytest.approx(np.full(3, 1 / 3))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda run: run.calibration.write_text("{}"), "to be a calibration of this version of the program"),
+        (lambda run: run.calibration.write_text('{"images": '), "Delete the file to have it fitted again"),
+        (lambda run: run.manifest.unlink(), "cannot be calibrated: its manifest.csv is missing or damaged"),
+        (lambda run: run.manifest.write_text("label,split\nred,val\n"), "its manifest.csv has no training images"),
+        (lambda run: run.predictions.unlink(), "to be predictions of a run"),
+        (
+            lambda run: Predictions.read(run.predictions).part("test").write(run.predictions),
+            "Expected predictions of validation images to calibrate on, but there are none",
+        ),
+    ],
+)
+def test_damaged_runs_and_those_without_validation_images(run, damage, message):
+    damage(run)
+    with pytest.raises(UsageError, match=message):
+        Correction.of(run)
+
+
+def test_a_run_that_cannot_be_calibrated_is_scored_all_the_same(run, caplog):
+    run.calibration.write_text("{}")
+    result = evaluate(run.path)
+    assert (result["calibration"], result["prior"], result["thresholds"]) == (None, None, {})
+    assert result["metrics"]["accuracy"]["value"] > 0
+    assert "Nothing is said about calibration" in caplog.text
+    with pytest.raises(UsageError, match="to be a calibration of this version"):
+        evaluate(run.path, prior="train")
+
+
+def test_one_class_alone_on_validation(run):
+    predictions = Predictions.read(run.predictions)
+    only = predictions.part("val").labels[0]
+    keep = (predictions.split == "test") | (predictions.labels == only)
+    rows = np.flatnonzero(keep)
+    Predictions(
+        tuple(predictions.images[row] for row in rows), predictions.labels[rows], predictions.probabilities[rows],
+        predictions.classes, None, predictions.split[rows],
+    ).write(run.predictions)  # fmt: skip
+    fitted = Correction.of(run)
+    assert 0 < fitted.temperature < 50
+    assert min(fitted.model_prior.values()) > 0

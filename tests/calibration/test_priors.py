@@ -1,0 +1,255 @@
+"""Temperature and class prior: by hand, against maximum likelihood, on simulated shifts, and against real batches."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize_scalar
+
+from balanced_mixup.calibration.priors import (
+    effective_prior,
+    estimate_prior,
+    fit_prior,
+    fit_temperature,
+    with_prior,
+    with_temperature,
+)
+from balanced_mixup.calibration.scores import log_loss
+from balanced_mixup.data.batches import TrainBatches
+from balanced_mixup.data.pixels import ArrayPixels
+from balanced_mixup.errors import UsageError
+from balanced_mixup.methods import METHODS
+from balanced_mixup.sampling import class_branch
+from balanced_mixup.training.recipe import make_recipe
+
+NATURAL = np.array([0.7, 0.2, 0.08, 0.02])
+SHIFTED = np.array([0.3, 0.3, 0.1, 0.3])
+
+
+def draw(images, prior, seed=0):
+    """Return labels and features (N, K) of classes that lie in Gaussian clouds."""
+    rng = np.random.default_rng(seed)
+    y = rng.choice(len(prior), images, p=prior)
+    return y, rng.normal(size=(images, len(prior))) + 1.5 * np.eye(len(prior))[y]
+
+
+def posterior(features, prior):
+    """Return the true probabilities (N, K) where classes have the shares `prior`."""
+    logits = np.log(prior) + 1.5 * features
+    p = np.exp(logits - logits.max(1, keepdims=True))
+    return p / p.sum(1, keepdims=True)
+
+
+# ---- Temperature ----
+
+
+def test_a_temperature_divides_the_logits():
+    logits = np.random.default_rng(0).normal(size=(9, 5))
+    found = with_temperature(torch.softmax(torch.tensor(logits), 1), 2.5)
+    assert found == pytest.approx(torch.softmax(torch.tensor(logits) / 2.5, 1).numpy())
+    assert with_temperature(found, 1 / 2.5) == pytest.approx(torch.softmax(torch.tensor(logits), 1).numpy())
+
+
+@pytest.mark.parametrize("temperature", [1e-3, 0.5, 3.0, 1e3])
+def test_the_predicted_class_stays_at_any_temperature(temperature):
+    p = np.random.default_rng(0).dirichlet(np.full(6, 0.1), 200).astype(np.float32)
+    p[0] = np.eye(6)[2]  # a stored probability of exactly 0
+    found = with_temperature(p, temperature)
+    assert np.isfinite(found).all()
+    assert found.sum(1) == pytest.approx(np.ones(200))
+    assert (found[np.arange(200), p.argmax(1)] == found.max(1)).all()
+
+
+@pytest.mark.parametrize("true", [0.5, 1.0, 2.0])
+def test_the_fit_finds_the_temperature_and_is_the_most_likely_one(true):
+    y, features = draw(4000, NATURAL)
+    p = with_temperature(posterior(features, NATURAL), 1 / true)
+    found = fit_temperature(y, p)
+    assert found == pytest.approx(true, rel=0.06)
+    best = minimize_scalar(lambda t: log_loss(y, with_temperature(p, t)), bounds=(0.1, 10), method="bounded")
+    assert found == pytest.approx(best.x, rel=0.01)
+
+
+def test_few_images_that_are_all_right_do_not_make_the_model_sure_of_itself():
+    for images in (1, 5, 20, 100):
+        for confidence in (0.6, 0.9, 0.999):
+            p = np.array([[confidence, (1 - confidence) / 2, (1 - confidence) / 2]] * images)
+            made = with_temperature(p, fit_temperature(np.zeros(images, np.int64), p))[0, 0]
+            assert made <= max(confidence, 1 - 2 / 3 / (images + 2)) + 1e-6
+    assert fit_temperature(np.zeros(1, np.int64), np.full((1, 3), 1 / 3)) == pytest.approx(1)
+
+
+def test_sure_and_wrong_answers_give_a_finite_temperature():
+    p = np.eye(2)[[0] * 50 + [1] * 50]
+    y = np.array([0] * 40 + [1] * 60)
+    assert 20 < fit_temperature(y, p) < 200
+
+
+# ---- A given prior ----
+
+
+def test_by_bayes_rule():
+    # 0.5 : 0.5 in a balanced collection; one tenth as frequent there is a tenth of the odds.
+    found = with_prior(np.array([[0.5, 0.5], [0.9, 0.1]]), [0.5, 0.5], [10 / 11, 1 / 11])
+    assert found == pytest.approx(np.array([[10 / 11, 1 / 11], [90 / 91, 1 / 91]]))
+
+
+def test_a_shift_of_the_prior_gives_the_true_probabilities_and_back():
+    _, features = draw(200, NATURAL)
+    there = with_prior(posterior(features, NATURAL), NATURAL, SHIFTED)
+    assert there == pytest.approx(posterior(features, SHIFTED))
+    assert with_prior(there, SHIFTED, NATURAL) == pytest.approx(posterior(features, NATURAL))
+
+
+def test_a_class_that_is_not_there_gets_nothing():
+    p = np.array([[0.2, 0.8, 0.0], [0.0, 1.0, 0.0]])
+    found = with_prior(p, [0.5, 0.5, 0.0], [1.0, 0.0, 0.0])
+    assert found == pytest.approx(np.array([[1.0, 0, 0], [1.0, 0, 0]]))
+
+
+# ---- The prior that a model carries ----
+
+
+@pytest.mark.parametrize("temperature", [0.6, 1.0, 1.8])
+def test_the_fit_finds_temperature_and_prior_of_a_model_trained_on_a_balanced_mix(temperature):
+    y, features = draw(8000, NATURAL)
+    p = with_temperature(posterior(features, np.full(4, 0.25)), temperature)
+    found, prior = fit_prior(y, p, NATURAL, [0.4, 0.3, 0.2, 0.1])
+    made = with_prior(with_temperature(p, found), prior, NATURAL)
+    assert found == pytest.approx(1 / temperature, rel=0.1)
+    true = posterior(features, NATURAL)
+    assert log_loss(y, made) == pytest.approx(log_loss(y, true), abs=0.003)
+    assert np.abs(made - true).mean() < 0.01
+
+
+def test_a_class_too_rare_for_validation_keeps_about_what_the_sampling_makes_one_expect():
+    natural, even = np.array([0.7, 0.2, 0.099, 0.001]), np.full(4, 0.25)
+    y, features = draw(500, natural)
+    assert not (y == 3).any()
+    _, prior = fit_prior(y, posterior(features, even), natural, even)
+    # By maximum likelihood its share would be without bounds.
+    assert prior[:3] / prior[2] == pytest.approx(np.ones(3), rel=0.5)
+    assert 0.4 < prior[3] / prior[2] < 2.5
+    one = fit_prior(y[:1], posterior(features[:1], even), natural, even)[1]
+    assert one == pytest.approx(even, abs=0.1)
+
+
+def test_a_class_that_was_never_trained_has_no_prior():
+    y, features = draw(500, NATURAL)
+    p = posterior(features, NATURAL)
+    natural = np.array([0.7, 0.2, 0.1, 0.0])
+    _, prior = fit_prior(y, p, natural, [0.4, 0.3, 0.3, 0.0])
+    assert prior[3] == 0
+    assert prior.sum() == pytest.approx(1)
+    temperature, prior = fit_prior(np.full(500, 3), p, natural, [0.4, 0.3, 0.3, 0.0])
+    assert (temperature, *prior) == pytest.approx((1, 0.4, 0.3, 0.3, 0))
+
+
+@pytest.mark.parametrize("classes", [2, 500])
+def test_two_classes_and_many(classes):
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.full(classes, 0.3), 400)
+    even = np.full(classes, 1 / classes)
+    temperature, prior = fit_prior(rng.integers(0, classes, 400), p, even, even)
+    assert temperature > 1
+    assert prior.sum() == pytest.approx(1)
+    assert np.isfinite(with_prior(with_temperature(p, temperature), prior, even)).all()
+
+
+# ---- The prior of images without labels ----
+
+
+@pytest.mark.parametrize("images", [500, 20_000])
+def test_em_recovers_a_known_shift(images):
+    covered = np.zeros(4)
+    for seed in range(20):
+        _, features = draw(images, SHIFTED, seed)
+        found = estimate_prior(posterior(features, NATURAL), NATURAL)
+        assert found.converged
+        assert found.prior.sum() == pytest.approx(1)
+        assert found.prior == pytest.approx(SHIFTED, abs=2.5 / np.sqrt(images))
+        covered += (found.low <= SHIFTED) & (found.high >= SHIFTED)
+    assert (covered >= 16).all()
+
+
+def test_em_is_the_fixed_point_of_saerens_equations():
+    _, features = draw(300, SHIFTED)
+    p = posterior(features, NATURAL)
+    found = estimate_prior(p, NATURAL).prior
+    again = (with_prior(p, NATURAL, found).sum(0) + NATURAL) / 301
+    assert again == pytest.approx(found, abs=1e-6)
+    prior = NATURAL
+    for _ in range(2000):  # the published iteration, without the one image's worth of the source
+        prior = with_prior(p, NATURAL, prior).mean(0)
+    assert found == pytest.approx(prior, abs=0.005)
+
+
+def test_no_shift_stays_and_few_images_rule_nothing_out():
+    _, features = draw(20_000, NATURAL)
+    assert estimate_prior(posterior(features, NATURAL), NATURAL).prior == pytest.approx(NATURAL, abs=0.01)
+    few = estimate_prior(np.array([[0.97, 0.01, 0.01, 0.01]]), NATURAL)
+    assert (few.prior > 0).all()
+    assert (few.high - few.low).max() > 0.4
+
+
+def test_em_that_is_given_up_says_so():
+    _, features = draw(300, SHIFTED)
+    assert not estimate_prior(posterior(features, NATURAL), NATURAL, max_steps=2).converged
+
+
+def test_em_knows_no_class_that_was_never_trained():
+    found = estimate_prior(np.array([[0.5, 0.3, 0.2]] * 9), [0.5, 0.5, 0.0])
+    assert (found.prior[2], found.low[2], found.high[2]) == (0, 0, 0)
+
+
+# ---- The prior that the sampling makes ----
+
+COUNTS = np.array([600, 170, 0, 30])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_effective_prior_is_the_average_target_of_real_batches(name):
+    recipe = make_recipe({"method": name, "epochs": 10, "alpha": 0.7, "batch_size": 32, "cb_beta": 0.99})
+    labels = np.repeat(np.arange(4), COUNTS)
+    method = METHODS[name]
+    branches = method.make_branch(labels, recipe.epochs, 0), class_branch(labels, seed=0)
+    mixing = method.make_mixing(recipe.alpha, recipe.weight_per)
+    charge = method.make_loss(COUNTS, recipe.focal_gamma, recipe.cb_beta).terms(torch.full((1, 4), -np.log(4.0)))
+    pixels = ArrayPixels(np.zeros((800, 1, 1, 3), np.uint8))
+    mass = torch.zeros(4)
+    for epoch in range(recipe.epochs):
+        batches = TrainBatches(pixels, labels, np.arange(800), branches, mixing, batch_size=32, seed=0, epoch=epoch)
+        for batch in map(batches.step, range(len(batches))):
+            mass += (batch.mixed(torch.zeros(len(batch.labels), 3, 1, 1), 4)[1] * charge).sum(0)
+    assert effective_prior(recipe, COUNTS) == pytest.approx((mass / mass.sum()).numpy(), abs=0.02)
+
+
+def test_effective_prior_by_hand():
+    # Eq. 3 with alpha 1: half of the mass from each branch.
+    found = effective_prior(make_recipe({"method": "balanced-mixup", "alpha": 1.0}), COUNTS)
+    assert found == pytest.approx([0.375 + 1 / 6, 0.10625 + 1 / 6, 0, 0.01875 + 1 / 6])
+    assert effective_prior(make_recipe({"method": "mixup"}), COUNTS) == pytest.approx(COUNTS / 800)
+    assert effective_prior(make_recipe({"method": "cb-loss", "cb_beta": 0.0}), COUNTS) == pytest.approx(COUNTS / 800)
+
+
+# ---- Wrong arguments ----
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda p: with_temperature(p, 0), "Expected `temperature` to be a number above 0, but got 0"),
+        (lambda p: with_temperature(p, np.nan), "Expected `temperature` to be a number above 0, but got nan"),
+        (lambda p: with_temperature(p * np.nan, 1), "Expected `probabilities` to be finite"),
+        (lambda p: with_prior(p, [0.5, 0.5], [0.5, 0.6]), r"Expected `target` to be 2 shares >= 0 that sum to 1.*sum 1\.1"),
+        (lambda p: with_prior(p, [0.2] * 5, [0.5, 0.5]), "Expected `source` to be 2 shares"),
+        (lambda p: with_prior(p, [0.5, 0.5], [1.5, -0.5]), "Expected `target` to be 2 shares >= 0"),
+        (lambda p: with_prior(p, [1, 0], [0.9, 0.1]), r"never trained on \(position 1\), but got 0\.1"),
+        (lambda p: estimate_prior(p[:0], [0.5, 0.5]), "at least one image"),
+        (lambda p: estimate_prior(p, [0.5, 0.5], max_steps=0), "Expected `max_steps` >= 1"),
+        (lambda p: fit_prior(np.zeros(4, int), p, [0.5, 0.5], [np.nan, 1]), "Expected `expected` to be 2 shares"),
+        (lambda p: effective_prior(make_recipe({}), [0, 0]), "Expected `counts` to be one number >= 0 a class"),
+    ],
+)
+def test_wrong_arguments(call, message):
+    with pytest.raises(UsageError, match=message):
+        call(np.array([[0.7, 0.3]] * 4))
