@@ -414,7 +414,12 @@ def test_imports_are_seen_where_they_are():
     assert "balanced_mixup.metrics" in seen["training/module.py"]
     assert not seen["__init__.py"]  # for type checkers only
     assert sum(map(len, seen.values())) > 100
-    assert [layer(f"balanced_mixup.{name}") for name in ("mixing", "data.batches", "cli", "cli.train")] == [0, 1, 6, 6]
+    assert [layer(f"balanced_mixup.{name}") for name in ("mixing", "data.batches", "cli", "cli.train")] == [
+        0,
+        1,
+        ORDER.index("cli"),
+        ORDER.index("cli"),
+    ]
 
 
 CHEAP = """

@@ -9,7 +9,7 @@ import yaml
 from balanced_mixup.benchmark.plan import load_plan, make_plan, plan_yaml
 from balanced_mixup.benchmark.protocols import PROTOCOLS, divide
 from balanced_mixup.benchmark.runs import expand
-from balanced_mixup.benchmark.variants import method_cells
+from balanced_mixup.benchmark.variants import method_variants
 from balanced_mixup.data.folds import write_split
 from balanced_mixup.data.preparation import Prepared, prepare
 from balanced_mixup.data.settings import DataSettings
@@ -31,7 +31,7 @@ def content(blobs):
 class TestMethods:
     def test_lists_are_multiplied_out(self, content):
         content["methods"] = [{"method": "balanced-mixup", "alpha": [0.1, 0.3], "weight_per": ["batch", "sample"]}, "instance"]
-        cells = method_cells(make_plan(content).methods)
+        cells = method_variants(make_plan(content).methods)
         assert [cell.label for cell in cells] == [
             "balanced-mixup alpha=0.1 weight_per=batch",
             "balanced-mixup alpha=0.1 weight_per=sample",
@@ -43,7 +43,7 @@ class TestMethods:
 
     def test_a_label_stands_for_what_it_names(self, content):
         content["methods"] = ["instance", {"label": "mine", "method": "balanced-mixup", "alpha": [0.1, 0.2], "epochs": 2}]
-        assert [cell.label for cell in method_cells(make_plan(content).methods)] == [
+        assert [cell.label for cell in method_variants(make_plan(content).methods)] == [
             "instance",
             "mine alpha=0.1",
             "mine alpha=0.2",

@@ -14,7 +14,7 @@ from balanced_mixup import evaluate
 from balanced_mixup.calibration import correction
 from balanced_mixup.calibration.class_prior import TargetPrior, rare_classes, read_shares
 from balanced_mixup.calibration.correction import Correction, calibrate_run
-from balanced_mixup.calibration.priors import estimate_prior, with_prior, with_temperature
+from balanced_mixup.calibration.priors import adjust_prior, estimate_prior, with_temperature
 from balanced_mixup.errors import UsageError
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.run_folder import RunFolder
@@ -110,7 +110,7 @@ def test_apply_is_temperature_and_bayes_rule(run):
     assert fitted.apply(p) == pytest.approx(with_temperature(p, fitted.temperature), abs=1e-6)
     assert (fitted.apply(p).argmax(1) == p.argmax(1)).all()
     source = np.array(list(fitted.model_prior.values()))
-    expected = with_prior(with_temperature(p, fitted.prior_temperature), source, np.full(3, 1 / 3))
+    expected = adjust_prior(with_temperature(p, fitted.prior_temperature), source, np.full(3, 1 / 3))
     found = fitted.apply(p, fitted.prior("uniform"))
     assert found == pytest.approx(expected, abs=1e-6)
     assert found.dtype == np.float32

@@ -6,11 +6,11 @@ import torch
 from scipy.optimize import minimize_scalar
 
 from balanced_mixup.calibration.priors import (
-    effective_prior,
+    adjust_prior,
     estimate_prior,
     fit_prior,
     fit_temperature,
-    with_prior,
+    training_prior,
     with_temperature,
 )
 from balanced_mixup.calibration.scores import log_loss
@@ -89,20 +89,20 @@ def test_sure_and_wrong_answers_give_a_finite_temperature():
 
 def test_by_bayes_rule():
     # 0.5 : 0.5 in a balanced collection; one tenth as frequent there is a tenth of the odds.
-    found = with_prior(np.array([[0.5, 0.5], [0.9, 0.1]]), [0.5, 0.5], [10 / 11, 1 / 11])
+    found = adjust_prior(np.array([[0.5, 0.5], [0.9, 0.1]]), [0.5, 0.5], [10 / 11, 1 / 11])
     assert found == pytest.approx(np.array([[10 / 11, 1 / 11], [90 / 91, 1 / 91]]))
 
 
 def test_a_shift_of_the_prior_gives_the_true_probabilities_and_back():
     _, features = draw(200, NATURAL)
-    there = with_prior(posterior(features, NATURAL), NATURAL, SHIFTED)
+    there = adjust_prior(posterior(features, NATURAL), NATURAL, SHIFTED)
     assert there == pytest.approx(posterior(features, SHIFTED))
-    assert with_prior(there, SHIFTED, NATURAL) == pytest.approx(posterior(features, NATURAL))
+    assert adjust_prior(there, SHIFTED, NATURAL) == pytest.approx(posterior(features, NATURAL))
 
 
 def test_a_class_that_is_not_there_gets_nothing():
     p = np.array([[0.2, 0.8, 0.0], [0.0, 1.0, 0.0]])
-    found = with_prior(p, [0.5, 0.5, 0.0], [1.0, 0.0, 0.0])
+    found = adjust_prior(p, [0.5, 0.5, 0.0], [1.0, 0.0, 0.0])
     assert found == pytest.approx(np.array([[1.0, 0, 0], [1.0, 0, 0]]))
 
 
@@ -114,7 +114,7 @@ def test_the_fit_finds_temperature_and_prior_of_a_model_trained_on_a_balanced_mi
     y, features = draw(8000, NATURAL)
     p = with_temperature(posterior(features, np.full(4, 0.25)), temperature)
     found, prior = fit_prior(y, p, NATURAL, [0.4, 0.3, 0.2, 0.1])
-    made = with_prior(with_temperature(p, found), prior, NATURAL)
+    made = adjust_prior(with_temperature(p, found), prior, NATURAL)
     assert found == pytest.approx(1 / temperature, rel=0.1)
     true = posterior(features, NATURAL)
     assert log_loss(y, made) == pytest.approx(log_loss(y, true), abs=0.003)
@@ -152,7 +152,7 @@ def test_two_classes_and_many(classes):
     temperature, prior = fit_prior(rng.integers(0, classes, 400), p, even, even)
     assert temperature > 1
     assert prior.sum() == pytest.approx(1)
-    assert np.isfinite(with_prior(with_temperature(p, temperature), prior, even)).all()
+    assert np.isfinite(adjust_prior(with_temperature(p, temperature), prior, even)).all()
 
 
 # ---- The prior of images without labels ----
@@ -175,11 +175,11 @@ def test_em_is_the_fixed_point_of_saerens_equations():
     _, features = draw(300, SHIFTED)
     p = posterior(features, NATURAL)
     found = estimate_prior(p, NATURAL).prior
-    again = (with_prior(p, NATURAL, found).sum(0) + NATURAL) / 301
+    again = (adjust_prior(p, NATURAL, found).sum(0) + NATURAL) / 301
     assert again == pytest.approx(found, abs=1e-6)
     prior = NATURAL
     for _ in range(2000):  # the published iteration, without the one image's worth of the source
-        prior = with_prior(p, NATURAL, prior).mean(0)
+        prior = adjust_prior(p, NATURAL, prior).mean(0)
     assert found == pytest.approx(prior, abs=0.005)
 
 
@@ -220,15 +220,15 @@ def test_effective_prior_is_the_average_target_of_real_batches(name):
         batches = TrainBatches(pixels, labels, np.arange(800), branches, mixing, batch_size=32, seed=0, epoch=epoch)
         for batch in map(batches.step, range(len(batches))):
             mass += (batch.mixed(torch.zeros(len(batch.labels), 3, 1, 1), 4)[1] * charge).sum(0)
-    assert effective_prior(recipe, COUNTS) == pytest.approx((mass / mass.sum()).numpy(), abs=0.02)
+    assert training_prior(recipe, COUNTS) == pytest.approx((mass / mass.sum()).numpy(), abs=0.02)
 
 
 def test_effective_prior_by_hand():
     # Eq. 3 with alpha 1: half of the mass from each branch.
-    found = effective_prior(make_recipe({"method": "balanced-mixup", "alpha": 1.0}), COUNTS)
+    found = training_prior(make_recipe({"method": "balanced-mixup", "alpha": 1.0}), COUNTS)
     assert found == pytest.approx([0.375 + 1 / 6, 0.10625 + 1 / 6, 0, 0.01875 + 1 / 6])
-    assert effective_prior(make_recipe({"method": "mixup"}), COUNTS) == pytest.approx(COUNTS / 800)
-    assert effective_prior(make_recipe({"method": "cb-loss", "cb_beta": 0.0}), COUNTS) == pytest.approx(COUNTS / 800)
+    assert training_prior(make_recipe({"method": "mixup"}), COUNTS) == pytest.approx(COUNTS / 800)
+    assert training_prior(make_recipe({"method": "cb-loss", "cb_beta": 0.0}), COUNTS) == pytest.approx(COUNTS / 800)
 
 
 # ---- Wrong arguments ----
@@ -240,14 +240,14 @@ def test_effective_prior_by_hand():
         (lambda p: with_temperature(p, 0), "Expected `temperature` to be a number above 0, but got 0"),
         (lambda p: with_temperature(p, np.nan), "Expected `temperature` to be a number above 0, but got nan"),
         (lambda p: with_temperature(p * np.nan, 1), "Expected `probabilities` to be finite"),
-        (lambda p: with_prior(p, [0.5, 0.5], [0.5, 0.6]), r"Expected `target` to be 2 shares >= 0 that sum to 1.*sum 1\.1"),
-        (lambda p: with_prior(p, [0.2] * 5, [0.5, 0.5]), "Expected `source` to be 2 shares"),
-        (lambda p: with_prior(p, [0.5, 0.5], [1.5, -0.5]), "Expected `target` to be 2 shares >= 0"),
-        (lambda p: with_prior(p, [1, 0], [0.9, 0.1]), r"never trained on \(position 1\), but got 0\.1"),
+        (lambda p: adjust_prior(p, [0.5, 0.5], [0.5, 0.6]), r"Expected `target` to be 2 shares >= 0 that sum to 1.*sum 1\.1"),
+        (lambda p: adjust_prior(p, [0.2] * 5, [0.5, 0.5]), "Expected `source` to be 2 shares"),
+        (lambda p: adjust_prior(p, [0.5, 0.5], [1.5, -0.5]), "Expected `target` to be 2 shares >= 0"),
+        (lambda p: adjust_prior(p, [1, 0], [0.9, 0.1]), r"never trained on \(position 1\), but got 0\.1"),
         (lambda p: estimate_prior(p[:0], [0.5, 0.5]), "at least one image"),
         (lambda p: estimate_prior(p, [0.5, 0.5], max_steps=0), "Expected `max_steps` >= 1"),
         (lambda p: fit_prior(np.zeros(4, int), p, [0.5, 0.5], [np.nan, 1]), "Expected `expected` to be 2 shares"),
-        (lambda p: effective_prior(make_recipe({}), [0, 0]), "Expected `counts` to be one number >= 0 a class"),
+        (lambda p: training_prior(make_recipe({}), [0, 0]), "Expected `counts` to be one number >= 0 a class"),
     ],
 )
 def test_wrong_arguments(call, message):

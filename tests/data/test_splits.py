@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from balanced_mixup.data.images import ArrayImages
 from balanced_mixup.data.manifest import Manifest
-from balanced_mixup.data.splits import complete_split, make_split, unite
+from balanced_mixup.data.splits import complete_split, make_split, merge_groups
 from balanced_mixup.errors import UsageError
 
 LABELS = Path(__file__).parents[3] / "shared" / "data" / "labels" / "eyepacs_trainLabels.csv"
@@ -151,20 +151,20 @@ class TestCompleteSplit:
 
 class TestUnite:
     def test_chains(self):
-        united = unite(6, ["a", "a", "b", "b", "c", "d"], np.array(["1", "2", "2", "3", "4", "5"]))
+        united = merge_groups(6, ["a", "a", "b", "b", "c", "d"], np.array(["1", "2", "2", "3", "4", "5"]))
         assert len(set(united[:4].tolist())) == 1
         assert len(set(united.tolist())) == 3
 
     def test_an_empty_key_joins_nothing(self):
-        assert len(set(unite(3, ["", "", "x"]).tolist())) == 3
+        assert len(set(merge_groups(3, ["", "", "x"]).tolist())) == 3
 
     def test_no_keys(self):
-        assert unite(3, None, None) is None
+        assert merge_groups(3, None, None) is None
 
     @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("1234")), min_size=1, max_size=12))
     def test_equal_keys_are_together(self, pairs):
         first, second = zip(*pairs, strict=True)
-        united = unite(len(pairs), first, second)
+        united = merge_groups(len(pairs), first, second)
         for key in (first, second):
             for i in range(len(pairs)):
                 for j in range(i):

@@ -318,5 +318,5 @@ def test_folders_of_other_things_are_passed_over_and_counted(tmp_path):
         photograph(tree.root / folder / Path(tree.there[0][4]).name, seed=9)
     photograph(tree.root / "__MACOSX" / "._x.jpg")
     outcome = prepare_dataset("hyperkvasir", tree.root, tmp_path / "out", size=8, jobs=1)
-    assert outcome.passed_over == {"segmented-images": 2, "unlabeled-images": 1}
+    assert outcome.skipped == {"segmented-images": 2, "unlabeled-images": 1}
     assert set(outcome.kinds) <= {"label count"}

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 from balanced_mixup import RunError, UsageError
 from balanced_mixup.training.fit import fit, make_trainer
 from balanced_mixup.training.module import TrainingData
-from balanced_mixup.training.processes import LostProcessError, assistants, process_rank
+from balanced_mixup.training.processes import LostProcessError, launch_workers, process_rank
 from balanced_mixup.training.recipe import make_recipe
 
 BMIXUP = Path(sys.executable).parent / "bmixup"
@@ -282,7 +282,7 @@ def test_processes_that_are_stopped_end_together(config, tmp_path, sent, to, sta
 
 def test_the_exit_status_of_an_assistant_is_taken_over(no_launcher, monkeypatch):
     monkeypatch.setattr(sys, "orig_argv", ["python", "-c", "import sys; sys.exit(2)"])
-    with pytest.raises(RunError, match="gone") as error, assistants(make_recipe({"devices": 2})):
+    with pytest.raises(RunError, match="gone") as error, launch_workers(make_recipe({"devices": 2})):
         raise LostProcessError("gone")
     assert error.value.exit_status == 2
     assert "LOCAL_RANK" not in os.environ

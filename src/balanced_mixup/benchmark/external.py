@@ -16,7 +16,7 @@ from balanced_mixup.training.recipe import Recipe
 log = logging.getLogger("balanced_mixup")
 
 
-def look_at_external(
+def scan_external(
     data: str, external: Mapping[str, DataSettings], prepared: Prepared, folds: Sequence[Fold], recipe: Recipe
 ) -> dict[str, int]:
     """Return how many images of each of the other data will be scored.

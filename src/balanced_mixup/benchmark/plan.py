@@ -22,7 +22,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from balanced_mixup.benchmark.protocols import Scheme
-from balanced_mixup.benchmark.variants import RESERVED, Cell, method_cells
+from balanced_mixup.benchmark.variants import RESERVED, Variant, method_variants
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.methods import METHODS
@@ -180,13 +180,13 @@ def _problems(plan: Plan) -> Iterator[str]:
     for name in sorted(({"method"} | RESERVED) & set(plan.settings)):
         yield f"Expected `settings` of the plan without `{name}`, which has a place of its own in the plan."
     try:
-        cells = method_cells(plan.methods)
-        for cell in cells:
-            make_recipe({**plan.settings, **cell.settings})
+        variants = method_variants(plan.methods)
+        for variant in variants:
+            make_recipe({**plan.settings, **variant.settings})
     except UsageError as error:
         yield str(error)
         return
-    labels = [cell.label for cell in cells]
+    labels = [variant.label for variant in variants]
     longest = max(itertools.product(plan.data, labels, plan.backbones), key=lambda names: _length("-".join(names)), default=())
     if _length("-".join(longest)) > _LONGEST:
         yield (
@@ -197,10 +197,10 @@ def _problems(plan: Plan) -> Iterator[str]:
         known = ", ".join(labels)
         yield f"Expected `baseline` to be one of {known}, but got {plan.baseline!r}.{nearest(plan.baseline, labels)}"
     recipes: dict[str, str] = {}
-    for cell in cells:
-        same = recipes.setdefault(_meaning(plan, cell), cell.label)
-        if same != cell.label:
-            yield f"The methods {same!r} and {cell.label!r} of the plan are the same training: leave one out."
+    for variant in variants:
+        same = recipes.setdefault(_meaning(plan, variant), variant.label)
+        if same != variant.label:
+            yield f"The methods {same!r} and {variant.label!r} of the plan are the same training: leave one out."
 
 
 def _problems_of_names(plan: Plan) -> Iterator[str]:
@@ -217,9 +217,9 @@ def _length(name: str) -> int:
     return len(os.fsencode(slug(name)))
 
 
-def _meaning(plan: Plan, cell: Cell) -> str:
+def _meaning(plan: Plan, variant: Variant) -> str:
     """Return what decides a training, without the settings that its method does not use."""
-    recipe = make_recipe({**plan.settings, **cell.settings})
+    recipe = make_recipe({**plan.settings, **variant.settings})
     options = {option for method in METHODS.values() for option in method.options} - set(METHODS[recipe.method].options)
     return recipe.model_copy(update=dict.fromkeys(options)).to_yaml()
 

@@ -111,10 +111,10 @@ def divide(
             what belongs together.
     """
     from balanced_mixup.data.folds import check_published, k_folds
-    from balanced_mixup.data.splits import given_parts, make_split, unite
+    from balanced_mixup.data.splits import given_parts, make_split, merge_groups
 
     manifest = prepared.manifest
-    groups = unite(len(manifest), manifest.groups if protocol.keeps_groups else None, prepared.digests)
+    groups = merge_groups(len(manifest), manifest.groups if protocol.keeps_groups else None, prepared.digests)
     has_test = "test" in given_parts(manifest)
     if scheme == "given" and not has_test:
         raise UsageError(f"Expected the data {data!r} to have a test part, as `scheme: given` says, but they have none.")

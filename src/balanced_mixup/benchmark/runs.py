@@ -12,17 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun, short_hash
-from balanced_mixup.benchmark.external import look_at_external
+from balanced_mixup.benchmark.external import scan_external
 from balanced_mixup.benchmark.plan import BenchmarkData, Plan, slug
 from balanced_mixup.benchmark.protocols import PROTOCOLS, Fold, divide
-from balanced_mixup.benchmark.variants import method_cells
+from balanced_mixup.benchmark.variants import method_variants
 from balanced_mixup.data.folds import UNUSED, sample, write_split
 from balanced_mixup.data.manifest import SPLITS, Manifest
 from balanced_mixup.data.preparation import Cache, Prepared, prepare
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import kind_of, load
 from balanced_mixup.data.sources.table import read_table
-from balanced_mixup.data.splits import unite
+from balanced_mixup.data.splits import merge_groups
 from balanced_mixup.datasets.prepared_folder import LABELS
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.files import write_atomically
@@ -81,7 +81,7 @@ def expand(plan: Plan, out: Path, placement: Mapping[str, Any]) -> Expansion:
         manifest = load(recipe)
         prepared = _prepared(manifest, entry.images_at_most, recipe, plan.fold_seed)
         folds = _folds(name, entry, plan, prepared, recipe.val_fraction)
-        external = sum(look_at_external(name, entry.external, prepared, folds, recipe).values())
+        external = sum(scan_external(name, entry.external, prepared, folds, recipe).values())
         if recipe.split_file is not None:  # what it leaves out is in the data all the same
             manifest = load(recipe.model_copy(update={"split_file": None}))
         every = manifest.images.names
@@ -111,7 +111,7 @@ def _prepared(manifest: Manifest, at_most: int | None, recipe: Recipe, seed: int
     if at_most is None:
         return prepared
     manifest = prepared.manifest
-    together = unite(len(manifest), manifest.groups, prepared.digests)
+    together = merge_groups(len(manifest), manifest.groups, prepared.digests)
     rows = sample(manifest.labels, together, at_most, key_of(seed, "sample"))
     digests = tuple(prepared.digests[row] for row in rows)
     return Prepared(prepared.pixels.subset(rows), manifest.subset(rows), digests)
@@ -142,12 +142,12 @@ def _runs_of(
 ) -> Iterator[PlannedRun]:
     """Yield the runs on one fold of a data set, whose settings are `data`."""
     external = {other: settings.model_dump(mode="json", exclude_unset=True) for other, settings in entry.external.items()}
-    for seed, backbone, cell in itertools.product(plan.seeds, plan.backbones, method_cells(plan.methods)):
-        settings = {**plan.settings, **data, "backbone": backbone, "seed": seed, **cell.settings}
-        where = slug("-".join((name, cell.label, backbone, fold.name, f"s{seed}", _mark(settings, data_mark))))
+    for seed, backbone, variant in itertools.product(plan.seeds, plan.backbones, method_variants(plan.methods)):
+        settings = {**plan.settings, **data, "backbone": backbone, "seed": seed, **variant.settings}
+        where = slug("-".join((name, variant.label, backbone, fold.name, f"s{seed}", _mark(settings, data_mark))))
         yield PlannedRun(
             data=name,
-            method=cell.label,
+            method=variant.label,
             backbone=backbone,
             fold=fold.name,
             seed=seed,

@@ -16,27 +16,27 @@ _FOR_ALL = RESERVED | {"val_fraction", "test_fraction"}  # what cannot differ be
 
 
 @dataclass(frozen=True)
-class Cell:
+class Variant:
     """One column of a method: its label and what it sets."""
 
     label: str
     settings: Mapping[str, Any]
 
 
-def method_cells(methods: Sequence[str | Mapping[str, Any]]) -> list[Cell]:
+def method_variants(methods: Sequence[str | Mapping[str, Any]]) -> list[Variant]:
     """Return the methods of a plan, each list of values multiplied out, with labels such as "balanced-mixup alpha=0.1".
 
     Raises:
         UsageError: A method, setting or label is not allowed, or two have the same label.
     """
-    cells = [cell for entry in methods for cell in _cells({"method": entry} if isinstance(entry, str) else entry)]
-    for label, count in Counter(cell.label for cell in cells).items():
+    variants = [variant for entry in methods for variant in _variants({"method": entry} if isinstance(entry, str) else entry)]
+    for label, count in Counter(variant.label for variant in variants).items():
         if count > 1:
             raise UsageError(f"`methods` of the plan has {label!r} {count} times: the runs would be the same.")
-    return cells
+    return variants
 
 
-def _cells(entry: Mapping[str, Any]) -> list[Cell]:
+def _variants(entry: Mapping[str, Any]) -> list[Variant]:
     name = get_method(str(entry.get("method"))).name
     settings = {key: value for key, value in entry.items() if key not in ("method", "label")}
     for key, values in settings.items():
@@ -48,12 +48,12 @@ def _cells(entry: Mapping[str, Any]) -> list[Cell]:
             raise UsageError(f"Unknown setting `{key}` of the method {name}.{nearest(key, Recipe.model_fields)}")
     label = _label(entry, name)
     axes = [[(key, value) for value in (values if isinstance(values, list) else [values])] for key, values in settings.items()]
-    cells = []
+    variants = []
     for chosen in itertools.product(*axes):
         told = (pair for pair, axis in zip(chosen, axes, strict=True) if "label" not in entry or len(axis) > 1)
         full = " ".join([label, *(f"{key}={value}" for key, value in told)])
-        cells.append(Cell(full, {"method": name, **dict(chosen)}))
-    return cells
+        variants.append(Variant(full, {"method": name, **dict(chosen)}))
+    return variants
 
 
 def _label(entry: Mapping[str, Any], name: str) -> str:

@@ -14,11 +14,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from balanced_mixup.calibration.class_prior import PRIORS, TargetPrior, rare_classes, read_shares
 from balanced_mixup.calibration.priors import (
-    effective_prior,
+    adjust_prior,
     estimate_prior,
     fit_prior,
     fit_temperature,
-    with_prior,
+    training_prior,
     with_temperature,
 )
 from balanced_mixup.calibration.scores import calibration_scores, ece_by_chance
@@ -78,7 +78,7 @@ class Correction(BaseModel):
         """
         if not validation.images:
             raise UsageError("Expected predictions of validation images to calibrate on, but there are none.")
-        natural, expected = counts / counts.sum(), effective_prior(recipe, counts)
+        natural, expected = counts / counts.sum(), training_prior(recipe, counts)
         temperature, prior = fit_prior(validation.labels, validation.probabilities, natural, expected)
         names = validation.classes
         return cls(
@@ -131,7 +131,7 @@ class Correction(BaseModel):
             return with_temperature(probabilities, self.temperature).astype(np.float32)
         source = np.array(list(self.model_prior.values()))
         tempered = with_temperature(probabilities, self.prior_temperature)
-        return with_prior(tempered, source, target.shares).astype(np.float32)
+        return adjust_prior(tempered, source, target.shares).astype(np.float32)
 
     def prior(self, name: str) -> TargetPrior | None:
         """Return class shares by name: "train", "uniform" or a CSV file; None for "estimate", which takes images.

@@ -12,7 +12,7 @@ Notable decisions
 - The prior pi that the probabilities carry is not quite the one of the training batches, so it is fitted on validation images,
   together with a temperature: p ~ p^(1/T) pi_natural / pi (bias-corrected temperature scaling: Alexandari et al., ICML 2020).
 - Rare classes have few validation images or none. So the fit is penalised: log T with a Gaussian of unit width about 0, the
-  logarithms of the correction about those that the sampling makes one expect (`effective_prior`). Thirty images of a class
+  logarithms of the correction about those that the sampling makes one expect (`training_prior`). Thirty images of a class
   outweigh that; with none the expectation stands.
 - That N images were all right does not make the next one certain. So the labels are smoothed by 1 / (N + 2), which is one image
   of any class altogether (as in Platt, Advances in Large Margin Classifiers, 1999): the temperature of few images stays humble.
@@ -53,7 +53,7 @@ _SHARES: Mapping[str, Callable[[Labels, int], Array]] = {
 }
 
 
-def effective_prior(recipe: Recipe, counts: Labels) -> Array:
+def training_prior(recipe: Recipe, counts: Labels) -> Array:
     """Return the share of the targets that each class gets in training, on average: the prior that a model learns.
 
     With the shares s of the first branch, and the mean weight E[w] = alpha / (1 + alpha) of partners from the class branch
@@ -97,7 +97,7 @@ def with_temperature(probabilities: ArrayOrTensor, temperature: float) -> Array:
     return scaled
 
 
-def with_prior(probabilities: ArrayOrTensor, source: npt.ArrayLike, target: npt.ArrayLike) -> Array:
+def adjust_prior(probabilities: ArrayOrTensor, source: npt.ArrayLike, target: npt.ArrayLike) -> Array:
     """Return the probabilities (N, K), float64, where classes have the shares `target` instead of `source`.
 
     Args:
@@ -126,7 +126,7 @@ def fit_prior(
 ) -> tuple[float, Array]:
     """Return the temperature, and the prior float64 (K,) that the probabilities of that temperature carry.
 
-    `with_prior(with_temperature(p, temperature), prior, natural)` are then the probabilities for the natural prior.
+    `adjust_prior(with_temperature(p, temperature), prior, natural)` are then the probabilities for the natural prior.
 
     Args:
         y: Integers (N,), labels of validation images. Those of classes that were never trained are passed over.
@@ -169,7 +169,8 @@ def estimate_prior(
     """Estimate the class shares of images without labels, by expectation maximisation (Saerens et al. 2002, Eqs. 9 and 10).
 
     It is the prior under which the images are most likely; it holds where only the shares differ from the images that the
-    probabilities were calibrated on. A step: new prior = mean of with_prior(p, source, prior), one more image having `source`.
+    probabilities were calibrated on. A step: new prior = mean of adjust_prior(p, source, prior), with one more image that has
+    `source`.
 
     Args:
         probabilities: (N, K), calibrated; rows summing to 1.

@@ -12,7 +12,7 @@ from rich.table import Table
 from balanced_mixup.errors import RunError, human_bytes
 
 if TYPE_CHECKING:
-    from balanced_mixup.data.cached_stores import Holding
+    from balanced_mixup.data.cached_stores import CachedStore
 
 
 def cache(
@@ -38,11 +38,11 @@ def cache(
         Print one JSON object.
     """
     from balanced_mixup.cli.show import print_json
-    from balanced_mixup.data.cached_stores import holdings
+    from balanced_mixup.data.cached_stores import cached_stores
     from balanced_mixup.data.store import default_cache_dir
 
     folder = cache_dir or default_cache_dir()
-    found = holdings(folder)
+    found = cached_stores(folder)
     if data is not None:
         found = [holding for holding in found if Path(holding.origin) == data.resolve()]
     kept: list[str] = []
@@ -62,7 +62,7 @@ def cache(
         raise RunError("\n".join(kept))
 
 
-def _show(found: "list[Holding]", total: int, folder: Path, data: Path | None, clear: bool) -> None:
+def _show(found: "list[CachedStore]", total: int, folder: Path, data: Path | None, clear: bool) -> None:
     console = Console()
     if found:
         table = Table(box=None, pad_edge=False)

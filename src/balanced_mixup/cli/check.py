@@ -45,7 +45,7 @@ def check(
         Print one JSON object.
     """
     from balanced_mixup.cli.show import print_json
-    from balanced_mixup.data.preparation import look_at
+    from balanced_mixup.data.preparation import scan_dataset
     from balanced_mixup.data.sources import load
 
     settings = settings or DataSettings()
@@ -54,7 +54,7 @@ def check(
             "Expected no `--exclude-bad` for `check`, which lists every problem; it is for `train` and `evaluate`."
         )
     manifest = load(settings)
-    inspection = look_at(manifest, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
+    inspection = scan_dataset(manifest, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
     if json:
         print_json(inspection.to_dict())
     else:

@@ -76,7 +76,7 @@ def _show(outcome: "Outcome", console: Console) -> None:
         there = outcome.prepared[part].total() if part in outcome.prepared else 0
         what = "images" if part == "all" else f"images of the {part} part"
         console.print(f"{there:,} of {published:,} published {what}", highlight=False)
-    for folder, count in outcome.passed_over.items():
+    for folder, count in outcome.skipped.items():
         console.print(f"passed over: {escape(folder)}, {count:,} files", highlight=False, soft_wrap=True)
     for kind, count in outcome.kinds.items():
         console.print(f"[bold yellow]{kind}[/]: {count:,}", highlight=False)

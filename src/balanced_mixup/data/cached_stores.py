@@ -12,7 +12,7 @@ from balanced_mixup.errors import RunError
 
 
 @dataclass(frozen=True)
-class Holding:
+class CachedStore:
     """A store as `bmixup cache` shows it.
 
     Args:
@@ -56,7 +56,7 @@ def _is_header(header: Any) -> bool:
     return isinstance(origin, str) and isinstance(size, int) and size > 0
 
 
-def holdings(cache_dir: Path) -> list[Holding]:
+def cached_stores(cache_dir: Path) -> list[CachedStore]:
     """Return the stores in a cache folder, of all versions, the last used first."""
     found = []
     for folder in cache_dir.iterdir() if cache_dir.is_dir() else ():
@@ -67,6 +67,6 @@ def holdings(cache_dir: Path) -> list[Holding]:
         images = len(Store(folder, header["origin"], header["size"]).index())
         used = (folder / "store.json").stat().st_mtime
         found.append(
-            Holding(folder, header["origin"], header["size"], images, sum(size.st_blocks * 512 for size in sizes), used)
+            CachedStore(folder, header["origin"], header["size"], images, sum(size.st_blocks * 512 for size in sizes), used)
         )
     return sorted(found, key=lambda holding: -holding.last_used)

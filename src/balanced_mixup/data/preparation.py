@@ -114,7 +114,7 @@ def read(
     """
 
     def look(scan: Callable[[int], Scan]) -> Inspection:
-        return look_at(manifest, scan, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
+        return scan_dataset(manifest, scan, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
 
     images = manifest.images
     if cache.kind == "none":
@@ -134,7 +134,7 @@ def read(
     return stored.pixels(), inspection
 
 
-def look_at(
+def scan_dataset(
     manifest: Manifest,
     scan: Callable[[int], Scan] | None = None,
     *,

@@ -113,7 +113,7 @@ def complete_split(
     fractions = {"train": 1 - val_fraction, "val": val_fraction}
     if not given and test_fraction > 0:
         fractions = {"train": 1 - val_fraction - test_fraction, "val": val_fraction, "test": test_fraction}
-    together = unite(len(manifest), manifest.groups, same)
+    together = merge_groups(len(manifest), manifest.groups, same)
     split = np.full(len(manifest), "train", dtype="<U5") if manifest.split is None else manifest.split.astype("<U5")
     split[rows] = make_split(manifest.labels[rows], None if together is None else together[rows], fractions, seed)
     return manifest.with_split(split)
@@ -138,7 +138,7 @@ def check_fractions(manifest: Manifest, val_fraction: float, test_fraction: floa
         )
 
 
-def unite(n: int, *keys: Sequence[str] | npt.NDArray[np.str_] | None) -> npt.NDArray[np.int64] | None:
+def merge_groups(n: int, *keys: Sequence[str] | npt.NDArray[np.str_] | None) -> npt.NDArray[np.int64] | None:
     """Return int64 (n,), equal for images that any of `keys` (each of length n, or None) holds together, or a chain of them.
 
     An empty key holds nothing together. None where there are no keys.

@@ -36,7 +36,7 @@ class Outcome:
         prepared: Images of each part and class in the folder.
         made: Images that were made just now; the others were there.
         findings: Everything that is not as published.
-        passed_over: Number of files in raw folders that are none of this data set's.
+        skipped: Number of files in raw folders that are none of this data set's.
     """
 
     card: Card
@@ -45,7 +45,7 @@ class Outcome:
     prepared: Mapping[str, Counter[str]]
     made: int
     findings: tuple[Finding, ...]
-    passed_over: Mapping[str, int]
+    skipped: Mapping[str, int]
 
     @property
     def kinds(self) -> Counter[str]:
@@ -70,7 +70,7 @@ class Outcome:
             },
             "problems": dict(self.kinds),
             "problems_file": str(self.folder.path / PROBLEMS),
-            "passed_over": dict(self.passed_over),
+            "skipped": dict(self.skipped),
         }
 
 
@@ -121,7 +121,7 @@ def prepare_dataset(
         prepared = _count(rows)
         folder.write(rows, findings, _about(card, look, prepared))
     new = sum(one.new for one in made)
-    return Outcome(card, folder, source.labels.counts, prepared, new, tuple(findings), source.passed_over)
+    return Outcome(card, folder, source.labels.counts, prepared, new, tuple(findings), source.skipped)
 
 
 class _Source(NamedTuple):
@@ -131,7 +131,7 @@ class _Source(NamedTuple):
     names: list[str]
     images: Images
     findings: list[Finding]
-    passed_over: Mapping[str, int]
+    skipped: Mapping[str, int]
 
 
 def _raw_source(card: Card, root: Path | None, folder: Folder) -> _Source:
@@ -151,7 +151,7 @@ def _raw_source(card: Card, root: Path | None, folder: Folder) -> _Source:
     paths, findings = match(card, labels, raw, prepared)
     names = [name for name in labels.rows if name in paths or prepared(name)]
     images = FileImages(root, [labels.rows[name].image for name in names], [str(paths.get(name, "")) for name in names])
-    return _Source(labels, names, images, findings, raw.passed_over)
+    return _Source(labels, names, images, findings, raw.skipped)
 
 
 def _npz_source(card: Card, root: Path | None, size: int) -> _Source:

@@ -21,13 +21,13 @@ class Raw:
         root: The folder.
         images: Paths of the images from `root` by `card.key` of their names, each list sorted by depth and name.
         others: Paths of the other files by their name in lower case, sorted likewise.
-        passed_over: Number of files in each folder that is none of this data set's.
+        skipped: Number of files in each folder that is none of this data set's.
     """
 
     root: Path
     images: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
     others: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
-    passed_over: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
 
     def file(self, names: Iterable[str]) -> Path | None:
         """Return the file of one of these names, None where there is none.
@@ -64,7 +64,7 @@ def scan(root: Path, card: Card) -> Raw:
             continue
         seen.add(place)
         for folder in [name for name in folders if any(fnmatch(name.lower(), p.lower()) for p in card.passes_over)]:
-            raw.passed_over[folder] += sum(len(files) for *_, files in os.walk(Path(parent, folder)))
+            raw.skipped[folder] += sum(len(files) for *_, files in os.walk(Path(parent, folder)))
             folders.remove(folder)
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
         for name in sorted(names):

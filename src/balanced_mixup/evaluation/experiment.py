@@ -26,7 +26,7 @@ from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.training.backbones import Backbone, check_name, create
 from balanced_mixup.training.fit import fit
 from balanced_mixup.training.module import TrainingData
-from balanced_mixup.training.processes import GRACE_SECONDS, assist, process_rank
+from balanced_mixup.training.processes import GRACE_SECONDS, exit_with_parent, process_rank
 from balanced_mixup.training.recipe import PLACES, Execution, Recipe, load_yaml, make_recipe
 
 log = logging.getLogger("balanced_mixup")
@@ -66,7 +66,7 @@ def train(*layers: Mapping[str, Any], out: Path | str | None = None, resume: boo
     recipe = make_recipe(*layers)
     run = RunFolder(Path(out) if out is not None else _new_folder(recipe))
     if process_rank(recipe) > 0:
-        return _assist(recipe, run, layers, resume)
+        return _join_training(recipe, run, layers, resume)
     recipe = _take_up(run, layers) if resume and run.recipe.is_file() else _begin(run, recipe)
     with log_file(run) as note:
         _note_unused(recipe, layers)
@@ -91,10 +91,10 @@ def _in_a_line(metrics: Mapping[str, Any]) -> str:
     return ", ".join(f"{label} {value:.3f}" for label, value in values.items() if value is not None)
 
 
-def _assist(recipe: Recipe, run: RunFolder, layers: tuple[Mapping[str, Any], ...], resume: bool) -> Experiment:
+def _join_training(recipe: Recipe, run: RunFolder, layers: tuple[Mapping[str, Any], ...], resume: bool) -> Experiment:
     """Take part in the training of a run that the first process looks after; writes nothing and says nothing."""
     log.setLevel(logging.ERROR)
-    assist()
+    exit_with_parent()
     try:
         recipe = _take_up(run, layers) if resume and run.recipe.is_file() else with_absolute_paths(recipe)
         if not (resume and (run.metrics.is_file() or run.weights.is_file())):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from balanced_mixup.calibration.priors import effective_prior
+from balanced_mixup.calibration.priors import training_prior
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.report.contents import RunContents, require
 from balanced_mixup.report.document import Block, Chart, Table
@@ -34,7 +34,7 @@ def data_view(run: RunContents) -> list[Block]:
         f"Bars: training images of each of {len(run.classes)} classes, from {smallest:,} to {largest:,}, "
         f"a ratio of {largest / smallest:.1f} to 1."
     )
-    natural, effective = counts["train"] / counts["train"].sum(), effective_prior(run.recipe, counts["train"])
+    natural, effective = counts["train"] / counts["train"].sum(), training_prior(run.recipe, counts["train"])
     rarest = int(np.argmin(np.where(natural > 0, natural, np.inf)))
     seen = (
         f"The share of each class in the training images, and of the weight that the method {run.recipe.method} gives it in "

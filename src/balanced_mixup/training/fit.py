@@ -27,7 +27,7 @@ from balanced_mixup.progress import on_terminal
 from balanced_mixup.training.backbones import Backbone
 from balanced_mixup.training.memory import peak_memory
 from balanced_mixup.training.module import Trainee, TrainingData
-from balanced_mixup.training.processes import LostProcessError, assistants, cluster_environment, process_rank
+from balanced_mixup.training.processes import LostProcessError, cluster_environment, launch_workers, process_rank
 from balanced_mixup.training.recipe import Recipe
 from balanced_mixup.training.training_files import TrainingFiles, save_weights
 
@@ -66,7 +66,7 @@ def fit(recipe: Recipe, backbone: Backbone, data: TrainingData, run: TrainingFil
             ) from None
         device = trainer.strategy.root_device
         # The caller's random state is left alone; dropout inside the model can only use torch's global one.
-        with torch.random.fork_rng([device] if device.type == "cuda" else []), assistants(recipe):
+        with torch.random.fork_rng([device] if device.type == "cuda" else []), launch_workers(recipe):
             _run(trainer, trainee, run)
     if not first:
         return

@@ -98,7 +98,7 @@ class Trainee(L.LightningModule):
         self._probabilities: list[Tensor] = []
 
     @property
-    def judged(self) -> nn.Module:
+    def eval_model(self) -> nn.Module:
         """The model that is validated and kept: the running average of the weights, if the recipe asks for one."""
         return self.model if self.average is None else self.average.module
 
@@ -203,7 +203,7 @@ class Trainee(L.LightningModule):
 
     def validation_step(self, pixels: Tensor, batch_idx: int) -> None:
         """Keep the probabilities of a batch."""
-        logits = self.judged(normalised(to_images(pixels), self.mean, self.std))
+        logits = self.eval_model(normalised(to_images(pixels), self.mean, self.std))
         self._probabilities.append(logits.float().softmax(dim=1))
 
     def on_validation_epoch_end(self) -> None:
@@ -234,7 +234,7 @@ class Trainee(L.LightningModule):
         self.history.append({**row, **{name: float(value) for name, value in self._scores.items()}})
         # Where no score is defined yet, the first epoch is the best so far.
         if schedules.epochs_since_best(self.scores()) == 0 or not self.best_weights:
-            self.best_weights = {k: v.detach().cpu().clone() for k, v in self.judged.state_dict().items()}
+            self.best_weights = {k: v.detach().cpu().clone() for k, v in self.eval_model.state_dict().items()}
         self.trainer.should_stop = self.is_finished()
         self.after_epoch(self)
 

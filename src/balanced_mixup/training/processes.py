@@ -1,4 +1,4 @@
-"""The processes of a training: which of them this one is, and its assistants.
+"""The processes of a training: which of them this one is, and the worker processes that it launches.
 
 torchrun and SLURM start all processes. Where they did not, the first process on a machine starts the others with its own
 command, and Lightning finds them as it finds those of any launcher. Notable decisions:
@@ -103,7 +103,7 @@ def cluster_environment() -> "ClusterEnvironment":
 
 
 @contextmanager
-def assistants(recipe: Execution) -> Iterator[None]:
+def launch_workers(recipe: Execution) -> Iterator[None]:
     """Start the other processes of this machine, where no launcher has, and end them where the block fails.
 
     Where one of them fails, having said why, this process ends with its exit status: by the LostProcessError of the block, or,
@@ -149,7 +149,7 @@ def _start(number: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, *sys.orig_argv[1:]], env=environment, start_new_session=True)
 
 
-def assist() -> None:
+def exit_with_parent() -> None:
     """Let this process, if it is an assistant, end when the first one has ended."""
     if (first := os.environ.get(_FIRST)) is not None:
         threading.Thread(target=_end_with, args=(int(first),), daemon=True).start()

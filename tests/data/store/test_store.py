@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from watched import NAMES, SIZE, Watched, decoded, fresh, hashed, read, scan_all, store_of, write
 
-from balanced_mixup.data.cached_stores import holdings
+from balanced_mixup.data.cached_stores import cached_stores
 from balanced_mixup.data.images import ArrayImages, FileImages, stamp_of
 from balanced_mixup.data.manifest import ImageSubset
 from balanced_mixup.data.store import Store, default_cache_dir
@@ -90,7 +90,7 @@ def test_each_size_and_origin_has_a_store_of_its_own(root, tmp_path, cache):
         for size in (3, 4):
             images = FileImages(folder, NAMES)
             np.testing.assert_array_equal(read(images, cache, size), fresh(images, size))
-    assert len(holdings(cache)) == 4
+    assert len(cached_stores(cache)) == 4
 
 
 @given(st.text(min_size=1, max_size=60), st.integers(1, 9999))

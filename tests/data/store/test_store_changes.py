@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from watched import NAMES, SIZE, decoded, fork, fresh, hashed, read, scan_all, store_of, write
 
 from balanced_mixup.data import store_writer
-from balanced_mixup.data.cached_stores import holdings
+from balanced_mixup.data.cached_stores import cached_stores
 from balanced_mixup.data.images import FileImages, stamp_of
 from balanced_mixup.data.manifest import ImageSubset
 from balanced_mixup.data.store import Store
@@ -252,7 +252,7 @@ class AnyHistory(RuleBasedStateMachine):
 
     @rule()
     def clear(self):
-        for holding in holdings(self.store.folder.parent):
+        for holding in cached_stores(self.store.folder.parent):
             holding.remove()
 
     @rule(rows=rows, flush=st.booleans())

@@ -15,7 +15,7 @@ from watched import NAMES, SIZE, SOME, decoded, disk_of, fork, fresh, read, stor
 
 from balanced_mixup.data import store as store_module
 from balanced_mixup.data import store_writer
-from balanced_mixup.data.cached_stores import holdings
+from balanced_mixup.data.cached_stores import cached_stores
 from balanced_mixup.data.images import ArrayImages, FileImages, stamp_of
 from balanced_mixup.data.manifest import ImageSubset
 from balanced_mixup.data.pixels import FilePixels
@@ -131,7 +131,7 @@ def test_a_store_that_is_cleared_while_it_is_in_use(stored, cache):
         for row in range(len(stored)):
             opened.scan(row)
         pixels = opened.pixels()
-        holdings(cache)[0].remove()
+        cached_stores(cache)[0].remove()
     np.testing.assert_array_equal(pixels.gather(np.arange(len(stored))), fresh(stored))
 
 
@@ -140,7 +140,7 @@ def test_a_store_that_is_cleared_while_it_is_opened(stored, cache, again):
     with store_of(stored, cache).opened_for(stored) as opened:
         for row in range(len(stored)):
             opened.scan(row)
-        holdings(cache)[0].remove()
+        cached_stores(cache)[0].remove()
         if again:  # in another order
             read(ImageSubset(stored, np.arange(len(stored))[::-1]), cache)
     np.testing.assert_array_equal(opened.pixels().gather(np.arange(len(stored))), fresh(stored))
@@ -154,7 +154,7 @@ def test_a_store_that_is_made_anew_while_its_index_is_read(stored, cache, monkey
         calls.append(store)
         found = index(store) if when == "after" or len(calls) > 1 else None
         if len(calls) == 1:
-            holdings(cache)[0].remove()
+            cached_stores(cache)[0].remove()
             read(ImageSubset(stored, np.arange(len(stored))[::-1]), cache)
         return index(store) if found is None else found
 
@@ -165,7 +165,7 @@ def test_a_store_that_is_made_anew_while_its_index_is_read(stored, cache, monkey
 def test_a_store_that_is_added_to_is_not_cleared(stored, watched, root, cache):
     write(root / "new.bmp", 60)
     with building(watched(["new.bmp"]), cache), pytest.raises(RunError, match="was kept: another process is adding images"):
-        holdings(cache)[0].remove()
+        cached_stores(cache)[0].remove()
     images = watched([*NAMES, "new.bmp"])
     np.testing.assert_array_equal(read(images, cache), fresh(images))
     assert images.work() == decoded("new.bmp")
@@ -184,8 +184,8 @@ def test_a_store_that_is_cleared_while_another_process_waits_for_it(stored, watc
 
     def cleared():
         with suppress(RunError):
-            holdings(cache)[0].remove()
-        return not holdings(cache)
+            cached_stores(cache)[0].remove()
+        return not cached_stores(cache)
 
     with building(watched(["new.bmp"]), cache) as ends:
         monkeypatch.setattr(FileLock, "acquire", clear_before_the_second_try)
@@ -205,7 +205,7 @@ def test_a_process_that_begins_while_the_store_is_cleared_has_it_for_itself(stor
     with monkeypatch.context() as patch:
         patch.setattr(FileLock, "release", release_and_let_the_next_one_in)
         with suppress(RunError):
-            holdings(cache)[0].remove()
+            cached_stores(cache)[0].remove()
     if opened:
         lock_file = next(cache.rglob("*lock"), None)
         assert lock_file is not None
