@@ -1,7 +1,7 @@
-"""Can the probabilities be believed? Of all images called melanoma with 80 %, 80 % should be melanomas.
+"""Are probabilities calibrated? Of all images predicted as melanoma with 80 %, 80 % should be melanomas.
 
 =====================  ==========================================================================================
-ECE                    how far the probability of the predicted class is from the share that is right, on average
+ECE                    how far the probability of the predicted class is from the accuracy, on average
 classwise ECE          the same for the probability of each class, right or wrong, predicted or not; mean over classes
 Brier score            sum over the classes of (probability - truth)^2, mean over images: from 0 to 2 (Brier 1950)
 log loss               mean of -log of the probability of the true class
@@ -25,7 +25,9 @@ Naeini et al., AAAI 2015 (ECE). Guo et al., ICML 2017. Nixon et al., CVPR worksh
 Kumar et al., NeurIPS 2019.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +43,36 @@ BINS = 15
 
 _IMAGES_A_BIN = 10
 _LEAST = np.finfo(np.float64).eps  # a probability of 0 counts as this in the log loss, as in scikit-learn
+
+
+@dataclass(frozen=True)
+class CalibrationScores:
+    """How well probabilities are calibrated, each score with its 95 % interval; NaN where undefined.
+
+    metrics: "ece", "classwise_ece" (mean over the classes), "rare_ece" (only where there are rare classes), "brier" and
+    "log_loss". ece_by_chance: see the function of that name. per_class: the classwise ECE of each class.
+    """
+
+    metrics: Mapping[str, Interval]
+    ece_by_chance: float
+    per_class: Mapping[str, Interval]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the scores for JSON; NaN is None."""
+        return {
+            **{name: score.to_dict() for name, score in self.metrics.items()},
+            "ece_by_chance": self.ece_by_chance,
+            "per_class": {name: score.to_dict() for name, score in self.per_class.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` returned. KeyError, TypeError or ValueError where it is something else."""
+        return cls(
+            {name: Interval.from_dict(score) for name, score in content.items() if name not in ("ece_by_chance", "per_class")},
+            float(content["ece_by_chance"]),
+            {name: Interval.from_dict(score) for name, score in content["per_class"].items()},
+        )
 
 
 def calibration_scores(
@@ -94,8 +126,8 @@ def calibration_scores(
     else:
         parts = [estimate(weights) for weights in draws_of(units, replicates, max(1, CHUNK_ENTRIES // max(terms.shape)), seed)]
     draws = {name: np.concatenate([part[name] for part in parts]) for name in values}
-    found = Replicates({name: float(value) for name, value in values.items()}, draws)
-    intervals = {name: found.interval(name, level) for name in values}
+    replicated = Replicates({name: float(value) for name, value in values.items()}, draws)
+    intervals = {name: replicated.interval(name, level) for name in values}
     return {name: _reflected(interval) if "ece" in name else interval for name, interval in intervals.items()}
 
 
@@ -146,7 +178,7 @@ def reliability(
         y, probabilities, groups, bins: As in `calibration_scores`.
         of: The class whose probability is looked at; the predicted one of each image if None.
         level: Of Wilson's interval of the share. With `groups`, a bin counts as many trials as it has groups, as if the images
-            of a group said the same: the interval is rather too wide than too narrow.
+            of a group counted as one: the interval is rather too wide than too narrow.
 
     Returns:
         A row for each bin that has images, in order: "confidence" (the mean probability), "accuracy" (the share of images that

@@ -1,4 +1,4 @@
-"""Whether one method is better than another: tests over folds, corrected for what makes naive ones too sure.
+"""Is one method better than another? Tests over folds, corrected for what makes naive ones overconfident.
 
 Two cross-validation folds share most of their training images, so their scores are not independent, and the ordinary t-test
 finds differences that are not there. The corrected resampled t-test (Nadeau and Bengio, "Inference for the Generalization
