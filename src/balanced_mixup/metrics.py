@@ -1,6 +1,6 @@
 """Scores for classifiers when some classes are rare.
 
-Accuracy says little here: where 75 % of the images are of one class, a constant prediction scores 0.75. So there are seven scores:
+Accuracy means little here: where 75 % of the images are of one class, a constant prediction scores 0.75. Hence seven scores:
 
 =================  ==================================================================  ===========
 quadratic kappa    agreement beyond chance, errors weighted by squared distance        ordinal
@@ -419,8 +419,12 @@ def _checked_weights(weights: Array | None, images: int) -> Array:
 
 def _numpy(values: ArrayOrTensor) -> npt.NDArray[Any]:
     """Return a tensor of any device, or an array, as numpy; bfloat16, which numpy lacks, as float32."""
-    torch = sys.modules.get("torch")  # without it nothing is a tensor
-    if torch is not None and isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
-    return np.asarray(values)
+    if isinstance(values, np.ndarray) or "torch" not in sys.modules:
+        return np.asarray(values)
+    import torch
+
+    if not isinstance(values, torch.Tensor):
+        return np.asarray(values)
+    values = values.detach().cpu()
+    array: npt.NDArray[Any] = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    return array

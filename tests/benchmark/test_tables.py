@@ -239,7 +239,7 @@ class TestOfRuns:
         entry = {"data": str(tmp_path / "given.csv"), "images": str(blobs), "group_column": "patient", "split_column": "split"}
         run_benchmark(make_plan({**content, "data": {"given": entry}}), tmp_path / "out", jobs=2)
         found = read_results(tmp_path / "out")
-        a, b = (Predictions.read(path).part("test") for path in found.scores["predictions"])
+        a, b = (Predictions.read(path).in_split("test") for path in found.scores["predictions"])
         reference = paired_difference(b.labels, b.probabilities, a.probabilities, b.groups)["mcc"]
         difference = summarise(found, ["mcc"])[1].difference
         assert (difference.mean, difference.low, difference.high) == pytest.approx(

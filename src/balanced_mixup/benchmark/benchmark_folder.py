@@ -1,22 +1,23 @@
-"""The folder of a benchmark: which runs it has, and what stands where."""
+"""The folder of a benchmark: its runs, and the path of each file."""
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from balanced_mixup.benchmark.plan import Plan, plan_yaml, slug
 from balanced_mixup.errors import UsageError
-from balanced_mixup.files import write_json, write_text
+from balanced_mixup.files import write_text
+from balanced_mixup.runs.formats import BENCHMARK_FILE, read_file, write_file
 from balanced_mixup.runs.run_folder import RunFolder
 
-_HEADER = "# Written by `bmixup benchmark`, and written again by the next one in this folder.\n"  # tells it from somebody's own
+_HEADER = "# Written by `bmixup benchmark`, and written again by the next one in this folder.\n"  # unlike a user's own
 
 
 def short_hash(content: object) -> str:
-    """Return eight digits that tell contents apart by what their `repr` is."""
+    """Return eight hexadecimal digits that identify a content by its `repr`."""
     return hashlib.blake2b(repr(content).encode(), digest_size=4).hexdigest()
 
 
@@ -26,9 +27,9 @@ class PlannedRun:
 
     Args:
         data, method, backbone, fold, seed: Its place in the plan; `method` is the label.
-        scored: The part that is scored.
-        test_share: Scored over training images, or None where the test part is given (see `Fold`).
-        images: Number of images of each part, and of "external" data, if any.
+        scored: The split that is scored.
+        test_share: Scored over training images, or None where the test split is given (see `Fold`).
+        images: Number of images of each split, and of "external" data, if any.
         folder: Of the run, from the benchmark's folder.
         data_mark: Fingerprint of the data and their division.
         settings: Of the training, as for `train`.
@@ -50,13 +51,13 @@ class PlannedRun:
 
     @property
     def title(self) -> str:
-        """What people call it."""
+        """Its name in messages."""
         return f"{self.data} · {self.method} · {self.backbone} · {self.fold} · seed {self.seed}"
 
 
 @dataclass(frozen=True)
 class Index:
-    """What a benchmark is made of: its runs, and what its plan says of the tables and of the protocol."""
+    """The runs of a benchmark, and the settings of its plan for tables and protocol; `benchmark.json`."""
 
     runs: Sequence[PlannedRun]
     baseline: str
@@ -68,15 +69,15 @@ class Index:
 class BenchmarkFolder:
     """Paths of a benchmark.
 
-    plan.yaml: what was asked for; left alone where it is somebody's own. benchmark.json: the runs of it. folds/: a table of
-    image and split for each division. runs/: a folder for each run, beside it NAME.failed.txt with the reason where it failed.
+    plan.yaml: the plan; left alone where it is the user's own. benchmark.json: its runs. folds/: a table of image and split for
+    each division. runs/: a folder for each run, beside it NAME.failed.txt with the reason where it failed.
     """
 
     path: Path
 
     @property
     def plan(self) -> Path:
-        """What was asked for."""
+        """The plan."""
         return self.path / "plan.yaml"
 
     @property
@@ -93,7 +94,7 @@ class BenchmarkFolder:
         return self._beside(planned, ".failed.txt")
 
     def lock(self, planned: PlannedRun) -> Path:
-        """Return the lock that whoever trains a run holds."""
+        """Return the lock that the process that trains a run holds."""
         return self._beside(planned, ".lock")
 
     def _beside(self, planned: PlannedRun, suffix: str) -> Path:
@@ -111,22 +112,26 @@ class BenchmarkFolder:
         return self.run(planned).path / "evaluations" / f"{slug(name)}-{mark}" / "metrics.json"
 
     def write(self, plan: Plan, runs: Sequence[PlannedRun]) -> None:
-        """Write down what the benchmark is made of."""
+        """Write the plan and the runs."""
         self.path.mkdir(parents=True, exist_ok=True)
         if not self.plan.exists() or self.plan.read_text(encoding="utf-8", errors="replace").startswith(_HEADER):
             write_text(self.plan, _HEADER + plan_yaml(plan))
-        write_json(self.index, asdict(Index(runs, plan.baseline, plan.metrics, plan.protocol)))
+        index = asdict(Index(runs, plan.baseline, plan.metrics, plan.protocol))
+        write_file(self.index, {"version": version("balanced-mixup"), **index}, BENCHMARK_FILE)
 
     def read(self) -> Index:
-        """Return what the benchmark is made of.
+        """Return the runs and settings of the benchmark.
 
         Raises:
             UsageError: It is no folder of a benchmark.
         """
+        if not self.index.is_file():
+            raise UsageError(f"Expected {str(self.path)!r} to be the folder of a benchmark, but it has no {self.index.name}.")
+        content = read_file(self.index, BENCHMARK_FILE)
         try:
-            content = json.loads(self.index.read_text(encoding="utf-8"))
-            return Index(**{**content, "runs": [PlannedRun(**run) for run in content["runs"]]})
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            settings = {name: content[name] for name in ("baseline", "metrics", "protocol")}
+            return Index([PlannedRun(**run) for run in content["runs"]], **settings)
+        except (KeyError, TypeError) as error:
             raise UsageError(
                 f"Expected {str(self.path)!r} to be the folder of a benchmark, but its {self.index.name}: {error}."
             ) from None

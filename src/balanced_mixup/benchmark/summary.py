@@ -1,7 +1,7 @@
-"""What a benchmark allows to say: for each method its scores over the folds, and how it compares with others.
+"""The summary of a benchmark: for each method its scores over the folds, and how it compares with others.
 
 Everything is per data set, backbone and metric. Seeds are averaged within a fold first. Where folds were made, intervals and
-p-values come from the corrected resampled t-test over them; where the data bring one test part, from the bootstrap over its
+p-values come from the corrected resampled t-test over them; where the data have one test split, from the bootstrap over its
 images (groups, where there are any). P-values are corrected for the number of methods (Holm) within each column of a table.
 """
 
@@ -24,12 +24,12 @@ _UNDEFINED = Comparison(np.nan, np.nan, np.nan, np.nan)
 
 
 @dataclass(frozen=True)
-class Entry:
+class MethodSummary:
     """One method on one data set with one backbone, by one metric.
 
     Args:
         data, backbone, metric, method: Which.
-        in_folds: The scores are those of folds, otherwise those of one given test part.
+        in_folds: The scores are those of folds, otherwise those of one given test split.
         divisions: Number of divisions that some method was scored on.
         folds: Number of those on which this one has a score that is defined.
         median, lowest, highest: Over the divisions.
@@ -38,7 +38,7 @@ class Entry:
             baseline itself.
         pairs: Number of divisions that the difference is over.
         p_corrected: Of the difference, after Holm.
-        among_best: It has the best mean, or cannot be told from the method that has (5 %, after Holm).
+        among_best: It has the best mean, or is not significantly different from the method that has (5 %, after Holm).
         rank: By the mean among the methods that have all folds, 1 for the best; equal means share a rank. NaN for the others.
     """
 
@@ -60,9 +60,9 @@ class Entry:
     rank: float
 
 
-def summarise(results: Results, metrics: Sequence[str]) -> list[Entry]:
-    """Return an entry for each data set, backbone, metric and method that has a score, in the order of the plan."""
-    entries = []
+def summarise(results: Results, metrics: Sequence[str]) -> list[MethodSummary]:
+    """Return a summary for each data set, backbone, metric and method that has a score, in the order of the plan."""
+    summaries = []
     places = results.scores.groupby(["data", "backbone"], sort=False)
     to_draw = sum(part["method"].nunique() for _, part in places if not _in_folds(part))
     with progress_bar("Drawing test images", to_draw) as advance:
@@ -70,15 +70,17 @@ def summarise(results: Results, metrics: Sequence[str]) -> list[Entry]:
             methods = [method for method in results.methods if (part["method"] == method).any()]
             compared = _Compared(part, metrics, advance)
             for metric in metrics:
-                entries += _column(str(data), str(backbone), metric, methods, results.baseline, compared)
-    return entries
+                summaries += _column(str(data), str(backbone), metric, methods, results.baseline, compared)
+    return summaries
 
 
 def _in_folds(part: pd.DataFrame) -> bool:
     return bool(part["test_share"].notna().all())
 
 
-def _column(data: str, backbone: str, metric: str, methods: Sequence[str], baseline: str, compared: "_Compared") -> list[Entry]:
+def _column(
+    data: str, backbone: str, metric: str, methods: Sequence[str], baseline: str, compared: "_Compared"
+) -> list[MethodSummary]:
     scores = {method: compared.scores(method, metric) for method in methods}
     means = {method: compared.compare(metric, method) for method in methods}
     higher = METRICS[metric].higher_is_better
@@ -90,7 +92,7 @@ def _column(data: str, backbone: str, metric: str, methods: Sequence[str], basel
     to_baseline = _against(methods, baseline, lambda a, b: compared.compare(metric, a, b))
     to_best = _against(methods, best, lambda a, b: compared.compare(metric, a, b))
     return [
-        Entry(
+        MethodSummary(
             data,
             backbone,
             metric,
@@ -122,7 +124,7 @@ def _against(
 
 
 class _Compared:
-    """The scores on one data set with one backbone; the draws from a given test part are kept for each method."""
+    """The scores on one data set with one backbone; the draws from a given test split are kept for each method."""
 
     def __init__(self, part: pd.DataFrame, metrics: Sequence[str], advance: Callable[[int], None]) -> None:
         self._part = part
@@ -164,38 +166,40 @@ class _Compared:
         return self._drawn[method]
 
 
-def mean_ranks(entries: Sequence[Entry]) -> pd.DataFrame:
+def mean_ranks(summaries: Sequence[MethodSummary]) -> pd.DataFrame:
     """Return the mean rank of each method (rows) by each metric (columns), over all data sets and backbones that have it."""
-    table = pd.DataFrame([(entry.method, entry.metric, entry.rank) for entry in entries], columns=["method", "metric", "rank"])
+    table = pd.DataFrame(
+        [(summary.method, summary.metric, summary.rank) for summary in summaries], columns=["method", "metric", "rank"]
+    )
     ranks = table.pivot_table("rank", "method", "metric", aggfunc="mean", sort=False)
-    methods = dict.fromkeys(entry.method for entry in entries)
-    return ranks.reindex(index=list(methods), columns=list(dict.fromkeys(entry.metric for entry in entries)))
+    methods = dict.fromkeys(summary.method for summary in summaries)
+    return ranks.reindex(index=list(methods), columns=list(dict.fromkeys(summary.metric for summary in summaries)))
 
 
-def long_table(entries: Sequence[Entry]) -> pd.DataFrame:
-    """Return all numbers, a row an entry."""
+def long_table(summaries: Sequence[MethodSummary]) -> pd.DataFrame:
+    """Return all numbers, a row a summary."""
     return pd.DataFrame(
         {
-            "data": entry.data,
-            "backbone": entry.backbone,
-            "metric": entry.metric,
-            "method": entry.method,
-            "divisions": entry.divisions,
-            "folds": entry.folds,
-            "median": entry.median,
-            "lowest": entry.lowest,
-            "highest": entry.highest,
-            "mean": entry.mean.mean,
-            "mean_low": entry.mean.low,
-            "mean_high": entry.mean.high,
-            "difference": entry.difference.mean,
-            "difference_low": entry.difference.low,
-            "difference_high": entry.difference.high,
-            "pairs": entry.pairs,
-            "p": entry.difference.p,
-            "p_corrected": entry.p_corrected,
-            "among_best": entry.among_best,
-            "rank": entry.rank,
+            "data": summary.data,
+            "backbone": summary.backbone,
+            "metric": summary.metric,
+            "method": summary.method,
+            "divisions": summary.divisions,
+            "folds": summary.folds,
+            "median": summary.median,
+            "lowest": summary.lowest,
+            "highest": summary.highest,
+            "mean": summary.mean.mean,
+            "mean_low": summary.mean.low,
+            "mean_high": summary.mean.high,
+            "difference": summary.difference.mean,
+            "difference_low": summary.difference.low,
+            "difference_high": summary.difference.high,
+            "pairs": summary.pairs,
+            "p": summary.difference.p,
+            "p_corrected": summary.p_corrected,
+            "among_best": summary.among_best,
+            "rank": summary.rank,
         }
-        for entry in entries
+        for summary in summaries
     )

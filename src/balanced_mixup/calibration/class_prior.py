@@ -1,4 +1,4 @@
-"""Class priors: which classes are rare, and the prior that probabilities are corrected to, by name, from a file, or estimated."""
+"""Class priors: which classes are rare, and the prior that probabilities are corrected to, by name or from a file."""
 
 import math
 from collections.abc import Mapping

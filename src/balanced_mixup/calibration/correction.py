@@ -57,9 +57,7 @@ class Correction(BaseModel):
     train_prior: Prior
     scores: Mapping[
         str,
-        Mapping[
-            str, Annotated[CalibrationScores, PlainValidator(_scores), PlainSerializer(lambda scores: scores.to_dict())]
-        ],
+        Mapping[str, Annotated[CalibrationScores, PlainValidator(_scores), PlainSerializer(lambda scores: scores.to_dict())]],
     ] = {}
 
     @property

@@ -93,8 +93,8 @@ class ThresholdResult:
         threshold = Threshold(content["threshold"], content["wanted"], content["cases"])
         if threshold.value is None:
             return cls(threshold, None)
-        shares = (Interval.from_dict(content[name]) for name in ("sensitivity", "specificity"))
-        return cls(threshold, OperatingPoint(*shares, content["test_cases"], content["test_others"]))
+        sensitivity, specificity = (Interval.from_dict(content[name]) for name in ("sensitivity", "specificity"))
+        return cls(threshold, OperatingPoint(sensitivity, specificity, content["test_cases"], content["test_others"]))
 
 
 def choose_threshold(y: ArrayOrTensor, probabilities: ArrayOrTensor, of: int, sensitivity: float) -> Threshold:

@@ -60,7 +60,7 @@ def refuse_newer(path: Path, number: Any, form: Format) -> None:
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise UsageError(f"The file {str(path)!r} is damaged: expected `format` to be a number from 1, but got {number!r}.")
     if number > form.newest:
-        writer = written_by(path.parent)
+        writer = _writer(path)
         raise UsageError(
             f"The file {str(path)!r} was written by {'a newer version' if writer is None else f'version {writer}'} of "
             f"balanced-mixup (format {number}); this is version {version('balanced-mixup')}, which reads formats up to "
@@ -68,9 +68,14 @@ def refuse_newer(path: Path, number: Any, form: Format) -> None:
         )
 
 
-def written_by(folder: Path) -> str | None:
-    """Return the version of the program that made a run, from its environment.json; None where that is not known."""
-    try:
-        return str(read_json(folder / "environment.json")["versions"]["balanced-mixup"])
-    except (UsageError, KeyError, TypeError):
-        return None
+def _writer(path: Path) -> str | None:
+    """Return the version of the program that wrote a file, by itself or by environment.json beside it; None if unknown."""
+    for file, keys in ((path, ("version",)), (path.with_name("environment.json"), ("versions", "balanced-mixup"))):
+        try:
+            content: Any = read_json(file)
+            for key in keys:
+                content = content[key]
+            return str(content)
+        except (UsageError, KeyError, TypeError):
+            continue
+    return None

@@ -1,7 +1,7 @@
 """A run, read from its folder: `Run.open("runs/mine")`."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from balanced_mixup.calibration.correction import Correction
 from balanced_mixup.errors import UsageError
-from balanced_mixup.files import write_text
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.runs.formats import CALIBRATION_FILE, COST_FILE, ENVIRONMENT_FILE, read_file
 from balanced_mixup.runs.model_card import ModelCard
@@ -125,13 +124,10 @@ class Run:
     def scores(self) -> dict[str, Scores]:
         """Scores of the validation and the test split; for metrics newer than the run computed from its predictions."""
         stored = read_scores(self.folder.metrics)
-        if all(set(METRICS) <= set(scores.metrics) for scores in stored.values()):
-            return stored
-        try:
-            predictions = self.predictions
-        except UsageError:
-            return stored  # without predictions, what is stored is all there is
-        return {split: scores.completed(predictions.in_split(split)) for split, scores in stored.items()}
+        return {name: scores.completed(partial(self._split, name)) for name, scores in stored.items()}
+
+    def _split(self, name: str) -> Predictions:
+        return self.predictions.in_split(name)
 
     @cached_property
     def calibration(self) -> Correction:
@@ -150,27 +146,6 @@ class Run:
         counts = np.array([(labels == name).sum() for name in predictions.classes])
         if not counts.any():
             raise UsageError(f"The run cannot be calibrated: {str(self.folder.manifest)!r} lists no training images.")
-        return self._fitted(predictions, counts)
-
-    def calibrate(self, predictions: Predictions, counts: npt.NDArray[np.int64]) -> Correction:
-        """Fit the correction on the validation split of predictions, score it, and store it in calibration.json.
-
-        Args:
-            predictions: Of the validation split, and of the test split if there is one.
-            counts: (K,), training images of each class.
-        """
-        fitted = self._fitted(predictions, counts)
-        splits = {name: predictions.in_split(name) for name in ("val", "test")}
-        scores = {
-            name: fitted.score_stages(split.labels, split.probabilities, split.groups)
-            for name, split in splits.items()
-            if len(split)
-        }
-        correction = fitted.model_copy(update={"scores": scores})
-        write_text(self.folder.calibration, correction.model_dump_json(indent=2) + "\n")
-        return correction
-
-    def _fitted(self, predictions: Predictions, counts: npt.NDArray[np.int64]) -> Correction:
         validation = predictions.in_split("val")
         return Correction.fit(validation.labels, validation.probabilities, validation.classes, self.recipe, counts)
 
@@ -198,7 +173,7 @@ class Run:
 def _with_columns(path: Path, *names: str, **options: Any) -> pd.DataFrame:
     """Read a CSV that has at least these columns and a row."""
     try:
-        table = pd.read_csv(path, **options)
+        table: pd.DataFrame = pd.read_csv(path, **options)
     except (OSError, ValueError) as error:
         raise UsageError(f"The file {str(path)!r} is missing or damaged: {error}.") from None
     if lacking := [name for name in names if name not in table]:

@@ -1,6 +1,7 @@
 """The scores of predictions, typed: every metric and the recall and precision of each class, with intervals."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -69,13 +70,35 @@ class Scores:
             },
         )
 
-    def completed(self, predictions: Predictions) -> "Scores":
-        """Return the scores with all `METRICS`: those that are not there, for a metric is newer, computed from `predictions`."""
+    def completed(self, read: Callable[[], Predictions]) -> "Scores":
+        """Return the scores with all `METRICS`; those of metrics newer than the scores are computed from predictions.
+
+        Args:
+            read: Returns the predictions that were scored. Where it raises UsageError, the scores stay as they are.
+        """
         lacking = [name for name in METRICS if name not in self.metrics]
-        if not lacking or not len(predictions):
+        if not lacking:
+            return self
+        try:
+            predictions = read()
+        except UsageError:
             return self
         added = _intervals(predictions, lacking, 2000)
         return replace(self, metrics={**self.metrics, **{name: added[name] for name in lacking}})
+
+    def values(self, read: Callable[[], Predictions]) -> dict[str, float]:
+        """Return every metric without its interval, NaN where undefined; see `completed`, but no bootstrap is made."""
+        lacking = [name for name in METRICS if name not in self.metrics]
+        values = {name: score.value for name, score in self.metrics.items() if name in METRICS}
+        try:
+            predictions = read() if lacking else None
+        except UsageError:
+            predictions = None
+        for name in lacking:
+            values[name] = math.nan
+            if predictions is not None:
+                values[name] = METRICS[name](predictions.labels, predictions.probabilities)
+        return {name: values[name] for name in METRICS}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores for JSON; NaN is None."""

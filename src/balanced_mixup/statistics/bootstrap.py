@@ -3,10 +3,10 @@
 The test images are drawn again with replacement, as many as there are, and scored; the middle 95 % of 2,000 such scores are the
 interval. It shows how much the score would vary with other test images of the same kind, not with another training run.
 
-Images of one patient are alike, so two of them carry less information than two of different patients. With `groups` whole groups are drawn
-(the cluster bootstrap), which gives the wider, honest interval. The draws are the same for every model with the same images,
-so two models are compared by subtracting their replicates: what makes an image hard for both cancels out, and the interval of
-their difference is narrower than their two intervals suggest.
+Images of one patient are alike, so two of them carry less information than two of different patients. With `groups` whole
+groups are drawn (the cluster bootstrap), which gives the wider, honest interval. The draws are the same for every model with
+the same images, so two models are compared by subtracting their replicates: what makes an image hard for both cancels out, and
+the interval of their difference is narrower than their two intervals suggest.
 
 A replicate in which a score is undefined, such as the recall of a class that was not drawn, is left out for that score. Where
 more than half are left out, or where there is only one image or group to draw from, the interval is (NaN, NaN).
