@@ -175,7 +175,7 @@ class TestText:
         text = make_tables(found, (), "md")
         assert "5 of 9 runs are finished" in text
         assert "Failed: skin · good: RunError: diverged" in text
-        assert "the epoch was chosen on the fold that is scored, so scores are too good" in text
+        assert "the epoch was chosen on the fold that is scored, so scores are optimistic" in text
 
     def test_a_number_over_fewer_folds_says_so(self):
         collapsed = [np.nan, 0.6, np.nan, 0.7, 0.5]
@@ -248,9 +248,9 @@ class TestOfRuns:
         runs = pd.read_csv(io.StringIO(make_tables(found, (), "runs")))
         assert runs["mcc"].tolist() == pytest.approx(found.scores["mcc"].tolist())
         text = make_tables(found, ("mcc",), "md")
-        assert "Score on the test part [95 % bootstrap interval]" in text
+        assert "Score on the test split [95 % bootstrap interval]" in text
         assert "paired bootstrap" in text
-        assert text.count("leave out that another training would give another score") == 2
+        assert text.count("do not include the variation between trainings") == 2
 
     def test_each_methods_draws_are_made_once(self, tmp_path, monkeypatch):
         found = self.on_a_given_test_part(tmp_path, ["plain", "good", "wild"])

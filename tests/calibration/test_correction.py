@@ -178,7 +178,10 @@ def test_rounded_shares_in_any_order_and_spelling_of_numbers(tmp_path):
     ("damage", "message"),
     [
         (lambda run: run.calibration.write_text("{}"), "calibration.json' is no calibration"),
-        (lambda run: run.calibration.write_text('{"images": '), "calibration.json' is missing or damaged"),
+        (
+            lambda run: run.calibration.write_text('{"images": '),
+            r"calibration\.json' is missing or damaged.*Delete the file to have it fitted again",
+        ),
         (lambda run: run.manifest.unlink(), "manifest.csv' is missing or damaged"),
         (
             lambda run: run.manifest.write_text("image,label,split,digest\na,red,val,0\n"),

@@ -132,4 +132,4 @@ def _row(run: PlannedRun, data: str, scores: Mapping[str, float], predictions: P
 def predictions_of(row: pd.Series) -> Predictions:
     """Return the predictions behind a row of `Results.scores`."""
     predictions = Predictions.read(Path(row["predictions"]))
-    return predictions if row["scored"] is None else predictions.in_split(row["scored"])
+    return predictions if pd.isna(row["scored"]) else predictions.in_split(row["scored"])

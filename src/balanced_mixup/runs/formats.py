@@ -41,13 +41,13 @@ def write_file(path: Path, content: Content, form: Format) -> None:
     write_json(path, {"format": form.newest, **content})
 
 
-def read_file(path: Path, form: Format) -> Content:
+def read_file(path: Path, form: Format, remedy: str = "Make it again.") -> Content:
     """Return what `write_file` wrote, now or in an older version, as content of the newest format.
 
     Raises:
         UsageError: The file is missing, damaged, or of a newer version of this program.
     """
-    content = read_json(path)
+    content = read_json(path, remedy)
     number = content.get("format", 1)
     refuse_newer(path, number, form)
     while number < form.newest:

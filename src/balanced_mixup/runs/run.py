@@ -23,6 +23,8 @@ from balanced_mixup.training.recipe import Recipe, load_yaml, make_recipe
 if TYPE_CHECKING:
     from balanced_mixup.runs.classifier import Classifier
 
+_REFIT = "Delete the file to have it fitted again."
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -134,7 +136,7 @@ class Run:
         """The stored correction of the probabilities; fitted now where the run was made before they were stored."""
         file = self.folder.calibration
         if file.is_file():
-            content = read_file(file, CALIBRATION_FILE)
+            content = read_file(file, CALIBRATION_FILE, _REFIT)
             try:
                 return Correction.model_validate(content)
             except ValidationError as error:

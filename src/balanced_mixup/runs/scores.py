@@ -126,7 +126,7 @@ def read_scores(path: Path) -> dict[str, Scores]:
     Raises:
         UsageError: The file is missing, damaged, or of a newer version.
     """
-    content = read_file(path, METRICS_FILE)
+    content = read_file(path, METRICS_FILE, _REMEDY)
     try:
         scores = {split: Scores.from_dict(content[split]) for split in SPLITS if split in content}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
