@@ -26,7 +26,7 @@ class Results:
             for other data), predictions (a path), and a column for each metric (NaN where undefined).
         methods: Labels in the order of the plan.
         baseline: Label of the method that the others are compared with.
-        metrics: Names of the metrics that the plan asks for; none if it leaves the choice open.
+        metrics: Names of the metrics in the plan; none if it has none.
         protocol: Name of the protocol.
         ordinal: The classes of all data sets are ordinal.
         planned, finished: Number of runs in the plan, and of those that are finished.

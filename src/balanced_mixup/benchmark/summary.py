@@ -64,18 +64,18 @@ def summarise(results: Results, metrics: Sequence[str]) -> list[MethodSummary]:
     """Return a summary for each data set, backbone, metric and method that has a score, in the order of the plan."""
     summaries = []
     places = results.scores.groupby(["data", "backbone"], sort=False)
-    to_draw = sum(part["method"].nunique() for _, part in places if not _in_folds(part))
+    to_draw = sum(table["method"].nunique() for _, table in places if not _in_folds(table))
     with progress_bar("Drawing test images", to_draw) as advance:
-        for (data, backbone), part in places:
-            methods = [method for method in results.methods if (part["method"] == method).any()]
-            compared = _Compared(part, metrics, advance)
+        for (data, backbone), table in places:
+            methods = [method for method in results.methods if (table["method"] == method).any()]
+            compared = _Compared(table, metrics, advance)
             for metric in metrics:
                 summaries += _column(str(data), str(backbone), metric, methods, results.baseline, compared)
     return summaries
 
 
-def _in_folds(part: pd.DataFrame) -> bool:
-    return bool(part["test_share"].notna().all())
+def _in_folds(table: pd.DataFrame) -> bool:
+    return bool(table["test_share"].notna().all())
 
 
 def _column(
@@ -118,22 +118,22 @@ def _against(
     methods: Sequence[str], other: str, compare: Callable[[str, str], Comparison]
 ) -> dict[str, tuple[Comparison, float]]:
     """Compare each method with one of them; returns each comparison with its corrected p-value."""
-    found = [_UNDEFINED if other not in methods or method == other else compare(method, other) for method in methods]
-    corrected = holm([comparison.p for comparison in found])
-    return dict(zip(methods, zip(found, corrected, strict=True), strict=True))
+    comparisons = [_UNDEFINED if other not in methods or method == other else compare(method, other) for method in methods]
+    corrected = holm([comparison.p for comparison in comparisons])
+    return dict(zip(methods, zip(comparisons, corrected, strict=True), strict=True))
 
 
 class _Compared:
     """The scores on one data set with one backbone; the draws from a given test split are kept for each method."""
 
-    def __init__(self, part: pd.DataFrame, metrics: Sequence[str], advance: Callable[[int], None]) -> None:
-        self._part = part
+    def __init__(self, table: pd.DataFrame, metrics: Sequence[str], advance: Callable[[int], None]) -> None:
+        self._table = table
         self._metrics = metrics
         self._advance = advance
         self._drawn: dict[str, Replicates] = {}
         self._images: tuple[str, ...] = ()
-        self.in_folds = _in_folds(part)
-        self.divisions = part["fold"].nunique()
+        self.in_folds = _in_folds(table)
+        self.divisions = table["fold"].nunique()
 
     def scores(self, method: str, metric: str, other: str | None = None) -> list[float]:
         """Return the score in each division, or the difference to another method's, where defined; the mean over the seeds."""
@@ -148,15 +148,15 @@ class _Compared:
             drawn = self._draws(method)
             return (drawn if other is None else drawn - self._draws(other)).comparison(metric)
         values = self.scores(method, metric, other)
-        return corrected_resampled_t(values, float(self._part["test_share"].mean())) if values else _UNDEFINED
+        return corrected_resampled_t(values, float(self._table["test_share"].mean())) if values else _UNDEFINED
 
     def _single(self, method: str, metric: str) -> pd.Series:
         """Return the score of each training, by fold and seed."""
-        return self._part[self._part["method"] == method].set_index(["fold", "seed"])[metric]
+        return self._table[self._table["method"] == method].set_index(["fold", "seed"])[metric]
 
     def _draws(self, method: str) -> Replicates:
         if method not in self._drawn:
-            trainings = [predictions_of(row) for _, row in self._part[self._part["method"] == method].iterrows()]
+            trainings = [predictions_of(row) for _, row in self._table[self._table["method"] == method].iterrows()]
             self._images = self._images or trainings[0].images
             if any(training.images != self._images for training in trainings):
                 raise UsageError(f"Expected all methods to be scored on the same images, but {method!r} was on others.")

@@ -128,9 +128,13 @@ class Correction(BaseModel):
                 f"file {name!r}.{nearest(name, PRIORS)}"
             )
         shares = read_prior(Path(name), self.classes)
-        untrained = [name for name, wanted, had in zip(self.classes, shares, train, strict=True) if wanted > 0 and had == 0]
+        untrained = [
+            name for name, wanted, trained in zip(self.classes, shares, train, strict=True) if wanted > 0 and trained == 0
+        ]
         if untrained:
-            raise UsageError(f"Expected a share of 0 for classes without training images, but not so: {', '.join(untrained)}.")
+            raise UsageError(
+                f"Expected a share of 0 for classes without training images, but these have more: {', '.join(untrained)}."
+            )
         return TargetPrior(name, shares)
 
     def estimate(self, probabilities: Probabilities) -> TargetPrior:

@@ -8,7 +8,7 @@ log loss               mean of -log of the probability of the true class
 =====================  ==========================================================================================
 
 All are better when lower. Brier score and log loss are proper: no other probabilities than the true ones make them smaller.
-With two classes this Brier score is twice the one that looks at one class alone.
+With two classes this Brier score is twice the usual one for a single class.
 
 Notable decisions
 - Bins hold equally many images (Nixon et al. 2019), with edges as in scikit-learn's `calibration_curve(strategy="quantile")`:
@@ -16,7 +16,7 @@ Notable decisions
   are 15 bins (Guo et al. 2017), fewer where a bin would have fewer than 10 images.
 - ECE is biased upwards: chance alone makes the shares of finite bins differ from the probabilities, the more the fewer images
   there are (Kumar et al. 2019). `ece_by_chance` is what a perfectly calibrated model would show on average with as many
-  images; an ECE near it says nothing against the model. The same bias moves every draw of the bootstrap up once more, so the
+  images; an ECE near it is no evidence of miscalibration. The same bias moves every draw of the bootstrap up once more, so the
   interval of an ECE is the one reflected at its value (Davison and Hinkley 1997, Section 5.2: the basic bootstrap), from 0 at
   the lowest to the value itself at least; those of Brier score and log loss are percentiles, as elsewhere.
 - A bootstrap draw keeps the bins of the images themselves.
@@ -122,10 +122,10 @@ def calibration_scores(
     units = units_of(len(labels), groups)
     values = estimate(None)
     if units.max() == 0:
-        parts = [{name: np.full(replicates, np.nan) for name in values}]
+        chunks = [{name: np.full(replicates, np.nan) for name in values}]
     else:
-        parts = [estimate(weights) for weights in draws_of(units, replicates, max(1, CHUNK_ENTRIES // max(terms.shape)), seed)]
-    draws = {name: np.concatenate([part[name] for part in parts]) for name in values}
+        chunks = [estimate(weights) for weights in draws_of(units, replicates, max(1, CHUNK_ENTRIES // max(terms.shape)), seed)]
+    draws = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in values}
     replicated = Replicates({name: float(value) for name, value in values.items()}, draws)
     intervals = {name: replicated.interval(name, level) for name in values}
     return {name: _reflected(interval) if "ece" in name else interval for name, interval in intervals.items()}
@@ -176,7 +176,7 @@ def reliability(
 
     Args:
         y, probabilities, groups, bins: As in `calibration_scores`.
-        of: The class whose probability is looked at; the predicted one of each image if None.
+        of: The class whose probability is assessed; the predicted one of each image if None.
         level: Of Wilson's interval of the share. With `groups`, a bin counts as many trials as it has groups, as if the images
             of a group counted as one: the interval is rather too wide than too narrow.
 

@@ -62,7 +62,7 @@ class Assessment:
         return cls(correction, prior, None if prior is None else correction.prior(prior), wanted, validation)
 
     def of(self, predictions: Predictions) -> EvaluationResult:
-        """Return the result for these predictions; the scores are of corrected probabilities where a prior is asked for."""
+        """Return the result for these predictions; the scores are of corrected probabilities where there is a prior."""
         correction, target = self.correction, self.target
         if correction is None:
             return EvaluationResult(Scores.of(predictions))

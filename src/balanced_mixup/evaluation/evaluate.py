@@ -137,7 +137,7 @@ def _folder_for(folder: RunFolder, result: EvaluationResult) -> Path:
 
 
 def _arguments(result: EvaluationResult) -> tuple[Any, ...]:
-    """Return what an evaluation was asked for: data and how to read them, split, flip, class prior, sensitivities."""
+    """Return the arguments of an evaluation: data and how to read them, split, flip, class prior, sensitivities."""
     wanted = {name: threshold.threshold.wanted for name, threshold in result.thresholds.items()}
     return result.settings, result.split, result.flip, result.prior and result.prior.name, wanted
 

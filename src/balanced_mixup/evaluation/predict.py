@@ -49,7 +49,7 @@ def predict_files(
         RunError: The CSV cannot be written.
     """
     if prior is not None and not calibrate:
-        raise UsageError("Expected no `prior` without calibration: what prior the raw probabilities carry is part of it.")
+        raise UsageError("Expected no `prior` without calibration: the prior that the raw probabilities carry is part of it.")
     classifier = Classifier.load(run)
     correction = Run.open(run).calibration if calibrate else None
     target = None if correction is None or prior is None else correction.prior(prior)

@@ -32,7 +32,7 @@ class RunContents:
         run: The run.
         recipe: Its settings.
         finished: Whether it has its weights.
-        ordinal: Whether its classes are ordinal: its data may say so, where its settings do not.
+        ordinal: Whether its classes are ordinal: its data may define that, where its settings do not.
         settings: Where the scored images are.
         split: What is scored: "test", "val" where nothing was held out, or "other" data.
         scored: The same in words.
@@ -87,7 +87,7 @@ class RunContents:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes in their order. UsageError where neither predictions nor model.json tell them."""
+        """Names of the classes in their order. UsageError where neither predictions nor model.json have them."""
         return self.run.classes if self.predictions is None else self.predictions.classes
 
     def counts(self, split: str) -> npt.NDArray[np.int64]:

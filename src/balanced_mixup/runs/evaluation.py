@@ -46,7 +46,7 @@ class EvaluationResult:
         scores: Of the stored probabilities, or of those corrected to `prior` if there is one.
         prior: The class prior that the probabilities were corrected to, if any.
         calibration: None where the run cannot be calibrated.
-        thresholds: For each class for which a sensitivity was asked for.
+        thresholds: For each class with a wanted sensitivity.
         run: The run's folder.
         data: What was scored; None for the run's own data.
         split: Which split of the data, or "all".
@@ -105,7 +105,7 @@ class EvaluationResult:
 
 
 class Evaluation:
-    """A folder in which `bmixup evaluate` kept scores and predictions. Each file is read when it is first asked for.
+    """A folder in which `bmixup evaluate` kept scores and predictions. Each file is read on first access.
 
         evaluation = Evaluation.open("runs/mine/evaluations/clinic-all")
         evaluation.result.scores.metrics["mcc"].value
@@ -177,7 +177,7 @@ class Evaluation:
 
     @cached_property
     def scored(self) -> Predictions:
-        """Predictions that the scores are of: corrected to the class prior that was asked for, if any."""
+        """Predictions that the scores are of: corrected to the class prior of the evaluation, if any."""
         if (prior := self.stored.prior) is None:
             return self.predictions
         corrected = self.run.calibration.apply(self.predictions.probabilities, prior)

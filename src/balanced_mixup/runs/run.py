@@ -36,7 +36,7 @@ class Cost:
 
 
 class Run:
-    """A run as its folder has it. Each file is read when it is first asked for, and nothing is written.
+    """A run, read from its folder. Each file is read on first access, and nothing is written.
 
         run = Run.open("runs/mine")
         run.scores["test"].metrics["mcc"].value

@@ -49,7 +49,7 @@ class Interval:
         return cls(*(math.nan if content[key] is None else float(content[key]) for key in ("value", "low", "high")))
 
     def unless_constant(self, trials: int | None = None) -> "Interval":
-        """Return the score without an interval of width 0, which says nothing about how certain the score is.
+        """Return the score without an interval of width 0, which would look like certainty.
 
         Where all draws score the same, 1 of 1 recognised would be 100 % to 100 %.
 
@@ -177,11 +177,11 @@ def replicate(
     values = _mean_estimates(y, trainings, None, metrics)
     units = units_of(len(y), groups)
     if units.max() == 0:
-        parts = [{name: np.full(replicates, np.nan) for name in values}]
+        chunks = [{name: np.full(replicates, np.nan) for name in values}]
     else:
         chunk = max(1, CHUNK_ENTRIES // max(len(y), trainings[0].shape[1] ** 2))
-        parts = [_mean_estimates(y, trainings, weights, metrics) for weights in draws_of(units, replicates, chunk, seed)]
-    draws = {name: np.concatenate([part[name] for part in parts]) for name in values}
+        chunks = [_mean_estimates(y, trainings, weights, metrics) for weights in draws_of(units, replicates, chunk, seed)]
+    draws = {name: np.concatenate([drawn[name] for drawn in chunks]) for name in values}
     return Replicates({name: float(value) for name, value in values.items()}, draws)
 
 
