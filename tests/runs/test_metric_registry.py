@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,3 +85,12 @@ def test_every_metric_says_what_it_measures():
 def test_metrics_do_not_wait_for_torch():
     code = "import sys, balanced_mixup.metrics as m; m.METRICS['mcc'].summary; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_example_of_the_documentation():
+    text = (Path(__file__).parents[2] / "docs/runs.md").read_text(encoding="utf-8")
+    names = {}
+    exec(text.split("```python\n")[-1].split("```")[0], names)
+    y = np.array([0, 0, 1, 1, 1])
+    p = np.eye(2)[[0, 1, 1, 1, 0]]
+    assert names["g_mean"](y, p) == pytest.approx(np.sqrt(1 / 2 * 2 / 3))

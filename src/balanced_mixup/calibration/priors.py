@@ -15,7 +15,7 @@ Notable decisions
   logarithms of the correction about those that the sampling makes one expect (`training_prior`). Thirty images of a class
   outweigh that; with none the expectation is kept.
 - That N predictions were all right does not make the next one certain. So the labels are smoothed by 1 / (N + 2), which is one
-  image of any class altogether (as in Platt, Advances in Large Margin Classifiers, 1999): the temperature of few images stays humble.
+  image of any class altogether (as in Platt, Advances in Large Margin Classifiers, 1999), so few images cannot make T tiny.
 - A class without training images has prior 0 and probability 0, whatever the target.
 - The prior of unlabelled images is estimated with a pseudo-count of one image distributed as the source prior: with few images
   no class is ruled out, with many it has no effect.
