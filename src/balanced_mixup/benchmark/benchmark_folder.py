@@ -3,14 +3,17 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from balanced_mixup.benchmark.plan import Plan, plan_yaml, slug
 from balanced_mixup.errors import UsageError
-from balanced_mixup.files import write_json, write_text
+from balanced_mixup.files import read_json, write_json, write_text
+from balanced_mixup.runs.identity import identity
 from balanced_mixup.runs.run_folder import RunFolder
+from balanced_mixup.training.recipe import current_settings, load_yaml, make_recipe, only_of_method
 
 _HEADER = "# Written by `bmixup benchmark`, and written again by the next one in this folder.\n"  # tells it from somebody's own
 
@@ -30,7 +33,8 @@ class PlannedRun:
         test_share: Scored over training images, or None where the test part is given (see `Fold`).
         images: Number of images of each part, and of "external" data, if any.
         folder: Of the run, from the benchmark's folder.
-        data_mark: Fingerprint of the data and their division.
+        data_fingerprint: Of the data and their division.
+        identity, base: See `runs.identity`; `base` is None for a method that starts from no other's training.
         settings: Of the training, as for `train`.
         external: Settings of other data to score, by name.
     """
@@ -44,7 +48,9 @@ class PlannedRun:
     test_share: float | None
     images: Mapping[str, int]
     folder: str
-    data_mark: str
+    data_fingerprint: str
+    identity: str
+    base: str | None
     settings: Mapping[str, Any]
     external: Mapping[str, Mapping[str, Any]]
 
@@ -54,14 +60,36 @@ class PlannedRun:
         return f"{self.data} · {self.method} · {self.backbone} · {self.fold} · seed {self.seed}"
 
 
+def _upgraded(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run of format 1, which had settings that its method did not use and knew no identity."""
+    settings = current_settings(run["settings"])
+    settings = only_of_method(settings["method"], settings)
+    others = {name: value for name, value in run.items() if name != "data_mark"}
+    mark = run["data_mark"]
+    return {
+        **others,
+        "settings": settings,
+        "data_fingerprint": mark,
+        "identity": identity(make_recipe(settings), mark),
+        "base": None,
+    }
+
+
 @dataclass(frozen=True)
 class Index:
-    """What a benchmark is made of: its runs, and what its plan says of the tables and of the protocol."""
+    """What a benchmark is made of: its runs, and what its plan says of the tables and of the protocol.
+
+    older: Folders of runs that an earlier version made and named otherwise, by their identity.
+    """
 
     runs: Sequence[PlannedRun]
     baseline: str
     metrics: Sequence[str]
     protocol: str
+    older: Mapping[str, str] = field(default_factory=dict)
+
+
+FORMAT = 2  # of benchmark.json
 
 
 @dataclass(frozen=True)
@@ -115,7 +143,33 @@ class BenchmarkFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         if not self.plan.exists() or self.plan.read_text(encoding="utf-8", errors="replace").startswith(_HEADER):
             write_text(self.plan, _HEADER + plan_yaml(plan))
-        write_json(self.index, asdict(Index(runs, plan.baseline, plan.metrics, plan.protocol)))
+        index = Index(runs, plan.baseline, plan.metrics, plan.protocol, self.older_runs())
+        write_json(self.index, {"format": FORMAT, **asdict(index)})
+
+    def older_runs(self) -> dict[str, str]:
+        """Return the folders of runs, by their identity, that an earlier version has made here under other names."""
+        if not (self.path / "runs").is_dir():
+            return {}
+        with suppress(OSError, ValueError, TypeError):
+            content = json.loads(self.index.read_text(encoding="utf-8"))
+            if content.get("format") is not None:
+                return dict(content["older"])
+        found = {}
+        for folder in sorted((self.path / "runs").iterdir()):
+            run = RunFolder(folder)
+            with suppress(OSError, UsageError, KeyError):
+                recipe = make_recipe(load_yaml(run.recipe))
+                found[identity(recipe, read_json(run.environment)["data_fingerprint"])] = f"runs/{folder.name}"
+        return found
+
+    def base_of(self, planned: PlannedRun, runs: Sequence[PlannedRun]) -> Path | None:
+        """Return the folder of a run in which the base of a planned run has been trained, if there is one."""
+        for other in runs if planned.base is not None else ():
+            run = self.run(other)
+            done = run.weights if other.identity == planned.base else run.end_of_base.weights
+            if planned.base in (other.identity, other.base) and other.folder != planned.folder and done.is_file():
+                return run.path
+        return None
 
     def read(self) -> Index:
         """Return what the benchmark is made of.
@@ -125,7 +179,11 @@ class BenchmarkFolder:
         """
         try:
             content = json.loads(self.index.read_text(encoding="utf-8"))
-            return Index(**{**content, "runs": [PlannedRun(**run) for run in content["runs"]]})
+            written = content.pop("format", 1)
+            if written > FORMAT:
+                raise ValueError(f"it was written by a newer version of balanced-mixup (format {written}); upgrade")
+            upgrade = _upgraded if written == 1 else dict
+            return Index(**{**content, "runs": [PlannedRun(**upgrade(run)) for run in content["runs"]]})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(
                 f"Expected {str(self.path)!r} to be the folder of a benchmark, but its {self.index.name}: {error}."

@@ -8,7 +8,7 @@ still runs.
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -20,6 +20,7 @@ from balanced_mixup.benchmark.estimate import estimate_seconds
 from balanced_mixup.benchmark.job import Job
 from balanced_mixup.benchmark.plan import Plan
 from balanced_mixup.benchmark.runs import expand
+from balanced_mixup.benchmark.variants import recipe_settings
 from balanced_mixup.errors import RunError, UsageError, human_time
 from balanced_mixup.files import write_text
 from balanced_mixup.progress import progress_bar
@@ -62,7 +63,7 @@ def run_benchmark(
     folder, placement = BenchmarkFolder(out), dict(placement or {})
     if jobs < 1:
         raise UsageError(f"Expected `jobs` to be at least 1, but got {jobs}.")
-    if make_recipe(plan.settings, placement).processes > 1:
+    if make_recipe(recipe_settings(plan.settings), placement).processes > 1:
         raise UsageError("Expected one device for each run of a benchmark; `--jobs` makes several runs at a time.")
     expansion = expand(plan, out, placement)
     runs = expansion.runs
@@ -80,14 +81,18 @@ def run_benchmark(
     for backbone, size, weights in sorted({(recipe.backbone, recipe.size, recipe.weights) for recipe in recipes}):
         create(backbone, 2, size, weights, 0)  # what cannot be had is found out once, and fetched once, not by every run
     expansion.write(plan, out)
-    failed = _make_all(folder, pending, placement, jobs)
+    failed = _make_all(folder, runs, pending, placement, jobs)
     return Outcome(len(runs), sum(folder.is_finished(run) for run in runs), failed)
 
 
 def _make_all(
-    folder: BenchmarkFolder, runs: Sequence[PlannedRun], placement: Mapping[str, Any], jobs: int
+    folder: BenchmarkFolder,
+    planned: Sequence[PlannedRun],
+    runs: Sequence[PlannedRun],
+    placement: Mapping[str, Any],
+    jobs: int,
 ) -> list[tuple[PlannedRun, str]]:
-    """Make runs, `jobs` at a time, and return those that failed with their reasons."""
+    """Make those `runs` of the `planned` ones, `jobs` at a time, and return those that failed with their reasons."""
     (folder.path / "runs").mkdir(exist_ok=True)
     pending = deque(runs)
     held: deque[tuple[float, PlannedRun]] = deque()  # by another benchmark, each with the time to look again
@@ -107,10 +112,13 @@ def _make_all(
                 if held and held[0][0] <= time.monotonic():
                     pending.append(held.popleft()[1])
                 for slot in sorted(set(range(jobs)) - set(active)):
-                    if pending:
-                        run = pending.popleft()
+                    others = [job.run for job in active.values()]
+                    chosen = _next(pending, [*others, *(run for _, run in held)], lambda run: folder.base_of(run, planned))
+                    if chosen is not None:
+                        run, base = chosen
+                        pending.remove(run)
                         try:
-                            active[slot] = Job.start(folder, run, placement, slot, jobs)
+                            active[slot] = Job.start(folder, run, placement, slot, jobs, base)
                         except RunError as error:
                             end(run, str(error))
                 if active:
@@ -129,6 +137,17 @@ def _make_all(
         for job in active.values():
             job.process.kill()  # a run can be killed at any moment
     return failed
+
+
+def _next(
+    pending: Collection[PlannedRun], active: Sequence[PlannedRun], base_of: Callable[[PlannedRun], Path | None]
+) -> tuple[PlannedRun, Path | None] | None:
+    """Return the run to start next, and a run that has trained its base; one whose base is on its way waits for it."""
+    on_its_way = {run.identity for run in (*pending, *active)} | {run.base for run in active}
+    for run in pending:
+        if run.base is None or (base := base_of(run)) is not None or run.base not in on_its_way:
+            return run, None if run.base is None else base
+    return None
 
 
 @contextmanager

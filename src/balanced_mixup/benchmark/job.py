@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -42,7 +43,15 @@ class Job:
     said: Connection
 
     @classmethod
-    def start(cls, folder: BenchmarkFolder, run: PlannedRun, placement: Mapping[str, Any], slot: int, jobs: int) -> "Job":
+    def start(
+        cls,
+        folder: BenchmarkFolder,
+        run: PlannedRun,
+        placement: Mapping[str, Any],
+        slot: int,
+        jobs: int,
+        base: Path | None = None,
+    ) -> "Job":
         """Start a run.
 
         Args:
@@ -50,6 +59,7 @@ class Job:
             run: Which.
             placement: Fields of `Placement`.
             slot: Its place among the `jobs` that share the machine, from 0.
+            base: Folder of a run in which the base of its method has been trained.
 
         Raises:
             RunError: The process could not be started.
@@ -59,7 +69,7 @@ class Job:
         if forking:
             context.set_forkserver_preload([__name__])
         said, say = context.Pipe(duplex=False)
-        process: BaseProcess = context.Process(target=_make, args=(folder, run, placement, slot, jobs, say))
+        process: BaseProcess = context.Process(target=_make, args=(folder, run, placement, slot, jobs, base, say))
         try:
             process.start()
         except (EOFError, OSError) as error:  # the process that forks the others was killed, or there can be no more of them
@@ -91,7 +101,13 @@ class Job:
 
 
 def _make(
-    folder: BenchmarkFolder, run: PlannedRun, placement: Mapping[str, Any], slot: int, jobs: int, say: Connection
+    folder: BenchmarkFolder,
+    run: PlannedRun,
+    placement: Mapping[str, Any],
+    slot: int,
+    jobs: int,
+    base: Path | None,
+    say: Connection,
 ) -> None:
     """Make one run, in a process of its own; exits with `_BUSY`, `_FAILED` or 0."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -102,7 +118,7 @@ def _make(
     lock = FileLock(folder.lock(run))
     try:
         lock.acquire(timeout=0)
-        train(run.settings, placement, out=folder.run(run).path, resume=True)
+        train(run.settings, placement, out=folder.run(run).path, resume=True, base=base)
         _check_data(folder.run(run), run)
         for name, settings in run.external.items():
             evaluate(folder.run(run).path, out=folder.external(run, name).parent, **settings)
@@ -118,7 +134,7 @@ def _make(
 
 def _check_data(made: RunFolder, run: PlannedRun) -> None:
     """Raise RunError where a run was made with other data than planned, and do not let it count as finished."""
-    if read_json(made.environment)["data_fingerprint"] != run.data_mark:
+    if read_json(made.environment)["data_fingerprint"] != run.data_fingerprint:
         made.metrics.unlink()
         raise RunError("The data changed after the benchmark was started. Start it again, with the data as they should be.")
 

@@ -68,6 +68,20 @@ _COMMANDS = {
 }
 
 
+_OLD_FLAGS = {
+    "--weight-average": "--ema-decay",
+    "--focal-gamma": "--gamma",
+    "--cb-beta": "--beta",
+    "--pocket": "--quick",
+}
+
+
+def _with_current_flags(arguments: Sequence[str]) -> list[str]:
+    """Return arguments with the flags of older versions by the names that they have now."""
+    split = (argument.partition("=") for argument in arguments)
+    return [_OLD_FLAGS.get(flag, flag) + equals + value for flag, equals, value in split]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit."""
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
@@ -82,7 +96,7 @@ def run(arguments: Sequence[str]) -> int:
     _log_to(console)
     try:
         status = make_app(arguments[0] if arguments else "")(
-            list(arguments), exit_on_error=False, print_error=False, result_action="return_value"
+            _with_current_flags(arguments), exit_on_error=False, print_error=False, result_action="return_value"
         )
     except (BalancedMixupError, CycloptsError) as error:
         console.print(f"[bold red]Error:[/] {_escape(_words(error))}", highlight=False, soft_wrap=True)

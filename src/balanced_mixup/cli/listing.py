@@ -61,7 +61,7 @@ def _tables() -> dict[str, Sequence[tuple[str, ...]]]:
 
     published = [(name, task, "published: `bmixup prepare`") for name, task in TASKS.items()]
     return {
-        "methods": [(method.name, method.summary, method.title) for method in METHODS.values()],
+        "methods": [(name, method.summary(), method.title) for name, method in METHODS.items()],
         "recipes": list(RECIPE_SUMMARIES.items()),
         "sources": [*SOURCES.items(), *published],
         "metrics": [(name, summary) for name, summary in MONITORS.items()],
