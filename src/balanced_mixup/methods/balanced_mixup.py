@@ -18,8 +18,8 @@ class BalancedMixUp(Method):
         0.2,
         gt=0,
         le=100,
-        description="Mixing weights come from Beta(alpha, 1) in balanced-mixup, where their mean is alpha / (1 + alpha), and from "
-        "Beta(alpha, alpha) in mixup.",
+        description="Mixing weights come from Beta(alpha, 1) in balanced-mixup, where their mean is alpha / (1 + alpha), and "
+        "from Beta(alpha, alpha) in mixup.",
     )
     weight_per: Literal["batch", "sample"] = Field("sample", description="One mixing weight for each batch or each sample.")
 
