@@ -58,7 +58,7 @@ def _plain_table(title: str) -> Table:
 
 def _tables() -> dict[str, Sequence[tuple[str, ...]]]:
     from balanced_mixup.benchmark.protocols import PROTOCOLS
-    from balanced_mixup.data.sources import SOURCES
+    from balanced_mixup.data.sources import sources
     from balanced_mixup.datasets.cards import TASKS
     from balanced_mixup.methods import METHODS
     from balanced_mixup.training.recipe import MONITORS, RECIPE_SUMMARIES
@@ -67,7 +67,7 @@ def _tables() -> dict[str, Sequence[tuple[str, ...]]]:
     return {
         "methods": [(name, method.summary(), method.title) for name, method in METHODS.items()],
         "recipes": list(RECIPE_SUMMARIES.items()),
-        "sources": [*SOURCES.items(), *published],
+        "sources": [*((source.name, source.summary) for source in sources().values()), *published],
         "metrics": [(name, summary) for name, summary in MONITORS.items()],
         "protocols": [(protocol.name, protocol.summary) for protocol in PROTOCOLS.values()],
     }

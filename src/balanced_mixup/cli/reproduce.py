@@ -139,14 +139,14 @@ def _save(drawing: "Drawing", stem: Path) -> None:
 
 
 def _figure1(data: Path | None) -> "Drawing":
-    from balanced_mixup.datasets.cards import CARDS
+    from balanced_mixup.datasets.cards import get_card
     from balanced_mixup.report.figures import ClassCounts, figure1
 
     if data is not None:
         manifest = _load(data)
         return figure1([ClassCounts(data.resolve().name, manifest.classes, manifest.counts().tolist(), manifest.ordinal)])
     shown = []
-    for card in (CARDS["eyepacs"], CARDS["hyperkvasir"]):
+    for card in (get_card("eyepacs"), get_card("hyperkvasir")):
         # The training images of EyePACS, as in the paper.
         counts = card.counts.get("train") or card.counts["all"]
         shown.append(

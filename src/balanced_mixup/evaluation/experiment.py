@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback
 
 from balanced_mixup.calibration.correction import calibrate_run
 from balanced_mixup.data.preparation import Cache, Prepared, prepare
-from balanced_mixup.data.sources import BUILT_IN, kind_of, load
+from balanced_mixup.data.sources import is_named, kind_of, load
 from balanced_mixup.errors import BalancedMixupError, RunError, UsageError
 from balanced_mixup.evaluation.evaluate import predict_part, write_excluded
 from balanced_mixup.files import read_json, write_atomically, write_json, write_text
@@ -249,7 +249,7 @@ def _take_up(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
 def with_absolute_paths(recipe: Recipe) -> Recipe:
     """Return the recipe with paths that hold wherever it is read again."""
     update: dict[str, Any] = {}
-    if recipe.data not in BUILT_IN and Path(recipe.data).exists():
+    if not is_named(recipe.data) and Path(recipe.data).exists():
         update["data"] = str(Path(recipe.data).resolve())
     for name in ("images", "split_file"):
         if (path := getattr(recipe, name)) is not None:

@@ -254,6 +254,10 @@ class Method(BaseModel):
 MethodType = TypeVar("MethodType", bound=type[Method])
 
 
+def _name_of(method: Any) -> str:
+    return str(method.model_fields["name"].default)
+
+
 class _Registry(Mapping[str, type[Method]]):
     """Methods by name: the built-in ones, then those of other distributions, which are imported when first asked for."""
 
@@ -262,15 +266,15 @@ class _Registry(Mapping[str, type[Method]]):
         self._complete = False
 
     def add(self, method: type[Method]) -> None:
-        name = str(method.model_fields["name"].default)
+        name = _name_of(method)
         if self._methods.setdefault(name, method) is not method:
             raise UsageError(f"There are two methods of the name {name!r}: {self._methods[name]} and {method}.")
 
     def _all(self) -> Mapping[str, type[Method]]:
         if not self._complete:
             self._complete = True
-            for _, method in load_plugins("methods"):
-                self.add(method)
+            plugins, _ = load_plugins("methods", type(Method), self._methods, _name_of)
+            self._methods |= plugins
         return self._methods
 
     def __getitem__(self, name: str) -> type[Method]:
