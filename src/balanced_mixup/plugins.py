@@ -7,9 +7,11 @@ A distribution names them in its pyproject.toml; `examples/plugin` adds one of e
 """
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Literal, TypeVar
+
+from balanced_mixup.errors import UsageError
 
 log = logging.getLogger("balanced_mixup")
 
@@ -59,3 +61,38 @@ def _load(entry: EntryPoint, expected: type[T]) -> tuple[T | None, str]:
     if not isinstance(loaded, expected):
         return None, f"expected {entry.value} to be a {expected.__name__}, but got {loaded!r}"
     return loaded, ""
+
+
+class Registry(Mapping[str, T]):
+    """Objects by name: those of this package, then those of other distributions, imported when first needed."""
+
+    def __init__(self, kind: Kind, expected: type[T], name_of: Callable[[T], str]) -> None:
+        """Args: kind, expected: As for `load_plugins`. name_of: Returns the name of an object."""
+        self._kind: Kind = kind
+        self._expected, self._name_of = expected, name_of
+        self._objects: dict[str, T] = {}
+        self._complete = False
+
+    def add(self, item: T) -> None:
+        """Make an object known. UsageError where another one has its name."""
+        name = self._name_of(item)
+        if (other := self._objects.setdefault(name, item)) is not item:
+            raise UsageError(f"Expected {self._kind} with names of their own, but {name!r} is taken by {other!r}.")
+
+    def _all(self) -> Mapping[str, T]:
+        if not self._complete:
+            self._complete = True
+            self._objects |= load_plugins(self._kind, self._expected, self._objects, self._name_of)[0]
+        return self._objects
+
+    def __getitem__(self, name: str) -> T:
+        """Return the object of that name."""
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names."""
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        """Number of objects."""
+        return len(self._all())

@@ -12,6 +12,7 @@ from balanced_mixup import UsageError, evaluate, train
 from balanced_mixup.report.document import Chart, Gallery, Listing, Note, Table
 from balanced_mixup.report.run import evaluation_report, run_report
 from balanced_mixup.report.words import counted, found_and_missed, listed, percent
+from balanced_mixup.statistics.bootstrap import Interval
 
 
 def blocks(report, section, kind):
@@ -144,7 +145,7 @@ def test_predictions_that_are_no_numbers_are_left_out(made_run):
     table.loc[3, "p_a"] = np.nan
     table.to_parquet(run / "predictions.parquet")
     report = run_report(run)
-    assert any("1 of 50 predictions in predictions.parquet are no numbers and left out" in note for note in notes(report))
+    assert any("1 of 50 predictions in predictions.parquet are not finite and left out" in note for note in notes(report))
     assert blocks(report, "confusion", Chart)[0].drawing.numbers["count"].sum() == 49
 
 
@@ -204,15 +205,17 @@ def test_an_evaluation_says_what_it_corrected_to(tiny_run, tmp_path):
     result = evaluate(tiny_run, prior="uniform", sensitivity={"blue": 0.7}, out=tmp_path / "uniform")
     report = evaluation_report(tmp_path / "uniform")
     text = " ".join(block.text for block in report.sections[0].blocks if hasattr(block, "text"))
-    assert "corrected to the class shares `uniform`: blue 33 %, green 33 %, red 33 %" in text
+    assert "corrected to the class prior `uniform`: blue 33 %, green 33 %, red 33 %" in text
     shown = dict(row[:2] for row in blocks(report, "scores", Table)[0].rows)
-    assert shown["MCC"] == f"{result['metrics']['mcc']['value']:.3f}"
+    assert shown["MCC"] == f"{result.scores.metrics['mcc'].value:.3f}"
     errors, thresholds = blocks(report, "calibration", Table)
     assert errors.header[-1] == "shares `uniform`"
     (row,) = thresholds.rows
-    assert (row[0], row[2], row[3]) == ("blue", "70 %", f"{result['thresholds']['blue']['threshold']:.6f}")
+    assert (row[0], row[2], row[3]) == ("blue", "70 %", f"{result.thresholds['blue'].threshold.value:.6f}")
     right = blocks(report, "confusion", Chart)[0].alternative
-    assert right.startswith(f"{round(result['metrics']['accuracy']['value'] * result['n'])} of {result['n']} answers are right")
+    assert right.startswith(
+        f"{round(result.scores.metrics['accuracy'].value * result.scores.n)} of {result.scores.n} answers are right"
+    )
 
 
 def test_a_moved_run_keeps_the_reports_of_its_evaluations(tiny_run, blobs, tmp_path):
@@ -245,13 +248,13 @@ def test_a_folder_that_is_no_run(tmp_path):
 
 def test_words():
     table = np.array([[1, 2, 0], [0, 5, 0], [0, 0, 0]])
-    recall = {"value": 1 / 3, "low": 0.1, "high": 0.7}
+    recall = Interval(1 / 3, 0.1, 0.7)
     assert found_and_missed(0, ["a", "b", "c"], table, 1, recall) == (
         "a (1 image to learn from): 1 of 3 found, 33 % (95 % interval 10 % to 70 %). Missed ones were taken for b (2). "
         "Of 1 image called so, none was something else."
     )
     assert found_and_missed(2, ["a", "b", "c"], table, 4, recall).endswith("nothing can be said about it.")
-    assert found_and_missed(1, ["0", "1", "2"], table, None, {"value": 1.0, "low": 1.0, "high": 1.0}) == (
+    assert found_and_missed(1, ["0", "1", "2"], table, None, Interval(1.0, 1.0, 1.0)) == (
         "class 1: 5 of 5 found, 100 %. Of 7 images called so, 2 were something else."
     )
     table = np.array([[1, 1], [0, 0]])

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from balanced_mixup.calibration.class_prior import TargetPrior, rare_classes
 from balanced_mixup.calibration.correction import Correction
-from balanced_mixup.calibration.scores import reliability
-from balanced_mixup.calibration.thresholds import choose_threshold, operating_point
+from balanced_mixup.calibration.scores import CalibrationScores, reliability
+from balanced_mixup.calibration.thresholds import DECIMALS
+from balanced_mixup.evaluation.assessment import choose_thresholds
 from balanced_mixup.report.contents import RunContents, require
 from balanced_mixup.report.document import Block, Chart, Note, Table, Text
 from balanced_mixup.report.figures.reliability import reliability_diagram
@@ -32,7 +32,7 @@ def calibration_view(run: RunContents) -> list[Block]:
         UsageError: The run has no predictions, or nothing to calibrate on.
     """
     found, validation = require(run.stored, "its predictions"), require(run.validation, "its predictions")
-    correction = Correction.of(run.folder)
+    correction = run.run.calibration
     ways = {
         "as stored": found,
         "temperature": _corrected(found, correction),
@@ -41,12 +41,15 @@ def calibration_view(run: RunContents) -> list[Block]:
     if run.target is not None:
         ways[f"shares `{run.target.name}`"] = _corrected(found, correction, run.target)
     after = "temperature" if run.target is None else f"shares `{run.target.name}`"
-    known = correction.scores.get(run.part, {}) if run.evaluation is None else {}
+    known = correction.scores.get(run.split, {}) if run.evaluation is None else {}
     names = {"as stored": "stored", "temperature": "temperature", "temperature and prior": "train"}
-    scores = {way: known.get(names.get(way, "")) or correction.scored(each) for way, each in ways.items()}
+    scores = {
+        way: known.get(names.get(way, "")) or correction.score(each.labels, each.probabilities, each.groups)
+        for way, each in ways.items()
+    }
     bins = [reliability(ways[way].labels, ways[way].probabilities, groups=found.groups) for way in ("as stored", after)]
-    before_ece, after_ece = (f"ECE {interval(scores[way]['ece'])}" for way in ("as stored", after))
-    chance = scores["as stored"]["ece_by_chance"]
+    before_ece, after_ece = (f"ECE {interval(scores[way].metrics['ece'])}" for way in ("as stored", after))
+    before, chance = scores["as stored"].metrics["ece"].value, scores["as stored"].ece_by_chance
     blocks: list[Block] = [
         Text(
             f"The temperature that fits the {counted(correction.images, 'validation image')} best is "
@@ -55,8 +58,8 @@ def calibration_view(run: RunContents) -> list[Block]:
             "by it, and the answers stay."
         ),
         Text(
-            f"On the scored images the calibration error (ECE) goes from {scores['as stored']['ece']['value']:.3f} to "
-            f"{scores[after]['ece']['value']:.3f} ({after}). Perfect probabilities would show about {chance:.3f} by chance."
+            f"On the scored images the calibration error (ECE) goes from {before:.3f} to "
+            f"{scores[after].metrics['ece'].value:.3f} ({after}). Perfect ones would show about {chance:.3f} by chance."
         ),
         Chart(
             "reliability",
@@ -67,7 +70,7 @@ def calibration_view(run: RunContents) -> list[Block]:
         _errors(scores),
         _thresholds(run, validation, found, correction),
     ]
-    if run.part == "val":
+    if run.split == "val":
         blocks.append(Note("The temperature was fitted on these very images, so what it does for them is a little too good."))
     return blocks
 
@@ -76,31 +79,29 @@ def _corrected(predictions: Predictions, correction: Correction, target: TargetP
     return replace(predictions, probabilities=correction.apply(predictions.probabilities, target))
 
 
-def _errors(scores: Mapping[str, Mapping[str, Any]]) -> Table:
-    shown = {name: label for name, label in _LABELS.items() if name in scores["as stored"]}
+def _errors(scores: Mapping[str, CalibrationScores]) -> Table:
+    shown = {name: label for name, label in _LABELS.items() if name in scores["as stored"].metrics}
     return Table(
         "How far probabilities are from what they say, 0 is best [95 % interval]: as stored, with the temperature, and with "
         "temperature and prior fitted, for the class shares of the training data.",
         ["score", *scores],
-        [[label, *(interval(way[name]) for way in scores.values())] for name, label in shown.items()],
+        [[label, *(interval(way.metrics[name]) for way in scores.values())] for name, label in shown.items()],
     )
 
 
 def _thresholds(run: RunContents, validation: Predictions, found: Predictions, correction: Correction) -> Table:
     """Show from what corrected probability on an image would have to count as a class: those asked for, or the rare ones."""
-    asked = {name: point["wanted"] for name, point in ((run.evaluation or {}).get("thresholds") or {}).items()}
+    asked = {} if run.evaluation is None else {n: each.threshold.wanted for n, each in run.evaluation.thresholds.items()}
     trained = [run.classes[k] for k in rare_classes(run.counts("train"))[:_MOST]]
     wanted = asked or dict.fromkeys(trained or run.classes[:_MOST], _WANTED)
-    chosen_on, scored = (correction.apply(each.probabilities, run.target) for each in (validation, found))
+    results = choose_thresholds(correction, run.target, validation, _corrected(found, correction, run.target), wanted)
     rows = []
-    for name, sensitivity in wanted.items():
-        k = run.classes.index(name)
-        chosen = choose_threshold(validation.labels, chosen_on, k, sensitivity)
+    for name, result in results.items():
         row = ["–", "–", "–"]
-        if chosen.value is not None:
-            point = operating_point(found.labels, scored, k, chosen.value, found.groups)
-            row = [f"{chosen.value:.6f}", interval(vars(point.sensitivity)), interval(vars(point.specificity))]
-        rows.append([name, chosen.note, percent(sensitivity), *row])
+        if result.point is not None:
+            value = f"{result.threshold.value:.{DECIMALS}f}"
+            row = [value, interval(result.point.sensitivity), interval(result.point.specificity)]
+        rows.append([name, result.threshold.note, percent(result.threshold.wanted), *row])
     return Table(
         "From what corrected probability on should an image count as a class, so that the wanted share of its cases is found? "
         "Chosen on validation images; sensitivity and specificity are those on the scored ones [95 % interval].",

@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from balanced_mixup.calibration.correction import Correction
 from balanced_mixup.errors import RunError, UsageError, nearest
 from balanced_mixup.evaluation.predict import read_images
 from balanced_mixup.explain.saliency import COLOURS, evidence, overlay, positive_share, upsampled
@@ -17,7 +16,7 @@ from balanced_mixup.files import write_atomically
 from balanced_mixup.progress import progress_bar
 from balanced_mixup.report.figures.drawing import canvas, house_style, panel, width_of, write
 from balanced_mixup.runs.classifier import Classifier
-from balanced_mixup.runs.run_folder import RunFolder
+from balanced_mixup.runs.run import Run
 
 TABLE = "explanations.csv"
 
@@ -62,7 +61,7 @@ def explain_files(
     _check(card.classes, target, top)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"Expected `out` to be a new or empty folder, but {str(out)!r} exists. Choose another `--out`.")
-    correction = Correction.of(RunFolder(run)) if calibrate else None
+    correction = Run.open(run).calibration if calibrate else None
     images, pixels = read_images(paths, card)
     probabilities = classifier.probabilities(pixels)
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, : top or 1]

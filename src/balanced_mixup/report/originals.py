@@ -45,7 +45,7 @@ class Originals:
             raise UsageError(f"The data no longer name any of the images; the first is {names[0]!r}.")
         known = (
             {}
-            if run.images is None or run.part == "other"
+            if run.images is None or run.split == "other"
             else dict(zip(run.images["image"], run.images["digest"], strict=True))
         )
         rows = np.array([position.get(name, -1) for name in names], dtype=np.int64)

@@ -1,8 +1,7 @@
 """The scores of a run: all of them, those of each class, what is taken for what, and the curves behind them."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,6 +13,8 @@ from balanced_mixup.report.figures.class_scores import class_scores
 from balanced_mixup.report.figures.confusion import confusion_matrix
 from balanced_mixup.report.figures.operating_curves import precision_recall_curves, roc_curves
 from balanced_mixup.report.words import spoken, with_interval
+from balanced_mixup.runs.scores import ClassScores
+from balanced_mixup.statistics.bootstrap import Interval
 
 
 def scores_view(run: RunContents) -> list[Block]:
@@ -23,22 +24,20 @@ def scores_view(run: RunContents) -> list[Block]:
         UsageError: The run has no scores, or they are not of the classes of its predictions.
     """
     scores = require(run.scores, "its scores (metrics.json)")
-    known = {name: score for name, score in scores["metrics"].items() if name in METRICS}
-    rows = [
-        [METRICS[name].label, _number(score["value"]), _range(score)] for name, score in applicable(known, run.ordinal).items()
-    ]
+    shown = applicable(scores.metrics, run.ordinal)
+    rows = [[METRICS[name].label, _number(score.value), _range(score)] for name, score in shown.items()]
     overall = Table(f"All scores on {run.scored}.", ["score", "value", "95 % interval"], rows)
     if run.images is None:
         return [overall, Note("Without the list of the run's images, the sizes of the classes in training are not known.")]
-    if set(scores["per_class"]) != set(run.classes):
-        raise UsageError(f"The scores are of the classes {', '.join(scores['per_class'])}, not of {', '.join(run.classes)}.")
-    return [overall, *_of_classes(run, [scores["per_class"][name] for name in run.classes])]
+    if set(scores.per_class) != set(run.classes):
+        raise UsageError(f"The scores are of the classes {', '.join(scores.per_class)}, not of {', '.join(run.classes)}.")
+    return [overall, *_of_classes(run, [scores.per_class[name] for name in run.classes])]
 
 
-def _of_classes(run: RunContents, per_class: Sequence[Mapping[str, Any]]) -> list[Block]:
+def _of_classes(run: RunContents, per_class: Sequence[ClassScores]) -> list[Block]:
     trained = run.counts("train")
-    recall, precision = (np.array([_triple(row[which]) for row in per_class]) for which in ("recall", "precision"))
-    support = np.array([row["support"] for row in per_class])
+    recall, precision = (np.array([_triple(getattr(row, which)) for row in per_class]) for which in ("recall", "precision"))
+    support = np.array([row.support for row in per_class])
     order = np.argsort(trained, kind="stable")
     table = Table(
         "Each class, the rarest in training first: how many of its images are found (recall), and how many of those called so "
@@ -49,15 +48,15 @@ def _of_classes(run: RunContents, per_class: Sequence[Mapping[str, Any]]) -> lis
                 run.classes[k],
                 f"{trained[k]:,}",
                 f"{support[k]:,}",
-                _number(per_class[k]["recall"]["value"]),
-                _range(per_class[k]["recall"]),
-                _number(per_class[k]["precision"]["value"]),
-                _range(per_class[k]["precision"]),
+                _number(per_class[k].recall.value),
+                _range(per_class[k].recall),
+                _number(per_class[k].precision.value),
+                _range(per_class[k].precision),
             ]
             for k in order
         ],
     )
-    found = with_interval(per_class[order[0]]["recall"])
+    found = with_interval(per_class[order[0]].recall)
     rarest = spoken(run.classes[order[0]])
     alternative = f"Recall and precision of each class with intervals, by class size. Recall of {rarest}, the rarest: {found}."
     drawing = class_scores(run.classes, trained, support, recall, precision)
@@ -101,15 +100,13 @@ def curves_view(run: RunContents) -> list[Block]:
     ]
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
 
 
-def _triple(score: Mapping[str, float | None]) -> list[float]:
-    value, low, high = (math.nan if (number := score[key]) is None else number for key in ("value", "low", "high"))
-    return [value, low, high] if low < high else [value, math.nan, math.nan]
+def _triple(score: Interval) -> list[float]:
+    return [score.value, score.low, score.high] if score.low < score.high else [score.value, math.nan, math.nan]
 
 
-def _range(score: Mapping[str, float | None]) -> str:
-    low, high = score["low"], score["high"]
-    return f"{low:.3f} to {high:.3f}" if low is not None and high is not None and low < high else "–"
+def _range(score: Interval) -> str:
+    return f"{score.low:.3f} to {score.high:.3f}" if score.low < score.high else "–"
