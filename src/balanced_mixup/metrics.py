@@ -32,7 +32,7 @@ made-up 0; only MCC is 0 then, by convention. The definitions are those of sciki
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -40,7 +40,7 @@ import numpy as np
 import numpy.typing as npt
 
 from balanced_mixup.errors import UsageError
-from balanced_mixup.plugins import load_plugins
+from balanced_mixup.plugins import Registry
 
 if TYPE_CHECKING:
     import torch
@@ -78,7 +78,9 @@ class Metric:
     macro: bool = False
 
     def __post_init__(self) -> None:
-        """Take the docstring of the formula, so that `mcc.__doc__` (and `mcc?` in a notebook) tells what MCC is."""
+        """Check the name, and take the docstring of the formula, so that `mcc?` in a notebook tells what MCC is."""
+        if not self.name.isidentifier() or self.name.startswith(("recall_", "precision_")):
+            raise UsageError(f"Expected a metric's `name` to be an identifier that is no class's score, but got {self.name!r}.")
         object.__setattr__(self, "__doc__", self.formula.__doc__)
 
     def __call__(self, y: ArrayOrTensor, probabilities: ArrayOrTensor) -> float:
@@ -280,42 +282,9 @@ macro_auc = Metric(
 )
 
 
-class _Metrics(Mapping[str, Metric]):
-    """All metrics by name: those of this file, then those of other distributions (entry points `balanced_mixup.metrics`).
-
-    The latter are imported on first use, not with this module, which they import themselves.
-    """
-
-    def __init__(self, *metrics: Metric) -> None:
-        self._metrics = {metric.name: metric for metric in metrics}
-        self._complete = False
-
-    def add(self, metric: Metric) -> None:
-        """Register a metric. UsageError where the name is taken or would be mistaken for another score."""
-        if not isinstance(metric, Metric) or not metric.name.isidentifier():
-            raise UsageError(f"Expected a `Metric` whose name is an identifier, but got {metric!r}.")
-        if metric.name in self._metrics or metric.name.startswith(("recall_", "precision_")):
-            raise UsageError(f"Expected a metric with a name of its own, but {metric.name!r} is taken.")
-        self._metrics[metric.name] = metric
-
-    def _all(self) -> dict[str, Metric]:
-        if not self._complete:
-            self._complete = True
-            for _, metric in load_plugins("metrics"):
-                self.add(metric)
-        return self._metrics
-
-    def __getitem__(self, name: str) -> Metric:
-        return self._all()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-
-METRICS = _Metrics(quadratic_kappa, mcc, kendall_tau, balanced_accuracy, macro_f1, accuracy, macro_auc)
+METRICS = Registry("metrics", Metric, lambda metric: metric.name)
+for _metric in (quadratic_kappa, mcc, kendall_tau, balanced_accuracy, macro_f1, accuracy, macro_auc):
+    METRICS.add(_metric)
 
 
 def applicable(scores: Mapping[str, Score], ordinal: bool) -> dict[str, Score]:

@@ -10,7 +10,7 @@ import pytest
 
 from balanced_mixup import plugins
 from balanced_mixup.errors import UsageError
-from balanced_mixup.metrics import METRICS, Metric, _Metrics, accuracy, applicable, confusion, mcc
+from balanced_mixup.metrics import METRICS, Metric, accuracy, applicable, confusion, mcc
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.scores import Scores
 from balanced_mixup.statistics.bootstrap import Interval
@@ -29,7 +29,9 @@ def registry(monkeypatch):
     """A registry beside entry points of this module."""
     entries = [EntryPoint("hits", f"{__name__}:hits", "balanced_mixup.metrics")]
     monkeypatch.setattr(plugins, "entry_points", lambda group: entries if group == "balanced_mixup.metrics" else [])
-    return _Metrics(accuracy)
+    registry = plugins.Registry("metrics", Metric, lambda metric: metric.name)
+    registry.add(accuracy)
+    return registry
 
 
 def test_entry_points_are_loaded_on_first_use(registry):
@@ -37,18 +39,15 @@ def test_entry_points_are_loaded_on_first_use(registry):
     assert registry["hits"] is hits and len(registry) == 2
 
 
-@pytest.mark.parametrize(
-    ("metric", "message"),
-    [
-        (accuracy, "'accuracy' is taken"),
-        (Metric("recall_1", "r", confusion, trace), "'recall_1' is taken"),
-        (Metric("a b", "r", confusion, trace), "whose name is an identifier"),
-        ("accuracy", "Expected a `Metric`"),
-    ],
-)
-def test_what_cannot_be_added(registry, metric, message):
-    with pytest.raises(UsageError, match=message):
-        registry.add(metric)
+def test_a_name_that_is_taken_cannot_be_added(registry):
+    with pytest.raises(UsageError, match="Expected metrics with names of their own, but 'accuracy' is taken"):
+        registry.add(Metric("accuracy", "another", confusion, trace, "number of hits"))
+
+
+@pytest.mark.parametrize("name", ["recall_1", "precision_0", "a b"])
+def test_a_metric_has_a_name_that_no_score_of_a_class_has(name):
+    with pytest.raises(UsageError, match=f"`name` to be an identifier that is no class's score, but got '{name}'"):
+        Metric(name, "r", confusion, trace, "number of hits")
 
 
 def test_an_added_metric_is_scored_and_completed_as_if_it_had_been_there(monkeypatch):
@@ -58,7 +57,7 @@ def test_an_added_metric_is_scored_and_completed_as_if_it_had_been_there(monkeyp
     p = rng.dirichlet(np.ones(3), 50).astype(np.float32)
     predictions = Predictions(tuple(map(str, range(50))), labels, p, ("a", "b", "c"), groups, np.full(50, "test"))
     older = Scores.of(predictions)
-    monkeypatch.setitem(METRICS._metrics, "hits", hits)
+    monkeypatch.setitem(METRICS._objects, "hits", hits)
     now = Scores.of(predictions)
     assert older.completed(lambda: predictions).to_dict() == now.to_dict()
     assert older.values(lambda: predictions) == {name: score.value for name, score in now.metrics.items()}

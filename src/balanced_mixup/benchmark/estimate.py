@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
 from balanced_mixup.runs.run import Run
 from balanced_mixup.training.backbones import create
-from balanced_mixup.training.fit import precision_of
 from balanced_mixup.training.recipe import Recipe, make_recipe
+from balanced_mixup.training.trainer import precision_of
 
 log = logging.getLogger("balanced_mixup")
 

@@ -21,68 +21,40 @@ Notable decisions
   no class is ruled out, with many it has no effect.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy import stats
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from balanced_mixup.errors import UsageError
-from balanced_mixup.methods import get_method
+from balanced_mixup.methods import TrainSet
 from balanced_mixup.metrics import Array, ArrayOrTensor, checked
-from balanced_mixup.sampling import Labels, class_probabilities, progressive_probabilities
+from balanced_mixup.sampling import Labels, checked_counts
 from balanced_mixup.training.recipe import Recipe
+from balanced_mixup.training.segments import segments_of
 
 SUM_TOLERANCE = 0.02  # shares that were rounded to whole per cents still count as a prior
 
 _LEAST = float(np.finfo(np.float32).tiny)  # stands for a stored probability of 0 in logarithms
 _CLOSE = 1e-7  # steps of an estimate that are shorter change nothing
 
-# Of the targets of a sampling's branch (`sampling.SAMPLINGS`), on average over the epochs.
-_SHARES: Mapping[str, Callable[[Labels, int], Array]] = {
-    "instance": lambda counts, epochs: class_probabilities(counts, 1.0),
-    "class": lambda counts, epochs: class_probabilities(counts, 0.0),
-    "sqrt": lambda counts, epochs: class_probabilities(counts, 0.5),
-    "progressive": lambda counts, epochs: np.mean(
-        [progressive_probabilities(counts, epoch, epochs) for epoch in range(epochs)], axis=0
-    ),
-}
-
 
 def training_prior(recipe: Recipe, counts: Labels) -> Array:
-    """Return the share of the targets that each class gets in training, on average: the prior that a model learns.
-
-    With the shares s of the first branch, and the mean weight E[w] = alpha / (1 + alpha) of partners from the class branch
-    (0 without one; MixUp's partners come from the batch itself and change no share):
-
-        pi_k ~ ((1 - E[w]) s_k + E[w] c_k) l_k
-
-    where c is Eq. 2 with q = 0 and l_k what the loss charges for class k at p = 1/K (its class weight, if it has one). Weights
-    under 1/510, which count as 0, change E[w] by less than 0.001 and are left out.
+    """Return the class prior (K,) that the last stage of a training teaches (see `Stage.class_prior`).
 
     Args:
-        recipe: Its method, alpha, epochs and settings of the loss count.
+        recipe: Its method and epochs count.
         counts: (K,), training images of each class.
-
-    Returns:
-        float64 (K,), sums to 1; 0 for a class without images.
 
     Raises:
         UsageError: No class has an image.
     """
-    method = get_method(recipe.method)
-    shares = _SHARES[method.sampling](counts, recipe.epochs)
-    if method.make_mixing(recipe.alpha, recipe.weight_per).uses_class_branch:
-        weight = recipe.alpha / (1 + recipe.alpha)
-        shares = (1 - weight) * shares + weight * class_probabilities(counts, 0.0)
-    loss = method.make_loss(counts, recipe.focal_gamma, recipe.cb_beta)
-    charged = shares * loss.terms(torch.full((1, len(shares)), -np.log(len(shares)))).double().numpy()[0]
-    prior: Array = charged / charged.sum()
-    return prior
+    n = checked_counts(counts).astype(np.int64)
+    data = TrainSet(np.repeat(np.arange(len(n)), n), len(n), recipe.epochs, recipe.seed)
+    return segments_of(recipe.method, data)[-1].class_prior(n)
 
 
 def with_temperature(probabilities: ArrayOrTensor, temperature: float) -> Array:

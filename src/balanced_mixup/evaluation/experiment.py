@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,20 +11,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from lightning.pytorch.callbacks import Callback
 
 from balanced_mixup.calibration.correction import Correction
 from balanced_mixup.data.manifest import SPLITS
 from balanced_mixup.data.preparation import Cache, Prepared, prepare
-from balanced_mixup.data.sources import BUILT_IN, kind_of, load
+from balanced_mixup.data.sources import is_named, kind_of, load
 from balanced_mixup.errors import BalancedMixupError, RunError, UsageError
 from balanced_mixup.evaluation.evaluate import predict_rows, write_excluded
 from balanced_mixup.files import write_atomically, write_text
-from balanced_mixup.methods import METHODS
+from balanced_mixup.heads import head_to_dict
 from balanced_mixup.metrics import METRICS, applicable
 from balanced_mixup.randomness import torch_seed
 from balanced_mixup.runs.classifier import Classifier
 from balanced_mixup.runs.environment import describe_environment, fingerprint
 from balanced_mixup.runs.formats import ENVIRONMENT_FILE, METRICS_FILE, write_file
+from balanced_mixup.runs.identity import base_identity, identity
 from balanced_mixup.runs.log import log_file
 from balanced_mixup.runs.model_card import ModelCard
 from balanced_mixup.runs.predictions import Predictions
@@ -34,9 +36,11 @@ from balanced_mixup.runs.scores import Scores
 from balanced_mixup.statistics.bootstrap import Interval
 from balanced_mixup.training.backbones import Backbone, check_name, create
 from balanced_mixup.training.fit import fit
-from balanced_mixup.training.module import TrainingData
+from balanced_mixup.training.inputs import TrainingData
 from balanced_mixup.training.processes import GRACE_SECONDS, exit_with_parent, process_rank
 from balanced_mixup.training.recipe import PLACES, Execution, Recipe, load_yaml, make_recipe
+from balanced_mixup.training.segments import first_method
+from balanced_mixup.training.training_files import SegmentEnd
 
 log = logging.getLogger("balanced_mixup")
 
@@ -58,16 +62,26 @@ class Experiment:
         return Run(self.folder)
 
 
-def train(*layers: Mapping[str, Any], out: Path | str | None = None, resume: bool = False, **settings: Any) -> Experiment:
+def train(
+    *layers: Mapping[str, Any],
+    out: Path | str | None = None,
+    resume: bool = False,
+    base: Path | str | None = None,
+    callbacks: Sequence[Callback] = (),
+    **settings: Any,
+) -> Experiment:
     """Train a classifier and score what was held out.
 
         experiment = train(data="labels.csv", label_column="dx", method="balanced-mixup", alpha=0.2, out="runs/mine")
+        experiment = train(data="labels.csv", label_column="dx", method=BalancedMixUp(alpha=0.2), out="runs/mine")
 
     Args:
         layers: Settings by name, such as a YAML file's; later ones and `settings` go over earlier ones.
         out: The run's folder; a new one under `runs` if not given.
         resume: Go on with the run in `out`, with the settings it was started with.
-        settings: Fields of `Recipe`.
+        base: Folder of a run of the same settings in which the method's base (`Method.base`) has been trained.
+        callbacks: Lightning's, for the training loop.
+        settings: Fields of `Recipe` and of the method.
 
     Raises:
         UsageError: A setting is wrong, or `out` holds another run.
@@ -80,14 +94,13 @@ def train(*layers: Mapping[str, Any], out: Path | str | None = None, resume: boo
     recipe = make_recipe(*layers)
     run = RunFolder(Path(out) if out is not None else _new_folder(recipe))
     if process_rank(recipe) > 0:
-        return _join_training(recipe, run, layers, resume)
+        return _join_training(recipe, run, layers, resume, callbacks)
     recipe = _take_up(run, layers) if resume and run.recipe.is_file() else _begin(run, recipe)
     with log_file(run) as note:
-        _note_unused(recipe, layers)
         if resume and run.metrics.is_file():
             log.info("The run in %s is finished already.", run.path)
         else:
-            _train(recipe, run)
+            _train(recipe, run, None if base is None else Path(base), callbacks)
         scores = Run(run).scores
         for split in sorted(scores):
             note(f"Scores ({split}): {_in_a_line(applicable(scores[split].metrics, Run(run).ordinal))}")
@@ -99,7 +112,9 @@ def _in_a_line(metrics: Mapping[str, Interval]) -> str:
     return ", ".join(f"{label} {value:.3f}" for label, value in scores if not math.isnan(value))
 
 
-def _join_training(recipe: Recipe, run: RunFolder, layers: tuple[Mapping[str, Any], ...], resume: bool) -> Experiment:
+def _join_training(
+    recipe: Recipe, run: RunFolder, layers: tuple[Mapping[str, Any], ...], resume: bool, callbacks: Sequence[Callback]
+) -> Experiment:
     """Take part in a training that the first process manages; writes and logs nothing."""
     log.setLevel(logging.ERROR)
     exit_with_parent()
@@ -107,7 +122,7 @@ def _join_training(recipe: Recipe, run: RunFolder, layers: tuple[Mapping[str, An
         recipe = _take_up(run, layers) if resume and run.recipe.is_file() else with_absolute_paths(recipe)
         if not (resume and (run.metrics.is_file() or run.weights.is_file())):
             backbone, prepared = _start(recipe)
-            fit(recipe, backbone, _training_data(prepared), run)
+            fit(recipe, backbone, _training_data(prepared), run, callbacks=callbacks)
     except BalancedMixupError:
         time.sleep(GRACE_SECONDS)  # the first process reports what is wrong for all, and this one ends with it
         raise
@@ -120,7 +135,8 @@ def _start(recipe: Recipe) -> tuple[Backbone, Prepared]:
     manifest = load(recipe)
     # Before the images are read, which can take long: missing weights should be noticed first.
     seed = torch_seed(recipe.seed, "initial weights")
-    backbone = create(recipe.backbone, len(manifest.classes), recipe.size, recipe.weights, seed)
+    head = first_method(recipe.method).head()
+    backbone = create(recipe.backbone, len(manifest.classes), recipe.size, recipe.weights, seed, head)
     prepared = prepare(
         manifest,
         recipe.size,
@@ -139,7 +155,7 @@ def _training_data(prepared: Prepared) -> TrainingData:
     return TrainingData(prepared.pixels, manifest.labels, train, val, len(manifest.classes), manifest.ordinal)
 
 
-def _train(recipe: Recipe, run: RunFolder) -> None:
+def _train(recipe: Recipe, run: RunFolder, base: Path | None, callbacks: Sequence[Callback]) -> None:
     backbone, prepared = _start(recipe)
     manifest = prepared.manifest
     splits = {split: manifest.rows(split) for split in SPLITS}
@@ -154,11 +170,13 @@ def _train(recipe: Recipe, run: RunFolder) -> None:
         size=recipe.size,
         mean=backbone.mean,
         std=backbone.std,
+        head=head_to_dict(recipe.method.head()),
     )
     card.write(run.model)
     if not run.weights.is_file():
-        fit(recipe, backbone, _training_data(prepared), run)
-    run.checkpoint.unlink(missing_ok=True)
+        end = None if base is None else _end_of_base(recipe, fingerprint(manifest, prepared.digests), Run.open(base))
+        fit(recipe, backbone, _training_data(prepared), run, base=end, callbacks=callbacks)
+    run.remove_checkpoints()
     rows = np.concatenate([splits["val"], splits["test"]])
     classifier = Classifier.load(run.path, "cpu" if recipe.accelerator == "cpu" else None)
     predictions = predict_rows(classifier, prepared, rows)
@@ -191,8 +209,24 @@ def calibrate(run: RunFolder, predictions: Predictions, recipe: Recipe, counts: 
     return correction
 
 
+def _end_of_base(recipe: Recipe, data_fingerprint: str, other: Run) -> SegmentEnd:
+    """Return what the training of the method's base ended with in another run: one of the base, or one with the same base."""
+    base, wanted = recipe.method.base(), base_identity(recipe, data_fingerprint)
+    if base is None:
+        raise UsageError(f"Expected no `base` with the method {recipe.method.name}, which starts from no other training.")
+    fingerprint_there = str(other.environment.get("data_fingerprint"))
+    if identity(other.recipe, fingerprint_there) == wanted and other.folder.weights.is_file():
+        return SegmentEnd(other.folder.weights, other.folder.history)
+    if base_identity(other.recipe, fingerprint_there) == wanted and other.folder.end_of_base.weights.is_file():
+        return other.folder.end_of_base
+    raise UsageError(
+        f"Expected `base` to be a finished training of {base.name} by the same settings and on the same data, but "
+        f"{str(other.path)!r} is not."
+    )
+
+
 def _new_folder(recipe: Recipe) -> Path:
-    name = f"{Path(recipe.data).stem}-{recipe.method}"
+    name = f"{Path(recipe.data).stem}-{recipe.method.name}"
     number = 1
     while (path := Path("runs") / f"{name}-{number}").exists():
         number += 1
@@ -223,10 +257,11 @@ def _take_up(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
     stored = load_yaml(run.recipe)
     saved = make_recipe(stored)
     again = with_absolute_paths(make_recipe(stored, *layers))
+    before, now = saved.settings(), again.settings()
     changed = [
-        f"`{name}` was {getattr(saved, name)!r}, now {getattr(again, name)!r}"
-        for name in Recipe.model_fields
-        if name not in (*PLACES, *Execution.model_fields) and getattr(saved, name) != getattr(again, name)
+        f"`{name}` was {before.get(name)!r}, now {now.get(name)!r}"
+        for name in before | now
+        if name not in (*PLACES, *Execution.model_fields) and before.get(name) != now.get(name)
     ]
     if changed:
         raise UsageError(f"The run in {str(run.path)!r} was started with other settings: {'; '.join(changed)}.")
@@ -236,7 +271,7 @@ def _take_up(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
 def with_absolute_paths(recipe: Recipe) -> Recipe:
     """Return the recipe with paths that hold wherever it is read again."""
     update: dict[str, Any] = {}
-    if recipe.data not in BUILT_IN and Path(recipe.data).exists():
+    if not is_named(recipe.data) and Path(recipe.data).exists():
         update["data"] = str(Path(recipe.data).resolve())
     for name in ("images", "split_file"):
         if (path := getattr(recipe, name)) is not None:
@@ -275,12 +310,3 @@ def _note_data(recipe: Recipe, run: RunFolder, prepared: Prepared) -> None:
     write_atomically(run.manifest, lambda temporary: table.to_csv(temporary, index=False))
     write_excluded(prepared, run.excluded)
     write_file(run.environment, describe_environment(recipe.seed, mark), ENVIRONMENT_FILE)
-
-
-def _note_unused(recipe: Recipe, layers: tuple[Mapping[str, Any], ...]) -> None:
-    """Log which given settings have no effect with the chosen method."""
-    used = METHODS[recipe.method].options
-    options = {option for method in METHODS.values() for option in method.options}
-    unused = sorted(options & {name for layer in layers for name in layer} - set(used))
-    if unused:
-        log.info("The method %s does not use: %s.", recipe.method, ", ".join(unused))

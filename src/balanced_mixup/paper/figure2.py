@@ -176,17 +176,19 @@ def _named(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 def _draw(figure: Figure, plane: _Plane, name: str, index: int, alpha: float, seed: int) -> pd.DataFrame:
     """Draw the panel of a method and return its numbers."""
-    method = METHODS[name]
-    epochs = Epochs(plane.points, plane.labels, method, alpha, seed)
+    chosen = METHODS[name]
+    mixes = "alpha" in chosen.model_fields
+    method = chosen(**({"alpha": alpha} if mixes else {}))
+    epochs = Epochs(plane.points, plane.labels, method, seed)
     samples = epochs.samples(0, epochs.n)
     left = _LEFT + index * (_SIDE + _GAP)
     axes = panel(figure, left, _TOP, _SIDE, _SIDE)
     axes.set(xticks=[], yticks=[], xlabel=plane.axes[0], ylabel=plane.axes[1] if index == 0 else "")
     axes.spines[["top", "right"]].set_visible(True)
-    _draw_regions(axes, plane, trained(epochs, method))
+    _draw_regions(axes, plane, trained(epochs))
     _draw_samples(axes, plane, samples)
     rarest = int(plane.counts.argmin())
-    write(figure, left, 2, PANELS[name] + (f", α = {alpha:g}" if "alpha" in method.options else ""), bold=True)
+    write(figure, left, 2, PANELS[name] + (f", α = {alpha:g}" if mixes else ""), bold=True)
     write(figure, left, 5.6, f"smallest class: {float(samples.targets[:, rarest].mean()):.1%} of the targets")
     return _numbers(plane, name, samples)
 

@@ -14,7 +14,7 @@ from balanced_mixup.benchmark.plan import Plan, make_plan
 from balanced_mixup.benchmark.results import EXTERNAL
 from balanced_mixup.benchmark.summary import MethodSummary
 from balanced_mixup.benchmark.tables import Grid, meaning, score_cell
-from balanced_mixup.datasets.prepared_folder import DATASET
+from balanced_mixup.data.sources.prepared import DATASET
 from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.paper.published import BACKBONE_TITLES, SOURCES, published_table

@@ -37,8 +37,8 @@ def data_view(run: RunContents) -> list[Block]:
     natural, effective = counts["train"] / counts["train"].sum(), training_prior(run.recipe, counts["train"])
     rarest = int(np.argmin(np.where(natural > 0, natural, np.inf)))
     seen = (
-        f"The share of each class in the training images, and of the weight that the method {run.recipe.method} gives it in "
-        "training (by sampling, mixing and loss)."
+        f"The share of each class in the training images, and of the weight that the method {run.recipe.method.name} gives it "
+        "in training (by sampling, mixing and loss)."
     )
     shares = f"{percent(natural[rarest])} of the images, {percent(effective[rarest])} of the weight"
     return [

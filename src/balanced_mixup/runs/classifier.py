@@ -8,15 +8,17 @@ import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
-from balanced_mixup.data.batches import EvalBatches, normalised, to_images
+from balanced_mixup.data.batches import EvalBatches
 from balanced_mixup.data.pixels import Pixels, as_pixels
 from balanced_mixup.errors import UsageError
+from balanced_mixup.heads import head_from_dict
 from balanced_mixup.progress import progress_bar
 from balanced_mixup.runs.model_card import ModelCard
 from balanced_mixup.runs.run_folder import RunFolder
-from balanced_mixup.training.backbones import build
+from balanced_mixup.training.backbones import build, set_head
+from balanced_mixup.training.preprocessing import Preprocessing, flip_averaged
 
 
 class Classifier:
@@ -31,8 +33,8 @@ class Classifier:
         self.card = card
         self.device = torch.device(device)
         self.model = model.to(memory_format=torch.channels_last).to(self.device).eval()
-        self._mean = torch.tensor(card.mean, device=self.device)
-        self._std = torch.tensor(card.std, device=self.device)
+        self.head = head_from_dict(card.head)
+        self.preprocessing = Preprocessing(card.mean, card.std).to(self.device)
 
     @classmethod
     def load(cls, run: Path | str, device: torch.device | str | None = None) -> Self:
@@ -49,6 +51,7 @@ class Classifier:
         card = ModelCard.read(folder.model)
         with torch.random.fork_rng([]):  # its random weights, soon replaced, are drawn from the caller's state
             model = build(card.backbone, len(card.classes), card.size)
+            set_head(model, head_from_dict(card.head), len(card.classes))
         try:
             model.load_state_dict(load_file(folder.weights))
         except (SafetensorError, OSError, RuntimeError) as error:
@@ -75,14 +78,9 @@ class Classifier:
         done = 0
         with torch.inference_mode(), progress_bar("Predicting", len(rows)) as advance:
             for batch in EvalBatches(pixels, rows, device=self.device):
-                images = normalised(to_images(batch.to(self.device)), self._mean, self._std)
-                out[done : done + len(batch)] = self._forward(images, flip).cpu().numpy()
+                images = self.preprocessing(batch.to(self.device))
+                found = flip_averaged(lambda images: self.head.probabilities(self.model(images)), images, flip=flip)
+                out[done : done + len(batch)] = found.cpu().numpy()
                 done += len(batch)
                 advance(len(batch))
         return out
-
-    def _forward(self, images: Tensor, flip: bool) -> Tensor:
-        probabilities: Tensor = self.model(images).float().softmax(dim=1)
-        if flip:
-            probabilities = (probabilities + self.model(images.flip(3)).float().softmax(dim=1)) / 2
-        return probabilities

@@ -28,11 +28,10 @@ class Format:
 
 METRICS_FILE = Format()
 CALIBRATION_FILE = Format()
-MODEL_FILE = Format()
+MODEL_FILE = Format(2, {1: lambda content: {**content, "head": {"name": "softmax"}}})
 ENVIRONMENT_FILE = Format()
 COST_FILE = Format()
 EVALUATION_FILE = Format()
-BENCHMARK_FILE = Format()
 PREDICTIONS_FILE = Format()
 
 

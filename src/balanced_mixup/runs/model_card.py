@@ -1,7 +1,8 @@
 """What a model needs beside its weights to predict; `model.json` of a run."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -13,7 +14,7 @@ from balanced_mixup.runs.formats import MODEL_FILE, read_file
 class ModelCard(BaseModel):
     """The description of a model.
 
-    size: side of the images in pixels. mean, std: of each colour channel, for images in 0..1.
+    size: side of the images in pixels. mean, std: of each colour channel, for images in 0..1. head: see `head_to_dict`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,6 +26,7 @@ class ModelCard(BaseModel):
     size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    head: Mapping[str, Any]
 
     def write(self, path: Path) -> None:
         """Write the card as JSON."""
