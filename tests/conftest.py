@@ -12,7 +12,7 @@ from PIL import Image
 
 # Neither the speed nor the load of the machine decides whether a test passes.
 hypothesis.settings.register_profile(
-    "balanced-mixup", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+    "balanced-mixup", max_examples=50, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
 )
 hypothesis.settings.load_profile("balanced-mixup")
 

@@ -58,9 +58,8 @@ class FileImages:
             files: Path of each image from `root`, if it is not the name; or the problem that takes its place, which reading
                 the image then raises.
         """
-        self.names = names
-        self._root = root
-        self._files = names if files is None else files
+        self.names, self.origin = names, str(root.resolve())
+        self._root, self._files = root, names if files is None else files
 
     def __len__(self) -> int:
         """Number of images."""
@@ -79,11 +78,6 @@ class FileImages:
         data = self._bytes(index)
         pixels, (height, width) = _decode(data, self.names[index], size)
         return Scan(pixels, height, width, _hash(data))
-
-    @property
-    def origin(self) -> str:
-        """The folder."""
-        return str(self._root.resolve())
 
     def key(self, index: int) -> str:
         """Return the path of image `index` from the folder."""
@@ -122,7 +116,7 @@ class ArrayImages:
             file: The file that they were read from, if any.
             stamp: Of that file, from before it was read.
         """
-        self.names = names
+        self.names, self.origin = names, None if file is None else str(file.resolve())
         self._pixels, self._rows = pixels, np.arange(len(pixels))
         self._file, self._stamp = file, stamp
 
@@ -143,11 +137,6 @@ class ArrayImages:
         """Return pixels, original size and digest of image `index`."""
         height, width = self._pixels.shape[1:3]
         return Scan(self.read(index, size), height, width, self.digest(index))
-
-    @property
-    def origin(self) -> str | None:
-        """The file that the images were read from."""
-        return None if self._file is None else str(self._file.resolve())
 
     def key(self, index: int) -> str:
         """Return the name of image `index`."""

@@ -34,17 +34,11 @@ class Scan(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """A cheap way to see whether an image has changed.
+    """A cheap way to see whether an image has changed; its times are in ns since 1970."""
 
-    Args:
-        fingerprint: Differs once the image has changed.
-        changed_ns: Time of the last change, in ns since 1970.
-        seen_ns: Time at which the stamp was taken.
-    """
-
-    fingerprint: str
-    changed_ns: int
-    seen_ns: int
+    fingerprint: str  # differs once the image has changed
+    changed_ns: int  # time of the last change
+    seen_ns: int  # time at which the stamp was taken
 
     @property
     def lasting_fingerprint(self) -> str:

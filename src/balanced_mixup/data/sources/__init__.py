@@ -143,8 +143,8 @@ def kind_of(data: str) -> str:
         if source.named_by(data) or (path.suffix.lower() in source.suffixes and path.is_file()):
             return source.name
     if path.is_dir():
-        kinds = {source.marker: source.name for source in sources().values() if source.marker is not None}
-        return next((kinds[marker] for marker in kinds if marker and (path / marker).is_file()), kinds[""])
+        kinds = sorted((source for source in sources().values() if source.marker is not None), key=lambda kind: not kind.marker)
+        return next(kind.name for kind in kinds if not kind.marker or (path / kind.marker).is_file())
     if fault := _sources()[1].get(data.partition(":")[0]):
         raise UsageError(fault)
     published = resolve_name("balanced_mixup.datasets.cards:TASKS")
