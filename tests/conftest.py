@@ -84,7 +84,7 @@ def test_data():
 
     def find(*path):
         if not (found := root.joinpath(*path)).exists():
-            pytest.skip(f"without real data ({path[0]}) in $BMIXUP_TEST_DATA or ../shared/data")
+            pytest.skip("without real data in $BMIXUP_TEST_DATA or ../shared/data")
         return found
 
     return find

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from balanced_mixup.data.manifest import Scan, Stamp
+from balanced_mixup.data.manifest import Images, Scan, Stamp
 from balanced_mixup.errors import DataError, Problem
 
 # Raster formats only: Pillow would run Ghostscript on an EPS, which must not happen to an uploaded file.
@@ -46,7 +46,7 @@ _TRANSPOSE = {
 }
 
 
-class FileImages:
+class FileImages(Images):
     """Images in files under one folder, opened when they are read."""
 
     def __init__(self, root: Path, names: Sequence[str], files: Sequence[str | Problem] | None = None) -> None:
@@ -60,14 +60,6 @@ class FileImages:
         """
         self.names, self.origin = names, str(root.resolve())
         self._root, self._files = root, names if files is None else files
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self.names)
-
-    def read(self, index: int, size: int | None = None) -> npt.NDArray[np.uint8]:
-        """Return image `index` as RGB uint8 (H, W, 3), or resized to (size, size, 3). DataError if it cannot be read."""
-        return _decode(self._bytes(index), self.names[index], size)[0]
 
     def digest(self, index: int) -> str:
         """Return the BLAKE2 hash of the bytes of the file. DataError if it cannot be read."""
@@ -102,7 +94,7 @@ class FileImages:
         return _read_file(self._root / file, self.names[index])
 
 
-class ArrayImages:
+class ArrayImages(Images):
     """Images in memory: uint8 (N, H, W) greyscale or (N, H, W, 3) RGB."""
 
     def __init__(
@@ -120,14 +112,6 @@ class ArrayImages:
         self._pixels, self._rows = pixels, np.arange(len(pixels))
         self._file, self._stamp = file, stamp
 
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self.names)
-
-    def read(self, index: int, size: int | None = None) -> npt.NDArray[np.uint8]:
-        """Return image `index` as RGB uint8 (H, W, 3), or resized to (size, size, 3)."""
-        return np.array(_resize(Image.fromarray(self._pixels[self._rows[index]]).convert("RGB"), size))
-
     def digest(self, index: int) -> str:
         """Return the BLAKE2 hash of the shape and bytes of the array."""
         pixels = self._pixels[self._rows[index]]
@@ -136,7 +120,8 @@ class ArrayImages:
     def scan(self, index: int, size: int | None = None) -> Scan:
         """Return pixels, original size and digest of image `index`."""
         height, width = self._pixels.shape[1:3]
-        return Scan(self.read(index, size), height, width, self.digest(index))
+        image = Image.fromarray(self._pixels[self._rows[index]]).convert("RGB")
+        return Scan(np.array(_resize(image, size)), height, width, self.digest(index))
 
     def key(self, index: int) -> str:
         """Return the name of image `index`."""

@@ -1,4 +1,4 @@
-"""The card of the photographs of skin lesions: HAM10000, with the test split of ISIC 2018 Task 3."""
+"""The card of the photographs of skin lesions: HAM10000, with the test set of ISIC 2018 Task 3."""
 
 from balanced_mixup.datasets.card import Card, Cells, LabelFile
 
@@ -25,7 +25,7 @@ _TEST = ("ISIC2018_Task3_Test_GroundTruth.csv", "ISIC2018_Task3_Test_GroundTruth
 
 HAM10000 = Card(
     name="ham10000",
-    title="HAM10000, with the test part of ISIC 2018 Task 3",
+    title="HAM10000, with the test set of ISIC 2018 Task 3",
     task="7 kinds of pigmented skin lesions in dermatoscopy",
     classes={name: title for name, (title, _, _) in _LESIONS.items()},
     ordinal=False,
