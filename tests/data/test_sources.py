@@ -87,6 +87,7 @@ def load(settings):
 NOISE = Source("noise", "NOISE:COUNT black images", "noise_plugin:load", takes_argument=True)
 SHEET = Source("sheet", "FILE.sheet", load, suffixes=(".sheet",))
 STUDY = Source("study", "DIR with study.ini", load, marker="study.ini")
+LOST = Source("lost", "its loader is missing", "noise_plugin:missing")
 CSV = Source("csv", "another one", load)
 """
 
@@ -127,6 +128,14 @@ def test_another_distribution_adds_sources(install, tmp_path):
         load(DataSettings(data="nothing"))
     with pytest.raises(UsageError, match=r"Expected --split-column only with a table.*kind noise"):
         load(DataSettings(data="noise", split_column="split"))
+
+
+def test_a_loader_that_cannot_be_imported(install):
+    install("lost = noise_plugin:LOST")
+    with pytest.raises(
+        UsageError, match=r"loader 'noise_plugin:missing' of the source 'lost' cannot be imported: AttributeError"
+    ):
+        load(DataSettings(data="lost"))
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,10 @@ def load(settings: "DataSettings") -> "Manifest":
     source = sources()[kind_of(settings.data)]
     if not source.has_columns:
         _refuse_columns(settings, source)
-    loader = resolve_name(source.load) if isinstance(source.load, str) else source.load
+    try:
+        loader = resolve_name(source.load) if isinstance(source.load, str) else source.load
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(f"The loader {source.load!r} of the source {source.name!r} cannot be imported: {error!r}.") from error
     manifest: Manifest = loader(settings)
     if settings.ignore_groups:
         manifest = replace(manifest, groups=None)
