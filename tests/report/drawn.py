@@ -6,10 +6,9 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
+from balanced_mixup.report.figures.drawing import GREY, INK, PALETTE, house_style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
-
-from balanced_mixup.report.figures.drawing import GREY, INK, PALETTE, house_style
 
 ODD = [
     "<script>alert('x')</script>",

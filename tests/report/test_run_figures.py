@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from balanced_mixup.report.figures.labels import extent, rarest_and_largest, shortened, wrapped
 from drawn import ODD, assert_at_home, assert_legible, svg_of, words
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -16,7 +17,6 @@ from balanced_mixup.report.figures import (
     roc_curves,
     training_curves,
 )
-from balanced_mixup.report.figures.labels import extent, rarest_and_largest, shortened, wrapped
 
 LABELS = {"quadratic_kappa": "quadratic kappa", "balanced_accuracy": "balanced accuracy"}
 
