@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from balanced_mixup.report.figures.labels import extent, rarest_and_largest, shortened, wrapped
-from drawn import ODD, assert_at_home, assert_legible, svg_of, words
+from balanced_mixup.report.figures.style import rarest_and_largest, short_name, to_svg
+from drawn import ODD, assert_at_home, assert_legible, words
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from balanced_mixup.errors import UsageError
@@ -107,7 +107,7 @@ def test_a_figure_is_legible_and_at_home_on_any_page(name):
 @pytest.mark.parametrize("name", ["epochs", "scores of 7", "confusion of 5", "ROC of 8", "two reliabilities", "priors of 7"])
 def test_same_data_same_picture(name):
     _, draw = DRAWINGS[name]
-    assert svg_of(draw()) == svg_of(draw())
+    assert to_svg(draw()) == to_svg(draw())
 
 
 # ---- Names ----
@@ -118,7 +118,7 @@ def test_names_are_whole_in_the_numbers_and_text_in_the_picture():
     assert set(drawing.numbers["class"]) == set(ODD)
     written = words(drawing)
     assert {"<script>alert('x')</script>", "$x_1$ & \\alpha --> ]]>", "two lines and a zero", "b"} <= set(written)
-    assert "<script" not in svg_of(drawing)
+    assert "<script" not in to_svg(drawing)
 
 
 @pytest.mark.parametrize("name", [*ODD, "", "…", "e" + "\u0301" * 300, "\u202eright to left"])
@@ -326,7 +326,7 @@ def test_a_class_without_images_has_no_curve():
 def test_fifty_thousand_predictions_make_a_small_file():
     y, probabilities = predictions(7, n=50_000)
     for draw in (roc_curves, precision_recall_curves):
-        assert len(svg_of(draw(y, probabilities, ODD))) < 60_000
+        assert len(to_svg(draw(y, probabilities, ODD))) < 60_000
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,8 @@ def calibration_view(run: RunContents) -> list[Block]:
     blocks: list[Block] = [
         Text(
             f"Temperature scaling, fitted on {counted(correction.images, 'validation image')}: temperature "
-            f"{correction.temperature:.2f}. Above 1 means that the model was overconfident, below 1 underconfident; within 0.1 of "
-            "1 it makes hardly any difference. bmixup predict applies it; the predicted class stays the same."
+            f"{correction.temperature:.2f}. Above 1 means that the model was overconfident, below 1 underconfident; within 0.1 "
+            "of 1 it makes hardly any difference. bmixup predict applies it; the predicted class stays the same."
         ),
         Text(
             f"On the scored images the expected calibration error (ECE) goes from {scores['uncorrected']['ece']['value']:.3f} "

@@ -23,6 +23,7 @@ from balanced_mixup.report.figures.style import (
     rarest_and_largest,
     right_labels,
     selection_note,
+    short_name,
     sign,
 )
 
@@ -65,19 +66,19 @@ def class_scores(
     table.insert(7, "found", found)
     table = table.iloc[rarest_and_largest(support_train, RAREST, LARGEST)].reset_index(drop=True)
 
-    notes = ["Lines: 95% intervals."] * bool(table[["recall_low", "precision_low"]].notna().any(axis=None))
+    known = bool(table[["recall_low", "precision_low"]].notna().any(axis=None))
+    notes = ["In parentheses: training images." + " Lines: 95% intervals." * known]
     notes += selection_note(RAREST, LARGEST, len(classes))
-    figure = new_figure(PAGE, 18 + LINE * (len(table) + len(notes) + 1))
+    figure = new_figure(PAGE, 22 + LINE * (len(table) + len(notes) + 1))
     left, right = figure.subplots(1, 2)
-    names = [f"{short} ({count:,})" for short, count in zip(table["class"], table["train_images"], strict=True)]
+    names = [f"{short_name(name)} ({count:,})" for name, count in zip(table["class"], table["train_images"], strict=True)]
     split = RAREST if len(table) < len(classes) else None
     name_rows(left, names, split)
     name_rows(right, [""] * len(table), split)
-    left.set_ylabel("class (training images)")
     for label, is_rare in zip(left.get_yticklabels(), table["rare"], strict=True):
         label.set_weight("bold" if is_rare else "normal")
-    left.set_title("Recall: proportion of the class that is found")
-    right.set_title("Precision: how often the predicted class is right")
+    left.set_title("Recall\nhow much of the class is found")
+    right.set_title("Precision\nhow many predictions are correct")
     _dots(left, table, "recall", "no test images")
     _dots(right, table, "precision", "never predicted")
     right_labels(left, [f"{hits:,} of {of:,}" for hits, of in zip(table["found"], table["test_images"], strict=True)])

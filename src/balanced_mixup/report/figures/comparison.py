@@ -64,21 +64,20 @@ def forest(rows: pd.DataFrame, baseline: str = "the baseline") -> Drawing:
     names, texts, places = [], [], []
     for group in groups:
         names.append(group)
-        texts.append("")
+        texts.append("" if texts else "difference (95% interval), corrected p")
         for row in numbers[numbers["group"] == group].to_dict("records"):
             places.append(len(names))
             names.append(row["label"])
             texts.append(_text(row["value"], row["low"], row["high"], row["p"]))
     figure = new_figure(PAGE, 24 + LINE * (len(names) + 1))
     axes = figure.subplots()
-    name_rows(axes, [short_name(name, 46) if row not in places else name for row, name in enumerate(names)])
+    name_rows(axes, [short_name(name, 30 if row in places else 46) for row, name in enumerate(names)])
     for row, label in enumerate(axes.get_yticklabels()):
         label.set_weight("normal" if row in places else "bold")
     axes.set_xlim(*_limits(numbers))
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_xlabel(f"difference to {short_name(baseline)} (right: better)")
-    axes.set_title("difference (95% interval), corrected p", loc="right")
     right_labels(axes, texts)
     for place, row in zip(places, numbers.to_dict("records"), strict=True):
         _difference(axes, place, row)
@@ -158,7 +157,7 @@ def ranks(table: pd.DataFrame) -> Drawing:
     height = max(LINE + 1, 1.2 * min(count, 6))
     figure = new_figure(COLUMN, 20 + height * len(table) + LINE * (len(entries) + 1))
     axes = figure.subplots()
-    name_rows(axes, [str(name) for name in table.index])
+    name_rows(axes, [short_name(str(name)) for name in table.index])
     worst = max(len(table), float(np.nanmax(table.to_numpy(), initial=1.0)))
     axes.set_xlim(0.7, worst + 0.3)
     axes.xaxis.set_major_locator(MaxNLocator(min(7, int(worst)), integer=True))

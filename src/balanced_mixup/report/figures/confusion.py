@@ -66,8 +66,8 @@ def confusion_matrix(table: Counts, classes: Sequence[str], ordinal: bool) -> Dr
             "predicted as one of those, correctly or not."
         )
     longest = max(len(short_name(name, 24)) for name in names)
-    turned = longest > (100 if size > 4 else 40) / size / 1.6
     width = COLUMN if size <= 4 and longest <= 10 else PAGE
+    turned = 1.6 * longest > (width - 12 - 1.6 * (longest + 8)) / size  # mm: a name, a cell
     figure = new_figure(width, 20 + 7.6 * size + (1.6 * longest if turned else 0) + 4 * len(notes))
     axes = figure.subplots()
     name_rows(axes, [f"{short_name(name, 24)} ({total:,})" for name, total in zip(names, totals, strict=True)])

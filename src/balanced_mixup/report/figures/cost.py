@@ -42,7 +42,7 @@ def cost_by_score(rows: pd.DataFrame, score: str = "score") -> Drawing:
     panels = figure.subplots(1, len(measured), sharey=True, squeeze=False)[0]
     for axes, cost in zip(panels, measured, strict=True):
         _draw(axes, numbers, cost)
-    panels[0].set_ylabel(short_name(score))
+    panels[0].set_ylabel(short_name(score, 24))
     legend_below(figure, [sign(_entry(row), **_look(index)) for index, row in enumerate(numbers.to_dict("records"))])
     fastest = numbers.sort_values("seconds", kind="stable").iloc[0]
     return Drawing(figure, numbers, f"The fastest is {fastest['method']}, {human_time(fastest['seconds'])}.")

@@ -1,6 +1,5 @@
 """Figure 1: how many images each class has, a panel a data set."""
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,12 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from balanced_mixup.errors import UsageError
-from balanced_mixup.report.figures.style import BLUE, COLUMN, Drawing, figure_style, name_rows, new_figure
+from balanced_mixup.report.figures.style import BLUE, COLUMN, Drawing, figure_style, name_rows, new_figure, short_name
 
 LOG_FROM = 50  # imbalance ratio from which small bars could not be seen on a linear scale
 
 _BAR, _AROUND = 4.4, 19.0  # mm: a bar with the gap to the next; title and axis of a panel
-_WRAP = 30  # letters of a class name on a line
 
 
 @dataclass(frozen=True)
@@ -78,29 +76,28 @@ def figure1(data_sets: Sequence[ClassCounts]) -> Drawing:
     columns: list[list[ClassCounts]] = [[] for _ in data_sets[:2]]
     for data in data_sets:
         min(columns, key=lambda column: sum(map(_height, column))).append(data)
-    figure = new_figure(COLUMN * len(columns), max(sum(map(_height, column)) for column in columns))
-    for part, column in zip(np.atleast_1d(figure.subfigures(1, len(columns))), columns, strict=True):
+    heights = [sum(map(_height, column)) for column in columns]
+    figure = new_figure(COLUMN * len(columns), max(heights))
+    parts = np.atleast_1d(figure.subfigures(1, len(columns)))
+    for part, column, height in zip(parts, columns, heights, strict=True):
         panels = part.subplots(len(column), 1, squeeze=False, height_ratios=[_height(data) - _AROUND for data in column])
         for axes, data in zip(panels[:, 0], column, strict=True):
-            _draw(axes, data)
+            _draw(axes, data, 0.75 * height / max(heights))
     numbers = pd.concat([data.numbers() for data in data_sets], ignore_index=True)
     return Drawing(figure, numbers, " ".join(f"{data.name}: {data.summary}." for data in data_sets))
 
 
 def _height(data: ClassCounts) -> float:
-    lines = sum(len(textwrap.wrap(name, _WRAP)) - 1 for name in data.classes if name.strip())
-    return _AROUND + _BAR * len(data.classes) + 3 * lines
+    return _AROUND + _BAR * len(data.classes)
 
 
-def _draw(axes: Axes, data: ClassCounts) -> None:
+def _draw(axes: Axes, data: ClassCounts, thickness: float) -> None:
     table = data.numbers()
-    name_rows(axes, [])
-    rows = range(len(table))
-    axes.set(ylim=(len(table) - 0.5, -0.5))
-    axes.set_yticks(rows, ["\n".join(textwrap.wrap(name, _WRAP)) or name for name in table["class"]])
-    axes.set_title(data.name, weight="bold", pad=12)
-    axes.text(0, 1, data.summary, transform=axes.transAxes, va="bottom", ha="left")
-    bars = axes.barh(rows, table["count"], height=0.75, color=BLUE)
+    name_rows(axes, [short_name(name, 36) for name in table["class"]])
+    # At the right end, as the names of classes may leave little room for the panel.
+    axes.set_title(data.name, weight="bold", pad=12, loc="right")
+    axes.text(1, 1, data.summary, transform=axes.transAxes, va="bottom", ha="right")
+    bars = axes.barh(range(len(table)), table["count"], height=thickness, color=BLUE)
     largest = max(data.counts)
     if data.ratio >= LOG_FROM:
         axes.set_xscale("log")

@@ -59,7 +59,7 @@ def training_curves(history: pd.DataFrame, monitor: str, best_epoch: int, labels
         value = f"{kept[name]:.3f}" if pd.notna(kept[name]) else "undefined"
         entries.append(sign(f"{short_name(labels.get(name, name))}: {value} in epoch {best_epoch}", **look, markersize=3))
     for axes in panels.values():
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
         axes.axvline(best_epoch, **_KEPT, zorder=0)
         low, high = numbers["epoch"].min(), numbers["epoch"].max()
         axes.set_xlim(low - 0.5, high + max(0.5, 0.03 * (high - low)))

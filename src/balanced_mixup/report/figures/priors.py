@@ -19,6 +19,7 @@ from balanced_mixup.report.figures.style import (
     new_figure,
     rarest_and_largest,
     selection_note,
+    short_name,
     sign,
 )
 
@@ -45,9 +46,9 @@ def prior_bars(classes: Sequence[str], natural: npt.NDArray[np.float64], effecti
     numbers = pd.DataFrame(columns).iloc[rarest_and_largest(natural, RAREST, LARGEST)].reset_index(drop=True)
     notes = selection_note(RAREST, LARGEST, len(classes))
     rows = len(numbers)
-    figure = new_figure(COLUMN, 12 + 7.4 * rows + LINE * (2 + 2 * len(notes)))
+    figure = new_figure(COLUMN, 20 + 7.4 * rows + LINE * (2 + 2 * len(notes)))
     axes = figure.subplots()
-    name_rows(axes, list(numbers["class"]), RAREST if notes else None)
+    name_rows(axes, [short_name(name) for name in numbers["class"]], RAREST if notes else None)
     axes.set_xlim(0, 1.25 * float(numbers[["natural", "effective"]].to_numpy().max()))  # room for the last number
     axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))

@@ -137,13 +137,13 @@ def selection_note(rarest: int, largest: int, count: int) -> list[str]:
     return [f"Shown: the {rarest} rarest and the {largest} largest of {count} classes, separated by a dashed line."]
 
 
-def name_rows(axes: Axes, names: Sequence[str], split: int | None = None) -> None:
-    """Make the vertical axis one of names, from row 0 at the top; a dashed line above row `split` if given."""
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_yticks(range(len(names)), [short_name(name) for name in names])
+def name_rows(axes: Axes, labels: Sequence[str], split: int | None = None) -> None:
+    """Make the vertical axis one of labelled rows, from row 0 at the top; a dashed line above row `split` if given."""
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_yticks(range(len(labels)), labels)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    if split is not None and split < len(names):
+    if split is not None and split < len(labels):
         axes.axhline(split - 0.5, color=INK, linewidth=0.5, linestyle=(0, (4, 3)))
 
 
