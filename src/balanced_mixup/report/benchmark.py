@@ -65,7 +65,7 @@ def _standing(entries: Sequence[Entry], baseline: str) -> str:
     if not ranked:
         return "no method has a defined score."
     best = min(ranked, key=lambda entry: entry.rank)
-    text = f"{best.method} has the best mean, {100 * best.mean.mean:.1f} %."
+    text = f"{best.method} has the best mean, {100 * best.mean.mean:.1f}%."
     if all(math.isnan(entry.mean.low) for entry in entries):
         return f"{text} With a single fold, differences cannot be tested."
     alike = [entry.method for entry in entries if entry.among_best and entry.method != best.method]
@@ -115,7 +115,7 @@ def _tables(results: Results, entries: Sequence[Entry]) -> list[Block]:
     if rows.empty:
         return [*blocks, Note(f"There is no method to compare with {results.baseline} yet.")]
     caption = (
-        f"Mean paired differences to {results.baseline} with 95 % intervals; right of the line the method is better. p-values "
+        f"Mean paired differences to {results.baseline} with 95% intervals; right of the line the method is better. p-values "
         "are corrected for the number of methods (Holm)."
     )
     return [*blocks, Chart("differences", caption, forest(rows, results.baseline))]
@@ -171,10 +171,10 @@ def _recalls_of(benchmark: BenchmarkFolder, run: PlannedRun) -> list[dict[str, o
 
 
 def _rarest(recalls: pd.DataFrame) -> tuple[str, float, str]:
-    """Return the rarest class, its number of images, and "instance 0 %, class 42 %": its recall by each method."""
+    """Return the rarest class, its number of images, and "instance 0%, class 42%": its recall by each method."""
     rarest = recalls.sort_values("images", kind="stable").iloc[0]
     rows = recalls[recalls["class"] == rarest["class"]].itertuples()
-    found = [f"{row.method} " + ("–" if math.isnan(row.recall) else f"{100 * row.recall:.0f} %") for row in rows]
+    found = [f"{row.method} " + ("–" if math.isnan(row.recall) else f"{100 * row.recall:.0f}%") for row in rows]
     return rarest["class"], rarest["images"], ", ".join(found)
 
 
@@ -210,7 +210,7 @@ def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Seque
         if not rows or EXTERNAL in data:
             continue
         label = METRICS[metric].label
-        caption = f"{data}, {backbone}: {label} (mean with 95 % interval) against the cost of a training (median of the runs)."
+        caption = f"{data}, {backbone}: {label} (mean with 95% interval) against the cost of a training (median of the runs)."
         if resumed:
             caption += f" Not shown, because all of their runs were interrupted and resumed: {', '.join(resumed)}."
         blocks.append(Chart(f"cost-{number}", caption, cost_by_score(pd.DataFrame(rows), label)))

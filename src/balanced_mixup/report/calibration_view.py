@@ -59,7 +59,7 @@ def calibration_view(run: RunContents) -> list[Block]:
         ),
         Chart(
             "reliability",
-            "Of the predictions with a confidence of 70 %, are 70 % correct? Points below the diagonal are overconfident.",
+            "Of the predictions with a confidence of 70%, are 70% correct? Points below the diagonal are overconfident.",
             reliability_diagram(*bins, ece_before=before_ece, ece_after=after_ece),
         ),
         _errors(scores),
@@ -79,7 +79,7 @@ def _corrected(predictions: Predictions, correction: Correction, target: TargetP
 def _errors(scores: Mapping[str, Mapping[str, Any]]) -> Table:
     shown = {name: label for name, label in _LABELS.items() if name in scores["uncorrected"]}
     return Table(
-        "Calibration errors, 0 is best [95 % interval]: uncorrected, with temperature scaling, and with temperature and prior "
+        "Calibration errors, 0 is best [95% interval]: uncorrected, with temperature scaling, and with temperature and prior "
         "correction to the class proportions of the training data.",
         ["score", *scores],
         [[label, *(interval(way[name]) for way in scores.values())] for name, label in shown.items()],
@@ -103,7 +103,7 @@ def _thresholds(run: RunContents, validation: Predictions, found: Predictions, c
         rows.append([name, chosen.note, percent(sensitivity), *row])
     return Table(
         "Threshold on the corrected probability of a class that reaches the target sensitivity on the validation images; "
-        "sensitivity and specificity are those on the scored images [95 % interval].",
+        "sensitivity and specificity are those on the scored images [95% interval].",
         ["class", "remark", "target sensitivity", "threshold", "sensitivity", "specificity"],
         rows,
         words=2,

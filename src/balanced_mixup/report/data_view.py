@@ -31,7 +31,7 @@ def data_view(run: RunContents) -> list[Block]:
     natural, effective = counts["train"] / counts["train"].sum(), training_prior(run.recipe, counts["train"])
     rarest = int(np.argmin(np.where(natural > 0, natural, np.inf)))
     weights = (
-        f"{display_name(run.classes[rarest])}, the rarest class: {percent(natural[rarest])} of the training images, "
+        f"The rarest class, {display_name(run.classes[rarest])}, has {percent(natural[rarest])} of the training images and "
         f"{percent(effective[rarest])} of the weight in training."
     )
     caption = (

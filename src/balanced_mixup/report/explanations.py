@@ -150,10 +150,10 @@ def draw(image: npt.NDArray[np.uint8], maps: npt.NDArray[np.float32], shown: pd.
 
 
 def _likely(name: str, probability: float) -> str:
-    """Return "name (87 %)", the name shortened and on a line of its own where it is long."""
+    """Return "name (87%)", the name shortened and on a line of its own where it is long."""
     from balanced_mixup.report.figures.style import short_name
 
-    return "\n".join(textwrap.wrap(f"{short_name(name)} ({100 * probability:.0f} %)", 34))
+    return "\n".join(textwrap.wrap(f"{short_name(name)} ({100 * probability:.0f}%)", 34))
 
 
 def _save(figure: "Figure", path: Path) -> None:

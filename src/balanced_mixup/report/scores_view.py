@@ -22,7 +22,7 @@ def scores_view(run: RunContents) -> list[Block]:
     scores = require(run.scores, "its scores (metrics.json)")
     known = {name: score for name, score in scores["metrics"].items() if name in METRICS}
     rows = [[METRICS[name].label, *_cells(score)] for name, score in applicable(known, run.ordinal).items()]
-    overall = Table(f"All scores on {run.scored}.", ["score", "value", "95 % interval"], rows)
+    overall = Table(f"All scores on {run.scored}.", ["score", "value", "95% interval"], rows)
     if run.images is None:
         return [overall, Note("manifest.csv is missing, so the number of training images of each class is unknown.")]
     if set(scores["per_class"]) != set(run.classes):
@@ -46,7 +46,7 @@ def _of_classes(run: RunContents, per_class: Sequence[Mapping[str, Any]]) -> lis
     table = Table(
         "Each class, the one with the fewest training images first. Recall: how many of its images are found. Precision: how "
         "many of the images predicted as this class are of it.",
-        ["class", "training images", "scored images", "recall", "95 % interval", "precision", "95 % interval"],
+        ["class", "training images", "scored images", "recall", "95% interval", "precision", "95% interval"],
         rows,
     )
     drawing = class_scores(run.classes, trained, support, recall, precision)

@@ -93,7 +93,7 @@ def _mixtures(batch: TrainBatch, mixed: Tensor, targets: Tensor, classes: tuple[
     visible = [int(b) for b in nearest if differ[b] and _VISIBLE <= weight[b] <= 1 - _VISIBLE]
     if not visible:
         return Note(
-            f"No sample of the first batch ({counted(len(weight), 'sample')}) has 10 % or more of an image of another class."
+            f"No sample of the first batch ({counted(len(weight), 'sample')}) has 10% or more of an image of another class."
         )
     pictures = []
     for b in visible[:_MIXED]:
@@ -106,7 +106,7 @@ def _mixtures(batch: TrainBatch, mixed: Tensor, targets: Tensor, classes: tuple[
         pictures.append(Picture([View(_picture(mixed[b]), f"A mixed training image: {' and '.join(lines)}.")], lines))
     caption = (
         f"The most strongly mixed samples of the first batch, with their targets: {len(visible)} of its "
-        f"{counted(len(weight), 'sample')} have 10 % or more of an image of another class."
+        f"{counted(len(weight), 'sample')} have 10% or more of an image of another class."
     )
     return Gallery(caption, pictures)
 

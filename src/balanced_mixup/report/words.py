@@ -13,9 +13,9 @@ CITATION = (
 
 
 def percent(value: float) -> str:
-    """Return a proportion in per cent, "54 %"; with a decimal where it would look like none or all."""
+    """Return a proportion in per cent, "54%"; with a decimal where it would look like none or all."""
     shown = 100 * value
-    return f"{shown:.1f} %" if 0 < shown < 1 or 99 < shown < 100 else f"{shown:.0f} %"
+    return f"{shown:.1f}%" if 0 < shown < 1 or 99 < shown < 100 else f"{shown:.0f}%"
 
 
 def display_name(name: str) -> str:
@@ -24,13 +24,13 @@ def display_name(name: str) -> str:
 
 
 def with_interval(score: Mapping[str, float | None]) -> str:
-    """Return "54 % (95 % CI 42 % to 66 %)"; without an interval the value alone, without a value "undefined"."""
+    """Return "54% (95% CI 42% to 66%)"; without an interval the value alone, without a value "undefined"."""
     value, low, high = score["value"], score["low"], score["high"]
     if value is None:
         return "undefined"
     if low is None or high is None or not low < high:
         return percent(value)
-    return f"{percent(value)} (95 % CI {percent(low)} to {percent(high)})"
+    return f"{percent(value)} (95% CI {percent(low)} to {percent(high)})"
 
 
 def interval(score: Mapping[str, float | None]) -> str:

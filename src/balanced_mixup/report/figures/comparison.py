@@ -50,7 +50,7 @@ def forest(rows: pd.DataFrame, baseline: str = "the baseline") -> Drawing:
 
     Args:
         rows: group (data set or metric, a heading), label (method), value (mean difference, above 0 where the method is
-            better), low and high (its 95 % interval), p (corrected). Rows of a group stand together; NaN where undefined.
+            better), low and high (its 95% interval), p (corrected). Rows of a group stand together; NaN where undefined.
         baseline: Its name.
 
     Returns:

@@ -1,6 +1,6 @@
 """ROC and precision-recall curves of each class against all others.
 
-Of more classes than there are colours the rarest have one. Of the others the median and the range of the middle 80 % are
+Of more classes than there are colours the rarest have one. Of the others the median and the range of the middle 80% are
 drawn: hundreds of curves on each other would show less. Curves are thinned to what can be seen, so that 50,000 predictions make
 a small file.
 """
@@ -51,7 +51,7 @@ def roc_curves(y: npt.NDArray[np.integer], probabilities: Floats, classes: Seque
     """Draw the ROC curve of each class against all others, with its area in a list beside it, the rarest class first.
 
     Of more than seven classes the seven rarest have a curve of their own; of the others the median is drawn and the middle
-    80 %. A class with no images, or with all of them, has no curve, and the list says so.
+    80%. A class with no images, or with all of them, has no curve, and the list says so.
 
     Args:
         y: (N,), from 0 to K - 1.
@@ -60,7 +60,7 @@ def roc_curves(y: npt.NDArray[np.integer], probabilities: Floats, classes: Seque
 
     Returns:
         The figure, and a row for each point of a curve: class, images, area, false_positive_rate, true_positive_rate, low
-        and high (the middle 80 % of the other classes). Classes without a curve of their own have one row without a point.
+        and high (the middle 80% of the other classes). Classes without a curve of their own have one row without a point.
 
     Raises:
         UsageError: The arguments are not as described.

@@ -36,7 +36,7 @@ def score_by_rarity(rows: pd.DataFrame) -> Drawing:
     """Draw the recall of each class against its training images, a panel a method, with the first method's in grey behind.
 
     More than 40 classes are put into 12 groups by their training images. A point is then a group: median images and recall,
-    and the middle 80 % of the recalls.
+    and the middle 80% of the recalls.
 
     Args:
         rows: method, class, images (of the class in training), recall (median), low and high; NaN where undefined. Methods

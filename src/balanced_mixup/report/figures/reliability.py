@@ -1,4 +1,4 @@
-"""Reliability: of the predictions with a confidence of 70 %, are 70 % correct?"""
+"""Reliability: of the predictions with a confidence of 70%, are 70% correct?"""
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ def reliability_diagram(
     A bin without images is left out.
 
     Args:
-        bins_before: A row for each bin: confidence (mean), accuracy, low and high (its 95 % interval, NaN where undefined),
+        bins_before: A row for each bin: confidence (mean), accuracy, low and high (its 95% interval, NaN where undefined),
             count.
         bins_after: The same after calibration.
         ece_before, ece_after: What to write above, such as "ECE 0.043 (0.030 to 0.058)".

@@ -67,6 +67,12 @@ class Drawing:
     numbers: pd.DataFrame
     description: str = ""
 
+    def __post_init__(self) -> None:
+        """Lay the figure out once and for all: each format that it is written in has the same, and costs less."""
+        if self.figure.get_layout_engine() is not None:
+            self.figure.draw_without_rendering()
+            self.figure.set_layout_engine("none")
+
 
 @contextmanager
 def figure_style() -> Iterator[None]:
