@@ -40,7 +40,7 @@ def assert_at_home(drawing):
 
 
 def assert_legible(drawing, width):
-    """Assert the width in mm, that no text is under 7 pt or cut off, and that no two texts, nor a legend and a panel, overlap."""
+    """Assert the width in mm, that no text is under 7 pt or cut off, and that no two texts, nor legend and panel, overlap."""
     figure = drawing.figure
     with figure_style():
         canvas = FigureCanvasAgg(figure)

@@ -1,6 +1,7 @@
 """Recall and precision of every class against its size: are the rare ones found?"""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +32,8 @@ Floats = npt.NDArray[np.float64]
 
 RAREST, LARGEST = 30, 10  # of more classes than both together, those are shown
 
-_RARE = {"color": VERMILLION, "marker": "D", "markersize": 3.6}
-_FREQUENT = {"color": BLUE, "marker": "o", "markersize": 3.6}
+_RARE: dict[str, Any] = {"color": VERMILLION, "marker": "D", "markersize": 3.6}
+_FREQUENT: dict[str, Any] = {"color": BLUE, "marker": "o", "markersize": 3.6}
 
 
 @figure_style()
@@ -76,7 +77,7 @@ def class_scores(
     name_rows(left, names, split)
     name_rows(right, [""] * len(table), split)
     for label, is_rare in zip(left.get_yticklabels(), table["rare"], strict=True):
-        label.set_weight("bold" if is_rare else "normal")
+        label.set_fontweight("bold" if is_rare else "normal")
     left.set_title("Recall\nhow much of the class is found")
     right.set_title("Precision\nhow many predictions are correct")
     _dots(left, table, "recall", "no test images")

@@ -61,7 +61,9 @@ def forest(rows: pd.DataFrame, baseline: str = "the baseline") -> Drawing:
     groups = list(dict.fromkeys(numbers["group"]))
     numbers = pd.concat([numbers[numbers["group"] == group] for group in groups], ignore_index=True)
 
-    names, texts, places = [], [], []
+    names: list[str] = []
+    texts: list[str] = []
+    places: list[int] = []
     for group in groups:
         names.append(group)
         texts.append("" if texts else "difference (95% interval), corrected p")
@@ -73,7 +75,7 @@ def forest(rows: pd.DataFrame, baseline: str = "the baseline") -> Drawing:
     axes = figure.subplots()
     name_rows(axes, [short_name(name, 30 if row in places else 46) for row, name in enumerate(names)])
     for row, label in enumerate(axes.get_yticklabels()):
-        label.set_weight("normal" if row in places else "bold")
+        label.set_fontweight("normal" if row in places else "bold")
     axes.set_xlim(*_limits(numbers))
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.axvline(0, color=INK, linewidth=0.8)
@@ -145,11 +147,13 @@ def ranks(table: pd.DataFrame) -> Drawing:
     means = table.astype(float).mean(axis=1, skipna=False)
     order = means.reset_index(drop=True).sort_values(kind="stable", na_position="last").index
     table, means = table.astype(float).iloc[order], means.iloc[order]
-    numbers = table.rename_axis(index="method", columns="data").stack(future_stack=True).rename("rank").reset_index()
-    numbers["mean_rank"] = np.repeat(means.to_numpy(), table.shape[1])
+    methods, data = np.meshgrid(table.index.to_numpy(object), table.columns.to_numpy(object), indexing="ij")
+    mean_ranks = np.repeat(means.to_numpy(), table.shape[1])
+    columns = {"method": methods.ravel(), "data": data.ravel(), "rank": table.to_numpy().ravel(), "mean_rank": mean_ranks}
+    numbers = pd.DataFrame(columns)
 
     count = table.shape[1]
-    looks = [{"color": colour, "marker": marker} for colour, marker in zip(COLOURS, MARKERS, strict=True)]
+    looks: list[dict[str, Any]] = [{"color": colour, "marker": marker} for colour, marker in zip(COLOURS, MARKERS, strict=True)]
     looks = looks[:count] if count <= len(looks) else [{"color": GREY, "marker": "o"}] * count
     labels = [short_name(str(name)) for name in table.columns] if count <= len(COLOURS) else [f"each of {count} data sets"]
     entries = [sign(label, linestyle="none", **look) for label, look in zip(labels, looks, strict=False)]

@@ -108,7 +108,7 @@ def _summed(table: Counts, classes: Sequence[str], ordinal: bool) -> tuple[Count
 def _description(table: Counts, classes: Sequence[str]) -> str:
     text = f"{int(np.trace(table)):,} of {counted(int(table.sum()), 'prediction')} are correct."
     errors = np.where(np.eye(len(table), dtype=bool), 0, table)
-    label, predicted = np.unravel_index(errors.argmax(), errors.shape)
+    label, predicted = map(int, np.unravel_index(errors.argmax(), errors.shape))
     if most := int(errors[label, predicted]):
         is_a, as_a = display_name(classes[label]), display_name(classes[predicted])
         text += f" The most frequent confusion is {is_a} predicted as {as_a} ({counted(most, 'image')})."

@@ -48,7 +48,7 @@ def cost_by_score(rows: pd.DataFrame, score: str = "score") -> Drawing:
     return Drawing(figure, numbers, f"The fastest is {fastest['method']}, {human_time(fastest['seconds'])}.")
 
 
-def _entry(row: dict[str, Any]) -> str:
+def _entry(row: dict[Any, Any]) -> str:
     """Return "method: 10 min, 2.0 GiB, 0.612"."""
     time = human_time(row["seconds"]) if pd.notna(row["seconds"]) else "time unknown"
     memory = [human_bytes(row["memory"]) if pd.notna(row["memory"]) else "memory unknown"] if "memory" in row else []

@@ -78,7 +78,7 @@ def figure1(data_sets: Sequence[ClassCounts]) -> Drawing:
         min(columns, key=lambda column: sum(map(_height, column))).append(data)
     heights = [sum(map(_height, column)) for column in columns]
     figure = new_figure(COLUMN * len(columns), max(heights))
-    parts = np.atleast_1d(figure.subfigures(1, len(columns)))
+    parts = figure.subfigures(1, len(columns), squeeze=False)[0]
     for part, column, height in zip(parts, columns, heights, strict=True):
         panels = part.subplots(len(column), 1, squeeze=False, height_ratios=[_height(data) - _AROUND for data in column])
         for axes, data in zip(panels[:, 0], column, strict=True):

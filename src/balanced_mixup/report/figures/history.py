@@ -1,6 +1,7 @@
 """How a training went: loss, learning rate and the score that chose the epoch."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,8 +24,11 @@ from balanced_mixup.report.figures.style import (
 )
 
 _ALWAYS = "balanced_accuracy"
-_LOOKS = ({"color": VERMILLION, "marker": "s", "linestyle": "-"}, {"color": ORANGE, "marker": "^", "linestyle": "--"})
-_KEPT = {"color": INK, "linewidth": 0.6, "linestyle": (0, (3, 2))}
+_LOOKS: tuple[dict[str, Any], ...] = (
+    {"color": VERMILLION, "marker": "s", "linestyle": "-"},
+    {"color": ORANGE, "marker": "^", "linestyle": "--"},
+)
+_KEPT: dict[str, Any] = {"color": INK, "linewidth": 0.6, "linestyle": (0, (3, 2))}
 
 
 @figure_style()
@@ -74,8 +78,8 @@ def training_curves(history: pd.DataFrame, monitor: str, best_epoch: int, labels
     return Drawing(figure, numbers)
 
 
-def _curve(axes: Axes, numbers: pd.DataFrame, name: str, size: float, **look: object) -> None:
-    axes.plot(numbers["epoch"], numbers[name], markersize=size, **look)  # type: ignore[arg-type]
+def _curve(axes: Axes, numbers: pd.DataFrame, name: str, size: float, **look: Any) -> None:
+    axes.plot(numbers["epoch"], numbers[name], markersize=size, **look)
     if numbers[name].isna().all():
         axes.set_yticks([])
         axes.text(0.5, 0.5, "undefined", transform=axes.transAxes, ha="center", va="center")

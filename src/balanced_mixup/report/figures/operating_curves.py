@@ -7,6 +7,7 @@ a small file.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +34,7 @@ Floats = npt.NDArray[np.float64]
 POINTS = 200  # of a curve, at most
 
 _GRID = np.linspace(0, 1, 101)  # where the curves of the other classes are summarised
-_DOTTED = {"linewidth": 0.8, "linestyle": (0, (1, 2))}
+_DOTTED: dict[str, Any] = {"linewidth": 0.8, "linestyle": (0, (1, 2))}
 
 
 @dataclass(frozen=True)
