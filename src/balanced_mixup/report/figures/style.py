@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -184,7 +184,10 @@ def legend_beside(figure: Figure, entries: Sequence[Line2D], *notes: str) -> Non
     _legend(figure, entries, "outside right upper", 1, 48, notes)
 
 
-def _legend(figure: Figure, entries: Sequence[Line2D], place: str, columns: int, letters: int, notes: Sequence[str]) -> None:
+_Place = Literal["outside lower left", "outside right upper"]
+
+
+def _legend(figure: Figure, entries: Sequence[Line2D], place: _Place, columns: int, letters: int, notes: Sequence[str]) -> None:
     title = "\n".join(textwrap.fill(note, letters) for note in notes)
     legend = figure.legend(handles=list(entries), loc=place, ncols=columns, title=title or None)
     legend.set_alignment("left")
