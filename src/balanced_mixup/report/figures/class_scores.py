@@ -105,10 +105,9 @@ def _dots(axes: Axes, table: pd.DataFrame, name: str, missing: str) -> None:
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     grid_lines(axes, "x")
-    for row, (rare, value, low, high) in enumerate(table[["rare", name, f"{name}_low", f"{name}_high"]].to_numpy(float)):
-        look = _RARE if rare else _FREQUENT
-        if np.isnan(value):
-            axes.text(0.02, row, missing, va="center_baseline", style="italic")
-            continue
-        axes.plot([low, high], [row, row], color=look["color"], linewidth=1.2)
-        axes.plot(value, row, **look)
+    for look, chosen in ((_RARE, table["rare"]), (_FREQUENT, ~table["rare"])):
+        own = table[chosen & table[name].notna()]
+        axes.hlines(own.index, own[f"{name}_low"], own[f"{name}_high"], color=look["color"], linewidth=1.2)
+        axes.plot(own[name], own.index, linestyle="none", **look)
+    for row in table.index[table[name].isna()]:
+        axes.text(0.02, row, missing, va="center_baseline", style="italic")
