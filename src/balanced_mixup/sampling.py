@@ -15,7 +15,7 @@ Notable decisions
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -44,9 +44,7 @@ def class_probabilities(counts: Labels, q: float) -> Probabilities:
     Raises:
         UsageError: No class has a sample, a count is negative, or `q` is not finite.
     """
-    n = np.asarray(counts, dtype=np.float64)
-    if n.ndim != 1 or not (n > 0).any() or not 0 <= n.min() <= n.max() < np.inf:
-        raise UsageError(f"Expected `counts` to be one number >= 0 a class, at least one above 0, but got {counts}.")
+    n = checked_counts(counts)
     if not np.isfinite(q):
         raise UsageError(f"Expected `q` to be a finite number, but got {q}.")
     # n^q relative to the class where it is largest: no overflow for large or very negative q.
@@ -54,6 +52,14 @@ def class_probabilities(counts: Labels, q: float) -> Probabilities:
     powers = np.where(n > 0, (np.where(n > 0, n, reference) / reference) ** q, 0.0)
     probabilities: Probabilities = powers / powers.sum()
     return probabilities
+
+
+def checked_counts(counts: Labels) -> npt.NDArray[np.float64]:
+    """Return the samples of each class as float64 (K,). UsageError where there are none, or a count is negative."""
+    n = np.asarray(counts, dtype=np.float64)
+    if n.ndim != 1 or not (n > 0).any() or not 0 <= n.min() <= n.max() < np.inf:
+        raise UsageError(f"Expected `counts` to be one number >= 0 a class, at least one above 0, but got {counts}.")
+    return n
 
 
 def progressive_probabilities(counts: Labels, epoch: int, epochs: int) -> Probabilities:
@@ -84,6 +90,10 @@ class Branch(ABC):
     def rows(self, epoch: int, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the row, in 0..n-1, at each position (from 0) of an epoch's stream."""
 
+    @abstractmethod
+    def class_probabilities(self, counts: Labels, epoch: int) -> Probabilities:
+        """Return how often an epoch's draws are of each class, float64 (K,), given the rows of each class (K,)."""
+
 
 class InstanceBranch(Branch):
     """Each row once, in random order; after n positions a new order begins."""
@@ -102,6 +112,10 @@ class InstanceBranch(Branch):
             here = laps == lap
             out[here] = permuted(within[here], self.n, self.seed, "instance", epoch, lap)
         return out
+
+    def class_probabilities(self, counts: Labels, epoch: int) -> Probabilities:
+        """Return the class frequencies of the data (q = 1)."""
+        return class_probabilities(counts, 1.0)
 
 
 class ClassBranch(Branch):
@@ -144,6 +158,10 @@ class ClassBranch(Branch):
         member = bits(positions, self.seed, "member", epoch) % self.counts[classes].astype(np.uint64)
         rows: npt.NDArray[np.int64] = self._members[self._starts[classes] + member.astype(np.int64)].astype(np.int64)
         return rows
+
+    def class_probabilities(self, counts: Labels, epoch: int) -> Probabilities:
+        """Return the class probabilities of an epoch."""
+        return self._probabilities(np.asarray(counts), epoch)
 
 
 class BranchSampler(Sampler[int]):
@@ -218,11 +236,3 @@ def class_sampler(
 ) -> BranchSampler:
     """Return a sampler that draws classes with probability n^q (Eq. 2): q = 0 oversamples rare classes, 1/2 in part."""
     return BranchSampler(class_branch(labels, q, seed=seed), num_samples=num_samples, rank=rank, world_size=world_size)
-
-
-SAMPLINGS: Mapping[str, Callable[[Labels, int, int], Branch]] = {
-    "instance": lambda labels, epochs, seed: instance_branch(labels, seed=seed),
-    "class": lambda labels, epochs, seed: class_branch(labels, 0.0, seed=seed),
-    "sqrt": lambda labels, epochs, seed: class_branch(labels, 0.5, seed=seed),
-    "progressive": lambda labels, epochs, seed: progressive_branch(labels, epochs, seed=seed),
-}

@@ -70,10 +70,10 @@ class TestResult:
         (raw / "HAM10000_images_part_2" / "ISIC_1.jpg").write_bytes(b"")
         status, out, _ = prepare()
         assert status == 0
-        assert "8 of 10,015 published images of the train part" in out
-        assert "0 of 1,512 published images of the test part" in out
+        assert "8 of 10,015 published images of the train split" in out
+        assert "0 of 1,512 published images of the test split" in out
         assert "missing image: 1" in out and "unreadable image: 1" in out and "missing label file: 1" in out
-        assert "ISIC2018_Task3_Test_GroundTruth.csv is not there" in out
+        assert "ISIC2018_Task3_Test_GroundTruth.csv does not exist" in out
         assert f"Ready: `--data {tmp_path / 'out'}`" in out
         folder = tmp_path / "out"
         assert {path.name for path in folder.iterdir()} == {
@@ -221,7 +221,7 @@ class TestAgain:
             assert not (out / "dataset.yaml").exists() or process.returncode == 0
         if not (out / "dataset.yaml").exists():
             status, _, err = command("check", "--data", out)
-            assert (status, "to be prepared to the end" in err and "Give the same `bmixup prepare` again" in err) == (2, True)
+            assert (status, "to be fully prepared" in err and "Give the same `bmixup prepare` again" in err) == (2, True)
         assert command(*arguments)[0] == 0
         assert command(*arguments[:-5], str(tmp_path / "whole"), *arguments[-4:])[0] == 0
         names = sorted(path.name for path in (tmp_path / "whole" / "images").iterdir())
@@ -253,7 +253,7 @@ class TestMistakes:
         prepare()
         status, _, err = prepare(size=32)
         assert status == 2
-        assert "Expected the settings that" in err and "was begun with, size 16; but got size 32" in err
+        assert "Expected the settings that" in err and "was started with, size 16; but got size 32" in err
 
     def test_another_data_set_in_the_same_folder(self, prepare, raw):
         prepare()
@@ -298,14 +298,14 @@ class TestMistakes:
             path.unlink()
         status, _, err = prepare()
         assert status == 2
-        assert "got none of the 10 that its label files name" in err and "Unpack the archives first" in err
+        assert "got none of the 10 in its label files" in err and "Unpack the archives first" in err
         assert not (tmp_path / "out").exists()
 
     def test_no_image_that_can_be_read(self, prepare, raw, tmp_path):
         for path in raw.rglob("*.jpg"):
             path.write_bytes(b"<html>")
         status, _, err = prepare()
-        assert (status, "ISIC_1: not an image" in err and "Fetch the images again" in err) == (2, True)
+        assert (status, "ISIC_1: not an image" in err and "Download the images again" in err) == (2, True)
         assert not (tmp_path / "out" / "dataset.yaml").exists()
 
     def test_a_full_disk(self, prepare, monkeypatch, tmp_path):

@@ -19,6 +19,7 @@ from balanced_mixup.report.scores_view import confusion_view, scores_view
 from balanced_mixup.report.summary import summary
 from balanced_mixup.report.training_view import training_view
 from balanced_mixup.report.words import class_sentence, counted, listed, percent
+from balanced_mixup.statistics.bootstrap import Interval
 
 
 def blocks(report, section, kind):
@@ -160,7 +161,7 @@ def test_predictions_that_are_no_numbers_are_left_out(made_run):
     table.loc[3, "p_a"] = np.nan
     table.to_parquet(run / "predictions.parquet")
     contents = read_run(run)
-    assert any("1 of 50 predictions in predictions.parquet are no numbers" in reason for reason in contents.missing)
+    assert any("1 of 50 predictions in predictions.parquet are not finite and left out" in text for text in contents.missing)
     assert confusion_view(contents)[0].drawing.numbers["count"].sum() == 49
 
 
@@ -216,7 +217,8 @@ def test_a_run_that_was_killed_says_so(made_run):
 def test_groups_are_named_by_their_column_where_there_is_one(made_run, column, named):
     """Those of the built-in photographs come from no column."""
     run = read_run(made_run(["a", "b"], 50))
-    run = replace(run, settings=run.settings.model_copy(update={"group_column": column}), scores={**run.scores, "groups": 30})
+    settings = run.settings.model_copy(update={"group_column": column})
+    run = replace(run, settings=settings, scores=replace(run.scores, groups=30))
     text = next(block.text for block in summary(run) if isinstance(block, Text))
     assert named in text and "None" not in text
 
@@ -227,14 +229,14 @@ def test_an_evaluation_says_what_it_corrected_to(tiny_run, tmp_path):
     text = " ".join(block.text for block in report.sections[0].blocks if hasattr(block, "text"))
     assert "corrected to the class prior `uniform`: blue 33%, green 33%, red 33%" in text
     shown = dict(row[:2] for row in blocks(report, "scores", Table)[0].rows)
-    assert shown["MCC"] == f"{result['metrics']['mcc']['value']:.3f}"
+    assert shown["MCC"] == f"{result.scores.metrics['mcc'].value:.3f}"
     errors, thresholds = blocks(report, "calibration", Table)
     assert errors.header[-1] == "prior `uniform`"
     (row,) = thresholds.rows
-    assert (row[0], row[2], row[3]) == ("blue", "70%", f"{result['thresholds']['blue']['threshold']:.6f}")
+    assert (row[0], row[2], row[3]) == ("blue", "70%", f"{result.thresholds['blue'].threshold.value:.6f}")
     right = blocks(report, "confusion", Chart)[0].caption
     assert right.startswith(
-        f"{round(result['metrics']['accuracy']['value'] * result['n'])} of {result['n']} predictions are correct"
+        f"{round(result.scores.metrics['accuracy'].value * result.scores.n)} of {result.scores.n} predictions are correct"
     )
 
 
@@ -266,13 +268,13 @@ def test_a_folder_that_is_no_run(tmp_path):
 
 def test_words():
     table = np.array([[1, 2, 0], [0, 5, 0], [0, 0, 0]])
-    recall = {"value": 1 / 3, "low": 0.1, "high": 0.7}
+    recall = Interval(1 / 3, 0.1, 0.7)
     assert class_sentence(0, ["a", "b", "c"], table, 1, recall) == (
         "a (1 training image): 1 of 3 found, 33% (95% CI 10% to 70%). Those missed were predicted as b (2). "
         "Predicted for 1 image, correct."
     )
     assert class_sentence(2, ["a", "b", "c"], table, 4, recall).endswith("so there is no recall.")
-    assert class_sentence(1, ["0", "1", "2"], table, None, {"value": 1.0, "low": 1.0, "high": 1.0}) == (
+    assert class_sentence(1, ["0", "1", "2"], table, None, Interval(1.0, 1.0, 1.0)) == (
         "class 1: 5 of 5 found, 100%. Predicted for 7 images, 2 of them wrong."
     )
     table = np.array([[0, 1], [0, 3]])

@@ -39,7 +39,7 @@ def test_each_file_that_cannot_be_written_is_named(tiny, tmp_path, monkeypatch, 
         train(tiny, epochs=1, out=tmp_path / "run")
     monkeypatch.undo()
     scores = train(out=tmp_path / "run", resume=True) if (tmp_path / "run/recipe.yaml").exists() else None
-    assert scores is None or scores.scores["val"]["n"] > 0
+    assert scores is None or scores.scores["val"].n > 0
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,14 +36,22 @@ _FEWER = "Perhaps the memory was too small: try fewer `--jobs`."
 
 @dataclass(frozen=True)
 class Job:
-    """A run in its process, and the end of the pipe that says why it failed."""
+    """A run in its process, and the end of the pipe on which it reports why it failed."""
 
     run: PlannedRun
     process: BaseProcess
-    said: Connection
+    failure: Connection
 
     @classmethod
-    def start(cls, folder: BenchmarkFolder, run: PlannedRun, placement: Mapping[str, Any], slot: int, jobs: int) -> "Job":
+    def start(
+        cls,
+        folder: BenchmarkFolder,
+        run: PlannedRun,
+        placement: Mapping[str, Any],
+        slot: int,
+        jobs: int,
+        base: Path | None = None,
+    ) -> "Job":
         """Start a run.
 
         Args:
@@ -50,6 +59,7 @@ class Job:
             run: Which.
             placement: Fields of `Placement`.
             slot: Its place among the `jobs` that share the machine, from 0.
+            base: Folder of a run in which the base of its method has been trained.
 
         Raises:
             RunError: The process could not be started.
@@ -58,15 +68,15 @@ class Job:
         context: Any = multiprocessing.get_context("forkserver" if forking else "spawn")
         if forking:
             context.set_forkserver_preload([__name__])
-        said, say = context.Pipe(duplex=False)
-        process: BaseProcess = context.Process(target=_make, args=(folder, run, placement, slot, jobs, say))
+        failure, report_failure = context.Pipe(duplex=False)
+        process: BaseProcess = context.Process(target=_run_job, args=(folder, run, placement, slot, jobs, base, report_failure))
         try:
             process.start()
         except (EOFError, OSError) as error:  # the process that forks the others was killed, or there can be no more of them
             raise RunError(f"The process could not be started ({error!r}). {_FEWER}") from error
         finally:
-            say.close()
-        return cls(run, process, said)
+            report_failure.close()
+        return cls(run, process, failure)
 
     @property
     def is_over(self) -> bool:
@@ -81,8 +91,8 @@ class Job:
     def reason(self) -> str:
         """Return why the run failed."""
         with suppress(EOFError):
-            if self.said.poll():
-                return str(self.said.recv()).strip()
+            if self.failure.poll():
+                return str(self.failure.recv()).strip()
         status = self.process.exitcode or 0
         if status >= 0:
             return f"The process ended with exit status {status}."
@@ -90,11 +100,17 @@ class Job:
         return f"{ended} {_FEWER}" if status == -signal.SIGKILL else ended
 
 
-def _make(
-    folder: BenchmarkFolder, run: PlannedRun, placement: Mapping[str, Any], slot: int, jobs: int, say: Connection
+def _run_job(
+    folder: BenchmarkFolder,
+    run: PlannedRun,
+    placement: Mapping[str, Any],
+    slot: int,
+    jobs: int,
+    base: Path | None,
+    report_failure: Connection,
 ) -> None:
-    """Make one run, in a process of its own; exits with `_BUSY`, `_FAILED` or 0."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    """Do one run, in a process of its own; exits with `_BUSY`, `_FAILED` or 0."""
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted as well, and ends this process
     torch.set_num_threads(max(1, torch.get_num_threads() // jobs))
     _take_gpu(slot)
@@ -102,7 +118,7 @@ def _make(
     lock = FileLock(folder.lock(run))
     try:
         lock.acquire(timeout=0)
-        train(run.settings, placement, out=folder.run(run).path, resume=True)
+        train(run.settings, placement, out=folder.run(run).path, resume=True, base=base)
         _check_data(folder.run(run), run)
         for name, settings in run.external.items():
             evaluate(folder.run(run).path, out=folder.external(run, name).parent, **settings)
@@ -110,15 +126,15 @@ def _make(
     except Timeout:
         sys.exit(_BUSY)
     except (BalancedMixupError, OSError) as error:
-        say.send(str(error) or repr(error))
+        report_failure.send(str(error) or repr(error))
     except Exception:
-        say.send(traceback.format_exc())
+        report_failure.send(traceback.format_exc())
     sys.exit(_FAILED)
 
 
 def _check_data(made: RunFolder, run: PlannedRun) -> None:
     """Raise RunError where a run was made with other data than planned, and do not let it count as finished."""
-    if read_json(made.environment)["data_fingerprint"] != run.data_mark:
+    if read_json(made.environment)["data_fingerprint"] != run.data_fingerprint:
         made.metrics.unlink()
         raise RunError("The data changed after the benchmark was started. Start it again, with the data as they should be.")
 
@@ -131,7 +147,7 @@ def _take_gpu(slot: int) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     """End this process when the one that started it is gone, even if that was killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:

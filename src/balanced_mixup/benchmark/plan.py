@@ -22,12 +22,13 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from balanced_mixup.benchmark.protocols import Scheme
-from balanced_mixup.benchmark.variants import RESERVED, Variant, method_variants
+from balanced_mixup.benchmark.variants import RESERVED, Variant, method_variants, variant_settings
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.errors import UsageError, nearest
-from balanced_mixup.methods import METHODS
+from balanced_mixup.methods import methods_with
 from balanced_mixup.metrics import METRICS
-from balanced_mixup.training.recipe import Recipe, explain, load_yaml, make_recipe
+from balanced_mixup.runs.identity import identity
+from balanced_mixup.training.recipe import Recipe, current_settings, explain, load_yaml, make_recipe
 
 
 class BenchmarkData(DataSettings):
@@ -182,10 +183,15 @@ def _problems(plan: Plan) -> Iterator[str]:
     try:
         variants = method_variants(plan.methods)
         for variant in variants:
-            make_recipe({**plan.settings, **variant.settings})
+            make_recipe(variant_settings(plan.settings, variant))
     except UsageError as error:
         yield str(error)
         return
+    of_methods = [key for key in current_settings(plan.settings) if key not in Recipe.model_fields and methods_with(key)]
+    for key in of_methods:
+        if not {str(variant.settings["method"]) for variant in variants} & set(methods_with(key)):
+            owners = " and ".join(methods_with(key))
+            yield f"Expected `settings` without `{key}`, which is a setting of {owners}: no method of the plan has it."
     labels = [variant.label for variant in variants]
     longest = max(itertools.product(plan.data, labels, plan.backbones), key=lambda names: _length("-".join(names)), default=())
     if _length("-".join(longest)) > _LONGEST:
@@ -218,10 +224,8 @@ def _length(name: str) -> int:
 
 
 def _meaning(plan: Plan, variant: Variant) -> str:
-    """Return what decides a training, without the settings that its method does not use."""
-    recipe = make_recipe({**plan.settings, **variant.settings})
-    options = {option for method in METHODS.values() for option in method.options} - set(METHODS[recipe.method].options)
-    return recipe.model_copy(update=dict.fromkeys(options)).to_yaml()
+    """Return what decides a training."""
+    return identity(make_recipe(variant_settings(plan.settings, variant)), "")
 
 
 def plan_yaml(plan: Plan) -> str:

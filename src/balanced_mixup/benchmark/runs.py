@@ -11,24 +11,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun, short_hash
+from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
 from balanced_mixup.benchmark.external import scan_external
 from balanced_mixup.benchmark.plan import BenchmarkData, Plan, slug
 from balanced_mixup.benchmark.protocols import PROTOCOLS, Fold, divide
-from balanced_mixup.benchmark.variants import method_variants
+from balanced_mixup.benchmark.variants import method_variants, recipe_settings, variant_settings
 from balanced_mixup.data.folds import UNUSED, sample, write_split
 from balanced_mixup.data.manifest import SPLITS, Manifest
 from balanced_mixup.data.preparation import Cache, Prepared, prepare
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import kind_of, load
+from balanced_mixup.data.sources.prepared import LABELS
 from balanced_mixup.data.sources.table import read_table
 from balanced_mixup.data.splits import merge_groups
-from balanced_mixup.datasets.prepared_folder import LABELS
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.files import write_atomically
 from balanced_mixup.randomness import key_of
 from balanced_mixup.runs.environment import fingerprint
-from balanced_mixup.training.recipe import PLACES, Execution, Recipe, make_recipe
+from balanced_mixup.runs.identity import base_identity, identity
+from balanced_mixup.training.recipe import Recipe, make_recipe
 
 log = logging.getLogger("balanced_mixup")
 
@@ -73,11 +74,12 @@ def expand(plan: Plan, out: Path, placement: Mapping[str, Any]) -> Expansion:
         DataError: Something is wrong with the data.
     """
     runs: list[PlannedRun] = []
+    folders = BenchmarkFolder(out).older_runs()
     files: list[FoldFile] = []
     for name, entry in plan.data.items():
         log.info("Looking at the data %s.", name)
         data = _data_settings(entry, keeps_groups=PROTOCOLS[plan.protocol].keeps_groups)
-        recipe = make_recipe({**plan.settings, **placement, **data})
+        recipe = make_recipe(recipe_settings(plan.settings), placement, data)
         manifest = load(recipe)
         prepared = _prepared(manifest, entry.images_at_most, recipe, plan.fold_seed)
         folds = _folds(name, entry, plan, prepared, recipe.val_fraction)
@@ -93,7 +95,7 @@ def expand(plan: Plan, out: Path, placement: Mapping[str, Any]) -> Expansion:
             images = {part: int((fold.split == part).sum()) for part in SPLITS}
             if external:
                 images["external"] = external
-            runs += _runs_of(name, entry, plan, fold, {**data, "split_file": str(path)}, mark, images)
+            runs += _runs_of(name, entry, plan, fold, {**data, "split_file": str(path)}, mark, images, folders)
     # A fold of every method before the next fold: a benchmark that is stopped early can be compared all the same.
     order = list(plan.data)
     runs.sort(key=lambda run: (order.index(run.data), run.seed, run.fold))
@@ -137,14 +139,17 @@ def _runs_of(
     plan: Plan,
     fold: Fold,
     data: Mapping[str, Any],
-    data_mark: str,
+    data_fingerprint: str,
     images: Mapping[str, int],
+    older: Mapping[str, str],
 ) -> Iterator[PlannedRun]:
     """Yield the runs on one fold of a data set, whose settings are `data`."""
     external = {other: settings.model_dump(mode="json", exclude_unset=True) for other, settings in entry.external.items()}
     for seed, backbone, variant in itertools.product(plan.seeds, plan.backbones, method_variants(plan.methods)):
-        settings = {**plan.settings, **data, "backbone": backbone, "seed": seed, **variant.settings}
-        where = slug("-".join((name, variant.label, backbone, fold.name, f"s{seed}", _mark(settings, data_mark))))
+        settings = {**variant_settings(plan.settings, variant), **data, "backbone": backbone, "seed": seed}
+        recipe = make_recipe(settings)
+        own = identity(recipe, data_fingerprint)
+        where = slug("-".join((name, variant.label, backbone, fold.name, f"s{seed}", own)))
         yield PlannedRun(
             data=name,
             method=variant.label,
@@ -154,17 +159,13 @@ def _runs_of(
             scored=fold.scored,
             test_share=fold.test_share,
             images=images,
-            folder=f"runs/{where}",
-            data_mark=data_mark,
+            folder=older.get(own, f"runs/{where}"),
+            data_fingerprint=data_fingerprint,
+            identity=own,
+            base=base_identity(recipe, data_fingerprint),
             settings=settings,
             external=external,
         )
-
-
-def _mark(settings: Mapping[str, Any], data_mark: str) -> str:
-    """Return a hash of what a run's result depends on: all settings and the content of the data, but no place on a disk."""
-    content = make_recipe(settings).model_dump(mode="json", exclude={*PLACES, *Execution.model_fields})
-    return short_hash((data_mark, sorted(content.items())))
 
 
 def _published_folds(name: str, entry: BenchmarkData, prepared: Prepared) -> npt.NDArray[np.int64] | None:

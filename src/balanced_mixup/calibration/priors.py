@@ -1,8 +1,8 @@
-"""What share of each class a model's probabilities take for granted, and how to put another in its place.
+"""The class prior that a model's probabilities carry, and how to replace it by another.
 
-A probability of 10 % for melanoma is an answer to "this picture, in a collection like this one". A model that was trained on
-a balanced mix takes rare classes for more frequent than they are; in another hospital they may be more or less frequent. Where
-the pictures of a class look the same everywhere and only the shares differ, the probabilities follow by Bayes' rule:
+A probability of 10 % for melanoma refers to this image in a collection with certain class frequencies. A model that was
+trained on a balanced mix overestimates rare classes; in another hospital they may be more or less frequent. Where only the
+prior differs and not the appearance of each class (label shift), the probabilities follow by Bayes' rule:
 
     p'(k | x)  ~  p(k | x) pi'_k / pi_k             Elkan, IJCAI 2001; Saerens et al., Neural Computation 14, 2002, Eq. 4
 
@@ -13,80 +13,52 @@ Notable decisions
   together with a temperature: p ~ p^(1/T) pi_natural / pi (bias-corrected temperature scaling: Alexandari et al., ICML 2020).
 - Rare classes have few validation images or none. So the fit is penalised: log T with a Gaussian of unit width about 0, the
   logarithms of the correction about those that the sampling makes one expect (`training_prior`). Thirty images of a class
-  outweigh that; with none the expectation stands.
-- That N images were all right does not make the next one certain. So the labels are smoothed by 1 / (N + 2), which is one image
-  of any class altogether (as in Platt, Advances in Large Margin Classifiers, 1999): the temperature of few images stays humble.
-- A class without training images has prior 0 and probability 0, whatever is asked for.
-- The shares of unlabelled images are estimated with one image's worth of the source prior beside them: with few images no
-  class is ruled out, with many it does not count.
+  outweigh that; with none the expectation is kept.
+- That N predictions were all right does not make the next one certain. So the labels are smoothed by 1 / (N + 2), which is one
+  image of any class altogether (as in Platt, Advances in Large Margin Classifiers, 1999), so few images cannot make T tiny.
+- A class without training images has prior 0 and probability 0, whatever the target.
+- The prior of unlabelled images is estimated with a pseudo-count of one image distributed as the source prior: with few images
+  no class is ruled out, with many it has no effect.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy import stats
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from balanced_mixup.errors import UsageError
-from balanced_mixup.methods import get_method
+from balanced_mixup.methods import TrainSet
 from balanced_mixup.metrics import Array, ArrayOrTensor, checked
-from balanced_mixup.sampling import Labels, class_probabilities, progressive_probabilities
+from balanced_mixup.sampling import Labels, checked_counts
 from balanced_mixup.training.recipe import Recipe
+from balanced_mixup.training.segments import segments_of
 
 SUM_TOLERANCE = 0.02  # shares that were rounded to whole per cents still count as a prior
 
 _LEAST = float(np.finfo(np.float32).tiny)  # stands for a stored probability of 0 in logarithms
 _CLOSE = 1e-7  # steps of an estimate that are shorter change nothing
 
-# Of the targets of a sampling's branch (`sampling.SAMPLINGS`), on average over the epochs.
-_SHARES: Mapping[str, Callable[[Labels, int], Array]] = {
-    "instance": lambda counts, epochs: class_probabilities(counts, 1.0),
-    "class": lambda counts, epochs: class_probabilities(counts, 0.0),
-    "sqrt": lambda counts, epochs: class_probabilities(counts, 0.5),
-    "progressive": lambda counts, epochs: np.mean(
-        [progressive_probabilities(counts, epoch, epochs) for epoch in range(epochs)], axis=0
-    ),
-}
-
 
 def training_prior(recipe: Recipe, counts: Labels) -> Array:
-    """Return the share of the targets that each class gets in training, on average: the prior that a model learns.
-
-    With the shares s of the first branch, and the mean weight E[w] = alpha / (1 + alpha) of partners from the class branch
-    (0 without one; MixUp's partners come from the batch itself and change no share):
-
-        pi_k ~ ((1 - E[w]) s_k + E[w] c_k) l_k
-
-    where c is Eq. 2 with q = 0 and l_k what the loss charges for class k at p = 1/K (its class weight, if it has one). Weights
-    under 1/510, which count as 0, change E[w] by less than 0.001 and are left out.
+    """Return the class prior (K,) that the last stage of a training teaches (see `Stage.class_prior`).
 
     Args:
-        recipe: Its method, alpha, epochs and settings of the loss count.
+        recipe: Its method and epochs count.
         counts: (K,), training images of each class.
-
-    Returns:
-        float64 (K,), sums to 1; 0 for a class without images.
 
     Raises:
         UsageError: No class has an image.
     """
-    method = get_method(recipe.method)
-    shares = _SHARES[method.sampling](counts, recipe.epochs)
-    if method.make_mixing(recipe.alpha, recipe.weight_per).uses_class_branch:
-        weight = recipe.alpha / (1 + recipe.alpha)
-        shares = (1 - weight) * shares + weight * class_probabilities(counts, 0.0)
-    loss = method.make_loss(counts, recipe.focal_gamma, recipe.cb_beta)
-    charged = shares * loss.terms(torch.full((1, len(shares)), -np.log(len(shares)))).double().numpy()[0]
-    prior: Array = charged / charged.sum()
-    return prior
+    n = checked_counts(counts).astype(np.int64)
+    data = TrainSet(np.repeat(np.arange(len(n)), n), len(n), recipe.epochs, recipe.seed)
+    return segments_of(recipe.method, data)[-1].class_prior(n)
 
 
 def with_temperature(probabilities: ArrayOrTensor, temperature: float) -> Array:
-    """Return p ~ p^(1/T), float64 (N, K): less sure for T above 1, surer below; the order of a row's classes stays.
+    """Return p ~ p^(1/T), float64 (N, K): less confident for T above 1; the order of a row's classes stays.
 
     Raises:
         UsageError: `probabilities` are none, or T is not above 0.
@@ -98,7 +70,7 @@ def with_temperature(probabilities: ArrayOrTensor, temperature: float) -> Array:
 
 
 def adjust_prior(probabilities: ArrayOrTensor, source: npt.ArrayLike, target: npt.ArrayLike) -> Array:
-    """Return the probabilities (N, K), float64, where classes have the shares `target` instead of `source`.
+    """Return the probabilities (N, K), float64, for the class prior `target` instead of `source`.
 
     Args:
         probabilities: (N, K), rows summing to 1.
@@ -116,7 +88,7 @@ def adjust_prior(probabilities: ArrayOrTensor, source: npt.ArrayLike, target: np
 
 
 def fit_temperature(y: ArrayOrTensor, probabilities: ArrayOrTensor) -> float:
-    """Return the temperature that makes the labels `y` (N,) most likely, penalised as told above."""
+    """Return the temperature that makes the labels `y` (N,) most likely, penalised as described above."""
     labels, p, _ = checked(y, probabilities, None)
     return _fit(labels, _logarithms(p), np.zeros(p.shape[1]), biased=False)[0]
 
@@ -129,9 +101,9 @@ def fit_prior(
     `adjust_prior(with_temperature(p, temperature), prior, natural)` are then the probabilities for the natural prior.
 
     Args:
-        y: Integers (N,), labels of validation images. Those of classes that were never trained are passed over.
-        probabilities: (N, K), what the model says about them.
-        natural: (K,), the prior of images like these: the class shares of the training part.
+        y: Integers (N,), labels of validation images. Those of classes without training images are ignored.
+        probabilities: (N, K), as the model predicts them.
+        natural: (K,), the prior of images like these: that of the training split.
         expected: (K,), the prior that the training is expected to have given to the model.
 
     Raises:
@@ -151,10 +123,10 @@ def fit_prior(
 
 @dataclass(frozen=True)
 class EstimatedPrior:
-    """The shares of the classes among unlabelled images.
+    """The estimated class prior of unlabelled images.
 
-    prior: float64 (K,), sums to 1. low, high: (K,), the ends of its interval. converged: False where the estimate was still
-    moving when it was given up; then it says little.
+    prior: float64 (K,), sums to 1. low, high: (K,), the ends of its interval. converged: False where the iteration was stopped
+    before; the estimate is unreliable then.
     """
 
     prior: Array
@@ -166,7 +138,7 @@ class EstimatedPrior:
 def estimate_prior(
     probabilities: ArrayOrTensor, source: npt.ArrayLike, *, level: float = 0.95, max_steps: int = 5000
 ) -> EstimatedPrior:
-    """Estimate the class shares of images without labels, by expectation maximisation (Saerens et al. 2002, Eqs. 9 and 10).
+    """Estimate the class prior of images without labels, by expectation maximisation (Saerens et al. 2002, Eqs. 9 and 10).
 
     It is the prior under which the images are most likely; it holds where only the shares differ from the images that the
     probabilities were calibrated on. A step: new prior = mean of adjust_prior(p, source, prior), with one more image that has
@@ -176,7 +148,7 @@ def estimate_prior(
         probabilities: (N, K), calibrated; rows summing to 1.
         source: (K,), the prior that they carry.
         level: Of the interval, a Gaussian one by the observed information, cut to 0 ... 1; it takes images for independent.
-        max_steps: When to give up.
+        max_steps: When to stop.
 
     Raises:
         UsageError: An argument is not as described, or there is no image.
@@ -214,8 +186,8 @@ def _fit(labels: npt.NDArray[np.int64], logs: Array, expected: Array, *, biased:
     t (N, K) are the smoothed labels.
     """
     images, classes = logs.shape
-    doubt = 1 / (images + 2)
-    truth = (1 - doubt) * np.eye(classes)[labels] + doubt / classes
+    smoothing = 1 / (images + 2)
+    truth = (1 - smoothing) * np.eye(classes)[labels] + smoothing / classes
 
     def cost(x: Array) -> tuple[float, Array]:
         scaled = logs * np.exp(-x[0])
@@ -224,8 +196,8 @@ def _fit(labels: npt.NDArray[np.int64], logs: Array, expected: Array, *, biased:
         slope = np.concatenate([[-(excess * scaled).sum()], excess.sum(0) if biased else []])
         return float(x @ x / 2 - (truth * log_p).sum()), slope + x
 
-    found = minimize(cost, np.zeros(1 + biased * classes), jac=True, method="L-BFGS-B", options={"maxiter": 1000})
-    return float(np.exp(found.x[0])), expected + found.x[1:] if biased else expected
+    optimum = minimize(cost, np.zeros(1 + biased * classes), jac=True, method="L-BFGS-B", options={"maxiter": 1000})
+    return float(np.exp(optimum.x[0])), expected + optimum.x[1:] if biased else expected
 
 
 def _ratio(source: Array, target: Array) -> Array:

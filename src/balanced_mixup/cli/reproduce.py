@@ -71,7 +71,7 @@ def reproduce(
         Only say how many runs there are and about how long they take.
     """
     from balanced_mixup.benchmark.engine import run_benchmark
-    from balanced_mixup.cli.benchmark import tell
+    from balanced_mixup.cli.benchmark import print_outcome
     from balanced_mixup.paper.reproduce import TABLES, paper_plan
 
     quick = quick or pocket  # its name until 0.1
@@ -95,7 +95,7 @@ def reproduce(
         quick_folder = "pocket" if (out / "pocket").is_dir() else "quick"  # runs of its older name go on
         folder = out / (quick_folder if small else tables[name].data)  # tables of the same data share their runs
         outcome = run_benchmark(plan, folder, where, 1 if jobs is None else jobs, dry_run=dry_run)
-        status |= tell(outcome, folder)
+        status |= print_outcome(outcome, folder)
         if outcome.finished and not dry_run:
             _write_table(tables[name], folder, out / name)
     return status
@@ -145,14 +145,14 @@ def _draw(name: str, data: Path | None, stem: Path) -> None:
 
 
 def _figure1(data: Path | None) -> "Drawing":
-    from balanced_mixup.datasets.cards import CARDS
+    from balanced_mixup.datasets.cards import get_card
     from balanced_mixup.report.figures import ClassCounts, figure1
 
     if data is not None:
         manifest = _load(data)
         return figure1([ClassCounts(data.resolve().name, manifest.classes, manifest.counts().tolist(), manifest.ordinal)])
     shown = []
-    for card in (CARDS["eyepacs"], CARDS["hyperkvasir"]):
+    for card in (get_card("eyepacs"), get_card("hyperkvasir")):
         # The training images of EyePACS, as in the paper.
         counts = card.counts.get("train") or card.counts["all"]
         shown.append(

@@ -5,19 +5,21 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from balanced_mixup.training.recipe import Recipe, load_yaml
+from balanced_mixup.cli.flags import Flags
+from balanced_mixup.settings_file import load_yaml
 
 
 def train(
     *,
-    recipe: Annotated[Recipe | None, Parameter(name="*")] = None,
+    flags: Annotated[Flags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]  # made of the methods' fields
     config: Path | None = None,
     out: Path | None = None,
+    base: Path | None = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
     report: bool = True,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Train a classifier and score what was held out.
+    """Train a classifier and score it on held-out images.
 
     The data are split into training, validation (which chooses the epoch) and test (scored once, at the end), stratified by
     class; images of one group stay together. Where the data give a split, it is kept.
@@ -28,10 +30,12 @@ def train(
         YAML file with any of these settings (keys with underscores); flags go over it.
     out
         The run folder; a new one under `runs` if not given.
+    base
+        A run in which the training that the method starts from has been made, for methods that have several stages.
     resume
         Go on with the run in `--out`, which was killed; its settings need not be given again.
     report
-        Write report.html, which shows what came out, to the run folder.
+        Write report.html to the run folder.
     json
         Print the scores as one JSON object.
     """
@@ -43,13 +47,14 @@ def train(
     from balanced_mixup.evaluation.experiment import train as run_experiment
 
     layers = [load_yaml(config)] if config is not None else []
-    if recipe is not None:
-        layers.append(recipe.model_dump(exclude_unset=True))
-    experiment = run_experiment(*layers, out=out, resume=resume)
+    if flags is not None:
+        layers.append(flags.model_dump(exclude_unset=True))
+    experiment = run_experiment(*layers, out=out, resume=resume, base=base)
     if not experiment.scores:
         return  # one of several processes, of which the first speaks
     if json:
-        show.print_json({"run": str(experiment.folder.path), **experiment.scores})
+        scores = {split: scores.to_dict() for split, scores in experiment.scores.items()}
+        show.print_json({"run": str(experiment.folder.path), **scores})
     else:
         show.print_experiment(experiment)
     if report:

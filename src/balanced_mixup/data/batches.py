@@ -1,8 +1,8 @@
 """From rows to batches: what a training step reads, and what validation and prediction read.
 
-A training step reads its images in one gather: the instance branch's, and of the class branch's only those whose weight
-counts. Everything in a batch is a function of (seed, epoch, step), and is cut for the ranks: rank r of R has the samples r,
-r + R, r + 2R ... of each batch. While the model works on one step, threads prepare the next ones.
+A training step reads its images in one gather: those of the stage's branch, and of its partners only those whose weight counts.
+Everything in a batch is a function of (seed, epoch, step), and is cut for the ranks: rank r of R has the samples r, r + R,
+r + 2R ... of each batch. While the model works on one step, threads prepare the next ones.
 """
 
 import os
@@ -19,9 +19,9 @@ from torch import Tensor
 from balanced_mixup.data.augment import N_UNIFORMS
 from balanced_mixup.data.pixels import Pixels, Rows
 from balanced_mixup.errors import UsageError
-from balanced_mixup.mixing import Mixing, mix_partners, one_hot
+from balanced_mixup.methods import Stage
+from balanced_mixup.mixing import Mix, mix, one_hot
 from balanced_mixup.randomness import generator, uniforms
-from balanced_mixup.sampling import Branch
 
 _THREADS = max(1, min(4, (os.cpu_count() or 1) // 2))
 _AHEAD = _THREADS + 1  # steps that are prepared while the model works on one
@@ -32,8 +32,9 @@ Batch = TypeVar("Batch", "TrainBatch", Tensor)
 class TrainBatch(NamedTuple):
     """What a training step of B samples reads: M >= B images, the first B are the samples, the others partners.
 
-    pixels: uint8 (M, H, W, 3). labels: int64 (M,). uniforms: float32 (M, N_UNIFORMS), for the augmentation.
-    partner: int64 (B,), where each sample's partner stands among the M. weight: float32 (B,), the partner's weight.
+    pixels: uint8 (M, H, W, 3), or precomputed features float32 (M, C, F) of C copies. labels: int64 (M,). uniforms: float32
+    (M, N_UNIFORMS), for the augmentation. partner: int64 (B,), where each sample's partner stands among the M. weight,
+    target_weight: float32 (B,), the weight of the partner's image and of its target.
     """
 
     pixels: Tensor
@@ -41,10 +42,15 @@ class TrainBatch(NamedTuple):
     uniforms: Tensor
     partner: Tensor
     weight: Tensor
+    target_weight: Tensor
 
-    def mixed(self, images: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    def mixed(self, images: Tensor, num_classes: int, mixing: Mix) -> tuple[Tensor, Tensor]:
         """Return the B mixed images and their soft targets (B, K), given the M images after augmentation."""
-        return mix_partners(images, one_hot(self.labels, num_classes), self.partner, self.weight)
+        b, targets = len(self.weight), one_hot(self.labels, num_classes)
+        return (
+            mixing.mix_images(images[:b], images[self.partner], self.weight),
+            mix(targets[:b], targets[self.partner], self.target_weight),
+        )
 
 
 class TrainBatches:
@@ -55,8 +61,7 @@ class TrainBatches:
         pixels: Pixels,
         labels: npt.NDArray[np.integer],
         rows: npt.NDArray[np.integer],
-        branches: tuple[Branch, Branch],
-        mixing: Mixing,
+        stage: Stage,
         *,
         batch_size: int,
         seed: int,
@@ -71,8 +76,7 @@ class TrainBatches:
             pixels: All N images of the data set.
             labels: (N,), the class of each.
             rows: Which of the N are for training; the branches number them from 0.
-            branches: Where samples come from, and where Balanced-MixUp's partners come from.
-            mixing: How they are paired and weighted.
+            stage: Where samples and partners come from, and how they are mixed.
             batch_size: Samples a step, of all ranks together; a multiple of `world_size`. The last, incomplete batch of an
                 epoch is left out, unless it is the only one.
             seed: With the epoch it decides every draw.
@@ -90,7 +94,7 @@ class TrainBatches:
                 f"images, but got batches of {batch_size} of {len(rows)} images."
             )
         self.pixels, self.labels, self.rows = pixels, labels, rows
-        self.branches, self.mixing = branches, mixing
+        self.stage = stage
         self.batch_size = min(batch_size, len(rows) // world_size * world_size)
         self.seed, self.epoch = seed, epoch
         self.rank, self.world_size, self.device = rank, world_size, device
@@ -107,12 +111,13 @@ class TrainBatches:
         """Return this rank's part of one step's batch."""
         b = self.batch_size
         positions = np.arange(step * b, (step + 1) * b)
-        candidates = self.branches[0].rows(self.epoch, positions)
-        if self.mixing.uses_class_branch:
-            candidates = np.concatenate([candidates, self.branches[1].rows(self.epoch, positions)])
-        partner, weight = self.mixing.pair(b, generator(self.seed, "mixing", self.epoch, step))
+        candidates = self.stage.branch.rows(self.epoch, positions)
+        if self.stage.partners is not None:
+            candidates = np.concatenate([candidates, self.stage.partners.rows(self.epoch, positions)])
+        labels = self.labels[self.rows[candidates]]
+        paired = self.stage.mix.pair(labels, b, generator(self.seed, "mixing", self.epoch, step))
         own = np.arange(self.rank, b, self.world_size)
-        partner, weight = partner[own], weight[own]
+        partner, weight, target_weight = (array[own] for array in paired)
         # The samples of this rank, in their order, then the partners that are not among them.
         others = np.setdiff1d(partner, own)
         read = np.concatenate([own, others])
@@ -132,6 +137,7 @@ class TrainBatches:
             torch.from_numpy(draws.astype(np.float32)),
             torch.from_numpy(where[partner]),
             torch.from_numpy(weight),
+            torch.from_numpy(target_weight),
         )
 
 
@@ -225,14 +231,3 @@ def _pinned(tensor: Tensor) -> Tensor:
 def _fitting_batch_size(pixels: Pixels) -> int:
     _, height, width, _ = pixels.shape
     return max(1, min(256, 2**22 // int(height * width)))
-
-
-def to_images(pixels: Tensor) -> Tensor:
-    """Return uint8 (B, H, W, 3) as float32 (B, 3, H, W) in 0..1, in channels-last memory (no copy but the conversion)."""
-    return pixels.permute(0, 3, 1, 2).float().div_(255)
-
-
-def normalised(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Return images (B, 3, H, W) less `mean` (3,), divided by `std` (3,), in channels-last memory."""
-    scaled = (images - mean[:, None, None]) / std[:, None, None]
-    return scaled.contiguous(memory_format=torch.channels_last)

@@ -1,21 +1,19 @@
-"""What is known of a published data set, and how the rows of its label files are read."""
+"""The description of a published data set, and how the rows of its label files are read."""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-PREPARED = "prepare.yaml"  # stands in each folder that a data set was prepared in
-
 Cells = Mapping[str, str]
 
 
 def column(name: str) -> Callable[[Cells], str]:
-    """Return a function from the cells of a row to the one in the column `name`."""
+    """Return a function from the cells of a row to the cell in the column `name`."""
     return lambda cells: cells[name]
 
 
 def key(image: str) -> str:
-    """Return what the name of an image is matched by: no folder, no image extension, lower case.
+    """Return the name by which an image is matched: without folder and image extension, in lower case.
 
     Label files write `10_left`, `IM004806.JPG` or `0.jpg` for files called `10_left.jpeg`, `IM004806.jpg` and `0.png`.
     """
@@ -27,13 +25,13 @@ class LabelFile:
     """One published label file.
 
     Args:
-        names: What the file may be called; the published name first.
+        names: Possible names of the file; the published name first.
         image: Column with the name of the image.
-        label: The class of a row, "" where it has none.
+        label: The class of a row, "" if it has none.
         needs: Columns that `label` and `group` read.
-        split: Part that all its images belong to, "" where none is published.
-        group: The patient, video or lesion of a row; None where that is not published.
-        keep: Further columns that are passed on as they are.
+        split: Split that all its images belong to, "" if none is published.
+        group: The patient, video or lesion of a row; None if it is not published.
+        keep: Further columns to keep.
         constants: Further columns with one value for the whole file.
     """
 
@@ -53,22 +51,22 @@ class LabelFile:
 
 
 @dataclass(frozen=True)
-class FoldFile:
-    """A published division of the images into folds.
+class PublishedFolds:
+    """A published file with the fold of each image.
 
     Args:
-        names: What the file may be called.
+        names: Possible names of the file.
         image: Column with the name of the image.
         label: Column with its class, in the file's own spelling.
         fold: Column with the number of its fold.
-        becomes: Our name of that column.
+        column: Name of that column in the prepared table.
     """
 
     names: tuple[str, ...]
     image: str
     label: str
     fold: str
-    becomes: str
+    column: str
 
 
 @dataclass(frozen=True)
@@ -76,28 +74,27 @@ class Card:
     """A published data set.
 
     Args:
-        name: What the command line calls it.
+        name: Name on the command line.
         title: Its own name.
-        task: What is to be told from what, in a line.
+        task: The classification task, in a line.
         classes: The K classes as published, in their order, each with a readable name.
-        ordinal: The classes are grades in that order.
-        counts: Published images of each part and class; the part is "all" where no split is published. Empty where only
-            `totals` are.
-        url: Its own page, where to get it.
-        licence: What may be done with the images.
+        ordinal: The classes are ordinal, in that order.
+        counts: Published images of each split and class; the split is "all" if none is published. Empty if only `totals` are.
+        url: Its home page, where to get it.
+        licence: What the images may be used for.
         layout: The files and folders that are expected under the raw folder.
         groups: What a group is, or why there is none.
         citation: What to cite.
-        totals: Published images of each part.
+        totals: Published images of each split.
         label_files: How the labels are read; several of one name are its different editions.
-        fold_files: Published folds, used where they are there.
+        folds: Published folds, used if their file exists.
         aliases: Other spellings of classes, in folders and fold files.
         class_folders: The folder of an image is named after its class.
-        passes_over: Names of folders that hold no labelled images of this data set.
+        skipped_folders: Names of folders without labelled images of this data set.
         fundus: The images are photographs of the retina, to be cropped to its disc.
-        sizes: The sizes that exist; any if empty.
+        sizes: The available sizes; any if empty.
         default_size: Side of the prepared images in pixels.
-        default_format: Of the prepared images.
+        default_format: Format of the prepared images.
     """
 
     name: str
@@ -113,10 +110,10 @@ class Card:
     citation: str
     totals: Mapping[str, int] = field(default_factory=dict)
     label_files: tuple[LabelFile, ...] = ()
-    fold_files: tuple[FoldFile, ...] = ()
+    folds: tuple[PublishedFolds, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
     class_folders: bool = False
-    passes_over: tuple[str, ...] = ()
+    skipped_folders: tuple[str, ...] = ()
     fundus: bool = False
     sizes: tuple[int, ...] = ()
     default_size: int = 512
@@ -124,11 +121,11 @@ class Card:
 
     @property
     def published(self) -> dict[str, int]:
-        """Published images of each part."""
-        return {part: sum(counts.values()) for part, counts in self.counts.items()} or dict(self.totals)
+        """Published images of each split."""
+        return {split: sum(counts.values()) for split, counts in self.counts.items()} or dict(self.totals)
 
     def class_of(self, spelling: str) -> str | None:
-        """Return the class that a folder or a fold file calls `spelling`, None where it is none."""
+        """Return the class that a folder or a fold file calls `spelling`, None if it is not a class."""
         spellings = {_plain(name): name for name in self.classes} | {_plain(a): name for a, name in self.aliases.items()}
         return spellings.get(_plain(spelling))
 

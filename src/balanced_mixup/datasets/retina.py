@@ -90,10 +90,10 @@ APTOS2019 = Card(
     counts={"all": _counts((1805, 370, 999, 193, 295))},
     url="https://www.kaggle.com/c/aptos2019-blindness-detection",
     licence="rules of the Kaggle competition: research use, not to be passed on",
-    layout="train.csv, train_images/*.png (test_images is passed over: its labels are not published)",
+    layout="train.csv, train_images/*.png (test_images is skipped: its labels are not published)",
     groups="none: patients are not published",
     citation="Asia Pacific Tele-Ophthalmology Society: APTOS 2019 Blindness Detection. Kaggle, 2019.",
     label_files=(LabelFile(("train.csv", "aptos2019_train.csv"), "id_code", column("diagnosis"), ("diagnosis",)),),
-    passes_over=("test_images",),
+    skipped_folders=("test_images",),
     fundus=True,
 )

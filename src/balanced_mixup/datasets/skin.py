@@ -55,5 +55,5 @@ HAM10000 = Card(
         LabelFile(_TEST, "image", _marked, _ONE_HOT, "test", group=column("image")),
         LabelFile(_TEST, "image_id", column("dx"), ("dx", "lesion_id"), "test", group=column("lesion_id"), keep=_DETAILS),
     ),
-    passes_over=("*segmentation*", "ISIC2018_Task3_Validation_Input"),
+    skipped_folders=("*segmentation*", "ISIC2018_Task3_Validation_Input"),
 )

@@ -1,17 +1,16 @@
 """What a pretrained backbone sees in images: its features before the classifier."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from balanced_mixup.data.batches import EvalBatches, normalised, to_images
+from balanced_mixup.data.batches import EvalBatches
 from balanced_mixup.data.folds import sample
 from balanced_mixup.data.manifest import Manifest
 from balanced_mixup.data.preparation import prepare
 from balanced_mixup.errors import UsageError
-from balanced_mixup.training.backbones import PACKAGED, create
+from balanced_mixup.training.backbones import PACKAGED, create, features_of
+from balanced_mixup.training.preprocessing import Preprocessing
 
 
 def embed(
@@ -36,11 +35,8 @@ def embed(
     if len(present) < 2:
         raise UsageError("Expected images of at least two classes.")
     trained = create(backbone, len(prepared.manifest.classes), size, weights, seed)
-    model: Any = trained.model.eval()  # what timm adds to a Module has no common type
-    mean, std = torch.tensor(trained.mean), torch.tensor(trained.std)
-    features = []
+    model, preprocessing = trained.model.eval(), Preprocessing(trained.mean, trained.std)
     with torch.inference_mode():
-        for pixels in EvalBatches(prepared.pixels, np.arange(len(labels))):
-            maps = model.forward_features(normalised(to_images(pixels), mean, std))
-            features.append(model.forward_head(maps, pre_logits=True))
+        batches = EvalBatches(prepared.pixels, np.arange(len(labels)))
+        features = [features_of(model, preprocessing(pixels)) for pixels in batches]
     return torch.cat(features).numpy(), labels.astype(np.int64), [prepared.manifest.classes[k] for k in present]

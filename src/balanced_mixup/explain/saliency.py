@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from balanced_mixup.data.batches import EvalBatches, normalised, to_images
+from balanced_mixup.data.batches import EvalBatches
 from balanced_mixup.data.pixels import Pixels, as_pixels
 from balanced_mixup.errors import UsageError
 from balanced_mixup.explain.feature_map import find_map
@@ -74,14 +74,13 @@ def evidence(
     if targets is None:
         targets = classifier.probabilities(pixels, rows).argmax(axis=1)
     wanted = torch.from_numpy(_checked_targets(targets, len(rows), len(classifier.card.classes))).to(classifier.device)
-    mean, std = (torch.tensor(value, device=classifier.device) for value in (classifier.card.mean, classifier.card.std))
     model = find_map(classifier)
     grad_cam = LayerGradCam(model, model.map)
     maps: list[Floats] = []
     done = 0
     with progress_bar("Explaining", len(rows)) as advance:
         for batch in EvalBatches(pixels, rows, device=classifier.device):
-            images = normalised(to_images(batch.to(classifier.device)), mean, std)
+            images = classifier.preprocessing(batch.to(classifier.device))
             found = grad_cam.attribute(images, wanted[done : done + len(batch)])
             maps.append(found[:, 0].detach().float().cpu().numpy())
             done += len(batch)

@@ -169,15 +169,17 @@ def _named(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 def _draw(axes: Axes, plane: _Plane, name: str, alpha: float, seed: int) -> pd.DataFrame:
     """Draw the panel of a method and return its numbers."""
-    method = METHODS[name]
-    epochs = Epochs(plane.points, plane.labels, method, alpha, seed)
+    chosen = METHODS[name]
+    mixes = "alpha" in chosen.model_fields
+    method = chosen(**({"alpha": alpha} if mixes else {}))
+    epochs = Epochs(plane.points, plane.labels, method, seed)
     samples = epochs.samples(0, epochs.n)
     axes.set(xticks=[], yticks=[], xlabel=plane.axes[0])
     axes.spines[["top", "right"]].set_visible(True)
-    _draw_regions(axes, plane, trained(epochs, method))
+    _draw_regions(axes, plane, trained(epochs))
     _draw_samples(axes, plane, samples)
     rarest = float(samples.targets[:, int(plane.counts.argmin())].mean())
-    title = PANELS[name] + (f", α = {alpha:g}" if "alpha" in method.options else "")
+    title = PANELS[name] + (f", α = {alpha:g}" if mixes else "")
     axes.set_title(f"{title}\nsmallest class: {rarest:.1%} of the targets")
     return _numbers(plane, name, samples)
 

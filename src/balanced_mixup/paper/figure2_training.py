@@ -11,10 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from balanced_mixup.methods import Method
-from balanced_mixup.mixing import mix_partners, one_hot
+from balanced_mixup.methods import Method, TrainSet
+from balanced_mixup.mixing import mix, one_hot
 from balanced_mixup.randomness import generator, torch_seed
-from balanced_mixup.sampling import class_branch
 from balanced_mixup.training.schedules import cosine
 
 Floats = npt.NDArray[np.float32]
@@ -34,41 +33,46 @@ class Samples:
 class Epochs:
     """The epochs of a method over points; each is a function of (seed, epoch)."""
 
-    def __init__(self, points: Floats, labels: npt.NDArray[np.int64], method: Method, alpha: float, seed: int) -> None:
-        """Set up the branches.
+    def __init__(self, points: Floats, labels: npt.NDArray[np.int64], method: Method, seed: int) -> None:
+        """Set up the first stage.
 
         Args:
             points: (N, 2).
             labels: (N,), from 0.
-            method: Of `methods.METHODS`.
-            alpha: For methods that mix; one weight is drawn for each sample.
+            method: How samples are drawn, mixed and learned from.
             seed: With the epoch it decides every draw.
         """
         self.n, self.seed = len(labels), seed
-        self.points, self.targets = torch.from_numpy(points), one_hot(torch.from_numpy(labels), int(labels.max()) + 1)
-        self.branches = method.make_branch(labels, STEPS, seed), class_branch(labels, seed=seed)
-        self.mixing = method.make_mixing(alpha, "sample")
+        self.points, self.labels = torch.from_numpy(points), labels
+        self.targets = one_hot(torch.from_numpy(labels), int(labels.max()) + 1)
+        self.stage = method.stages(TrainSet(labels, self.targets.shape[1], STEPS, seed))[0]
 
     def samples(self, epoch: int, count: int) -> Samples:
         """Return the first `count` samples of an epoch."""
         positions = np.arange(count)
-        rows = torch.from_numpy(np.concatenate([branch.rows(epoch, positions) for branch in self.branches]))
-        partner, weight = map(torch.from_numpy, self.mixing.pair(count, generator(self.seed, "mixing", epoch, 0)))
-        return Samples(*mix_partners(self.points[rows], self.targets[rows], partner, weight), weight)
+        branches = [branch for branch in (self.stage.branch, self.stage.partners) if branch is not None]
+        rows = np.concatenate([branch.rows(epoch, positions) for branch in branches])
+        paired = self.stage.mix.pair(self.labels[rows], count, generator(self.seed, "mixing", epoch, 0))
+        partner, weight, target_weight = map(torch.from_numpy, paired)
+        points, targets = self.points[rows], self.targets[rows]
+        return Samples(
+            self.stage.mix.mix_images(points[:count], points[partner], weight),
+            mix(targets[:count], targets[partner], target_weight),
+            weight,
+        )
 
 
-def trained(epochs: Epochs, method: Method) -> Callable[[Tensor], Tensor]:
+def trained(epochs: Epochs) -> Callable[[Tensor], Tensor]:
     """Return a classifier of points (M, 2), with probabilities (M, K), trained on the method's samples and loss.
 
     It is a perceptron with two hidden layers on standardised points. Each step of Adam sees a new epoch, or 2,048 samples of
     it where there are more.
     """
-    counts = epochs.targets.sum(0).long()
-    loss = method.make_loss(counts.numpy(), 2.0, 0.9999)
+    loss = epochs.stage.loss
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(epochs.seed, "weights"))
         model = nn.Sequential(
-            nn.Linear(2, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, len(counts))
+            nn.Linear(2, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, epochs.targets.shape[1])
         )
     mean, std = epochs.points.mean(0), epochs.points.std(0, correction=0).clamp_min(1e-6)
     optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE)

@@ -12,9 +12,9 @@ import yaml
 
 from balanced_mixup.benchmark.plan import Plan, make_plan
 from balanced_mixup.benchmark.results import EXTERNAL
-from balanced_mixup.benchmark.summary import Entry
+from balanced_mixup.benchmark.summary import MethodSummary
 from balanced_mixup.benchmark.tables import Grid, meaning, score_cell
-from balanced_mixup.datasets.prepared_folder import DATASET
+from balanced_mixup.data.sources.prepared import DATASET
 from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.paper.published import BACKBONE_TITLES, SOURCES, published_table
@@ -134,7 +134,7 @@ def _card_of(prepared: Path) -> str:
         raise UsageError(f"Expected {str(prepared / DATASET)!r} to describe a prepared data set, but: {error!r}.") from None
 
 
-def beside_published(table: PaperTable, entries: Sequence[Entry]) -> list[Grid]:
+def beside_published(table: PaperTable, entries: Sequence[MethodSummary]) -> list[Grid]:
     """Return the table with our scores beside the published ones, in per cent as it prints them, one for each data set."""
     return [
         _grid(table, data, [entry for entry in entries if entry.data == data])
@@ -142,7 +142,7 @@ def beside_published(table: PaperTable, entries: Sequence[Entry]) -> list[Grid]:
     ]
 
 
-def _grid(table: PaperTable, data: str, entries: Sequence[Entry]) -> Grid:
+def _grid(table: PaperTable, data: str, entries: Sequence[MethodSummary]) -> Grid:
     published = published_table(table.number)
     card = data.split(EXTERNAL)[-1]
     same = published[(published["data"] == card) & published["backbone"].isin({entry.backbone for entry in entries})]
@@ -181,7 +181,7 @@ def _published_value(published: pd.DataFrame, method: str, backbone: str | None,
     return float(rows["value"].iloc[0]) if len(rows) else np.nan
 
 
-def _cells(entry: Entry | None, published: float, comparable: bool) -> list[str]:
+def _cells(entry: MethodSummary | None, published: float, comparable: bool) -> list[str]:
     theirs = "–" if np.isnan(published) else f"{100 * published:.1f}"
     if entry is None or np.isnan(entry.mean.mean):
         return ["–", theirs, *(["–"] if comparable else [])]

@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
-from balanced_mixup.benchmark.results import EXTERNAL, Results, read_results
-from balanced_mixup.benchmark.summary import LEVEL, Entry, summarise
+from balanced_mixup.benchmark.results import EXTERNAL, Results, held_out_scores, read_results
+from balanced_mixup.benchmark.summary import LEVEL, MethodSummary, summarise
 from balanced_mixup.benchmark.tables import grids, metrics_of, notes
-from balanced_mixup.files import read_json
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.report.document import Block, Chart, Document, Folded, Listing, Note, Section, Table, Text
 from balanced_mixup.report.figures import cost_by_score, forest, ranks, score_by_rarity
 from balanced_mixup.report.words import CITATION
+from balanced_mixup.runs.run import Run
+from balanced_mixup.runs.scores import read_scores
 
 
 def benchmark_report(path: Path, folder: Path) -> Document:
@@ -46,7 +47,7 @@ def benchmark_report(path: Path, folder: Path) -> Document:
     return Document(title, f"Benchmark {path.resolve().name}: {results.finished} of {results.planned} runs finished", sections)
 
 
-def _summary(results: Results, entries: Sequence[Entry], recalls: Mapping[str, pd.DataFrame]) -> list[Block]:
+def _summary(results: Results, entries: Sequence[MethodSummary], recalls: Mapping[str, pd.DataFrame]) -> list[Block]:
     sentences = [
         f"{data}, {backbone}, {METRICS[metric].label}: {_standing(own, results.baseline)}"
         for (data, backbone, metric), own in _places(entries, "data", "backbone", "metric")
@@ -59,7 +60,7 @@ def _summary(results: Results, entries: Sequence[Entry], recalls: Mapping[str, p
     return [*(Note(text) for text in notes(results)), Listing(sentences)]
 
 
-def _standing(entries: Sequence[Entry], baseline: str) -> str:
+def _standing(entries: Sequence[MethodSummary], baseline: str) -> str:
     """Return which method is best by a score, which do not differ significantly from it, and which differ from the baseline."""
     ranked = [entry for entry in entries if not math.isnan(entry.rank)]
     if not ranked:
@@ -82,15 +83,15 @@ def _standing(entries: Sequence[Entry], baseline: str) -> str:
     return text
 
 
-def _places(entries: Iterable[Entry], *keys: str) -> list[tuple[tuple[str, ...], list[Entry]]]:
+def _places(entries: Iterable[MethodSummary], *keys: str) -> list[tuple[tuple[str, ...], list[MethodSummary]]]:
     """Return the entries of each data set, backbone, or whatever the keys name."""
-    places: dict[tuple[str, ...], list[Entry]] = {}
+    places: dict[tuple[str, ...], list[MethodSummary]] = {}
     for entry in entries:
         places.setdefault(tuple(getattr(entry, key) for key in keys), []).append(entry)
     return list(places.items())
 
 
-def _tables(results: Results, entries: Sequence[Entry]) -> list[Block]:
+def _tables(results: Results, entries: Sequence[MethodSummary]) -> list[Block]:
     blocks: list[Block] = [
         Table(f"{grid.title}. {grid.note}", grid.header, grid.rows)
         for grid in grids(results, entries)
@@ -121,7 +122,7 @@ def _tables(results: Results, entries: Sequence[Entry]) -> list[Block]:
     return [*blocks, Chart("differences", caption, forest(rows, results.baseline))]
 
 
-def _ranks(entries: Sequence[Entry], metric: str) -> list[Block]:
+def _ranks(entries: Sequence[MethodSummary], metric: str) -> list[Block]:
     own = [entry for entry in entries if entry.metric == metric]
     several = len({entry.backbone for entry in own}) > 1
     table = pd.DataFrame(
@@ -158,13 +159,13 @@ def _recalls_of(benchmark: BenchmarkFolder, run: PlannedRun) -> list[dict[str, o
         return []
     table = pd.read_csv(own.manifest, dtype=str, keep_default_na=False)
     trained = table.loc[table["split"] == "train", "label"].value_counts()
-    per_class = read_json(own.metrics)[run.scored]["per_class"]
+    per_class = read_scores(own.metrics)[run.scored].per_class
     return [
         {
             "method": run.method,
             "class": name,
             "images": int(trained.get(name, 0)),
-            "recall": math.nan if row["recall"]["value"] is None else row["recall"]["value"],
+            "recall": row.recall.value,
         }
         for name, row in per_class.items()
     ]
@@ -188,13 +189,12 @@ def _rarity(recalls: Mapping[str, pd.DataFrame]) -> list[Block]:
     return blocks or [Note("No run is finished.")]
 
 
-def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Sequence[Entry], metric: str) -> list[Block]:
+def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Sequence[MethodSummary], metric: str) -> list[Block]:
     costs: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
     for run in runs:
         path = benchmark.run(run).cost
-        if path.is_file() and not (cost := read_json(path))["resumed"]:
-            memory = cost.get("memory_bytes")
-            pair = float(cost["seconds"]), math.nan if memory is None else float(memory)
+        if path.is_file() and not (cost := Run(benchmark.run(run)).cost).resumed:
+            pair = cost.seconds, math.nan if cost.memory_bytes is None else float(cost.memory_bytes)
             costs.setdefault((run.data, run.backbone, run.method), []).append(pair)
     blocks: list[Block] = []
     places = _places((entry for entry in entries if entry.metric == metric), "data", "backbone")
@@ -222,9 +222,9 @@ def _runs(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], folder: Path, 
     for run in runs:
         own = benchmark.run(run)
         finished = own.metrics.is_file()
-        scores = read_json(own.metrics)[run.scored]["metrics"] if finished else {}
-        values = (scores[name]["value"] if finished else None for name in metrics)
-        state = [f"{value:.3f}" if value is not None else "–" for value in values]
+        scores = held_out_scores(Run(own), run.scored) if finished else {}
+        values = (scores.get(name, math.nan) for name in metrics)
+        state = ["–" if math.isnan(value) else f"{value:.3f}" for value in values]
         rows.append([run.title, *state, "finished" if finished else "not finished"])
         links.append(Path(os.path.relpath(own.path.resolve(), folder)).as_posix() if own.path.is_dir() else "")
     return Table(

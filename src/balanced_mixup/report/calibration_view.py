@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from balanced_mixup.calibration.class_prior import TargetPrior, rare_classes
 from balanced_mixup.calibration.correction import Correction
-from balanced_mixup.calibration.scores import reliability
-from balanced_mixup.calibration.thresholds import choose_threshold, operating_point
+from balanced_mixup.calibration.scores import CalibrationScores, reliability
+from balanced_mixup.calibration.thresholds import DECIMALS
+from balanced_mixup.evaluation.assessment import choose_thresholds
 from balanced_mixup.report.contents import RunContents, require
 from balanced_mixup.report.document import Block, Chart, Note, Table, Text
 from balanced_mixup.report.figures import reliability_diagram
@@ -32,7 +32,7 @@ def calibration_view(run: RunContents) -> list[Block]:
         UsageError: The run has no predictions, or nothing to calibrate on.
     """
     found, validation = require(run.stored, "its predictions"), require(run.validation, "its predictions")
-    correction = Correction.of(run.folder)
+    correction = run.run.calibration
     ways = {
         "uncorrected": found,
         "temperature": _corrected(found, correction),
@@ -41,11 +41,15 @@ def calibration_view(run: RunContents) -> list[Block]:
     if run.target is not None:
         ways[f"prior `{run.target.name}`"] = _corrected(found, correction, run.target)
     after = "temperature" if run.target is None else f"prior `{run.target.name}`"
-    known = correction.scores.get(run.part, {}) if run.evaluation is None else {}
+    known = correction.scores.get(run.split, {}) if run.evaluation is None else {}
     names = {"uncorrected": "stored", "temperature": "temperature", "temperature and prior": "train"}
-    scores = {way: known.get(names.get(way, "")) or correction.scored(each) for way, each in ways.items()}
+    scores = {
+        way: known.get(names.get(way, "")) or correction.score(each.labels, each.probabilities, each.groups)
+        for way, each in ways.items()
+    }
     bins = [reliability(ways[way].labels, ways[way].probabilities, groups=found.groups) for way in ("uncorrected", after)]
-    before_ece, after_ece = (f"ECE {interval(scores[way]['ece'])}" for way in ("uncorrected", after))
+    before, corrected = scores["uncorrected"], scores[after]
+    before_ece, after_ece = (f"ECE {interval(each.metrics['ece'])}" for each in (before, corrected))
     blocks: list[Block] = [
         Text(
             f"Temperature scaling, fitted on {counted(correction.images, 'validation image')}: temperature "
@@ -53,9 +57,9 @@ def calibration_view(run: RunContents) -> list[Block]:
             "of 1 it makes hardly any difference. bmixup predict applies it; the predicted class stays the same."
         ),
         Text(
-            f"On the scored images the expected calibration error (ECE) goes from {scores['uncorrected']['ece']['value']:.3f} "
-            f"to {scores[after]['ece']['value']:.3f} ({after}). With perfect probabilities, an ECE of about "
-            f"{scores['uncorrected']['ece_by_chance']:.3f} would be expected by chance."
+            f"On the scored images the expected calibration error (ECE) goes from {before.metrics['ece'].value:.3f} "
+            f"to {corrected.metrics['ece'].value:.3f} ({after}). With perfect probabilities, an ECE of about "
+            f"{before.ece_by_chance:.3f} would be expected by chance."
         ),
         Chart(
             "reliability",
@@ -65,7 +69,7 @@ def calibration_view(run: RunContents) -> list[Block]:
         _errors(scores),
         _thresholds(run, validation, found, correction),
     ]
-    if run.part == "val":
+    if run.split == "val":
         blocks.append(
             Note("The temperature was fitted on these same images, so calibration looks slightly better here than it is.")
         )
@@ -76,31 +80,29 @@ def _corrected(predictions: Predictions, correction: Correction, target: TargetP
     return replace(predictions, probabilities=correction.apply(predictions.probabilities, target))
 
 
-def _errors(scores: Mapping[str, Mapping[str, Any]]) -> Table:
-    shown = {name: label for name, label in _LABELS.items() if name in scores["uncorrected"]}
+def _errors(scores: Mapping[str, CalibrationScores]) -> Table:
+    shown = {name: label for name, label in _LABELS.items() if name in scores["uncorrected"].metrics}
     return Table(
         "Calibration errors, 0 is best [95% interval]: uncorrected, with temperature scaling, and with temperature and prior "
         "correction to the class proportions of the training data.",
         ["score", *scores],
-        [[label, *(interval(way[name]) for way in scores.values())] for name, label in shown.items()],
+        [[label, *(interval(way.metrics[name]) for way in scores.values())] for name, label in shown.items()],
     )
 
 
 def _thresholds(run: RunContents, validation: Predictions, found: Predictions, correction: Correction) -> Table:
     """Return thresholds on corrected probabilities: for the classes asked for, or for the rare ones."""
-    asked = {name: point["wanted"] for name, point in ((run.evaluation or {}).get("thresholds") or {}).items()}
+    asked = {} if run.evaluation is None else {n: each.threshold.wanted for n, each in run.evaluation.thresholds.items()}
     trained = [run.classes[k] for k in rare_classes(run.counts("train"))[:_MOST]]
     wanted = asked or dict.fromkeys(trained or run.classes[:_MOST], _WANTED)
-    chosen_on, scored = (correction.apply(each.probabilities, run.target) for each in (validation, found))
+    results = choose_thresholds(correction, run.target, validation, _corrected(found, correction, run.target), wanted)
     rows = []
-    for name, sensitivity in wanted.items():
-        k = run.classes.index(name)
-        chosen = choose_threshold(validation.labels, chosen_on, k, sensitivity)
+    for name, result in results.items():
         row = ["–", "–", "–"]
-        if chosen.value is not None:
-            point = operating_point(found.labels, scored, k, chosen.value, found.groups)
-            row = [f"{chosen.value:.6f}", interval(vars(point.sensitivity)), interval(vars(point.specificity))]
-        rows.append([name, chosen.note, percent(sensitivity), *row])
+        if result.point is not None:
+            value = f"{result.threshold.value:.{DECIMALS}f}"
+            row = [value, interval(result.point.sensitivity), interval(result.point.specificity)]
+        rows.append([name, result.threshold.note, percent(result.threshold.wanted), *row])
     return Table(
         "Threshold on the corrected probability of a class that reaches the target sensitivity on the validation images; "
         "sensitivity and specificity are those on the scored images [95% interval].",

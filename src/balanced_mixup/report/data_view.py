@@ -35,7 +35,7 @@ def data_view(run: RunContents) -> list[Block]:
         f"{percent(effective[rarest])} of the weight in training."
     )
     caption = (
-        f"Proportion of each class in the training images, and the weight that {run.recipe.method} gives it in training "
+        f"Proportion of each class in the training images, and the weight that {run.recipe.method.name} gives it in training "
         f"through sampling, mixing and loss. {weights}"
     )
     return [

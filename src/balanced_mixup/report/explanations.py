@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from balanced_mixup.calibration.correction import Correction
 from balanced_mixup.errors import RunError, UsageError, nearest
 from balanced_mixup.evaluation.predict import read_images
 from balanced_mixup.explain.saliency import COLOURS, evidence, overlay, positive_share, upsampled
@@ -17,7 +16,7 @@ from balanced_mixup.extras import require
 from balanced_mixup.files import write_atomically
 from balanced_mixup.progress import progress_bar
 from balanced_mixup.runs.classifier import Classifier
-from balanced_mixup.runs.run_folder import RunFolder
+from balanced_mixup.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +45,7 @@ def explain_files(
         out: A new or empty folder, for a PNG an image (what the model sees, beside it with the evidence) and explanations.csv.
         target: Class whose evidence is shown; the predicted one if not given.
         top: How many of the likeliest classes are shown, instead of a `target`.
-        calibrate: Give the probabilities the temperature that was fitted on the run's validation part.
+        calibrate: Give the probabilities the temperature that was fitted on the run's validation split.
 
     Returns:
         What explanations.csv holds, a row for each image and class shown: image; prediction and its probability, as `predict`
@@ -65,7 +64,7 @@ def explain_files(
     _check(card.classes, target, top)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"Expected `out` to be a new or empty folder, but {str(out)!r} exists. Choose another `--out`.")
-    correction = Correction.of(RunFolder(run)) if calibrate else None
+    correction = Run.open(run).calibration if calibrate else None
     images, pixels = read_images(paths, card)
     probabilities = classifier.probabilities(pixels)
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, : top or 1]

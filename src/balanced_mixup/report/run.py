@@ -25,7 +25,7 @@ def run_report(path: Path) -> Document:
         UsageError: It is no folder of a run.
     """
     run = read_run(path)
-    title = f"{run.recipe.method} on {_data_name(run.recipe.data)}"
+    title = f"{run.recipe.method.name} on {_data_name(run.recipe.data)}"
     return Document(title, f"Run {path.resolve().name}: {run.recipe.backbone}, {run.recipe.size} px", _sections(run, _VIEWS))
 
 
@@ -36,7 +36,7 @@ def evaluation_report(path: Path) -> Document:
         UsageError: It is no folder of an evaluation, or its run is gone.
     """
     run = read_evaluation(path)
-    title = f"{run.recipe.method}, trained on {_data_name(run.recipe.data)}, scored on {_data_name(run.settings.data)}"
+    title = f"{run.recipe.method.name}, trained on {_data_name(run.recipe.data)}, scored on {_data_name(run.settings.data)}"
     subtitle = f"Run {run.folder.path.name}: {run.recipe.backbone}, {run.recipe.size} px"
     return Document(title, subtitle, _sections(run, {name: view for name, view in _VIEWS.items() if name not in _TRAINING}))
 
@@ -63,7 +63,7 @@ def _blocks(view: "_View", run: RunContents) -> Sequence[Block]:
 def _provenance(run: RunContents) -> list[Block]:
     environment = run.environment
     return [
-        Folded("Recipe", _yaml(run.recipe.model_dump(mode="json"))),
+        Folded("Recipe", _yaml(run.recipe.settings())),
         *([Folded("Environment", _yaml(dict(environment)))] if environment else []),
         Text(f"If this helped your work, please cite the paper: {CITATION}"),
     ]

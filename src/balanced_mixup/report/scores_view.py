@@ -1,8 +1,7 @@
 """The scores of a run: all of them, those of each class, the confusion matrix, and the curves behind them."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,6 +10,8 @@ from balanced_mixup.metrics import METRICS, applicable, confusion
 from balanced_mixup.report.contents import RunContents, require
 from balanced_mixup.report.document import Block, Chart, Note, Table
 from balanced_mixup.report.figures import class_scores, confusion_matrix, precision_recall_curves, roc_curves
+from balanced_mixup.runs.scores import ClassScores
+from balanced_mixup.statistics.bootstrap import Interval
 
 
 def scores_view(run: RunContents) -> list[Block]:
@@ -20,26 +21,27 @@ def scores_view(run: RunContents) -> list[Block]:
         UsageError: The run has no scores, or they are not of the classes of its predictions.
     """
     scores = require(run.scores, "its scores (metrics.json)")
-    known = {name: score for name, score in scores["metrics"].items() if name in METRICS}
-    rows = [[METRICS[name].label, *_cells(score)] for name, score in applicable(known, run.ordinal).items()]
+    shown = applicable(scores.metrics, run.ordinal)
+    rows = [[METRICS[name].label, *_cells(score)] for name, score in shown.items()]
     overall = Table(f"All scores on {run.scored}.", ["score", "value", "95% interval"], rows)
     if run.images is None:
         return [overall, Note("manifest.csv is missing, so the number of training images of each class is unknown.")]
-    if set(scores["per_class"]) != set(run.classes):
-        raise UsageError(f"The scores are of the classes {', '.join(scores['per_class'])}, not of {', '.join(run.classes)}.")
-    return [overall, *_of_classes(run, [scores["per_class"][name] for name in run.classes])]
+    if set(scores.per_class) != set(run.classes):
+        raise UsageError(f"The scores are of the classes {', '.join(scores.per_class)}, not of {', '.join(run.classes)}.")
+    return [overall, *_of_classes(run, [scores.per_class[name] for name in run.classes])]
 
 
-def _of_classes(run: RunContents, per_class: Sequence[Mapping[str, Any]]) -> list[Block]:
-    trained, support = run.counts("train"), np.array([row["support"] for row in per_class])
-    recall, precision = (np.array([_triple(row[which]) for row in per_class]) for which in ("recall", "precision"))
+def _of_classes(run: RunContents, per_class: Sequence[ClassScores]) -> list[Block]:
+    trained, support = run.counts("train"), np.array([row.support for row in per_class])
+    recall = np.array([_triple(row.recall) for row in per_class])
+    precision = np.array([_triple(row.precision) for row in per_class])
     rows = [
         [
             run.classes[k],
             f"{trained[k]:,}",
             f"{support[k]:,}",
-            *_cells(per_class[k]["recall"]),
-            *_cells(per_class[k]["precision"]),
+            *_cells(per_class[k].recall),
+            *_cells(per_class[k].precision),
         ]
         for k in np.argsort(trained, kind="stable")
     ]
@@ -80,12 +82,11 @@ def curves_view(run: RunContents) -> list[Block]:
     ]
 
 
-def _triple(score: Mapping[str, float | None]) -> list[float]:
-    value, low, high = (math.nan if (number := score[key]) is None else number for key in ("value", "low", "high"))
-    return [value, low, high] if low < high else [value, math.nan, math.nan]
+def _triple(score: Interval) -> list[float]:
+    return [score.value, score.low, score.high] if score.low < score.high else [score.value, math.nan, math.nan]
 
 
-def _cells(score: Mapping[str, float | None]) -> list[str]:
+def _cells(score: Interval) -> list[str]:
     """Return a score and its interval, dashes for what is undefined."""
     value, low, high = _triple(score)
     return ["–" if math.isnan(value) else f"{value:.3f}", "–" if math.isnan(low) else f"{low:.3f} to {high:.3f}"]

@@ -1,7 +1,7 @@
 """The first section of a report: what was found and what was missed, for somebody who reads nothing else."""
 
+import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from balanced_mixup.metrics import confusion
 from balanced_mixup.report.contents import RunContents
 from balanced_mixup.report.document import Block, Listing, Note, Text
 from balanced_mixup.report.words import class_sentence, counted, display_name, percent, with_interval
+from balanced_mixup.runs.scores import ClassScores, Scores
 
 Counts = npt.NDArray[np.int64]
 
@@ -24,21 +25,20 @@ def summary(run: RunContents) -> list[Block]:
         notes.append(Note(f"This run is not finished. To resume it: bmixup train --out {run.folder.path} --resume"))
     if run.scores is None or run.predictions is None:
         return [*notes, Text("There are no scores yet.")]
-    if run.part == "val":
+    if run.split == "val":
         notes.append(
             Note("There is no test split: the epoch was chosen on these images, so the scores are slightly optimistic.")
         )
     table = confusion(run.predictions.labels, run.predictions.probabilities).astype(np.int64)
-    return [*notes, Text(_overall(run, run.scores, table)), *_prior(run), *_classes(run, run.scores["per_class"], table)]
+    return [*notes, Text(_overall(run, run.scores, table)), *_prior(run), *_classes(run, run.scores.per_class, table)]
 
 
-def _overall(run: RunContents, scores: Mapping[str, Any], table: Counts) -> str:
-    metrics = scores["metrics"]
-    column = run.settings.group_column
-    groups = f" in {counted(scores['groups'], 'group')}" if scores["groups"] else ""
+def _overall(run: RunContents, scores: Scores, table: Counts) -> str:
+    metrics, column = scores.metrics, run.settings.group_column
+    groups = f" in {counted(scores.groups, 'group')}" if scores.groups else ""
     groups += f" (column {column})" if groups and column else ""
-    text = f"Scored on {counted(scores['n'], 'image')}{groups}: {run.scored}. "
-    if metrics["balanced_accuracy"]["value"] is not None:
+    text = f"Scored on {counted(scores.n, 'image')}{groups}: {run.scored}. "
+    if not math.isnan(metrics["balanced_accuracy"].value):
         text += f"Balanced accuracy, the mean recall of the classes, is {with_interval(metrics['balanced_accuracy'])}. "
     text += f"Accuracy over all images is {with_interval(metrics['accuracy'])}."
     if run.ordinal:
@@ -49,29 +49,29 @@ def _overall(run: RunContents, scores: Mapping[str, Any], table: Counts) -> str:
 
 def _prior(run: RunContents) -> list[Block]:
     """Return to what class prior the probabilities were corrected, if to any."""
-    prior = None if run.evaluation is None else run.evaluation.get("prior")
-    if not prior:
+    prior = run.target
+    if prior is None:
         return []
-    shares = sorted(prior["shares"].items(), key=lambda item: -item[1]["value"])
+    shares = sorted(prior.by_class(run.classes).items(), key=lambda item: -item[1].value)
     listing = ", ".join(f"{display_name(name)} {with_interval(share)}" for name, share in shares[:MOST])
     blocks: list[Block] = [
         Text(
-            f"All scores are of probabilities corrected to the class prior `{prior['name']}`: {listing}"
+            f"All scores are of probabilities corrected to the class prior `{prior.name}`: {listing}"
             f"{' ...' if len(shares) > MOST else ''}. This can change the predicted class."
         )
     ]
-    if not prior["converged"]:
+    if not prior.converged:
         blocks.append(Note("The estimate of the class prior did not converge: do not rely on it."))
     return blocks
 
 
-def _classes(run: RunContents, per_class: Mapping[str, Any], table: Counts) -> list[Block]:
+def _classes(run: RunContents, per_class: Mapping[str, ClassScores], table: Counts) -> list[Block]:
     trained = None if run.images is None else run.counts("train")
     classes, everything = run.classes, list(range(len(run.classes)))
     rare = [] if trained is None else rare_classes(trained)
     chosen = (rare or everything)[:MOST]
     sentences = [
-        class_sentence(k, classes, table, None if trained is None else int(trained[k]), per_class[classes[k]]["recall"])
+        class_sentence(k, classes, table, None if trained is None else int(trained[k]), per_class[classes[k]].recall)
         for k in chosen
     ]
     if rare:

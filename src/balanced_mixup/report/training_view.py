@@ -6,17 +6,18 @@ import torch
 from torch import Tensor
 
 from balanced_mixup.data.augment import AUGMENTATIONS, N_UNIFORMS
-from balanced_mixup.data.batches import TrainBatch, TrainBatches, to_images
+from balanced_mixup.data.batches import TrainBatch, TrainBatches
 from balanced_mixup.data.pixels import SourcePixels
 from balanced_mixup.errors import DataError
-from balanced_mixup.methods import METHODS
+from balanced_mixup.methods import Stage, TrainSet
 from balanced_mixup.randomness import uniforms
 from balanced_mixup.report.contents import RunContents, require
 from balanced_mixup.report.document import Block, Gallery, Note, Picture, View
 from balanced_mixup.report.originals import Originals, jpeg
 from balanced_mixup.report.words import counted, display_name, percent
-from balanced_mixup.sampling import class_branch
+from balanced_mixup.training.preprocessing import scaled
 from balanced_mixup.training.recipe import Recipe
+from balanced_mixup.training.segments import segments_of
 
 Integers = npt.NDArray[np.int64]
 
@@ -38,23 +39,23 @@ def training_view(run: RunContents) -> list[Block]:
     labels = np.array([number[name] for name in table["label"]], dtype=np.int64)
     rows = np.flatnonzero(table["split"] == "train")
     examples = _examples(run, originals, labels, rows)
+    train_set = TrainSet(labels[rows], len(run.classes), run.recipe.epochs, run.recipe.seed)
+    stage = segments_of(run.recipe.method, train_set)[0].stages[0][1]
     try:
-        batch = _first_batch(run.recipe, originals, labels, rows)
+        batch = _first_batch(run.recipe, stage, originals, labels, rows)
     except DataError as error:
         return [examples, Note(f"The mixed samples cannot be shown. {error}")]
     augment = AUGMENTATIONS[run.recipe.augmentation]
-    mixed, targets = batch.mixed(augment(to_images(batch.pixels), batch.uniforms).clamp(0, 1), len(run.classes))
+    mixed, targets = batch.mixed(augment(scaled(batch.pixels), batch.uniforms).clamp(0, 1), len(run.classes), stage.mix)
     return [examples, _mixtures(batch, mixed, targets, run.classes)]
 
 
-def _first_batch(recipe: Recipe, originals: Originals, labels: Integers, rows: Integers) -> TrainBatch:
-    own, method = labels[rows], METHODS[recipe.method]
+def _first_batch(recipe: Recipe, stage: Stage, originals: Originals, labels: Integers, rows: Integers) -> TrainBatch:
     return TrainBatches(
         SourcePixels(originals.images, recipe.size, originals.digests),
         labels,
         rows,
-        (method.make_branch(own, recipe.epochs, recipe.seed), class_branch(own, seed=recipe.seed)),
-        method.make_mixing(recipe.alpha, recipe.weight_per),
+        stage,
         batch_size=recipe.batch_size,
         seed=recipe.seed,
         epoch=0,
@@ -73,7 +74,7 @@ def _examples(run: RunContents, originals: Originals, labels: Integers, rows: In
         if image is None:
             continue
         numbers = torch.from_numpy(uniforms(np.arange(N_UNIFORMS), run.recipe.seed, "report", row).astype(np.float32))
-        augmented = AUGMENTATIONS[name](to_images(torch.from_numpy(image[None])), numbers[None])[0]
+        augmented = AUGMENTATIONS[name](scaled(torch.from_numpy(image[None])), numbers[None])[0]
         kind = f"training image of {display_name(run.classes[k])}"
         views = [View(jpeg(image), f"A {kind}."), View(_picture(augmented), f"The same {kind}, augmented.")]
         pictures.append(Picture(views, [display_name(run.classes[k])]))

@@ -1,10 +1,12 @@
 """Scores as sentences that somebody understands who does not know the scores' names."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+
+from balanced_mixup.statistics.bootstrap import Interval
 
 CITATION = (
     "Galdran A., Carneiro G., González Ballester M. A. (2021): Balanced-MixUp for Highly Imbalanced Medical Image "
@@ -23,23 +25,20 @@ def display_name(name: str) -> str:
     return f"class {name}" if name.replace(".", "").isdigit() else name
 
 
-def with_interval(score: Mapping[str, float | None]) -> str:
+def with_interval(score: Interval) -> str:
     """Return "54% (95% CI 42% to 66%)"; without an interval the value alone, without a value "undefined"."""
-    value, low, high = score["value"], score["low"], score["high"]
-    if value is None:
+    if math.isnan(score.value):
         return "undefined"
-    if low is None or high is None or not low < high:
-        return percent(value)
-    return f"{percent(value)} (95% CI {percent(low)} to {percent(high)})"
+    if not score.low < score.high:
+        return percent(score.value)
+    return f"{percent(score.value)} (95% CI {percent(score.low)} to {percent(score.high)})"
 
 
-def interval(score: Mapping[str, float | None]) -> str:
+def interval(score: Interval) -> str:
     """Return "0.043 [0.030, 0.058]", a dash for what is undefined."""
-    value, low, high = score["value"], score["low"], score["high"]
-    if value is None or math.isnan(value):
+    if math.isnan(score.value):
         return "–"
-    known = low is not None and high is not None and low < high
-    return f"{value:.3f}" + (f" [{low:.3f}, {high:.3f}]" if known else "")
+    return f"{score.value:.3f}" + (f" [{score.low:.3f}, {score.high:.3f}]" if score.low < score.high else "")
 
 
 def counted(number: int, noun: str) -> str:
@@ -52,9 +51,7 @@ def listed(parts: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
-def class_sentence(
-    k: int, classes: Sequence[str], table: npt.NDArray[np.int64], trained: int | None, recall: Mapping[str, float | None]
-) -> str:
+def class_sentence(k: int, classes: Sequence[str], table: npt.NDArray[np.int64], trained: int | None, recall: Interval) -> str:
     """Return how many images of class `k` were found, what the others were predicted as, and how many predictions were wrong.
 
     Args:

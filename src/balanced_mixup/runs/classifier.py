@@ -1,58 +1,24 @@
 """A trained classifier: the weights of a run with all that is needed to use them."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
-from balanced_mixup.data.batches import EvalBatches, normalised, to_images
+from balanced_mixup.data.batches import EvalBatches
 from balanced_mixup.data.pixels import Pixels, as_pixels
 from balanced_mixup.errors import UsageError
-from balanced_mixup.files import write_text
+from balanced_mixup.heads import head_from_dict
 from balanced_mixup.progress import progress_bar
+from balanced_mixup.runs.model_card import ModelCard
 from balanced_mixup.runs.run_folder import RunFolder
-from balanced_mixup.training.backbones import build
-
-
-class ModelCard(BaseModel):
-    """What prediction needs beside the weights; `model.json` of a run.
-
-    size: side of the images in pixels. mean, std: of each colour channel, for images in 0..1.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: Literal[1] = 1
-    backbone: str
-    classes: tuple[str, ...]
-    ordinal: bool
-    size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def write(self, path: Path) -> None:
-        """Write the card as JSON."""
-        write_text(path, self.model_dump_json(indent=2) + "\n")
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a card.
-
-        Raises:
-            UsageError: It is damaged, or of another version of this program.
-        """
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise UsageError(
-                f"Expected {str(path)!r} to describe a model of this version of the program, but: {error}"
-            ) from None
+from balanced_mixup.training.backbones import build, set_head
+from balanced_mixup.training.preprocessing import Preprocessing, flip_averaged
 
 
 class Classifier:
@@ -67,8 +33,8 @@ class Classifier:
         self.card = card
         self.device = torch.device(device)
         self.model = model.to(memory_format=torch.channels_last).to(self.device).eval()
-        self._mean = torch.tensor(card.mean, device=self.device)
-        self._std = torch.tensor(card.std, device=self.device)
+        self.head = head_from_dict(card.head)
+        self.preprocessing = Preprocessing(card.mean, card.std).to(self.device)
 
     @classmethod
     def load(cls, run: Path | str, device: torch.device | str | None = None) -> Self:
@@ -85,6 +51,7 @@ class Classifier:
         card = ModelCard.read(folder.model)
         with torch.random.fork_rng([]):  # its random weights, soon replaced, are drawn from the caller's state
             model = build(card.backbone, len(card.classes), card.size)
+            set_head(model, head_from_dict(card.head), len(card.classes))
         try:
             model.load_state_dict(load_file(folder.weights))
         except (SafetensorError, OSError, RuntimeError) as error:
@@ -111,14 +78,9 @@ class Classifier:
         done = 0
         with torch.inference_mode(), progress_bar("Predicting", len(rows)) as advance:
             for batch in EvalBatches(pixels, rows, device=self.device):
-                images = normalised(to_images(batch.to(self.device)), self._mean, self._std)
-                out[done : done + len(batch)] = self._forward(images, flip).cpu().numpy()
+                images = self.preprocessing(batch.to(self.device))
+                found = flip_averaged(lambda images: self.head.probabilities(self.model(images)), images, flip=flip)
+                out[done : done + len(batch)] = found.cpu().numpy()
                 done += len(batch)
                 advance(len(batch))
         return out
-
-    def _forward(self, images: Tensor, flip: bool) -> Tensor:
-        probabilities: Tensor = self.model(images).float().softmax(dim=1)
-        if flip:
-            probabilities = (probabilities + self.model(images.flip(3)).float().softmax(dim=1)) / 2
-        return probabilities

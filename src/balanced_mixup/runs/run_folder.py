@@ -1,4 +1,4 @@
-"""The folder of a run: what stands where."""
+"""The folder of a run: the path of each file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,9 @@ class RunFolder(TrainingFiles):
 
     recipe.yaml: all settings. environment.json: versions, device, seed, data fingerprint, git commit. manifest.csv: image,
     label, group, split and digest of every image. model.json: what prediction needs beside the weights. history.csv: a row
-    an epoch. weights.safetensors: of the best epoch. predictions.parquet: probabilities for the validation and test part.
-    metrics.json: their scores. calibration.json: how to correct probabilities. cost.json: what it took. evaluations/: scores on
-    other data. train.log: what was printed. report.html: to look at.
+    an epoch. weights.safetensors: of the best epoch. predictions.parquet: probabilities for the validation and test split.
+    metrics.json: their scores. calibration.json: how to correct probabilities. cost.json: time and memory. evaluations/: scores
+    on other data. train.log: what was printed. report.html: the report.
     """
 
     @property
@@ -45,17 +45,17 @@ class RunFolder(TrainingFiles):
 
     @property
     def predictions(self) -> Path:
-        """Probabilities for the validation and test part."""
+        """Probabilities for the validation and test split."""
         return self.path / "predictions.parquet"
 
     @property
     def metrics(self) -> Path:
-        """Scores of the validation and test part."""
+        """Scores of the validation and test split."""
         return self.path / "metrics.json"
 
     @property
     def calibration(self) -> Path:
-        """Temperature and class prior, fitted on the validation part, and what they do for the probabilities."""
+        """Temperature and class prior, fitted on the validation split, and how well calibrated the probabilities are."""
         return self.path / "calibration.json"
 
     @property

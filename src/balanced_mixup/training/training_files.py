@@ -1,14 +1,17 @@
 """The files that training itself writes to a run's folder."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from balanced_mixup.errors import RunError
-from balanced_mixup.files import write_atomically
+from balanced_mixup.errors import RunError, UsageError
+from balanced_mixup.files import write_atomically, write_text
 
 
 @dataclass(frozen=True)
@@ -22,10 +25,23 @@ class TrainingFiles:
         """Loss, scores and learning rate of each epoch."""
         return self.path / "history.csv"
 
+    def segment_checkpoint(self, segment: int) -> Path:
+        """The state to resume segment `segment` (from 1) from; there only while the training is not finished."""
+        return self.path / ("checkpoint.ckpt" if segment == 1 else f"checkpoint-{segment}.ckpt")
+
+    def end_of_segment(self, segment: int) -> "SegmentEnd":
+        """What segment `segment` (from 1) of several ended with, to go on from."""
+        return SegmentEnd(self.path / f"stage-{segment}.safetensors", self.path / f"stage-{segment}.json")
+
     @property
-    def checkpoint(self) -> Path:
-        """The state to resume from; there only while the training is not finished."""
-        return self.path / "checkpoint.ckpt"
+    def end_of_base(self) -> "SegmentEnd":
+        """What the training of the method's base ended with; other methods with the same base can go on from it."""
+        return SegmentEnd(self.path / "base.safetensors", self.path / "base.json")
+
+    def remove_checkpoints(self) -> None:
+        """Remove the states to resume from, when the training is finished."""
+        for path in self.path.glob("checkpoint*.ckpt"):
+            path.unlink(missing_ok=True)
 
     @property
     def weights(self) -> Path:
@@ -36,6 +52,34 @@ class TrainingFiles:
     def cost(self) -> Path:
         """What the training took since it was last started: seconds, peak memory of process or GPU; whether it was resumed."""
         return self.path / "cost.json"
+
+
+@dataclass(frozen=True)
+class SegmentEnd:
+    """Where a training can go on from.
+
+    weights: Of the whole model. history: Up to there, JSON, or CSV where it is that of a finished run; written before the
+    weights.
+    """
+
+    weights: Path
+    history: Path
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of the history. UsageError where the file is missing or damaged."""
+        try:
+            if self.history.suffix == ".csv":
+                return [
+                    {str(name): value for name, value in row.items()} for row in pd.read_csv(self.history).to_dict("records")
+                ]
+            return list(json.loads(self.history.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"The history {str(self.history)!r} of an earlier stage is missing or damaged: {error}.") from None
+
+    def write(self, weights: dict[str, Tensor], rows: list[dict[str, Any]]) -> None:
+        """Write both."""
+        write_text(self.history, json.dumps(rows))  # Python's JSON has NaN, which scores can be
+        save_weights(self.weights, weights)
 
 
 def save_weights(path: Path, weights: dict[str, Tensor]) -> None:

@@ -18,7 +18,6 @@ from watched import NAMES, SIZE, Watched, decoded, fresh, hashed, read, scan_all
 
 from balanced_mixup.data.cached_stores import cached_stores
 from balanced_mixup.data.images import ArrayImages, FileImages, stamp_of
-from balanced_mixup.data.manifest import ImageSubset
 from balanced_mixup.data.store import Store, default_cache_dir
 
 
@@ -155,13 +154,13 @@ def test_nothing_is_decoded_twice(stored, cache):
 
 def test_a_subset_uses_the_same_store(stored, cache):
     rows = np.array([4, 0, 0, 2])
-    np.testing.assert_array_equal(read(ImageSubset(stored, rows), cache), fresh(stored)[rows])
+    np.testing.assert_array_equal(read(stored.subset(rows), cache), fresh(stored)[rows])
     assert stored.work() == []
 
 
 def test_the_rest_of_a_subset_is_added(watched, cache, later):
     images = watched()
-    read(ImageSubset(images, np.array([3, 1])), cache)
+    read(images.subset(np.array([3, 1])), cache)
     assert images.work() == decoded("b.bmp", "d.bmp")
     np.testing.assert_array_equal(read(images, cache), fresh(images))
     assert images.work() == decoded("a.bmp", "c.bmp", "e.bmp", "f.bmp")
@@ -187,7 +186,7 @@ class SlowClock(Watched):
     def stamp(self, index):
         stamp = super().stamp(index)
         self.tick = getattr(self, "tick", stamp.changed_ns)
-        return stamp._replace(mark=stamp.mark.split("-")[0], changed_ns=self.tick)
+        return stamp._replace(fingerprint=stamp.fingerprint.split("-")[0], changed_ns=self.tick)
 
 
 def test_a_change_that_leaves_no_trace_in_the_times(root, cache, tmp_path):

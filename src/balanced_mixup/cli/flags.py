@@ -1,0 +1,32 @@
+"""The flags of `bmixup train`: the fields of the recipe, and those of every method, grouped by method."""
+
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.fields import FieldInfo
+
+from balanced_mixup.methods import METHODS, methods_with
+from balanced_mixup.training.recipe import Recipe
+
+
+def _flags() -> type[BaseModel]:
+    fields: dict[str, Any] = {}
+    for name, field in Recipe.model_fields.items():
+        fields[name] = (field.annotation, field)
+    method = Field(Recipe().method.name, description=Recipe.model_fields["method"].description)
+    fields["method"] = (str, method)
+    for method_class in METHODS.values():
+        for name, field in method_class.model_fields.items():
+            if name != "name" and name not in fields:
+                fields[name] = (_in_group(name, field), field)
+    return create_model("Flags", __config__=ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False), **fields)
+
+
+def _in_group(name: str, field: FieldInfo) -> Any:
+    owners = methods_with(name)
+    group = Group(f"Settings of the method{'s' if len(owners) > 1 else ''} {' and '.join(owners)}", sort_key=1)
+    return Annotated[field.annotation, Parameter(group=group)]
+
+
+Flags = _flags()

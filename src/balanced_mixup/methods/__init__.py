@@ -1,0 +1,22 @@
+"""Methods, one file each: how training treats rare classes, as objects with settings of their own."""
+
+from balanced_mixup.methods.base import METHODS as METHODS
+from balanced_mixup.methods.base import Features as Features
+from balanced_mixup.methods.base import Method as Method
+from balanced_mixup.methods.base import OptimizerSettings as OptimizerSettings
+from balanced_mixup.methods.base import Stage as Stage
+from balanced_mixup.methods.base import TrainSet as TrainSet
+from balanced_mixup.methods.base import get_method as get_method
+from balanced_mixup.methods.base import make_method as make_method
+from balanced_mixup.methods.base import methods_with as methods_with
+from balanced_mixup.methods.base import register as register
+
+# In the order of `bmixup list methods`.
+from balanced_mixup.methods.class_sampling import ClassSampling as ClassSampling  # isort: skip
+from balanced_mixup.methods.instance import Instance as Instance  # isort: skip
+from balanced_mixup.methods.sqrt_sampling import SqrtSampling as SqrtSampling  # isort: skip
+from balanced_mixup.methods.focal import FocalLoss as FocalLoss  # isort: skip
+from balanced_mixup.methods.cb_loss import CbLoss as CbLoss  # isort: skip
+from balanced_mixup.methods.mixup import MixUp as MixUp  # isort: skip
+from balanced_mixup.methods.balanced_mixup import BalancedMixUp as BalancedMixUp  # isort: skip
+from balanced_mixup.methods.progressive import Progressive as Progressive  # isort: skip

@@ -1,0 +1,289 @@
+"""The contract of a method: an object with its own settings that says how training goes, stage by stage.
+
+    @register
+    class Focal(Method):
+        \"\"\"Focal loss on plain sampling.\"\"\"
+
+        name: Literal["focal"] = "focal"
+        gamma: float = Field(2.0, ge=0, description="How much less well-classified images count.")
+
+        def stages(self, data: TrainSet) -> tuple[Stage, ...]:
+            return (Stage(data.instance_branch(), loss=losses.Focal(self.gamma)),)
+
+A method in a file is all there is to do: its flags, YAML keys and Python keywords are its fields, and training, the command
+line, benchmarks, calibration, reports and the contract tests take it from the registry. Another distribution adds methods by an
+entry point of the group `balanced_mixup.methods`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from balanced_mixup.errors import UsageError, nearest
+from balanced_mixup.plugins import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from balanced_mixup.heads import Head
+    from balanced_mixup.losses import Loss
+    from balanced_mixup.mixing import Mix
+    from balanced_mixup.sampling import Branch
+
+Optimizer = Literal["adamw", "sgd"]
+Schedule = Literal["cosine", "cyclic", "plateau", "constant"]
+
+
+@dataclass(frozen=True)
+class TrainSet:
+    """What a method may know of the training images when it plans its stages.
+
+    Args:
+        labels: int64 (N,), the class of each.
+        num_classes: K.
+        epochs: Number of epochs that the recipe asks for.
+        seed: Decides every draw of the branches.
+    """
+
+    labels: npt.NDArray[np.int64]
+    num_classes: int
+    epochs: int
+    seed: int
+
+    @cached_property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Training images of each class, int64 (K,)."""
+        return np.bincount(self.labels, minlength=self.num_classes)
+
+    def instance_branch(self) -> Branch:
+        """Return the branch that gives each image once an epoch."""
+        from balanced_mixup.sampling import instance_branch
+
+        return instance_branch(self.labels, seed=self.seed)
+
+    def class_branch(self, q: float = 0.0) -> Branch:
+        """Return the branch that draws classes with probability n^q (Eq. 2): each class equally often for q = 0."""
+        from balanced_mixup.sampling import class_branch
+
+        return class_branch(self.labels, q, seed=self.seed)
+
+    def progressive_branch(self) -> Branch:
+        """Return the branch that goes from instance to class sampling over the epochs."""
+        from balanced_mixup.sampling import progressive_branch
+
+        return progressive_branch(self.labels, self.epochs, seed=self.seed)
+
+
+class OptimizerSettings(BaseModel):
+    """Settings of the recipe that a stage has otherwise, where its paper asks for it; None stands for the recipe's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    optimizer: Optimizer | None = None
+    learning_rate: float | None = Field(None, gt=0)
+    momentum: float | None = Field(None, ge=0, lt=1)
+    weight_decay: float | None = Field(None, ge=0)
+    schedule: Schedule | None = None
+    warmup: float | None = Field(None, ge=0, lt=1)
+
+
+def _no_mix() -> Mix:
+    from balanced_mixup.mixing import NoMix
+
+    return NoMix()
+
+
+def _cross_entropy() -> Loss:
+    from balanced_mixup.losses import CrossEntropy
+
+    return CrossEntropy()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training with one sampler, mix and loss.
+
+    A stage goes on with the optimiser and the schedule of the one before it, unless it trains something else, starts with a
+    new head, or has optimiser settings of its own: then it begins with the best weights so far and a schedule of its own.
+
+    Args:
+        branch: Where samples come from.
+        partners: Where a mix's partners come from, if it needs a branch of their own.
+        mix: How samples are mixed; `NoMix` if not given.
+        loss: `CrossEntropy` if not given.
+        share: Share of the recipe's epochs, above 0.
+        epochs: Number of epochs, in place of `share`.
+        trains: "all" parameters, or the "head" alone: on features that are computed once.
+        new_head: The head starts anew.
+        optimizer: What is otherwise than in the recipe.
+        name: In the history; "train" if there is one stage.
+    """
+
+    branch: Branch
+    partners: Branch | None = None
+    mix: Mix = field(default_factory=_no_mix)
+    loss: Loss = field(default_factory=_cross_entropy)
+    share: float = 1.0
+    epochs: int | None = None
+    trains: Literal["all", "head"] = "all"
+    new_head: bool = False
+    optimizer: OptimizerSettings | None = None
+    name: str = "train"
+
+    def __post_init__(self) -> None:
+        """Check what belongs together."""
+        if self.mix.needs_partners != (self.partners is not None):
+            needs = "needs" if self.mix.needs_partners else "takes no"
+            raise UsageError(f"{type(self.mix).__name__} {needs} `partners`: the branch that its partners come from.")
+        if self.trains == "head" and not self.mix.mixes_features:
+            raise UsageError(f"{type(self.mix).__name__} mixes images, not features: it cannot train the head alone.")
+        if not self.share > 0 or (self.epochs is not None and self.epochs < 1):
+            raise UsageError(f"Expected a stage of at least one epoch, but got share {self.share} and epochs {self.epochs}.")
+
+    @property
+    def continues(self) -> bool:
+        """Whether it goes on with the optimiser and the schedule of the stage before it, if that trains the same."""
+        return not self.new_head and self.optimizer is None
+
+    def class_prior(self, counts: npt.NDArray[np.int64], epochs: range) -> npt.NDArray[np.float64]:
+        """Return the share of the targets that each class gets in this stage, on average: the prior that a model learns.
+
+        With the probabilities s of the branch, c of the partners' branch, and the mean weight E[w] of partners:
+
+            pi_k ~ ((1 - E[w]) s_k + E[w] c_k) l_k
+
+        where l_k is what the loss charges for class k at equal outputs (its class weight, if it has one). A mix with the batch
+        itself changes no share.
+
+        Args:
+            counts: (K,), training images of each class.
+            epochs: Which epochs of the training the stage has.
+
+        Returns:
+            float64 (K,), sums to 1; 0 for a class without images.
+        """
+        import torch
+
+        shares = self._mean_probabilities(self.branch, counts, epochs)
+        if self.partners is not None:
+            weight = self.mix.mean_partner_weight
+            shares = (1 - weight) * shares + weight * self._mean_probabilities(self.partners, counts, epochs)
+        with torch.no_grad():
+            charged = shares * self.loss.per_class_loss(torch.zeros(1, len(shares))).double().numpy()[0]
+        prior: npt.NDArray[np.float64] = charged / charged.sum()
+        return prior
+
+    @staticmethod
+    def _mean_probabilities(branch: Branch, counts: npt.NDArray[np.int64], epochs: range) -> npt.NDArray[np.float64]:
+        mean: npt.NDArray[np.float64] = np.mean([branch.class_probabilities(counts, epoch) for epoch in epochs], axis=0)
+        return mean
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of images, computed once.
+
+    values: float32 (N, F). labels: int64 (N,).
+    """
+
+    values: Tensor
+    labels: Tensor
+
+
+class Method(BaseModel):
+    """One way to train. A subclass has a `name`, its settings as fields, and `stages`.
+
+    The first sentence of its docstring is what `bmixup list methods` says; it ends with the paper in parentheses.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str
+    title: ClassVar[str] = ""
+    """As in tables; the paper's own where it has the method."""
+
+    keeps: ClassVar[Literal["best", "last"]] = "best"
+    """Which epoch of the last stage is kept: the one with the best validation score, or the last."""
+
+    def stages(self, data: TrainSet) -> tuple[Stage, ...]:
+        """Return what is trained, in this order; at least one stage, unless there is a `base`."""
+        return ()
+
+    def base(self) -> Method | None:
+        """Return the method whose finished training this one starts from, if any; its stages come before these.
+
+        Methods with the same base share its training in a benchmark.
+        """
+        return None
+
+    def head(self) -> Head:
+        """Return what stands behind the backbone's features."""
+        from balanced_mixup.heads import Softmax
+
+        return Softmax()
+
+    def finish(self, head: nn.Module, train: Features, val: Features) -> None:
+        """Change the head of the trained model without gradient steps (tau-normalisation, NCM); nothing by default."""
+
+    @property
+    def finishes(self) -> bool:
+        """Whether it changes a trained model, for which features are computed."""
+        return type(self).finish is not Method.finish
+
+    @classmethod
+    def summary(cls) -> str:
+        """Return the first paragraph of its docstring, in one line."""
+        return " ".join((cls.__doc__ or "").strip().partition("\n\n")[0].split())
+
+    def settings(self) -> dict[str, Any]:
+        """Return its settings by name, without the method's own name."""
+        return self.model_dump(mode="json", exclude={"name"})
+
+    def settings_changed(self) -> dict[str, Any]:
+        """Return the settings that differ from their defaults."""
+        return self.model_dump(mode="json", exclude={"name"}, exclude_defaults=True)
+
+
+MethodType = TypeVar("MethodType", bound=type[Method])
+
+
+METHODS: Registry[type[Method]] = Registry("methods", type(Method), lambda method: str(method.model_fields["name"].default))
+
+
+def register(method: MethodType) -> MethodType:
+    """Make a method known by its name. UsageError where another one has that name."""
+    METHODS.add(method)
+    return method
+
+
+def get_method(name: str) -> type[Method]:
+    """Return the method of that name.
+
+    Raises:
+        UsageError: There is none; names the nearest.
+    """
+    if name not in METHODS:
+        raise UsageError(f"Expected `method` to be one of {', '.join(METHODS)}, but got {name!r}.{nearest(name, METHODS)}")
+    return METHODS[name]
+
+
+def methods_with(setting: str) -> tuple[str, ...]:
+    """Return the names of the methods that have a setting."""
+    return tuple(name for name, method in METHODS.items() if setting != "name" and setting in method.model_fields)
+
+
+def make_method(name: str, settings: Mapping[str, Any]) -> Method:
+    """Return the method of that name with these settings.
+
+    Raises:
+        UsageError: There is no such method.
+        pydantic.ValidationError: A setting is unknown, or its value is not allowed.
+    """
+    return get_method(name)(**settings)

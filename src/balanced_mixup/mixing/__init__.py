@@ -1,0 +1,29 @@
+"""Mixing: MixUp (Eq. 1), Balanced-MixUp (Eq. 3), one small file each, and the loader for a training loop of one's own."""
+
+from typing import TYPE_CHECKING
+
+from balanced_mixup.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from balanced_mixup.mixing.balanced_mixup import BalancedMixUp as BalancedMixUp
+    from balanced_mixup.mixing.base import NEGLIGIBLE as NEGLIGIBLE
+    from balanced_mixup.mixing.base import Mix as Mix
+    from balanced_mixup.mixing.base import NoMix as NoMix
+    from balanced_mixup.mixing.base import Pairing as Pairing
+    from balanced_mixup.mixing.base import WeightPer as WeightPer
+    from balanced_mixup.mixing.base import mix as mix
+    from balanced_mixup.mixing.base import one_hot as one_hot
+    from balanced_mixup.mixing.loader import BalancedMixUpLoader as BalancedMixUpLoader
+    from balanced_mixup.mixing.loader import PairedBatch as PairedBatch
+    from balanced_mixup.mixing.plain_mixup import MixUp as MixUp
+    from balanced_mixup.mixing.plain_mixup import mixup as mixup
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "balanced_mixup": ("BalancedMixUp",),
+        "base": ("NEGLIGIBLE", "Mix", "NoMix", "Pairing", "WeightPer", "mix", "one_hot"),
+        "loader": ("BalancedMixUpLoader", "PairedBatch"),
+        "plain_mixup": ("MixUp", "mixup"),
+    },
+)

@@ -1,0 +1,101 @@
+"""What a model under training is fed with: augmented images, or features that were computed once."""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from balanced_mixup.data.augment import AUGMENTATIONS
+from balanced_mixup.data.batches import TrainBatch
+from balanced_mixup.data.pixels import DevicePixels, Pixels
+from balanced_mixup.errors import UsageError, human_bytes
+from balanced_mixup.training.preprocessing import Preprocessing, scaled
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What training sees.
+
+    Args:
+        pixels: N images of (S, S).
+        labels: int64 (N,).
+        train: Rows that train.
+        val: Rows that choose the epoch.
+        num_classes: K.
+        ordinal: The classes are grades in their order.
+    """
+
+    pixels: Pixels
+    labels: npt.NDArray[np.int64]
+    train: npt.NDArray[np.int64]
+    val: npt.NDArray[np.int64]
+    num_classes: int
+    ordinal: bool = False
+
+    def on_device(self, device: torch.device) -> "TrainingData":
+        """Return the same with its pixels in a GPU's memory. UsageError where they do not fit."""
+        need, free = math.prod(self.pixels.shape), torch.cuda.mem_get_info(device)[0]
+        if need > free * 0.8:
+            raise UsageError(
+                f"The decoded images need {human_bytes(need)}, but the GPU has {human_bytes(free)} free, some of which the "
+                "model needs. Use `--cache disk` or `--cache ram`."
+            )
+        return replace(self, pixels=DevicePixels.copy_of(self.pixels, device))
+
+
+class Inputs(nn.Module, ABC):
+    """From what batches hold to what a model takes."""
+
+    @abstractmethod
+    def for_training(self, batch: TrainBatch) -> Tensor:
+        """Return the M inputs of a training step, before they are mixed."""
+
+    @abstractmethod
+    def for_evaluation(self, stored: Tensor) -> Tensor:
+        """Return the inputs of a batch as it is stored, without augmentation."""
+
+
+class ImageInputs(Inputs):
+    """Stored pixels to augmented, normalised images (B, 3, H, W)."""
+
+    def __init__(self, preprocessing: Preprocessing, augmentation: str) -> None:
+        """Args: preprocessing: Of the backbone. augmentation: Preset by name."""
+        super().__init__()
+        self.preprocessing = preprocessing
+        self.augmentation = AUGMENTATIONS[augmentation]
+
+    def for_training(self, batch: TrainBatch) -> Tensor:
+        """Augment each image by its numbers."""
+        return self.augmentation(scaled(batch.pixels), batch.uniforms, self.preprocessing.mean, self.preprocessing.std)
+
+    def for_evaluation(self, stored: Tensor) -> Tensor:
+        """Normalise uint8 (B, H, W, 3)."""
+        images: Tensor = self.preprocessing(stored)
+        return images
+
+
+class FeatureInputs(Inputs):
+    """Stored features (B, C, F) of C copies of each image to features (B, F); (B, F, 1, 1) for a head that is a convolution."""
+
+    def __init__(self, *, as_map: bool) -> None:
+        """Args: as_map: The head is a convolution."""
+        super().__init__()
+        self.shape = (1, 1) if as_map else ()
+
+    def for_training(self, batch: TrainBatch) -> Tensor:
+        """Choose one of the copies of each image, by the first of its random numbers; the first copy is not augmented."""
+        copies = batch.pixels.shape[1]
+        first = min(1, copies - 1)  # of several, those that are augmented
+        chosen = first + (batch.uniforms[:, 0] * (copies - first)).long()
+        return self._shaped(batch.pixels[torch.arange(len(chosen), device=chosen.device), chosen])
+
+    def for_evaluation(self, stored: Tensor) -> Tensor:
+        """Return the features of the image itself."""
+        return self._shaped(stored[:, 0])
+
+    def _shaped(self, features: Tensor) -> Tensor:
+        return features.reshape(*features.shape, *self.shape)

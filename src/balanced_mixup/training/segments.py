@@ -1,0 +1,93 @@
+"""The stages of a method in the order in which they are trained, by the optimiser that they share."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from balanced_mixup.errors import UsageError
+from balanced_mixup.heads import Head
+from balanced_mixup.methods import Method, Stage, TrainSet
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Stages that share an optimiser and a schedule; a training is one segment after the other.
+
+    Args:
+        stages: Each with the number, from 0 over the whole training, of its first epoch.
+        end: The number of the epoch after the last.
+        head: What stands behind the features.
+        keeps: Which epoch of the last stage is kept.
+    """
+
+    stages: tuple[tuple[int, Stage], ...]
+    end: int
+    head: Head
+    keeps: Literal["best", "last"]
+
+    @property
+    def start(self) -> int:
+        """Number of the first epoch."""
+        return self.stages[0][0]
+
+    @property
+    def last_start(self) -> int:
+        """Number of the first epoch of the last stage."""
+        return self.stages[-1][0]
+
+    @property
+    def trains_head(self) -> bool:
+        """Whether the head alone is trained."""
+        return self.stages[0][1].trains == "head"
+
+    @property
+    def new_head(self) -> bool:
+        """Whether the head starts anew."""
+        return self.stages[0][1].new_head
+
+    def stage_at(self, epoch: int) -> Stage:
+        """Return the stage of an epoch, numbered over the whole training."""
+        return next(stage for first, stage in reversed(self.stages) if first <= epoch)
+
+    def class_prior(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Return the class prior (K,) that its last stage teaches, given the training images of each class (K,)."""
+        return self.stages[-1][1].class_prior(counts, range(self.last_start, self.end))
+
+
+def segments_of(method: Method, data: TrainSet) -> tuple[Segment, ...]:
+    """Return what is trained, in this order; the stages of the method's base come first.
+
+    Raises:
+        UsageError: The method trains nothing.
+    """
+    base = method.base()
+    found = [] if base is None else list(segments_of(base, data))
+    start = position = found[-1].end if found else 0
+    shares = 0.0
+    groups: list[list[tuple[int, Stage]]] = []
+    ends: list[int] = []
+    for stage in method.stages(data):
+        first = position
+        if stage.epochs is not None:
+            start, shares = first + stage.epochs, 0.0
+        else:
+            shares += stage.share  # shares are rounded together, so that stages have the epochs of the recipe between them
+        position = max(first + 1, start + round(shares * data.epochs))
+        if groups and stage.continues and stage.trains == groups[-1][-1][1].trains:
+            groups[-1].append((first, stage))
+            ends[-1] = position
+        else:
+            groups.append([(first, stage)])
+            ends.append(position)
+    found += [Segment(tuple(stages), end, method.head(), method.keeps) for stages, end in zip(groups, ends, strict=True)]
+    if not found:
+        raise UsageError(f"The method {method.name} has neither stages nor a base: it trains nothing.")
+    return tuple(found)
+
+
+def first_method(method: Method) -> Method:
+    """Return the method that training begins with: the base of the base, and so on."""
+    base = method.base()
+    return method if base is None else first_method(base)

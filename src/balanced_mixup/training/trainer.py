@@ -1,0 +1,166 @@
+"""Lightning's trainer as this package uses it: its checkpoints, signals, loggers and hints."""
+
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from balanced_mixup.data.memory import keep_freed_memory
+from balanced_mixup.errors import RunError, UsageError
+from balanced_mixup.files import write_atomically
+from balanced_mixup.progress import on_terminal
+from balanced_mixup.training.processes import cluster_environment, process_rank
+from balanced_mixup.training.recipe import Recipe
+
+
+def make_trainer(
+    recipe: Recipe,
+    *,
+    epochs: int,
+    callbacks: Sequence[Callback] = (),
+    folder: Path | None = None,
+    logger: Logger | None = None,
+) -> L.Trainer:
+    """Return Lightning's trainer for a recipe.
+
+    Args:
+        recipe: Where and how to compute.
+        epochs: Number of epochs.
+        callbacks: Beside a progress bar where somebody watches.
+        folder: Where Lightning writes.
+        logger: See `make_logger`.
+
+    Raises:
+        UsageError: This machine cannot compute as the recipe says.
+    """
+    keep_freed_memory()
+    several = recipe.processes > 1
+    watched = on_terminal() and process_rank(recipe) == 0
+    bar = [RichProgressBar(leave=False)] if watched else []
+    try:
+        return L.Trainer(
+            accelerator=recipe.accelerator,
+            devices=recipe.devices,
+            num_nodes=recipe.num_nodes,
+            strategy="ddp" if several else "auto",
+            # Statistics of the whole batch, as with one process; torch has it for GPUs alone.
+            sync_batchnorm=several and torch.cuda.is_available() and recipe.accelerator in ("auto", "gpu"),
+            benchmark=True,  # cuDNN's fastest convolutions: all batches have one shape
+            precision=precision_of(recipe),
+            max_epochs=epochs,
+            callbacks=[*callbacks, *bar],
+            plugins=[_AtomicCheckpointIO(), cluster_environment()],
+            default_root_dir=folder,
+            logger=logger or False,
+            enable_progress_bar=watched,
+            enable_model_summary=False,
+            enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            reload_dataloaders_every_n_epochs=1,
+        )
+    except MisconfigurationException as error:
+        raise UsageError(
+            f"This machine cannot compute with `accelerator` {recipe.accelerator!r} and `devices` {recipe.devices}: {error}"
+        ) from None
+
+
+def make_logger(recipe: Recipe, folder: Path) -> Logger | None:
+    """Return the recipe's experiment tracker, which writes to the run's folder where it writes to disk; None for none.
+
+    Raises:
+        UsageError: Its package is not installed.
+    """
+    name = folder.resolve().name
+    try:
+        match recipe.logger:
+            case "tensorboard":
+                from lightning.pytorch.loggers import TensorBoardLogger
+
+                return TensorBoardLogger(folder, name="tensorboard", version="")
+            case "mlflow":
+                from lightning.pytorch.loggers import MLFlowLogger
+
+                return MLFlowLogger(experiment_name="balanced-mixup", run_name=name)
+            case "wandb":
+                from lightning.pytorch.loggers import WandbLogger
+
+                return WandbLogger(project="balanced-mixup", name=name, save_dir=folder)
+            case None:
+                return None
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"`--logger {recipe.logger}` needs a package that is not installed ({error.name}): "
+            f"pip install 'balanced-mixup[{recipe.logger}]'."
+        ) from None
+
+
+def precision_of(recipe: Recipe) -> Any:
+    """Return Lightning's name for the recipe's precision on this machine."""
+    if recipe.precision != "auto":
+        return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[recipe.precision]
+    on_gpu = recipe.accelerator in ("auto", "gpu") and torch.cuda.is_available()
+    return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
+
+
+def checkpoint_callback(path: Path) -> ModelCheckpoint:
+    """Return the callback that writes the state after each epoch, over that of the epoch before."""
+    return ModelCheckpoint(
+        dirpath=path.parent,
+        filename=path.stem,
+        enable_version_counter=False,
+        save_on_train_epoch_end=True,
+        every_n_epochs=1,
+    )
+
+
+class EndAtOnce(Callback):
+    """SIGTERM ends a training as Ctrl-C does: Lightning lets the processes agree on it first, and they can wait forever."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Handle the signal from here on."""
+        if threading.current_thread() is threading.main_thread():  # Lightning puts back what was there before
+            signal.signal(signal.SIGTERM, _stop if trainer.is_global_zero else signal.SIG_DFL)
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    raise SIGTERMException
+
+
+class _AtomicCheckpointIO(TorchCheckpointIO):
+    """Lightning's own writing goes through a temporary file on another disk, which a kill can leave half copied."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        try:
+            write_atomically(Path(path), lambda temporary: torch.save(checkpoint, temporary))
+        except RuntimeError as error:  # torch's writer turns a full disk into one
+            raise RunError(f"The checkpoint {str(path)!r} could not be written: {error}.") from error
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's hints, which are for those who write training loops, from those who use this one."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
