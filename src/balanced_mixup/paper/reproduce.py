@@ -59,13 +59,13 @@ TABLES: Mapping[str, PaperTable] = {
 
 
 @dataclass(frozen=True)
-class Pocket:
+class Quick:
     """The same protocol small, on any prepared data: for a look, and where there is no GPU.
 
     Args:
         images: About so many, stratified by class.
         size: Side in pixels.
-        epochs: Passes over them, in small batches: a network that makes few steps answers with the largest class alone.
+        epochs: Passes over them, in small batches, as after few steps a network predicts the largest class alone.
         backbone: Of timm; the default has its ImageNet weights on this machine.
     """
 
@@ -75,29 +75,29 @@ class Pocket:
     backbone: str = "tf_efficientnet_lite0"
 
 
-def paper_plan(table: PaperTable, data: Path, pocket: Pocket | None, protocol: Literal["paper", "honest"]) -> Plan:
+def paper_plan(table: PaperTable, data: Path, quick: Quick | None, protocol: Literal["paper", "honest"]) -> Plan:
     """Return the plan of a table.
 
     Args:
         table: Which.
         data: The prepared data set, or a folder of several, named by their cards.
-        pocket: Small, on whatever data set `data` is.
+        quick: Small, on whatever data set `data` is.
         protocol: As published, or honest.
 
     Raises:
         UsageError: The data are not there, or are not those of the table.
     """
-    found = find_data(data, None if pocket else table.data)
-    entry: dict[str, Any] = {"data": str(found), "scheme": "given" if table.folds is None and pocket is None else "folds"}
-    if table.external is not None and pocket is None:
+    found = find_data(data, None if quick else table.data)
+    entry: dict[str, Any] = {"data": str(found), "scheme": "given" if table.folds is None and quick is None else "folds"}
+    if table.external is not None and quick is None:
         entry["external"] = {table.external: {"data": str(find_data(data, table.external))}}
-    if pocket is None:
+    if quick is None:
         settings: dict[str, Any] = {"recipe": "paper"}
         backbones = list(BACKBONE_TITLES)
     else:
-        entry["images_at_most"] = pocket.images
-        settings = {"size": pocket.size, "epochs": pocket.epochs, "batch_size": 16}
-        backbones = [pocket.backbone]
+        entry["images_at_most"] = quick.images
+        settings = {"size": quick.size, "epochs": quick.epochs, "batch_size": 16}
+        backbones = [quick.backbone]
     return make_plan(
         {
             "data": {_card_of(found): entry},
@@ -123,7 +123,7 @@ def find_data(folder: Path, card: str | None) -> Path:
         )
     raise UsageError(
         f"Expected the prepared data set {card} in {str(folder)!r} or in its folder {card!r}, but it is not there. Make it "
-        f"with `bmixup prepare {card} --root RAW --out {folder / card}`; `--pocket` takes any prepared data set."
+        f"with `bmixup prepare {card} --root RAW --out {folder / card}`; `--quick` takes any prepared data set."
     )
 
 

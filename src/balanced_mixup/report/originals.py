@@ -42,7 +42,7 @@ class Originals:
         source = load(run.settings).images
         position = {name: row for row, name in enumerate(source.names)}
         if not any(name in position for name in names):
-            raise UsageError(f"The data no longer name any of the images; the first is {names[0]!r}.")
+            raise UsageError(f"None of the images is in the data any more; the first was {names[0]!r}.")
         known = (
             {}
             if run.images is None or run.split == "other"
