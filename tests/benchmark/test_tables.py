@@ -14,12 +14,12 @@ from scipy import stats
 from sklearn.metrics import matthews_corrcoef
 
 from balanced_mixup.benchmark import summary
-from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, Index, PlannedRun
+from balanced_mixup.benchmark.benchmark_folder import BENCHMARK_FILE, BenchmarkFolder, Index, PlannedRun
 from balanced_mixup.benchmark.results import Results, read_results
 from balanced_mixup.benchmark.summary import mean_ranks, summarise
 from balanced_mixup.benchmark.tables import grids, latex, make_tables, markdown
 from balanced_mixup.errors import UsageError
-from balanced_mixup.runs.formats import BENCHMARK_FILE, METRICS_FILE, write_file
+from balanced_mixup.runs.formats import METRICS_FILE, write_file
 from balanced_mixup.runs.model_card import ModelCard
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.run_folder import RunFolder
@@ -220,9 +220,9 @@ class TestOfRuns:
             predictions.write(run.predictions)
             write_file(run.metrics, {"test": Scores.of(predictions, replicates=20).to_dict()}, METRICS_FILE)
             card = {"backbone": "net", "ordinal": False, "size": 32, "mean": (0.5,) * 3, "std": (0.5,) * 3}
-            ModelCard(classes=predictions.classes, **card).write(run.model)
+            ModelCard(classes=predictions.classes, head={"name": "softmax"}, **card).write(run.model)
             where = str(run.path.relative_to(folder))
-            runs.append(PlannedRun("blobs", method, "net", fold, 0, "test", test_share, {}, where, "", {}, {}))
+            runs.append(PlannedRun("blobs", method, "net", fold, 0, "test", test_share, {}, where, "", where, None, {}, {}))
         write_file(BenchmarkFolder(folder).index, asdict(Index(runs, "instance", (), "honest")), BENCHMARK_FILE)
         return read_results(folder)
 

@@ -17,9 +17,9 @@ from balanced_mixup.calibration.scores import log_loss
 from balanced_mixup.data.batches import TrainBatches
 from balanced_mixup.data.pixels import ArrayPixels
 from balanced_mixup.errors import UsageError
-from balanced_mixup.methods import METHODS
-from balanced_mixup.sampling import class_branch
+from balanced_mixup.methods import METHODS, TrainSet
 from balanced_mixup.training.recipe import make_recipe
+from balanced_mixup.training.segments import segments_of
 
 NATURAL = np.array([0.7, 0.2, 0.08, 0.02])
 SHIFTED = np.array([0.3, 0.3, 0.1, 0.3])
@@ -207,28 +207,29 @@ COUNTS = np.array([600, 170, 0, 30])
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_effective_prior_is_the_average_target_of_real_batches(name):
-    recipe = make_recipe({"method": name, "epochs": 10, "alpha": 0.7, "batch_size": 32, "cb_beta": 0.99})
+def test_training_prior_is_the_one_that_the_gradients_of_real_batches_lead_to(name):
+    """At equal outputs the gradient for class k is proportional to 1/K - pi_k; class 2, which has no image, gives the scale."""
+    settings = {"alpha": 0.7, "beta": 0.99}
+    method = METHODS[name](**{key: value for key, value in settings.items() if key in METHODS[name].model_fields})
+    recipe = make_recipe({"method": method, "epochs": 10})
     labels = np.repeat(np.arange(4), COUNTS)
-    method = METHODS[name]
-    branches = method.make_branch(labels, recipe.epochs, 0), class_branch(labels, seed=0)
-    mixing = method.make_mixing(recipe.alpha, recipe.weight_per)
-    charge = method.make_loss(COUNTS, recipe.focal_gamma, recipe.cb_beta).terms(torch.full((1, 4), -np.log(4.0)))
-    pixels = ArrayPixels(np.zeros((800, 1, 1, 3), np.uint8))
-    mass = torch.zeros(4)
-    for epoch in range(recipe.epochs):
-        batches = TrainBatches(pixels, labels, np.arange(800), branches, mixing, batch_size=32, seed=0, epoch=epoch)
-        for batch in map(batches.step, range(len(batches))):
-            mass += (batch.mixed(torch.zeros(len(batch.labels), 3, 1, 1), 4)[1] * charge).sum(0)
-    assert training_prior(recipe, COUNTS) == pytest.approx((mass / mass.sum()).numpy(), abs=0.02)
+    segment = segments_of(method, TrainSet(labels, 4, recipe.epochs, recipe.seed))[-1]
+    pixels, bias = ArrayPixels(np.zeros((800, 1, 1, 3), np.uint8)), torch.zeros(4, requires_grad=True)
+    for epoch in range(segment.last_start, segment.end):
+        stage = segment.stage_at(epoch)
+        for batch in TrainBatches(pixels, labels, np.arange(800), stage, batch_size=32, seed=0, epoch=epoch):
+            images, targets = batch.mixed(torch.zeros(len(batch.labels), 3, 1, 1), 4, stage.mix)
+            stage.loss(bias.expand(len(images), 4), targets).backward()
+    slope = bias.grad.numpy()
+    assert training_prior(recipe, COUNTS) == pytest.approx((slope[2] - slope) / (4 * slope[2]), abs=0.02)
 
 
-def test_effective_prior_by_hand():
+def test_training_prior_by_hand():
     # Eq. 3 with alpha 1: half of the mass from each branch.
     found = training_prior(make_recipe({"method": "balanced-mixup", "alpha": 1.0}), COUNTS)
     assert found == pytest.approx([0.375 + 1 / 6, 0.10625 + 1 / 6, 0, 0.01875 + 1 / 6])
     assert training_prior(make_recipe({"method": "mixup"}), COUNTS) == pytest.approx(COUNTS / 800)
-    assert training_prior(make_recipe({"method": "cb-loss", "cb_beta": 0.0}), COUNTS) == pytest.approx(COUNTS / 800)
+    assert training_prior(make_recipe({"method": "cb-loss", "beta": 0.0}), COUNTS) == pytest.approx(COUNTS / 800)
 
 
 # ---- Wrong arguments ----
