@@ -2,11 +2,9 @@
 
 import csv
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -201,25 +199,31 @@ class TestAgain:
             status, out, _ = prepare(out=raw / "prepared")
             assert (status, "image without label" in out) == (0, False)
 
-    @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a process")
-    def test_killed_at_any_moment(self, command, tmp_path):
+    @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+    def test_killed_and_given_again(self, command, tmp_path, monkeypatch):
         raw, out = tmp_path / "raw", tmp_path / "out"
         lines = ["id_code,diagnosis"]
         for i in range(40):
-            write_image(raw / "train_images" / f"{i}.png", i, (300, 300))
+            write_image(raw / "train_images" / f"{i}.png", i, (90, 90))
             lines.append(f"{i},{i % 5}")
         (raw / "train.csv").write_text("\n".join(lines))
-        arguments = ["prepare", "aptos2019", "--root", str(raw), "--out", str(out), "--size", "200", "--jobs", "1"]
-        code = f"from balanced_mixup.cli import run; run({arguments})"
-        for kept in (1, 15):
-            process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            deadline = time.monotonic() + 60
-            while time.monotonic() < deadline and len(list((out / "images").glob("[0-9]*.jpg"))) < kept:
-                time.sleep(0.005)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            assert not (out / "dataset.yaml").exists() or process.returncode == 0
-        if not (out / "dataset.yaml").exists():
+        arguments = ["prepare", "aptos2019", "--root", str(raw), "--out", str(out), "--size", "64", "--jobs", "1"]
+        write, written = pictures.write_atomically, []
+
+        def write_and_be_killed(path, *rest):
+            write(path, *rest)
+            written.append(path)
+            if len(written) == 13:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        for kept in (13, 26):
+            with monkeypatch.context() as patch:
+                patch.setattr(pictures, "write_atomically", write_and_be_killed)
+                process = multiprocessing.get_context("fork").Process(target=run, args=(arguments,))
+                process.start()
+            process.join()
+            assert process.exitcode == -signal.SIGKILL
+            assert len(list((out / "images").glob("[0-9]*.jpg"))) == kept
             status, _, err = command("check", "--data", out)
             assert (status, "to be fully prepared" in err and "Give the same `bmixup prepare` again" in err) == (2, True)
         assert command(*arguments)[0] == 0

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from balanced_mixup.data.settings import DataSettings
-from balanced_mixup.data.sources import load, sources
+from balanced_mixup.data.sources import load
 from balanced_mixup.errors import DataError, UsageError
 
 
@@ -263,25 +263,6 @@ class TestGroupsSplitsAndRepeats:
         assert problem.message == (
             "labels.csv line 4: a again with label 'y', group '2'; labels.csv line 2 has it with label 'x', group '1'"
         )
-
-
-class TestSources:
-    def test_every_kind_is_described(self):
-        assert set(sources()) == {"csv", "folder", "npz", "prepared", "synthetic-fundus"}
-        assert all(source.summary and "\n" not in source.summary for source in sources().values())
-
-    def test_unknown_source(self):
-        with pytest.raises(UsageError, match=r"'synthetic-fundos' does not exist\. Did you mean 'synthetic-fundus'\?"):
-            load(DataSettings(data="synthetic-fundos"))
-
-    def test_another_kind_of_file(self, tmp_path):
-        (tmp_path / "labels.xlsx").touch()
-        with pytest.raises(UsageError, match=r"Expected the data to be a \.csv or \.tsv table.*labels\.xlsx' is none of these"):
-            load(DataSettings(data=str(tmp_path / "labels.xlsx")))
-
-    def test_a_group_column_is_never_ignored(self, tmp_path):
-        with pytest.raises(UsageError, match=r"Expected --group-column only with a table.*kind folder"):
-            load(DataSettings(data=str(tmp_path), group_column="patient"))
 
 
 class TestPublishedLabelFiles:

@@ -64,7 +64,7 @@ class TestGood:
     def test_every_image_is_opened_once(self, data):
         manifest = data(rows_of(70))
         store = np.zeros((70, 4, 4, 3), np.uint8)
-        calls, steps = [], []
+        calls = []
 
         def scan(row):
             calls.append(row)
@@ -72,9 +72,8 @@ class TestGood:
             store[row] = found.pixels
             return found
 
-        inspect(manifest, 0.2, 0.2, scan=scan, progress=steps.append)
+        inspect(manifest, 0.2, 0.2, scan=scan)
         assert sorted(calls) == list(range(70))
-        assert sum(steps) == 70
         for row in (0, 33, 69):
             np.testing.assert_array_equal(store[row], manifest.images.read(row, size=4))
 

@@ -74,7 +74,7 @@ class TestPixels:
         np.testing.assert_array_equal(pixels.gather(np.arange(N)), EXPECTED)
 
     @given(st.data())
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     def test_a_subset_of_a_subset(self, pixels, data):
         some, rows = pixels, np.arange(N)
         for _ in range(3):

@@ -1,6 +1,7 @@
 """Cards: what they say agrees with the label files as they were published, and every one of them is whole."""
 
 import csv
+import functools
 from collections import Counter
 from pathlib import Path
 
@@ -25,9 +26,9 @@ def table(published_labels):
     return read
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def labels(published_labels):
-    return lambda name: read_labels(get_card(name), scan(published_labels, get_card(name)))
+    return functools.cache(lambda name: read_labels(get_card(name), scan(published_labels, get_card(name))))
 
 
 # ---- counts, each as the label files' README has it ----

@@ -38,7 +38,7 @@ def assert_near(box, x, y, radius, tolerance=0.02):
     assert abs((box.right - box.left) / 2 - radius) <= tolerance * radius + 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25)
 @given(
     x=st.floats(150, 250),
     y=st.floats(110, 190),
@@ -132,7 +132,7 @@ def test_tiny_pictures(shape):
     find_disc(np.zeros((*shape, 3), np.uint8))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(20, 300), st.integers(20, 300), st.sampled_from([1, 5, 20]))
 def test_whatever_the_picture_the_square_is_about_it(seed, height, width, grain):
     """Noise of any grain: a disc is found or not, but never somewhere else or many times as large as the picture."""

@@ -45,7 +45,7 @@ def check(
         Print one JSON object.
     """
     from balanced_mixup.cli.show import print_json
-    from balanced_mixup.data.preparation import scan_dataset
+    from balanced_mixup.data.inspection import inspect
     from balanced_mixup.data.sources import load
 
     settings = settings or DataSettings()
@@ -53,8 +53,7 @@ def check(
         raise UsageError(
             "Expected no `--exclude-bad` for `check`, which lists every problem; it is for `train` and `evaluate`."
         )
-    manifest = load(settings)
-    inspection = scan_dataset(manifest, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
+    inspection = inspect(load(settings), val_fraction, test_fraction, seed=seed)
     if json:
         print_json(inspection.to_dict())
     else:

@@ -12,23 +12,14 @@ from balanced_mixup.errors import RunError
 
 @dataclass(frozen=True)
 class CachedStore:
-    """A store of decoded images.
-
-    Args:
-        folder: Folder of the store.
-        origin: Where its images come from.
-        size: Side of the images in pixels.
-        images: Number of usable images.
-        disk_bytes: Disk space that it takes.
-        last_used: Seconds since 1970.
-    """
+    """A store of decoded images."""
 
     folder: Path
-    origin: str
-    size: int
-    images: int
+    origin: str  # the folder or file that its images come from
+    size: int  # side of the images in pixels
+    images: int  # number of usable images
     disk_bytes: int
-    last_used: float
+    last_used: float  # seconds since 1970
 
     def remove(self) -> None:
         """Delete the store. A training that uses it continues undisturbed.

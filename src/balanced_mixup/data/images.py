@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from balanced_mixup.data.manifest import Scan, Stamp
+from balanced_mixup.data.manifest import Images, Scan, Stamp
 from balanced_mixup.errors import DataError, Problem
 
 # Raster formats only: Pillow would run Ghostscript on an EPS, which must not happen to an uploaded file.
@@ -46,7 +46,7 @@ _TRANSPOSE = {
 }
 
 
-class FileImages:
+class FileImages(Images):
     """Images in files under one folder, opened when they are read."""
 
     def __init__(self, root: Path, names: Sequence[str], files: Sequence[str | Problem] | None = None) -> None:
@@ -58,17 +58,8 @@ class FileImages:
             files: Path of each image from `root`, if it is not the name; or the problem that takes its place, which reading
                 the image then raises.
         """
-        self.names = names
-        self._root = root
-        self._files = names if files is None else files
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self.names)
-
-    def read(self, index: int, size: int | None = None) -> npt.NDArray[np.uint8]:
-        """Return image `index` as RGB uint8 (H, W, 3), or resized to (size, size, 3). DataError if it cannot be read."""
-        return _decode(self._bytes(index), self.names[index], size)[0]
+        self.names, self.origin = names, str(root.resolve())
+        self._root, self._files = root, names if files is None else files
 
     def digest(self, index: int) -> str:
         """Return the BLAKE2 hash of the bytes of the file. DataError if it cannot be read."""
@@ -79,11 +70,6 @@ class FileImages:
         data = self._bytes(index)
         pixels, (height, width) = _decode(data, self.names[index], size)
         return Scan(pixels, height, width, _hash(data))
-
-    @property
-    def origin(self) -> str:
-        """The folder."""
-        return str(self._root.resolve())
 
     def key(self, index: int) -> str:
         """Return the path of image `index` from the folder."""
@@ -108,7 +94,7 @@ class FileImages:
         return _read_file(self._root / file, self.names[index])
 
 
-class ArrayImages:
+class ArrayImages(Images):
     """Images in memory: uint8 (N, H, W) greyscale or (N, H, W, 3) RGB."""
 
     def __init__(
@@ -122,17 +108,9 @@ class ArrayImages:
             file: The file that they were read from, if any.
             stamp: Of that file, from before it was read.
         """
-        self.names = names
+        self.names, self.origin = names, None if file is None else str(file.resolve())
         self._pixels, self._rows = pixels, np.arange(len(pixels))
         self._file, self._stamp = file, stamp
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self.names)
-
-    def read(self, index: int, size: int | None = None) -> npt.NDArray[np.uint8]:
-        """Return image `index` as RGB uint8 (H, W, 3), or resized to (size, size, 3)."""
-        return np.array(_resize(Image.fromarray(self._pixels[self._rows[index]]).convert("RGB"), size))
 
     def digest(self, index: int) -> str:
         """Return the BLAKE2 hash of the shape and bytes of the array."""
@@ -142,12 +120,8 @@ class ArrayImages:
     def scan(self, index: int, size: int | None = None) -> Scan:
         """Return pixels, original size and digest of image `index`."""
         height, width = self._pixels.shape[1:3]
-        return Scan(self.read(index, size), height, width, self.digest(index))
-
-    @property
-    def origin(self) -> str | None:
-        """The file that the images were read from."""
-        return None if self._file is None else str(self._file.resolve())
+        image = Image.fromarray(self._pixels[self._rows[index]]).convert("RGB")
+        return Scan(np.array(_resize(image, size)), height, width, self.digest(index))
 
     def key(self, index: int) -> str:
         """Return the name of image `index`."""

@@ -14,6 +14,7 @@ from balanced_mixup.data import checks
 from balanced_mixup.data.manifest import SPLITS, Manifest, Scan
 from balanced_mixup.data.splits import check_fractions, complete_split, given_splits
 from balanced_mixup.errors import DataError, Problem
+from balanced_mixup.progress import progress_bar
 
 _CHUNK = 32  # images a thread takes at a time
 
@@ -104,9 +105,8 @@ def inspect(
     *,
     seed: int = 0,
     scan: Callable[[int], Scan] | None = None,
-    progress: Callable[[int], None] | None = None,
 ) -> Inspection:
-    """Open every image of `manifest` and find all problems; bad data raise no error.
+    """Open every image of `manifest`, with a progress bar, and find all problems; bad data raise no error.
 
     Args:
         manifest: N images.
@@ -116,7 +116,6 @@ def inspect(
         seed: Of the split.
         scan: Opens the image of a row; `Images.scan` if not given. Called from several threads, in any order; may keep the
             pixels.
-        progress: Called with the number of images opened since the last call.
 
     Raises:
         UsageError: The fractions are impossible.
@@ -125,10 +124,10 @@ def inspect(
     if plan is not None:
         check_fractions(manifest, plan.val_fraction, plan.test_fraction)
     opened: list[_Opened] = []
-    for chunk in _open_all(len(manifest), scan or manifest.images.scan):
-        opened += chunk
-        if progress is not None:
-            progress(len(chunk))
+    with progress_bar("Reading images", len(manifest)) as advance:
+        for chunk in _open_all(len(manifest), scan or manifest.images.scan):
+            opened += chunk
+            advance(len(chunk))
     # A row without a usable path has a problem from its source, and the same one from the attempt to read it.
     problems = dict.fromkeys((*manifest.problems, *(problem for image in opened for problem in image.problems)))
     shapes = np.array([(image.height, image.width) for image in opened], np.int64).reshape(-1, 2)

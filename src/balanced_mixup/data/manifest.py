@@ -1,8 +1,9 @@
 """The manifest: one row an image, whatever source the data come from."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ _SETTLED_NS = 2 * 10**9  # the coarsest timestamp resolution of a file system
 
 
 class Scan(NamedTuple):
-    """One image from a single read: its pixels as `Images.read` returns them, its size before resizing, its digest."""
+    """One image from a single read: its pixels, RGB uint8 (H, W, 3), its size before resizing, its digest."""
 
     pixels: npt.NDArray[np.uint8]
     height: int
@@ -34,17 +35,11 @@ class Scan(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """A cheap way to see whether an image has changed.
+    """A cheap way to see whether an image has changed; its times are in ns since 1970."""
 
-    Args:
-        fingerprint: Differs once the image has changed.
-        changed_ns: Time of the last change, in ns since 1970.
-        seen_ns: Time at which the stamp was taken.
-    """
-
-    fingerprint: str
-    changed_ns: int
-    seen_ns: int
+    fingerprint: str  # differs once the image has changed
+    changed_ns: int  # time of the last change
+    seen_ns: int  # time at which the stamp was taken
 
     @property
     def lasting_fingerprint(self) -> str:
@@ -52,42 +47,42 @@ class Stamp(NamedTuple):
         return self.fingerprint if self.seen_ns - self.changed_ns > _SETTLED_NS else ""
 
 
-class Images(Protocol):
+class Images(ABC):
     """Images by position. `names` are unique within a data set and identify images in messages and predictions.
 
     `origin` is the folder or file that the images are read from; None if they exist in memory only.
     """
 
     names: Sequence[str]
+    origin: str | None
 
-    @property
-    def origin(self) -> str | None: ...  # noqa: D102
-
-    def __len__(self) -> int: ...  # noqa: D105
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.names)
 
     def read(self, index: int, size: int | None = None) -> npt.NDArray[np.uint8]:
         """Return image `index` as RGB uint8 (H, W, 3), or resized to (size, size, 3). DataError if it cannot be read."""
-        ...
+        return self.scan(index, size).pixels
 
+    @abstractmethod
+    def scan(self, index: int, size: int | None = None) -> Scan:
+        """Return the pixels of image `index`, its original size and its digest, from a single read. DataError as `read`."""
+
+    @abstractmethod
     def digest(self, index: int) -> str:
         """Return a hash of the stored content: equal for identical images, whatever their names."""
-        ...
 
-    def scan(self, index: int, size: int | None = None) -> Scan:
-        """Return what `read` and `digest` return, and the original size, from a single read."""
-        ...
-
+    @abstractmethod
     def key(self, index: int) -> str:
         """Return the name of image `index` within its origin."""
-        ...
 
+    @abstractmethod
     def stamp(self, index: int) -> Stamp | None:
         """Return the stamp of image `index` without reading it; None if it does not exist."""
-        ...
 
+    @abstractmethod
     def subset(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Self:
-        """Return some of the images without copying pixels; pickled, it holds nothing of the others."""
-        ...
+        """Return some of the images without copying pixels; pickled, it contains nothing of the others."""
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,10 @@ Rows = npt.NDArray[np.int64]
 
 
 class Pixels(Protocol):
-    """The pixels of N images of one size."""
+    """The pixels of N images of one size; `shape` is (N, H, W, 3)."""
 
     @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(N, H, W, 3)."""
-        ...
+    def shape(self) -> tuple[int, int, int, int]: ...  # noqa: D102
 
     def gather(self, rows: Rows) -> Tensor:
         """Return a copy of some images, uint8 (len(rows), H, W, 3)."""
@@ -41,12 +39,8 @@ class ArrayPixels:
         """Take uint8 (M, H, W, 3) without a copy, or the `rows` (N,) of it."""
         self._array = array
         self._rows = np.arange(len(array)) if rows is None else rows
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(N, H, W, 3)."""
-        _, height, width, channels = self._array.shape
-        return (len(self._rows), height, width, channels)
+        _, height, width, channels = array.shape
+        self.shape = (len(self._rows), height, width, channels)
 
     def gather(self, rows: Rows) -> Tensor:
         """Return a copy of some images, uint8 (len(rows), H, W, 3)."""
@@ -83,11 +77,7 @@ class FilePixels:
         """Read from `file`; `slots` (N,) are the positions of the images in it, counted in images."""
         self._file = OpenFile(file) if isinstance(file, Path) else file
         self._image, self._slots = (height, width, 3), slots
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(N, H, W, 3)."""
-        return (len(self._slots), *self._image)
+        self.shape = (len(slots), *self._image)
 
     def gather(self, rows: Rows) -> Tensor:
         """Return uint8 (len(rows), H, W, 3).
@@ -111,7 +101,8 @@ class DevicePixels:
 
     def __init__(self, pixels: Tensor) -> None:
         """Take uint8 (N, H, W, 3), on the device."""
-        self._pixels = pixels
+        n, height, width, channels = pixels.shape
+        self._pixels, self.shape = pixels, (n, height, width, channels)
 
     @classmethod
     def copy_of(cls, pixels: Pixels, device: torch.device) -> "DevicePixels":
@@ -123,12 +114,6 @@ class DevicePixels:
             rows = np.arange(start, min(start + step, n))
             out[start : start + len(rows)] = pixels.gather(rows).to(device)
         return cls(out)
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(N, H, W, 3)."""
-        n, height, width, channels = self._pixels.shape
-        return (n, height, width, channels)
 
     def gather(self, rows: Rows) -> Tensor:
         """Return uint8 (len(rows), H, W, 3) on the device."""
@@ -145,11 +130,7 @@ class SourcePixels:
     def __init__(self, images: Images, size: int, digests: tuple[str, ...]) -> None:
         """Take N images, resized to (size, size); `digests` (N,) are theirs from when the data were checked."""
         self._images, self._size, self._digests = images, size, digests
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(N, size, size, 3)."""
-        return (len(self._digests), self._size, self._size, 3)
+        self.shape = (len(digests), size, size, 3)
 
     def gather(self, rows: Rows) -> Tensor:
         """Return uint8 (len(rows), size, size, 3).

@@ -16,7 +16,6 @@ from balanced_mixup.data.pixels import ArrayPixels, Pixels, SourcePixels
 from balanced_mixup.data.settings import CacheKind
 from balanced_mixup.data.store import Store, default_cache_dir
 from balanced_mixup.errors import DataError, RunError, describe, human_bytes
-from balanced_mixup.progress import progress_bar
 
 log = logging.getLogger("balanced_mixup")
 
@@ -103,7 +102,7 @@ def read(
     test_fraction: float = 0.0,
     seed: int = 0,
 ) -> tuple[Pixels, Inspection]:
-    """Open every image once, with a progress bar, and keep its pixels as `cache` says.
+    """Open every image once and keep its pixels as `cache` says.
 
     Args:
         manifest: N images.
@@ -116,7 +115,7 @@ def read(
     """
 
     def scan_with(scan: Callable[[int], Scan]) -> Inspection:
-        return scan_dataset(manifest, scan, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
+        return inspect(manifest, val_fraction, test_fraction, seed=seed, scan=scan)
 
     images = manifest.images
     if cache.kind == "none":
@@ -134,19 +133,6 @@ def read(
     with Store.under(cache.directory or default_cache_dir(), images.origin, size).opened_for(images) as stored:
         inspection = scan_with(stored.scan)
     return stored.pixels(), inspection
-
-
-def scan_dataset(
-    manifest: Manifest,
-    scan: Callable[[int], Scan] | None = None,
-    *,
-    val_fraction: float | None = None,
-    test_fraction: float = 0.0,
-    seed: int = 0,
-) -> Inspection:
-    """Inspect a data set, with a progress bar; see `inspect`."""
-    with progress_bar("Reading images", len(manifest)) as advance:
-        return inspect(manifest, val_fraction, test_fraction, seed=seed, scan=scan, progress=advance)
 
 
 def _allocate(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:

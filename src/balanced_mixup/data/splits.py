@@ -42,19 +42,27 @@ def make_split(
         for label in contents[group]:
             groups_of[label].append(group)
     rarest_first = sorted(groups_of, key=lambda label: (len(groups_of[label]), label))
-    needs = _Needs(fractions, Counter(labels.tolist()))
+    # How many images, by class and in total, every split still needs; negative if it has too many.
+    counts = Counter(labels.tolist())
+    needs = {split: {label: share * n for label, n in counts.items()} for split, share in fractions.items()}
+    totals = {split: share * len(labels) for split, share in fractions.items()}
     split_of: dict[int, str] = {}
+
+    def place(group: int, split: str) -> None:
+        split_of[group] = split
+        for label, n in contents[group].items():
+            needs[split][label] -= n
+            totals[split] -= n
+
     if "train" in fractions:
         for label in rarest_first:
             if all(group not in split_of for group in groups_of[label]):
-                group = groups_of[label][0]
-                split_of[group] = "train"
-                needs.subtract("train", contents[group])
+                place(groups_of[label][0], "train")
     for label in rarest_first:
         for group in groups_of[label]:
             if group not in split_of:
-                split_of[group] = needs.neediest(label)
-                needs.subtract(split_of[group], contents[group])
+                # Among equals the split that needs most images in total, then the first.
+                place(group, max(totals, key=lambda split: (round(needs[split][label], 6), round(totals[split], 6))))
     split = np.empty(len(labels), dtype=f"<U{max(map(len, fractions))}")
     for group, name in split_of.items():
         split[members[group]] = name
@@ -65,26 +73,6 @@ def _members(keys: Keys) -> list[npt.NDArray[np.int64]]:
     """Return the rows of each group."""
     _, group, counts = np.unique(keys, return_inverse=True, return_counts=True)
     return np.split(np.argsort(group, kind="stable"), np.cumsum(counts)[:-1])
-
-
-class _Needs:
-    """How many images, by class and in total, every split still needs; negative if it has too many."""
-
-    def __init__(self, fractions: Mapping[str, float], counts: Mapping[int, int]) -> None:
-        self._by_class = {
-            split: {label: share * count for label, count in counts.items()} for split, share in fractions.items()
-        }
-        self._totals = {split: share * sum(counts.values()) for split, share in fractions.items()}
-
-    def neediest(self, label: int) -> str:
-        """Return the split that needs most of a class; among equals the one that needs most images, then the first."""
-        return max(self._totals, key=lambda split: (round(self._by_class[split][label], 6), round(self._totals[split], 6)))
-
-    def subtract(self, split: str, content: Mapping[int, int]) -> None:
-        """Count a group, given as images by class, towards a split."""
-        for label, count in content.items():
-            self._by_class[split][label] -= count
-            self._totals[split] -= count
 
 
 def complete_split(

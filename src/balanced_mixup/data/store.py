@@ -27,7 +27,6 @@ from joblib import Parallel, cpu_count, delayed
 from joblib.externals.loky import get_reusable_executor
 from platformdirs import user_cache_path
 
-from balanced_mixup.data.decoding import decode_into
 from balanced_mixup.data.manifest import Images, Scan, Stamp
 from balanced_mixup.data.pixels import ArrayPixels, FilePixels, OpenFile, Pixels
 from balanced_mixup.data.store_format import (
@@ -40,7 +39,7 @@ from balanced_mixup.data.store_format import (
     lock_of,
     read_index,
 )  # fmt: skip
-from balanced_mixup.data.store_writer import StoreWriter
+from balanced_mixup.data.store_writer import StoreWriter, decode_into
 from balanced_mixup.errors import DataError, Problem
 from balanced_mixup.progress import progress_bar
 
@@ -57,17 +56,11 @@ def default_cache_dir() -> Path:
 
 @dataclass(frozen=True)
 class Store:
-    """The decoded images of one origin at one size.
-
-    Args:
-        folder: Folder of the store.
-        origin: Where the images come from, as `Images.origin`.
-        size: Side of the images in pixels.
-    """
+    """The decoded images of one origin at one size."""
 
     folder: Path
-    origin: str
-    size: int
+    origin: str  # where the images come from, as `Images.origin`
+    size: int  # side of the images in pixels
 
     @classmethod
     def under(cls, cache_dir: Path, origin: str, size: int) -> "Store":

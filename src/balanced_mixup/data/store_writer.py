@@ -1,4 +1,7 @@
-"""Adding images to a store, in an order of writes that leaves it valid when the process is killed at any moment."""
+"""Adding images to a store, in an order of writes that leaves it valid when the process is killed at any moment.
+
+Worker processes import this file; its imports are fast.
+"""
 
 import errno
 import json
@@ -7,15 +10,17 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from balanced_mixup.data.manifest import Images
+from balanced_mixup.data.memory import keep_freed_memory
 from balanced_mixup.data.store_format import CHANNELS, HEADER, INDEX, PIXELS, IndexEntry, explain_errors, write_pixels
-from balanced_mixup.errors import RunError, human_bytes
+from balanced_mixup.errors import DataError, RunError, human_bytes
 
 log = logging.getLogger("balanced_mixup")
 
@@ -125,3 +130,30 @@ class StoreWriter:
         os.close(self._pixels)
         with explain_errors(self._folder):
             self._index.close()
+
+
+def decode_into(path: Path, images: Images, size: int, slots: Sequence[int]) -> list[IndexEntry | None]:
+    """Decode images, resized to (size, size), into their slots of the file at `path`: what a worker process runs.
+
+    Returns:
+        The index entry of each image; None if it could not be read or changed in the meantime.
+    """
+    keep_freed_memory()
+    file = os.open(path, os.O_WRONLY)
+    try:
+        return [_decode_one(file, images, row, size, slot) for row, slot in enumerate(slots)]
+    finally:
+        os.close(file)
+
+
+def _decode_one(file: int, images: Images, row: int, size: int, slot: int) -> IndexEntry | None:
+    stamp = images.stamp(row)  # before the read, so that a later change is noticed now or next time
+    try:
+        scan = images.scan(row, size)
+    except DataError:
+        return None
+    write_pixels(file, scan.pixels, slot)
+    again = images.stamp(row)
+    if stamp is None or again is None or again.fingerprint != stamp.fingerprint:
+        return None
+    return IndexEntry(stamp.lasting_fingerprint, scan.digest, scan.height, scan.width, slot)

@@ -3,13 +3,15 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 Cells = Mapping[str, str]
+Column = str | Callable[[Cells], str]  # the name of a column, or a function of the cells of a row
 
 
-def column(name: str) -> Callable[[Cells], str]:
-    """Return a function from the cells of a row to the cell in the column `name`."""
-    return lambda cells: cells[name]
+def cell(column: Column, cells: Cells) -> str:
+    """Return the value of a column in a row."""
+    return cells[column] if isinstance(column, str) else column(cells)
 
 
 def key(image: str) -> str:
@@ -22,102 +24,60 @@ def key(image: str) -> str:
 
 @dataclass(frozen=True)
 class LabelFile:
-    """One published label file.
-
-    Args:
-        names: Possible names of the file; the published name first.
-        image: Column with the name of the image.
-        label: The class of a row, "" if it has none.
-        needs: Columns that `label` and `group` read.
-        split: Split that all its images belong to, "" if none is published.
-        group: The patient, video or lesion of a row; None if it is not published.
-        keep: Further columns to keep.
-        constants: Further columns with one value for the whole file.
-    """
+    """A published label file. `names` are its possible names, the published one first."""
 
     names: tuple[str, ...]
-    image: str
-    label: Callable[[Cells], str]
-    needs: tuple[str, ...]
-    split: str = ""
-    group: Callable[[Cells], str] | None = None
-    keep: tuple[str, ...] = ()
-    constants: Mapping[str, str] = field(default_factory=dict)
+    image: str  # column with the name of the image
+    label: Column  # the class of a row, "" if it has none
+    split: str = ""  # split that all its images belong to, "" if none is published
+    group: Column | None = None  # the patient, video or lesion of a row; None if it is not published
+    needs: tuple[str, ...] = ()  # columns that `label` and `group` read if they are functions
+    keep: tuple[str, ...] = ()  # further columns to keep
+    constants: Mapping[str, str] = field(default_factory=dict)  # further columns with one value for the whole file
 
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns that the file must have."""
-        return tuple(dict.fromkeys((self.image, *self.needs, *self.keep)))
+        named = (column for column in (self.label, self.group) if isinstance(column, str))
+        return tuple(dict.fromkeys((self.image, *named, *self.needs, *self.keep)))
 
 
 @dataclass(frozen=True)
 class PublishedFolds:
-    """A published file with the fold of each image.
-
-    Args:
-        names: Possible names of the file.
-        image: Column with the name of the image.
-        label: Column with its class, in the file's own spelling.
-        fold: Column with the number of its fold.
-        column: Name of that column in the prepared table.
-    """
+    """A published file with the fold of each image. `names` are its possible names."""
 
     names: tuple[str, ...]
-    image: str
-    label: str
-    fold: str
-    column: str
+    image: str  # column with the name of the image
+    label: str  # column with its class, in the file's own spelling
+    fold: str  # column with the number of its fold
+    column: str  # name of that column in the prepared table
 
 
 @dataclass(frozen=True)
 class Card:
-    """A published data set.
+    """A published data set."""
 
-    Args:
-        name: Name on the command line.
-        title: Its own name.
-        task: The classification task, in a line.
-        classes: The K classes as published, in their order, each with a readable name.
-        ordinal: The classes are ordinal, in that order.
-        counts: Published images of each split and class; the split is "all" if none is published. Empty if only `totals` are.
-        url: Its home page, where to get it.
-        licence: What the images may be used for.
-        layout: The files and folders that are expected under the raw folder.
-        groups: What a group is, or why there is none.
-        citation: What to cite.
-        totals: Published images of each split.
-        label_files: How the labels are read; several of one name are its different editions.
-        folds: Published folds, used if their file exists.
-        aliases: Other spellings of classes, in folders and fold files.
-        class_folders: The folder of an image is named after its class.
-        skipped_folders: Names of folders without labelled images of this data set.
-        fundus: The images are photographs of the retina, to be cropped to its disc.
-        sizes: The available sizes; any if empty.
-        default_size: Side of the prepared images in pixels.
-        default_format: Format of the prepared images.
-    """
-
-    name: str
-    title: str
-    task: str
-    classes: Mapping[str, str]
-    ordinal: bool
-    counts: Mapping[str, Mapping[str, int]]
-    url: str
-    licence: str
-    layout: str
-    groups: str
+    name: str  # on the command line
+    title: str  # its own name
+    task: str  # the classification task, in a line
+    classes: Mapping[str, str]  # the K classes as published, in their order, each with a readable name
+    ordinal: bool  # the classes are ordinal, in that order
+    counts: Mapping[str, Mapping[str, int]]  # published images of each split ("all": none is published) and class
+    url: str  # its home page, where to get it
+    licence: str  # what the images may be used for
+    layout: str  # the files and folders that are expected under the raw folder
+    groups: str  # what a group is, or why there is none
     citation: str
-    totals: Mapping[str, int] = field(default_factory=dict)
-    label_files: tuple[LabelFile, ...] = ()
-    folds: tuple[PublishedFolds, ...] = ()
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    class_folders: bool = False
-    skipped_folders: tuple[str, ...] = ()
-    fundus: bool = False
-    sizes: tuple[int, ...] = ()
-    default_size: int = 512
-    default_format: str = "jpg"
+    totals: Mapping[str, int] = field(default_factory=dict)  # published images of each split, if `counts` is empty
+    label_files: tuple[LabelFile, ...] = ()  # several of one name are its different editions
+    folds: tuple[PublishedFolds, ...] = ()  # used if their file exists
+    aliases: Mapping[str, str] = field(default_factory=dict)  # other spellings of classes, in folders and fold files
+    class_folders: bool = False  # the folder of an image is named after its class
+    skipped_folders: tuple[str, ...] = ()  # names of folders without labelled images of this data set
+    fundus: bool = False  # the images are photographs of the retina, to be cropped to its disc
+    sizes: tuple[int, ...] = ()  # the available sizes; any if empty
+    default_size: int = 512  # side of the prepared images in pixels
+    default_format: str = "jpg"  # of the prepared images
 
     @property
     def published(self) -> dict[str, int]:
@@ -126,8 +86,11 @@ class Card:
 
     def class_of(self, spelling: str) -> str | None:
         """Return the class that a folder or a fold file calls `spelling`, None if it is not a class."""
-        spellings = {_plain(name): name for name in self.classes} | {_plain(a): name for a, name in self.aliases.items()}
-        return spellings.get(_plain(spelling))
+        return self._spellings.get(_plain(spelling))
+
+    @cached_property
+    def _spellings(self) -> dict[str, str]:
+        return {_plain(name): name for name in self.classes} | {_plain(a): name for a, name in self.aliases.items()}
 
 
 def _plain(name: str) -> str:

@@ -1,6 +1,6 @@
 """Cards of the endoscopy images: HyperKvasir and Kvasir-Capsule."""
 
-from balanced_mixup.datasets.card import Card, Cells, LabelFile, PublishedFolds, column
+from balanced_mixup.datasets.card import Card, Cells, LabelFile, PublishedFolds
 
 _FINDINGS = {
     "barretts": ("Barrett's oesophagus", 41),
@@ -50,11 +50,7 @@ HYPERKVASIR = Card(
     "Scientific Data 7:283, 2020.",
     label_files=(
         LabelFile(
-            ("image-labels.csv", "hyperkvasir_image-labels.csv"),
-            "Video file",
-            column("Finding"),
-            ("Finding",),
-            keep=("Organ", "Classification"),
+            ("image-labels.csv", "hyperkvasir_image-labels.csv"), "Video file", "Finding", keep=("Organ", "Classification")
         ),
     ),
     folds=(_folds(2), _folds(5)),
@@ -94,7 +90,7 @@ def _video(cells: Cells) -> str:
 
 def _split(fold: int) -> LabelFile:
     names = (f"split_{fold}.csv", f"kvasircapsule_split_{fold}.csv")
-    return LabelFile(names, "filename", column("label"), ("label",), group=_video, constants={"fold2": str(fold)})
+    return LabelFile(names, "filename", "label", group=_video, constants={"fold2": str(fold)})
 
 
 KVASIR_CAPSULE = Card(

@@ -1,8 +1,6 @@
 """The 2-D MedMNIST data sets: their cards from the package `medmnist`, their images from its npz files."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from balanced_mixup.data.manifest import SPLITS
 from balanced_mixup.datasets.card import Card
@@ -33,7 +31,14 @@ def card(name: str) -> Card:
     Raises:
         RunError: The package `medmnist` is not installed.
     """
-    about = _info()[name]
+    try:
+        from medmnist import INFO
+    except ImportError as error:
+        raise RunError(
+            f"The MedMNIST data sets need the package medmnist, which cannot be imported ({error}). Install it with "
+            '`pip install "balanced-mixup[medmnist]"`.'
+        ) from error
+    about = INFO[name]
     return Card(
         name=name,
         title=str(about["python_class"]),
@@ -92,15 +97,3 @@ def _download(card: Card, size: int) -> Path:
             f"download the npz from {card.url} by other means and name it with --root."
         ) from error
     return Path(root)
-
-
-def _info() -> Mapping[str, Mapping[str, Any]]:
-    try:
-        from medmnist import INFO
-    except ImportError as error:
-        raise RunError(
-            f"The MedMNIST data sets need the package medmnist, which cannot be imported ({error}). Install it with "
-            '`pip install "balanced-mixup[medmnist]"`.'
-        ) from error
-    found: Mapping[str, Mapping[str, Any]] = INFO
-    return found

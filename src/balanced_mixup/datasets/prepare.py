@@ -25,25 +25,15 @@ from balanced_mixup.progress import progress_bar
 
 @dataclass(frozen=True)
 class PreparedDataset:
-    """The result of preparing a data set.
-
-    Args:
-        card: The data set.
-        folder: The folder that it was prepared in.
-        labelled: Images of each split and class in the label files.
-        prepared: Images of each split and class in the folder.
-        new: Number of images that were written just now.
-        discrepancies: Everything that is not as published.
-        skipped: Number of files in raw folders that do not belong to this data set.
-    """
+    """The result of preparing a data set."""
 
     card: Card
     folder: PreparedFolder
-    labelled: Mapping[str, Counter[str]]
-    prepared: Mapping[str, Counter[str]]
-    new: int
-    discrepancies: tuple[Discrepancy, ...]
-    skipped: Mapping[str, int]
+    labelled: Mapping[str, Counter[str]]  # images of each split and class in the label files
+    prepared: Mapping[str, Counter[str]]  # images of each split and class in the folder
+    new: int  # images that were written just now
+    discrepancies: tuple[Discrepancy, ...]  # everything that is not as published
+    skipped: Mapping[str, int]  # files in each raw folder that does not belong to this data set
 
     @property
     def kinds(self) -> Counter[str]:
@@ -143,13 +133,9 @@ def _read_folder(card: Card, root: Path | None, folder: PreparedFolder) -> _Raw:
             f"unpack it there: {card.layout}."
         )
     raw = scan(root, card)
-    labels = read_labels(card, raw)
-
-    def is_prepared(name: str) -> bool:
-        return (folder.path / folder.image(name)).exists()
-
-    paths, wrong = match(card, labels.rows, labels.known, raw, is_prepared)
-    names = [name for name in labels.rows if name in paths or is_prepared(name)]
+    labels, prepared = read_labels(card, raw), folder.existing()
+    paths, wrong = match(card, labels.rows, labels.known, raw, prepared)
+    names = [name for name in labels.rows if name in paths or name in prepared]
     images = FileImages(root, [labels.rows[name].image for name in names], [str(paths.get(name, "")) for name in names])
     return _Raw(labels, names, images, wrong, raw.skipped)
 

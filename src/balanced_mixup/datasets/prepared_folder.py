@@ -37,6 +37,10 @@ class PreparedFolder:
         """Return the path of a prepared image from the folder; `name` is a `card.key`."""
         return Path("images", f"{name}.{self.format.format}")
 
+    def existing(self) -> set[str]:
+        """Return the keys of the images that exist."""
+        return {path.stem for path in (self.path / "images").glob(f"*.{self.format.format}")}
+
     def check(self) -> None:
         """Raise UsageError if the folder contains something else, or the data set with other settings."""
         path, settings = self.path, self._settings()

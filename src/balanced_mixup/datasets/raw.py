@@ -3,7 +3,7 @@
 import filecmp
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -38,19 +38,12 @@ class LabelledImage:
 
 @dataclass
 class RawFolder:
-    """The content of a raw folder.
-
-    Args:
-        root: The folder.
-        images: Paths of the images from `root` by `card.key` of their names, each list sorted by depth and name.
-        others: Paths of the other files by their name in lower case, sorted likewise.
-        skipped: Number of files in each folder that does not belong to this data set.
-    """
+    """The content of the raw folder `root`; paths start from it, and the lists are sorted by depth and name."""
 
     root: Path
-    images: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
-    others: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
-    skipped: Counter[str] = field(default_factory=Counter)
+    images: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))  # by `card.key` of their names
+    others: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))  # by their names in lower case
+    skipped: Counter[str] = field(default_factory=Counter)  # files in each folder that does not belong to this data set
 
     def file(self, names: Iterable[str]) -> Path | None:
         """Return the file with one of these names, None if there is none. DataError if there are several that differ."""
@@ -93,7 +86,7 @@ def match(
     labelled: Mapping[str, LabelledImage],
     known: Collection[str],
     raw: RawFolder,
-    is_prepared: Callable[[str], bool],
+    prepared: Collection[str],
 ) -> tuple[dict[str, Path], list[Discrepancy]]:
     """Find the file of each labelled image.
 
@@ -103,10 +96,9 @@ def match(
 
     Args:
         card: The data set.
-        labelled: Images with a class, by `card.key`.
-        known: The keys of all images in the label files.
+        labelled, known: Its images with a class by `card.key`, and the keys of all images in its label files.
         raw: The folder with the images.
-        is_prepared: Whether the image of a key is prepared already.
+        prepared: The keys of the images that are prepared already.
 
     Returns:
         The path of each labelled image that was found from the raw folder, by key, and the discrepancies.
@@ -116,7 +108,7 @@ def match(
     for name, row in labelled.items():
         paths = raw.images.get(name, [])
         exact = [path for path in paths if path.name.lower() == row.image.lower()] or paths
-        if not exact and is_prepared(name):
+        if not exact and name in prepared:
             continue
         if not exact:
             wrong.append(Discrepancy("missing image", row.image, f"{row.where}: no such file"))

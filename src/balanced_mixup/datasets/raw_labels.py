@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from balanced_mixup.data.sources.label_names import canonical
 from balanced_mixup.data.sources.table import TextTable, read_table
-from balanced_mixup.datasets.card import Card, LabelFile, PublishedFolds, key
+from balanced_mixup.datasets.card import Card, LabelFile, PublishedFolds, cell, key
 from balanced_mixup.datasets.raw import Discrepancy, LabelledImage, RawFolder
 from balanced_mixup.errors import DataError, Problem
 
@@ -15,19 +15,12 @@ Counts = dict[str, Counter[str]]  # of split and class; the split is "all" where
 
 @dataclass
 class RawLabels:
-    """The content of the label files.
+    """The content of the label files."""
 
-    Args:
-        rows: The usable images by `card.key`, in the order of the files.
-        known: The key of each image in the files.
-        counts: Labelled images of each split and class in the files.
-        discrepancies: What is unusable, and what differs from the published counts.
-    """
-
-    rows: dict[str, LabelledImage] = field(default_factory=dict)
-    known: set[str] = field(default_factory=set)
-    counts: Counts = field(default_factory=dict)
-    discrepancies: list[Discrepancy] = field(default_factory=list)
+    rows: dict[str, LabelledImage] = field(default_factory=dict)  # the usable images by `card.key`, in the order of the files
+    known: set[str] = field(default_factory=set)  # the key of each image in the files
+    counts: Counts = field(default_factory=dict)  # labelled images in the files
+    discrepancies: list[Discrepancy] = field(default_factory=list)  # what is unusable, or not as many as published
 
 
 def count(rows: Iterable[LabelledImage]) -> Counts:
@@ -60,13 +53,13 @@ def read_labels(card: Card, raw: RawFolder) -> RawLabels:
         table = read_table(path)
         spec = _edition([spec for spec in card.label_files if spec.names == names], table)
         labels.discrepancies += [Discrepancy("malformed row", "", problem.message) for problem in table.problems]
-        for row in _rows(card, spec, table, labels):
+        for name, row in _rows(card, spec, table, labels):
             rows.append(row)
-            first = labels.rows.setdefault(key(row.image), row)
+            first = labels.rows.setdefault(name, row)
             if first is not row:
                 labels.discrepancies.append(_repeated(first, row))
             if first.label != row.label:
-                contradictory.add(key(row.image))
+                contradictory.add(name)
     labels.counts = count(rows)
     for name in contradictory:
         del labels.rows[name]
@@ -95,16 +88,18 @@ def _check_columns(table: TextTable, editions: list[tuple[str, ...]]) -> None:
         raise DataError([Problem("unknown label file", message, "Use the file as it was published.")])
 
 
-def _rows(card: Card, spec: LabelFile, table: TextTable, labels: RawLabels) -> Iterator[LabelledImage]:
-    """Yield the rows with a class; the others become discrepancies."""
+def _rows(card: Card, spec: LabelFile, table: TextTable, labels: RawLabels) -> Iterator[tuple[str, LabelledImage]]:
+    """Yield key and content of the rows with a class; the others become discrepancies."""
     for cells, where in table.records():
-        image, label = cells[spec.image], canonical(spec.label(cells))
-        labels.known.add(key(image))
+        image, label = cells[spec.image], canonical(cell(spec.label, cells))
+        name = key(image)
+        labels.known.add(name)
         if label in card.classes:
-            more = {name: cells[name] for name in spec.keep} | dict(spec.constants)
-            yield LabelledImage(image, label, spec.split, "" if spec.group is None else spec.group(cells), more, where)
+            more = {column: cells[column] for column in spec.keep} | dict(spec.constants)
+            group = "" if spec.group is None else cell(spec.group, cells)
+            yield name, LabelledImage(image, label, spec.split, group, more, where)
         elif label == "":
-            content = ", ".join(f"{name} {cell!r}" for name, cell in cells.items())
+            content = ", ".join(f"{column} {value!r}" for column, value in cells.items())
             labels.discrepancies.append(Discrepancy("without a class", image, f"{where}: {content}"))
         else:
             message = f"{where}: expected one of {', '.join(card.classes)}; got {label!r}"

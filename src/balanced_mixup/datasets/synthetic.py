@@ -28,6 +28,7 @@ Floats = npt.NDArray[np.floating]
 Layer = Literal["blood", "lipid", "wool"]
 
 EYES = ("left", "right")
+CLASSES = ("0", "1", "2", "3", "4")
 SHARES = np.array([0.735, 0.07, 0.15, 0.025, 0.02])
 EYE_DIFFERENCE = (
     0.15  # of an eye's severity from its patient's, in standard deviations: in some 87 % of patients both eyes have one grade
@@ -230,37 +231,37 @@ def coverage(shapes: list[Shapes], layer: Layer, size: int, radius: float) -> Fl
     return np.asarray(covered, np.float32) / 255
 
 
-def retina(eye: Eye, marks: list[Shapes], look: Appearance, size: int) -> Floats:
+def retina(eye: Eye, spots: list[Shapes], appearance: Appearance, size: int) -> Floats:
     """Return the colour of the evenly lit retina, float32 (3, size, size)."""
-    x, y = pixel_grid(size) / look.radius
+    x, y = pixel_grid(size) / appearance.radius
     from_macula = (x - eye.macula[0]) ** 2 + (y - eye.macula[1]) ** 2
     macula = 0.5 * np.exp(-from_macula / 0.09) + np.exp(-from_macula / 0.008)
-    pigment = look.pigment + eye.macula_depth * macula + enlarge(eye.mottling, size)
+    pigment = appearance.pigment + eye.macula_depth * macula + enlarge(eye.mottling, size)
     to_disc = np.sqrt(((x - eye.disc[0]) / eye.disc_axes[0]) ** 2 + ((y - eye.disc[1]) / eye.disc_axes[1]) ** 2)
     disc = 0.45 - 0.45 * np.tanh(4.5 * (to_disc - 1))
     colour: Floats = UNPIGMENTED * np.exp(-pigment * PIGMENT_ABSORBANCE)
     colour += disc * (DISC - colour)
     for layer, tint in TINTS.items():
-        if any(group.layer == layer for group in marks):
-            colour += coverage(marks, layer, size, look.radius) * (tint - colour)
-    colour *= np.exp(-coverage(eye.vessels + marks, "blood", size, look.radius) * BLOOD_ABSORBANCE)
+        if any(group.layer == layer for group in spots):
+            colour += coverage(spots, layer, size, appearance.radius) * (tint - colour)
+    colour *= np.exp(-coverage(eye.vessels + spots, "blood", size, appearance.radius) * BLOOD_ABSORBANCE)
     return colour
 
 
 def photograph(seed: int, patient: str, eye: str, grade: int, size: int) -> npt.NDArray[np.uint8]:
     """Return the photograph of one eye of a patient, RGB uint8 (size, size, 3): a function of the arguments alone."""
-    look = Appearance(generator(seed, "fundus look", patient))
+    appearance = Appearance(generator(seed, "fundus look", patient))
     anatomy = Eye(generator(seed, "fundus anatomy", patient, eye))
-    marks = list(lesions(generator(seed, "fundus lesions", patient, eye), grade, anatomy.disc))
-    x, y = pixel_grid(size) / look.radius
+    spots = list(lesions(generator(seed, "fundus lesions", patient, eye), grade, anatomy.disc))
+    x, y = pixel_grid(size) / appearance.radius
     distance = np.sqrt(x**2 + y**2)
-    field = np.clip((1 - distance) * look.radius * size + 0.5, 0, 1)
-    light = field * (1 - look.vignette * distance**2 + look.tilt[0] * x + look.tilt[1] * y)
-    colour = np.clip(255 * look.gain * light * retina(anatomy, marks, look, size), 0, 255)
+    field = np.clip((1 - distance) * appearance.radius * size + 0.5, 0, 1)
+    light = field * (1 - appearance.vignette * distance**2 + appearance.tilt[0] * x + appearance.tilt[1] * y)
+    colour = np.clip(255 * appearance.gain * light * retina(anatomy, spots, appearance, size), 0, 255)
     sharp = Image.fromarray(colour.astype(np.uint8).transpose(1, 2, 0))
-    seen = np.asarray(sharp.filter(ImageFilter.GaussianBlur(look.blur * size))).transpose(2, 0, 1)
+    seen = np.asarray(sharp.filter(ImageFilter.GaussianBlur(appearance.blur * size))).transpose(2, 0, 1)
     grain = generator(seed, "fundus grain", patient, eye, size).standard_normal((size, size), np.float32)
-    noisy: Floats = np.clip(seen + 255 * look.noise * field * grain, 0, 255)
+    noisy: Floats = np.clip(seen + 255 * appearance.noise * field * grain, 0, 255)
     return noisy.astype(np.uint8).transpose(1, 2, 0)[:, :: -1 if eye == "left" else 1]
 
 
@@ -286,24 +287,6 @@ def grades_of_eyes(n: int, seed: int) -> npt.NDArray[np.int64]:
     return grades
 
 
-def render(
-    n: int, size: int, seed: int
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.str_], npt.NDArray[np.str_]]:
-    """Return `n` photographs uint8 (n, size, size, 3) with their grades int64 (n,), patients str (n,) and eyes str (n,)."""
-    grades = grades_of_eyes(n, seed)
-    patients = np.array([f"p{i // 2 + 1:04d}" for i in range(n)])
-    eyes = np.resize(EYES, n)
-    pixels = np.empty((n, size, size, 3), np.uint8)
-
-    def draw(i: int) -> None:
-        pixels[i] = photograph(seed, str(patients[i]), str(eyes[i]), int(grades[i]), size)
-
-    # Small images spend their time in the interpreter, where a second thread only slows it down.
-    with ThreadPoolExecutor(1 if size < 192 else os.cpu_count()) as pool:
-        list(pool.map(draw, range(n)))
-    return pixels, grades, patients, eyes
-
-
 def synthetic_fundus(n: int = 3000, size: int = 96, seed: int = 0) -> Manifest:
     """Draw `n` fundus photographs of (n + 1) // 2 patients, `size` pixels wide, with grades 0 to 4 as frequent as in EyePACS.
 
@@ -314,20 +297,28 @@ def synthetic_fundus(n: int = 3000, size: int = 96, seed: int = 0) -> Manifest:
         raise UsageError(f"Expected `n` to be at least 20, but got {n}.")
     if not 32 <= size <= 1024:
         raise UsageError(f"Expected `size` to be from 32 to 1024, but got {size}.")
-    pixels, grades, patients, eyes = render(n, size, seed)
+    grades = grades_of_eyes(n, seed)
+    patients = np.array([f"p{i // 2 + 1:04d}" for i in range(n)])
+    eyes = np.resize(EYES, n).tolist()
+    pixels = np.empty((n, size, size, 3), np.uint8)
+
+    def draw(i: int) -> None:
+        pixels[i] = photograph(seed, str(patients[i]), eyes[i], int(grades[i]), size)
+
+    # Small images spend their time in the interpreter, where a second thread only slows it down.
+    with ThreadPoolExecutor(1 if size < 192 else os.cpu_count()) as pool:
+        list(pool.map(draw, range(n)))
     names = [f"{patient}_{eye}" for patient, eye in zip(patients, eyes, strict=True)]
-    return Manifest(ArrayImages(names, pixels), grades, ("0", "1", "2", "3", "4"), ordinal=True, groups=patients)
-
-
-@cache
-def _built_in() -> Manifest:
-    """Draw the photographs once a process, as in the demo, which trains twice."""
-    return synthetic_fundus()
+    return Manifest(ArrayImages(names, pixels), grades, CLASSES, ordinal=True, groups=patients)
 
 
 def load(settings: DataSettings) -> Manifest:
     """Return the manifest of the source `synthetic-fundus`. UsageError for other classes than its own."""
-    manifest = _built_in()
-    if settings.classes not in (None, manifest.classes):
-        raise UsageError(f"Expected no --classes with synthetic-fundus, whose classes are {', '.join(manifest.classes)}.")
-    return manifest
+    if settings.classes not in (None, CLASSES):
+        raise UsageError(f"Expected no --classes with synthetic-fundus, whose classes are {', '.join(CLASSES)}.")
+    return _built_in()
+
+
+@cache  # the demo trains twice in one process
+def _built_in() -> Manifest:
+    return synthetic_fundus()

@@ -291,4 +291,4 @@ class AnyHistory(RuleBasedStateMachine):
 
 
 TestAnyHistory = AnyHistory.TestCase
-TestAnyHistory.settings = settings(max_examples=40, stateful_step_count=12, deadline=None)
+TestAnyHistory.settings = settings(max_examples=30, stateful_step_count=12)

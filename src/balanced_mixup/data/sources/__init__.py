@@ -113,7 +113,10 @@ def load(settings: "DataSettings") -> "Manifest":
     source = sources()[kind_of(settings.data)]
     if not source.has_columns:
         _refuse_columns(settings, source)
-    loader = resolve_name(source.load) if isinstance(source.load, str) else source.load
+    try:
+        loader = resolve_name(source.load) if isinstance(source.load, str) else source.load
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(f"The loader {source.load!r} of the source {source.name!r} cannot be imported: {error!r}.") from error
     manifest: Manifest = loader(settings)
     if settings.ignore_groups:
         manifest = replace(manifest, groups=None)
@@ -138,8 +141,8 @@ def kind_of(data: str) -> str:
         if source.named_by(data) or (path.suffix.lower() in source.suffixes and path.is_file()):
             return source.name
     if path.is_dir():
-        kinds = {source.marker: source.name for source in sources().values() if source.marker is not None}
-        return next((kinds[marker] for marker in kinds if marker and (path / marker).is_file()), kinds[""])
+        kinds = sorted((source for source in sources().values() if source.marker is not None), key=lambda kind: not kind.marker)
+        return next(kind.name for kind in kinds if not kind.marker or (path / kind.marker).is_file())
     if fault := _sources()[1].get(data.partition(":")[0]):
         raise UsageError(fault)
     published = resolve_name("balanced_mixup.datasets.cards:TASKS")

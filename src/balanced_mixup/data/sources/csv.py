@@ -2,12 +2,11 @@
 
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import numpy.typing as npt
 
 from balanced_mixup.data.images import EXTENSIONS, FileImages
 from balanced_mixup.data.manifest import SPLIT_NAMES, Manifest
@@ -30,23 +29,26 @@ def load(settings: DataSettings) -> Manifest:
     if not root.is_dir():
         message = f"expected --images to be a folder, but {str(root)!r} {'is a file' if root.exists() else 'does not exist'}"
         raise DataError([Problem("no image folder", message, "Name the folder of the images; unpack an archive first.")])
-    where = table.where
-    files = _locate(columns["image"], where, root)
+    where, names = table.where, columns.pop("image")
+    files = _locate(names, where, root)
     labels, classes, problems = encode(columns["label"], where, settings.classes, settings.label_map, settings.ordinal)
-    groups, group_problems = _groups(columns.get("group"), where)
-    split, split_problems = _split(columns.get("split"), where)
-    path_problems = [file for file in files if isinstance(file, Problem)]
+    groups, split = columns.get("group"), columns.get("split")
     return Manifest(
-        images=FileImages(root, columns.pop("image"), files),
+        images=FileImages(root, names, files),
         labels=labels,
         classes=classes,
         ordinal=settings.ordinal,
-        groups=groups,
-        split=split,
+        groups=None if groups is None else np.array(groups, np.str_),
+        split=None if split is None else np.array([SPLIT_NAMES.get(cell.lower(), "") for cell in split], np.str_),
         problems=(
-            *table.problems, *path_problems, *problems, *group_problems, *split_problems, *_repeated(files, columns, where),
+            *table.problems,
+            *(file for file in files if isinstance(file, Problem)),
+            *problems,
+            *_missing_groups(groups or (), where),
+            *_unknown_splits(split or (), where),
+            *_repeated(files, columns, where),
         ),
-    )  # fmt: skip
+    )
 
 
 def _columns(table: TextTable, settings: DataSettings) -> dict[str, list[str]]:
@@ -108,29 +110,18 @@ def _list(folder: Path) -> tuple[frozenset[str], Mapping[str, list[str]]]:
     return frozenset(names), by_stem
 
 
-def _groups(cells: list[str] | None, where: Sequence[str]) -> tuple[npt.NDArray[np.str_] | None, list[Problem]]:
-    if cells is None:
-        return None, []
-    problems = [
-        Problem("no group", f"{where[row]}: expected a group, got {cell!r}", "Fill in the group, or remove the row.", (row,))
-        for row, cell in enumerate(cells)
-        if cell.lower() in MISSING
-    ]
-    return np.array(cells, dtype=np.str_), problems
+def _missing_groups(cells: Sequence[str], where: Sequence[str]) -> Iterator[Problem]:
+    for row, cell in enumerate(cells):
+        if cell.lower() in MISSING:
+            message = f"{where[row]}: expected a group, got {cell!r}"
+            yield Problem("no group", message, "Fill in the group, or remove the row.", (row,))
 
 
-def _split(cells: list[str] | None, where: Sequence[str]) -> tuple[npt.NDArray[np.str_] | None, list[Problem]]:
-    """Return the split of each row; "" if it is not understood."""
-    if cells is None:
-        return None, []
-    split = [SPLIT_NAMES.get(cell.lower(), "") for cell in cells]
+def _unknown_splits(cells: Sequence[str], where: Sequence[str]) -> Iterator[Problem]:
     remedy = f"Write train, val or test; accepted are also {', '.join(SPLIT_NAMES.keys() - set(SPLIT_NAMES.values()))}."
-    problems = [
-        Problem("unknown split", f"{where[row]}: expected train, val or test, got {cells[row]!r}", remedy, (row,))
-        for row, name in enumerate(split)
-        if not name
-    ]
-    return np.array(split, dtype=np.str_), problems
+    for row, cell in enumerate(cells):
+        if cell.lower() not in SPLIT_NAMES:
+            yield Problem("unknown split", f"{where[row]}: expected train, val or test, got {cell!r}", remedy, (row,))
 
 
 def _repeated(files: Sequence[str | Problem], columns: Mapping[str, Sequence[str]], where: Sequence[str]) -> list[Problem]:
