@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from balanced_mixup.report.run import run_report
 from balanced_mixup.runs.model_card import ModelCard
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.scores import Scores
@@ -55,3 +56,9 @@ def made_run(tmp_path):
         return folder
 
     return make
+
+
+@pytest.fixture(scope="package")
+def tiny_report(tiny_run):
+    """The report of `tiny_run`: made once, as no test changes it."""
+    return run_report(tiny_run)

@@ -91,7 +91,7 @@ def figure2(
         points: (N, 2).
         labels: (N,), from 0 to K - 1; each class has a point.
         classes: K names, at least 2.
-        alpha: Of Balanced-MixUp, Beta(alpha, 1), and of MixUp, Beta(alpha, alpha).
+        alpha: Of Balanced-MixUp, Beta(alpha, 1), and of MixUp, Beta(alpha, alpha); at most 100.
         seed: Decides the draws and the first weights.
         axes: What to write at the axes.
 
@@ -102,6 +102,8 @@ def figure2(
         UsageError: The arguments are not as described.
     """
     _check(points, labels, classes, 2)
+    if not 0 < alpha <= 100:
+        raise UsageError(f"Expected `alpha` to be a number above 0 and at most 100, but got {alpha}.")
     counts = np.bincount(labels)
     colours, areas = _markers(counts)
     plane = _Plane(points.astype(np.float32), labels.astype(np.int64), classes, counts, colours, areas, axes)
