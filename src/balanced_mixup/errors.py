@@ -1,4 +1,4 @@
-"""The errors that a user can meet. Every message says what was expected, what came, and what to do."""
+"""The errors that a user can meet. Every message has what was expected, what was found, and what to do."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -74,7 +74,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def human_bytes(count: float) -> str:
-    """Return a number of bytes as people read it."""
+    """Return a number of bytes with its unit."""
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if count < 1024:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
@@ -83,7 +83,7 @@ def human_bytes(count: float) -> str:
 
 
 def human_time(seconds: float) -> str:
-    """Return a duration as people say it."""
+    """Return a duration in words."""
     minutes = round(seconds / 60)
     if seconds < 90:
         return f"{seconds:.0f} s"

@@ -1,8 +1,8 @@
-"""Makes the runs of a benchmark, several at a time, each in a process of its own.
+"""Does the runs of a benchmark, several at a time, each in a process of its own.
 
-Whatever happens to one run leaves the others alone: its reason is written beside its folder. A run is held by a lock, so that
-several machines with a common folder can share a benchmark, and one that was killed and started again does not train what
-still runs.
+A run that fails leaves the others alone: the reason is written beside its folder. Each run is locked while it is trained, so
+that several machines with a common folder can share a benchmark, and one that was killed and started again does not train what
+is still being trained.
 """
 
 import logging
@@ -29,11 +29,11 @@ from balanced_mixup.training.recipe import make_recipe
 
 log = logging.getLogger("balanced_mixup")
 
-_LOOK_AGAIN_SECONDS = 5.0  # for runs that others hold
+_RETRY_SECONDS = 5.0  # for runs that another benchmark is training
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BenchmarkOutcome:
     """What came of a benchmark: how many runs it has and how many are finished, and those that failed, each with its reason."""
 
     planned: int
@@ -43,8 +43,8 @@ class Outcome:
 
 def run_benchmark(
     plan: Plan, out: Path, placement: Mapping[str, Any] | None = None, jobs: int = 1, *, dry_run: bool = False
-) -> Outcome:
-    """Make the runs of a plan that are not finished, and say before how long it will take.
+) -> BenchmarkOutcome:
+    """Do the runs of a plan that are not finished, after an estimate of how long it will take.
 
     A script that calls this needs `if __name__ == "__main__":`, as everything does that starts processes.
 
@@ -76,44 +76,44 @@ def run_benchmark(
         seconds = estimate_seconds(folder, finished, pending, placement, jobs)
         log.info("%d runs, %d of them to be made: about %s.", len(runs), len(pending), human_time(seconds))
     if dry_run:
-        return Outcome(len(runs), len(finished), ())
+        return BenchmarkOutcome(len(runs), len(finished), ())
     recipes = [make_recipe(run.settings) for run in pending]
     for backbone, size, weights in sorted({(recipe.backbone, recipe.size, recipe.weights) for recipe in recipes}):
         create(backbone, 2, size, weights, 0)  # what cannot be had is found out once, and fetched once, not by every run
     expansion.write(plan, out)
-    failed = _make_all(folder, runs, pending, placement, jobs)
-    return Outcome(len(runs), sum(folder.is_finished(run) for run in runs), failed)
+    failed = _run_all(folder, runs, pending, placement, jobs)
+    return BenchmarkOutcome(len(runs), sum(folder.is_finished(run) for run in runs), failed)
 
 
-def _make_all(
+def _run_all(
     folder: BenchmarkFolder,
     planned: Sequence[PlannedRun],
     runs: Sequence[PlannedRun],
     placement: Mapping[str, Any],
     jobs: int,
 ) -> list[tuple[PlannedRun, str]]:
-    """Make those `runs` of the `planned` ones, `jobs` at a time, and return those that failed with their reasons."""
+    """Do those `runs` of the `planned` ones, `jobs` at a time, and return those that failed with their reasons."""
     (folder.path / "runs").mkdir(exist_ok=True)
     pending = deque(runs)
-    held: deque[tuple[float, PlannedRun]] = deque()  # by another benchmark, each with the time to look again
+    locked: deque[tuple[float, PlannedRun]] = deque()  # by another benchmark, each with the time of the next try
     active: dict[int, Job] = {}
     failed: list[tuple[PlannedRun, str]] = []
     try:
-        with _progress(len(runs)) as tell:
+        with _progress(len(runs)) as log_end:
 
             def end(run: PlannedRun, reason: str) -> None:
-                """Take down what came of a run; it is finished where `reason` is empty."""
+                """Record the end of a run; it is finished where `reason` is empty."""
                 _keep_reason(folder.failure(run), reason)
                 if reason:
                     failed.append((run, reason))
-                tell(run, reason)
+                log_end(run, reason)
 
-            while pending or held or active:
-                if held and held[0][0] <= time.monotonic():
-                    pending.append(held.popleft()[1])
+            while pending or locked or active:
+                if locked and locked[0][0] <= time.monotonic():
+                    pending.append(locked.popleft()[1])
                 for slot in sorted(set(range(jobs)) - set(active)):
                     others = [job.run for job in active.values()]
-                    chosen = _next(pending, [*others, *(run for _, run in held)], lambda run: folder.base_of(run, planned))
+                    chosen = _next(pending, [*others, *(run for _, run in locked)], lambda run: folder.base_of(run, planned))
                     if chosen is not None:
                         run, base = chosen
                         pending.remove(run)
@@ -130,7 +130,7 @@ def _make_all(
                         continue
                     del active[slot]
                     if job.was_busy:
-                        held.append((time.monotonic() + _LOOK_AGAIN_SECONDS, job.run))
+                        locked.append((time.monotonic() + _RETRY_SECONDS, job.run))
                     else:
                         end(job.run, "" if folder.is_finished(job.run) else job.reason())
     finally:
@@ -152,11 +152,11 @@ def _next(
 
 @contextmanager
 def _progress(count: int) -> Iterator[Callable[[PlannedRun, str], None]]:
-    """Yield a function that tells of a run that ended, with the reason where it failed, and of the time that is left."""
+    """Yield a function that logs the end of a run, with the reason where it failed, and the time that is left."""
     done, start = 0, time.monotonic()
     with progress_bar("Runs", count) as advance:
 
-        def tell(run: PlannedRun, reason: str) -> None:
+        def log_end(run: PlannedRun, reason: str) -> None:
             nonlocal done
             done += 1
             advance(1)
@@ -166,7 +166,7 @@ def _progress(count: int) -> Iterator[Callable[[PlannedRun, str], None]]:
                 left = (time.monotonic() - start) / done * (count - done)
                 log.info("%d/%d  %s  (%s left)", done, count, run.title, human_time(left))
 
-        yield tell
+        yield log_end
 
 
 def _keep_reason(path: Path, reason: str) -> None:

@@ -36,11 +36,11 @@ _FEWER = "Perhaps the memory was too small: try fewer `--jobs`."
 
 @dataclass(frozen=True)
 class Job:
-    """A run in its process, and the end of the pipe that says why it failed."""
+    """A run in its process, and the end of the pipe on which it reports why it failed."""
 
     run: PlannedRun
     process: BaseProcess
-    said: Connection
+    failure: Connection
 
     @classmethod
     def start(
@@ -68,15 +68,15 @@ class Job:
         context: Any = multiprocessing.get_context("forkserver" if forking else "spawn")
         if forking:
             context.set_forkserver_preload([__name__])
-        said, say = context.Pipe(duplex=False)
-        process: BaseProcess = context.Process(target=_make, args=(folder, run, placement, slot, jobs, base, say))
+        failure, report_failure = context.Pipe(duplex=False)
+        process: BaseProcess = context.Process(target=_run_job, args=(folder, run, placement, slot, jobs, base, report_failure))
         try:
             process.start()
         except (EOFError, OSError) as error:  # the process that forks the others was killed, or there can be no more of them
             raise RunError(f"The process could not be started ({error!r}). {_FEWER}") from error
         finally:
-            say.close()
-        return cls(run, process, said)
+            report_failure.close()
+        return cls(run, process, failure)
 
     @property
     def is_over(self) -> bool:
@@ -91,8 +91,8 @@ class Job:
     def reason(self) -> str:
         """Return why the run failed."""
         with suppress(EOFError):
-            if self.said.poll():
-                return str(self.said.recv()).strip()
+            if self.failure.poll():
+                return str(self.failure.recv()).strip()
         status = self.process.exitcode or 0
         if status >= 0:
             return f"The process ended with exit status {status}."
@@ -100,17 +100,17 @@ class Job:
         return f"{ended} {_FEWER}" if status == -signal.SIGKILL else ended
 
 
-def _make(
+def _run_job(
     folder: BenchmarkFolder,
     run: PlannedRun,
     placement: Mapping[str, Any],
     slot: int,
     jobs: int,
     base: Path | None,
-    say: Connection,
+    report_failure: Connection,
 ) -> None:
-    """Make one run, in a process of its own; exits with `_BUSY`, `_FAILED` or 0."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    """Do one run, in a process of its own; exits with `_BUSY`, `_FAILED` or 0."""
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted as well, and ends this process
     torch.set_num_threads(max(1, torch.get_num_threads() // jobs))
     _take_gpu(slot)
@@ -126,9 +126,9 @@ def _make(
     except Timeout:
         sys.exit(_BUSY)
     except (BalancedMixupError, OSError) as error:
-        say.send(str(error) or repr(error))
+        report_failure.send(str(error) or repr(error))
     except Exception:
-        say.send(traceback.format_exc())
+        report_failure.send(traceback.format_exc())
     sys.exit(_FAILED)
 
 
@@ -147,7 +147,7 @@ def _take_gpu(slot: int) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     """End this process when the one that started it is gone, even if that was killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:

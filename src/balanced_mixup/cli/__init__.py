@@ -52,18 +52,18 @@ def make_app(asked: str = "") -> App:
 
 
 _COMMANDS = {
-    "demo": "Show the main job on built-in data, in a few minutes.",
-    "prepare": "Make a published data set (EyePACS, HyperKvasir, HAM10000, MedMNIST ...) ready for training.",
-    "check": "Look at a data set: class counts, groups, sizes, the split, and every problem at once.",
-    "train": "Train a classifier and score what was held out.",
-    "evaluate": "Score a run on data that it has not seen, with intervals.",
+    "demo": "Train and compare two methods on built-in data, in a few minutes.",
+    "prepare": "Prepare a published data set (EyePACS, HyperKvasir, HAM10000, MedMNIST ...) for training.",
+    "check": "Check a data set: class counts, groups, image sizes, the split, and every problem at once.",
+    "train": "Train a classifier and score it on held-out images.",
+    "evaluate": "Score a run on unseen data, with confidence intervals.",
     "predict": "Predict the class of images without labels.",
-    "explain": "Show where a classifier finds its evidence in an image (Grad-CAM).",
-    "report": "Make a report to look at, of a run or a benchmark: HTML, PDF or Markdown.",
+    "explain": "Show which regions of an image a prediction rests on (Grad-CAM).",
+    "report": "Write the report of a run or a benchmark: HTML, PDF or Markdown.",
     "benchmark": "Compare methods on the same folds: data sets x methods x backbones x folds x seeds.",
-    "table": "Show what a benchmark allows to say: scores, paired differences, ranks.",
-    "reproduce": "Make the tables and figures of the paper again, beside what it published.",
-    "cache": "Show and clear the decoded images that trainings keep on the disk.",
+    "table": "Summarise a benchmark: scores, paired differences, ranks.",
+    "reproduce": "Reproduce the tables and figures of the paper, beside the published ones.",
+    "cache": "Show and clear the decoded images that are cached on disk.",
     "list": "List methods, recipes, data sources, metrics, protocols and backbones.",
 }
 
@@ -99,7 +99,7 @@ def run(arguments: Sequence[str]) -> int:
             _with_current_flags(arguments), exit_on_error=False, print_error=False, result_action="return_value"
         )
     except (BalancedMixupError, CycloptsError) as error:
-        console.print(f"[bold red]Error:[/] {_escape(_words(error))}", highlight=False, soft_wrap=True)
+        console.print(f"[bold red]Error:[/] {_escape(_message(error))}", highlight=False, soft_wrap=True)
         return error.exit_status if isinstance(error, BalancedMixupError) else 2
     except KeyboardInterrupt:
         console.print("Interrupted. Given again, the command goes on where it was (`bmixup train` with `--resume`).")
@@ -114,7 +114,7 @@ def run(arguments: Sequence[str]) -> int:
     return status or 0
 
 
-def _words(error: Exception) -> str:
+def _message(error: Exception) -> str:
     from pydantic import ValidationError as FieldError
 
     if isinstance(error, ValidationError) and isinstance(error.__cause__, FieldError):

@@ -10,7 +10,7 @@ from rich.markup import escape
 from balanced_mixup.training.recipe import Placement
 
 if TYPE_CHECKING:
-    from balanced_mixup.benchmark.engine import Outcome
+    from balanced_mixup.benchmark.engine import BenchmarkOutcome
 
 
 def benchmark(
@@ -27,7 +27,7 @@ def benchmark(
 
     Start it again to go on after a kill or with a longer plan: finished runs are known by their content and kept. A run that
     fails is recorded with its reason, the others go on. Several machines with a common folder can work on one benchmark.
-    Then `bmixup table OUT` shows what the results allow to say.
+    Then `bmixup table OUT` summarises the results.
 
     ```yaml
     data:                         # paths from the plan's folder; keys as for bmixup train
@@ -50,7 +50,7 @@ def benchmark(
     jobs
         Runs at a time. They share the cores; several GPUs are dealt out.
     dry_run
-        Only look at the data, and say how many runs there are and about how long they take; writes nothing to the folder.
+        Only scan the data, and print how many runs there are and about how long they take; writes nothing to the folder.
     report
         Write report.html to the folder.
     """
@@ -63,15 +63,15 @@ def benchmark(
     outcome = run_benchmark(load_plan(plan), folder, where, jobs, dry_run=dry_run)
     if report and outcome.finished and not dry_run:
         report_at_the_end(folder)
-    return tell(outcome, folder)
+    return print_outcome(outcome, folder)
 
 
-def tell(outcome: "Outcome", folder: Path) -> int:
+def print_outcome(outcome: "BenchmarkOutcome", folder: Path) -> int:
     """Say what came of a benchmark; returns the exit status."""
     console = Console()
     for run, reason in outcome.failed:
         console.print(f"[bold red]Failed:[/] {escape(run.title)}\n{escape(reason)}\n", highlight=False, soft_wrap=True)
     console.print(f"{outcome.finished} of {outcome.planned} runs are finished, {len(outcome.failed)} failed.", highlight=False)
     if outcome.finished:
-        console.print(f"What they allow to say: bmixup table {escape(str(folder))}", highlight=False, soft_wrap=True)
+        console.print(f"Summary: bmixup table {escape(str(folder))}", highlight=False, soft_wrap=True)
     return 1 if outcome.failed else 0

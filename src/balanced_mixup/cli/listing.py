@@ -1,5 +1,6 @@
 """`bmixup list`."""
 
+import fnmatch
 import sys
 from collections.abc import Sequence
 from typing import Literal
@@ -29,7 +30,10 @@ def listing(kind: Kind | None = None, pattern: str = "*", /) -> None:
     if kind == "backbones":
         import timm
 
-        sys.stdout.writelines(f"{name}\n" for name in timm.list_models(pattern))
+        from balanced_mixup.training.backbones import foreign
+
+        names = [*sorted(fnmatch.filter(foreign(), pattern)), *timm.list_models(pattern)]
+        sys.stdout.writelines(f"{name}\n" for name in names)
         return
     if pattern != "*":
         if kind != "sources":

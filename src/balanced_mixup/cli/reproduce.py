@@ -70,7 +70,7 @@ def reproduce(
         Only say how many runs there are and about how long they take.
     """
     from balanced_mixup.benchmark.engine import run_benchmark
-    from balanced_mixup.cli.benchmark import tell
+    from balanced_mixup.cli.benchmark import print_outcome
     from balanced_mixup.paper.reproduce import TABLES, paper_plan
 
     small = _pocket(pocket, images=images, size=size, epochs=epochs, backbone=backbone)
@@ -92,7 +92,7 @@ def reproduce(
     for name, plan in plans.items():
         folder = out / ("pocket" if small else tables[name].data)  # tables of the same data share their runs
         outcome = run_benchmark(plan, folder, where, 1 if jobs is None else jobs, dry_run=dry_run)
-        status |= tell(outcome, folder)
+        status |= print_outcome(outcome, folder)
         if outcome.finished and not dry_run:
             _write_table(tables[name], folder, out / name)
     return status

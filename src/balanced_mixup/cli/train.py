@@ -19,7 +19,7 @@ def train(
     report: bool = True,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Train a classifier and score what was held out.
+    """Train a classifier and score it on held-out images.
 
     The data are split into training, validation (which chooses the epoch) and test (scored once, at the end), stratified by
     class; images of one group stay together. Where the data give a split, it is kept.
@@ -35,7 +35,7 @@ def train(
     resume
         Go on with the run in `--out`, which was killed; its settings need not be given again.
     report
-        Write report.html, which shows what came out, to the run folder.
+        Write report.html to the run folder.
     json
         Print the scores as one JSON object.
     """

@@ -11,6 +11,7 @@ Another distribution adds a backbone by an entry point of the group `balanced_mi
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,7 @@ def _of_timm(name: str, num_classes: int, size: int, weights: str) -> Any:
 # ---- Backbones of other distributions ----
 
 
+@cache
 def foreign() -> dict[str, Callable[..., nn.Module]]:
     """Return the backbones of other distributions: by name, functions of `size` and `weights` that return a module."""
     return dict(load_plugins("backbones"))

@@ -213,7 +213,7 @@ class _Training:
         return weights, module.kept_epoch()
 
     def _after_epoch(self, module: ClassifierModule) -> None:
-        """Say how the epoch went, and write the history; in the first process."""
+        """Log the epoch and write the history, in the first process."""
         if process_rank(self.recipe) > 0:
             return
         row, monitor = self.history.rows[-1], self.history.monitor
@@ -243,14 +243,14 @@ class _Training:
 
 
 def _run(trainer: L.Trainer, module: ClassifierModule, checkpoint: Path, run: TrainingFiles) -> None:
-    """Fit, and say in our errors what can go wrong."""
+    """Fit, and turn what can go wrong into errors of this package."""
     recipe = module.recipe
     on_main_thread = threading.current_thread() is threading.main_thread()
     interrupt = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, ckpt_path=str(checkpoint) if checkpoint.exists() else None, weights_only=True)
     except SIGTERMException as error:
-        raise RunError(f"Stopped by SIGTERM. Go on with `bmixup train --out {run.path} --resume`.") from error
+        raise RunError(f"Stopped by SIGTERM. Resume with `bmixup train --out {run.path} --resume`.") from error
     except SystemExit as error:
         # Lightning's answer to Ctrl-C; it also leaves the signal ignored.
         raise KeyboardInterrupt from error
@@ -267,17 +267,28 @@ def _run(trainer: L.Trainer, module: ClassifierModule, checkpoint: Path, run: Tr
             "px. Raise `--batch-size` or `--size`."
         ) from error
     except RuntimeError as error:
-        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        if recipe.compile and isinstance(error, _compiler_errors()):
             reason = str(error).strip().splitlines()[0]
             raise UsageError(f"torch.compile failed on this machine ({reason}). Leave `--compile` out.") from error
-        if recipe.processes > 1 and any(word in str(error).lower() for word in ("gloo", "nccl", "connection")):
+        if recipe.processes > 1 and _is_lost_connection(error):
             raise LostProcessError(
-                "Another process of the training ended; what it said tells why. Go on with "
-                f"`bmixup train --out {run.path} --resume`."
+                f"Another process of the training ended; see its error. Resume with `bmixup train --out {run.path} --resume`."
             ) from error
-        if "PytorchStreamReader" not in str(error):
+        if "PytorchStreamReader" not in str(error):  # torch has no type of its own for a damaged file
             raise
         raise UsageError(f"The checkpoint {str(checkpoint)!r} is damaged. Delete it to train from the start.") from error
     finally:
         if on_main_thread:
             signal.signal(signal.SIGINT, interrupt)
+
+
+def _compiler_errors() -> tuple[type[Exception], ...]:
+    from torch._dynamo.exc import TorchDynamoException
+    from torch._inductor.exc import InductorError
+
+    return TorchDynamoException, InductorError
+
+
+def _is_lost_connection(error: RuntimeError) -> bool:
+    # NCCL's errors have a type, gloo's are plain RuntimeErrors.
+    return isinstance(error, torch.distributed.DistError) or any(word in str(error).lower() for word in ("gloo", "connection"))

@@ -5,7 +5,7 @@ command, and Lightning finds them as it finds those of any launcher. Notable dec
 
 - Nothing of Lightning is imported before it is needed: it reads the launcher's variables at once, and stumbles over bad ones.
 - Lightning's own launcher kills the first process when another one fails, and its message and exit status are lost.
-- Assistants are in a session of their own: Ctrl-C reaches the first process alone, which ends them.
+- Workers are in a session of their own: Ctrl-C reaches the first process alone, which ends them.
 """
 
 import os
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS = 10.0  # in which one process ends by what ended another
 _VARIABLES = ("WORLD_SIZE", "RANK", "NODE_RANK", "LOCAL_RANK", "SLURM_PROCID")
-_FIRST = "BMIXUP_FIRST_PROCESS"  # in the environment of an assistant: the number of the process that started it
+_FIRST = "BMIXUP_FIRST_PROCESS"  # in the environment of a worker: the id of the process that launched it
 
 
 class LostProcessError(RunError):
@@ -40,17 +40,17 @@ def check_variables() -> None:
 
 
 def process_rank(recipe: Execution) -> int:
-    """Return the number of this process among those of the training, from 0, as whoever started it says.
+    """Return the number of this process among those of the training, from 0, as its launcher numbers it.
 
     Raises:
-        UsageError: Another number of processes was started than the recipe says.
+        UsageError: The launcher started another number of processes than the recipe has.
     """
     expected, srun = recipe.processes, _started_by_srun()
     started = _number("SLURM_STEP_NUM_TASKS" if srun else "WORLD_SIZE", expected)
     if started != expected:
         raise UsageError(
             f"Expected {expected} process(es) (`devices` {recipe.devices} x `num_nodes` {recipe.num_nodes}), but "
-            f"{'srun' if srun else 'the launcher'} started {started}. Say with `--devices` and `--num-nodes` what it starts."
+            f"{'srun' if srun else 'the launcher'} started {started}. Set `--devices` and `--num-nodes` to what it starts."
         )
     if srun:
         _check_srun(recipe)
@@ -104,10 +104,10 @@ def cluster_environment() -> "ClusterEnvironment":
 
 @contextmanager
 def launch_workers(recipe: Execution) -> Iterator[None]:
-    """Start the other processes of this machine, where no launcher has, and end them where the block fails.
+    """Start the other processes of this machine, unless a launcher has, and kill them when the block fails.
 
-    Where one of them fails, having said why, this process ends with its exit status: by the LostProcessError of the block, or,
-    where the block waits for it in vain, at once.
+    When one of them fails, which prints its own error, this process exits with the same status: by the LostProcessError of the
+    block or, where the block hangs waiting for it, at once.
     """
     if recipe.devices == 1 or cluster_environment().creates_processes_externally:
         yield
@@ -150,12 +150,12 @@ def _start(number: int) -> subprocess.Popen[bytes]:
 
 
 def exit_with_parent() -> None:
-    """Let this process, if it is an assistant, end when the first one has ended."""
+    """Let this process, if it is a worker, exit when the first process has ended."""
     if (first := os.environ.get(_FIRST)) is not None:
-        threading.Thread(target=_end_with, args=(int(first),), daemon=True).start()
+        threading.Thread(target=_exit_with, args=(int(first),), daemon=True).start()
 
 
-def _end_with(first: int) -> None:
+def _exit_with(first: int) -> None:
     while os.getppid() == first:
         time.sleep(1)
     os._exit(1)

@@ -1,0 +1,1 @@
+"""A method, a metric, a data source and a backbone for balanced-mixup, one small file each."""
