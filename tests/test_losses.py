@@ -118,9 +118,7 @@ def test_focal_with_gamma_0_is_cross_entropy_and_a_larger_gamma_is_smaller(batch
 def test_focal_turns_from_easy_to_hard_samples():
     easy, hard = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 3.0]])
     target = torch.tensor([[1.0, 0.0]])
-    none, one, two = (
-        (loss(hard, target) / loss(easy, target)).item() for loss in (CrossEntropy(), Focal(1.0), Focal(2.0))
-    )
+    none, one, two = ((loss(hard, target) / loss(easy, target)).item() for loss in (CrossEntropy(), Focal(1.0), Focal(2.0)))
     # p = sigmoid(3): the factor is ((1 - sigmoid(-3)) / (1 - sigmoid(3)))^gamma = e^(3 gamma).
     assert one / none == pytest.approx(np.exp(3), rel=1e-4)
     assert two / none == pytest.approx(np.exp(6), rel=1e-4)

@@ -152,7 +152,14 @@ def test_a_batch_is_what_a_loop_over_its_samples_makes(train, mixing, batch_size
 def test_kinds_and_shapes():
     labels, rows = subset(np.array([0, 0, 0, 0, 1, 2, 2]))
     batch = make(CountedPixels(21), labels, rows, BalancedMixUp(3.0, "sample"), batch_size=3).step(0)
-    assert [part.dtype for part in batch] == [torch.uint8, torch.int64, torch.float32, torch.int64, torch.float32, torch.float32]
+    assert [part.dtype for part in batch] == [
+        torch.uint8,
+        torch.int64,
+        torch.float32,
+        torch.int64,
+        torch.float32,
+        torch.float32,
+    ]
     assert [tuple(part.shape) for part in batch] == [(6, 4, 4, 3), (6,), (6, N_UNIFORMS), (3,), (3,), (3,)]
     assert batch.partner.tolist() == [3, 4, 5]
 
@@ -269,9 +276,7 @@ def test_the_ranks_together_see_the_batches_of_one_process(train, mixing, world_
         return batch.mixed(images, 4, mixing)
 
     def part(rank, world_size, batch_size):
-        return make(
-            pixels, labels, rows, mixing, batch_size=batch_size, epoch=epoch, rank=rank, world_size=world_size
-        )
+        return make(pixels, labels, rows, mixing, batch_size=batch_size, epoch=epoch, rank=rank, world_size=world_size)
 
     # A batch that is no larger than the data is the same whoever cuts it.
     size = min(share * world_size, len(train) // world_size * world_size)
