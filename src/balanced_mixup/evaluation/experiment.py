@@ -29,7 +29,7 @@ from balanced_mixup.training.backbones import Backbone, check_name, create
 from balanced_mixup.training.fit import fit
 from balanced_mixup.training.inputs import TrainingData
 from balanced_mixup.training.processes import GRACE_SECONDS, exit_with_parent, process_rank
-from balanced_mixup.training.recipe import PLACES, Execution, Recipe, load_yaml, make_recipe
+from balanced_mixup.training.recipe import PLACES, Execution, Recipe, current_settings, load_yaml, make_recipe
 from balanced_mixup.training.segments import first_method
 from balanced_mixup.training.training_files import SegmentEnd
 
@@ -80,7 +80,7 @@ def train(
     recipe = make_recipe(*layers)
     run = RunFolder(Path(out) if out is not None else _new_folder(recipe))
     if process_rank(recipe) > 0:
-        return _join_training(recipe, run, layers, resume, callbacks)
+        return _join_training(recipe, run, layers, resume, None if base is None else Path(base), callbacks)
     recipe = _take_up(run, layers) if resume and run.recipe.is_file() else _begin(run, recipe)
     with log_file(run) as note:
         if resume and run.metrics.is_file():
@@ -105,7 +105,12 @@ def _in_a_line(metrics: Mapping[str, Any]) -> str:
 
 
 def _join_training(
-    recipe: Recipe, run: RunFolder, layers: tuple[Mapping[str, Any], ...], resume: bool, callbacks: Sequence[Callback]
+    recipe: Recipe,
+    run: RunFolder,
+    layers: tuple[Mapping[str, Any], ...],
+    resume: bool,
+    base: Path | None,
+    callbacks: Sequence[Callback],
 ) -> Experiment:
     """Take part in the training of a run that the first process looks after; writes nothing and says nothing."""
     log.setLevel(logging.ERROR)
@@ -114,7 +119,8 @@ def _join_training(
         recipe = _take_up(run, layers) if resume and run.recipe.is_file() else with_absolute_paths(recipe)
         if not (resume and (run.metrics.is_file() or run.weights.is_file())):
             backbone, prepared = _start(recipe)
-            fit(recipe, backbone, _training_data(prepared), run, callbacks=callbacks)
+            end = _end_of_base(recipe, prepared, base)
+            fit(recipe, backbone, _training_data(prepared), run, base=end, callbacks=callbacks)
     except BalancedMixupError:
         time.sleep(GRACE_SECONDS)  # what is wrong for all processes is said by the first, with which this one ends
         raise
@@ -170,7 +176,7 @@ def _train(recipe: Recipe, run: RunFolder, base: Path | None, callbacks: Sequenc
     )
     card.write(run.model)
     if not run.weights.is_file():
-        end = None if base is None else _end_of_base(recipe, fingerprint(manifest, prepared.digests), RunFolder(base))
+        end = _end_of_base(recipe, prepared, base)
         fit(recipe, backbone, _training_data(prepared), run, base=end, callbacks=callbacks)
     run.remove_checkpoints()
     rows = np.concatenate([parts["val"], parts["test"]])
@@ -182,9 +188,11 @@ def _train(recipe: Recipe, run: RunFolder, base: Path | None, callbacks: Sequenc
     log.info("Everything is in %s.", run.path)
 
 
-def _end_of_base(recipe: Recipe, data_fingerprint: str, other: RunFolder) -> SegmentEnd:
+def _end_of_base(recipe: Recipe, prepared: Prepared, base: Path | None) -> SegmentEnd | None:
     """Return what the training of the method's base ended with in another run: one of the base, or one with the same base."""
-    wanted = base_identity(recipe, data_fingerprint)
+    if base is None:
+        return None
+    other, wanted = RunFolder(base), base_identity(recipe, fingerprint(prepared.manifest, prepared.digests))
     if wanted is None:
         raise UsageError(f"Expected no `base` with the method {recipe.method.name}, which starts from no other training.")
     content = make_recipe(load_yaml(other.recipe)), str(read_json(other.environment).get("data_fingerprint"))
@@ -234,6 +242,12 @@ def _take_up(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
     """
     stored = load_yaml(run.recipe)
     saved = make_recipe(stored)
+    for layer in layers:  # before the settings of another method are looked at, which this one does not have
+        if (method := current_settings(layer).get("method", saved.method.name)) != saved.method.name:
+            raise UsageError(
+                f"The run in {str(run.path)!r} was started with other settings: `method` was {saved.method.name!r}, "
+                f"now {method!r}."
+            )
     again = with_absolute_paths(make_recipe(stored, *layers))
     before, now = saved.settings(), again.settings()
     changed = [
