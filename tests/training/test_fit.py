@@ -30,7 +30,7 @@ def full_from(monkeypatch, name):
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
 def test_each_file_that_cannot_be_written_is_named_and_the_run_goes_on_from_there(tiny, tmp_path, monkeypatch):
     names = (
-        "model.json", "recipe.yaml", "manifest.csv", "environment.json", "history.csv", "checkpoint.ckpt", "cost.json",
+        "recipe.yaml", "manifest.csv", "environment.json", "model.json", "history.csv", "checkpoint.ckpt", "cost.json",
         "weights.safetensors", "predictions.parquet", "calibration.json", "metrics.json",
     )  # fmt: skip
     settings = {**tiny, "epochs": 1}

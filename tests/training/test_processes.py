@@ -17,10 +17,11 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from safetensors.numpy import load_file
 
 from balanced_mixup import RunError, UsageError
-from balanced_mixup.training.fit import fit, make_trainer
-from balanced_mixup.training.module import TrainingData
+from balanced_mixup.training.fit import fit
+from balanced_mixup.training.inputs import TrainingData
 from balanced_mixup.training.processes import LostProcessError, launch_workers, process_rank
 from balanced_mixup.training.recipe import make_recipe
+from balanced_mixup.training.trainer import make_trainer
 
 BMIXUP = Path(sys.executable).parent / "bmixup"
 SETTINGS = """
@@ -159,7 +160,7 @@ SRUN = {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS_PER_NODE
 def test_slurm_without_several_tasks_starts_no_processes(no_launcher, variables, tmp_path):
     no_launcher(**variables)
     assert process_rank(make_recipe({})) == 0
-    trainer = make_trainer(make_recipe({"accelerator": "cpu"}), folder=tmp_path)
+    trainer = make_trainer(make_recipe({"accelerator": "cpu"}), epochs=1, folder=tmp_path)
     assert isinstance(trainer._accelerator_connector.cluster_environment, LightningEnvironment)
     no_launcher(LOCAL_RANK="1")
     assert process_rank(make_recipe({"devices": 2})) == 1
@@ -197,7 +198,7 @@ def test_they_are_found_before_lightning_stumbles_over_them(config, tmp_path):
 
 def test_lightning_writes_no_checkpoint_of_its_own_in_a_slurm_job(no_launcher, tmp_path):
     no_launcher(**SRUN, SLURM_JOB_ID="1", SLURM_PROCID="0", SLURM_LOCALID="0", SLURM_NODEID="0")
-    trainer = make_trainer(make_recipe({"accelerator": "cpu", "devices": 2}), folder=tmp_path)
+    trainer = make_trainer(make_recipe({"accelerator": "cpu", "devices": 2}), epochs=1, folder=tmp_path)
     assert isinstance(trainer._accelerator_connector.cluster_environment, SLURMEnvironment)
     assert not trainer._accelerator_connector.cluster_environment.auto_requeue
     assert trainer.default_root_dir == str(tmp_path)
@@ -218,7 +219,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 from balanced_mixup.cli import main
 from balanced_mixup.errors import DataError, Problem
 from balanced_mixup.evaluation import experiment
-from balanced_mixup.training.module import Trainee
+from balanced_mixup.training.module import ClassifierModule
 
 experiment.GRACE_SECONDS = 2
 
@@ -229,7 +230,7 @@ if os.environ.get("LOCAL_RANK") == "1":
     {spoil}
 main()
 """
-BEFORE, DURING = "experiment._training_data = fail", "Trainee.on_train_epoch_end = fail"
+BEFORE, DURING = "experiment._training_data = fail", "ClassifierModule.on_train_epoch_end = fail"
 
 
 def program(spoil="pass"):
