@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +135,7 @@ def test_a_methods_stages_fill_the_epochs_and_teach_a_class_prior(name):
     for epochs in (1, 5, 12):
         segments = plan_of(name, epochs=epochs)
         assert segments[0].start == 0
-        for segment, following in zip(segments, segments[1:], strict=False):
+        for segment, following in pairwise(segments):
             assert segment.end == following.start
         for segment in segments:
             firsts = [first for first, _ in segment.stages]

@@ -169,7 +169,7 @@ def test_a_full_disk_is_a_reason_and_the_reason_needs_no_disk(content, tmp_path,
 
 
 def test_a_run_that_another_benchmark_makes_is_waited_for(content, tmp_path, monkeypatch):
-    monkeypatch.setattr("balanced_mixup.benchmark.engine._LOOK_AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr("balanced_mixup.benchmark.engine._RETRY_SECONDS", 0.2)
     plan = make_plan({**content, "methods": ["instance"]})
     write_index(plan, tmp_path)
     folder = BenchmarkFolder(tmp_path)
@@ -303,13 +303,13 @@ def test_data_that_change_under_way_are_noticed(content, blobs, tmp_path, monkey
 
     data = Path(shutil.copytree(blobs, tmp_path / "data"))
     plan = make_plan({**content, "data": {"blobs": {"data": str(data / "labels.csv")}}, "methods": ["instance"]})
-    real = engine._make_all
+    real = engine._run_all
 
     def change_and_make(*arguments):
         (data / "000.png").write_bytes((blobs / "001.png").read_bytes() + b"changed")
         return real(*arguments)
 
-    monkeypatch.setattr(engine, "_make_all", change_and_make)
+    monkeypatch.setattr(engine, "_run_all", change_and_make)
     outcome = run_benchmark(plan, tmp_path / "out")
     assert outcome.finished == 0
     assert all("The data changed after the benchmark was started" in reason for _, reason in outcome.failed)

@@ -155,6 +155,7 @@ def _training_data(prepared: Prepared) -> TrainingData:
 
 def _train(recipe: Recipe, run: RunFolder, base: Path | None, callbacks: Sequence[Callback]) -> None:
     backbone, prepared = _start(recipe)
+    end = None if run.weights.is_file() else _end_of_base(recipe, prepared, base)  # refused before the run is begun
     manifest = prepared.manifest
     parts = {part: manifest.rows(part) for part in ("train", "val", "test")}
     log.info("%d images: %s.", len(manifest), ", ".join(f"{len(rows)} {part}" for part, rows in parts.items()))
@@ -176,7 +177,6 @@ def _train(recipe: Recipe, run: RunFolder, base: Path | None, callbacks: Sequenc
     )
     card.write(run.model)
     if not run.weights.is_file():
-        end = _end_of_base(recipe, prepared, base)
         fit(recipe, backbone, _training_data(prepared), run, base=end, callbacks=callbacks)
     run.remove_checkpoints()
     rows = np.concatenate([parts["val"], parts["test"]])
