@@ -52,7 +52,7 @@ class TestPlans:
             *(f"balanced-mixup alpha={a}" for a in (0.1, 0.2, 0.3)),
         ]
         recipe = make_recipe(plan.settings)
-        assert (recipe.size, recipe.batch_size, recipe.optimizer, recipe.weight_per) == (512, 8, "sgd", "batch")
+        assert (recipe.size, recipe.batch_size, recipe.optimizer, recipe.method.weight_per) == (512, 8, "sgd", "batch")
         assert plan.data["hyperkvasir"].scheme == "folds"
 
     def test_messidor_is_scored_without_training(self, blobs, tmp_path):
@@ -105,7 +105,7 @@ def test_beside_the_published_on_the_same_data():
 def test_pocket_from_the_command_to_the_table(blobs, tmp_path, capsys):
     """Its medians, spreads and published figures are recomputed from the predictions and the paper."""
     folder = prepared(tmp_path / "mine", blobs, "ham10000")
-    flags = ["--pocket", "--data", str(folder), "--out", str(tmp_path / "out"), "--size", "32", "--epochs", "1", "--jobs", "2"]
+    flags = ["--quick", "--data", str(folder), "--out", str(tmp_path / "out"), "--size", "32", "--epochs", "1", "--jobs", "2"]
     assert run(["reproduce", "table3", *flags, "--accelerator", "cpu"]) == 0
     text = (tmp_path / "out/table3.md").read_text()
     assert "cannot be compared" in text and "so scores are too good" in text
@@ -133,9 +133,9 @@ def test_pocket_from_the_command_to_the_table(blobs, tmp_path, capsys):
     "arguments, message",
     [
         (["table1"], "Expected --data with table1"),
-        (["table1", "--data", ".", "--images", "10"], "Expected --images only with --pocket"),
+        (["table1", "--data", ".", "--images", "10"], "Expected --images only with --quick"),
         (["table9"], "Invalid value"),
-        (["figure1", "--jobs", "2", "--pocket"], "Expected --pocket, --jobs only with tables, but got figure1"),
+        (["figure1", "--jobs", "2", "--quick"], "Expected --quick, --jobs only with tables, but got figure1"),
         (["figure2", "--protocol", "paper", "--accelerator", "cpu"], "Expected --protocol, --accelerator only with tables"),
         (["figure2", "--dry-run"], "Expected --dry-run only with tables"),
         (["figure3", "--data", "."], "Expected --data only with tables, but got figure3"),
@@ -148,7 +148,7 @@ def test_bad_use(arguments, message, capsys):
 
 def test_a_dry_run_of_all_writes_nothing(blobs, tmp_path, capsys):
     folder = prepared(tmp_path / "mine", blobs, "ham10000")
-    flags = ["--pocket", "--data", str(folder), "--out", str(tmp_path / "out"), "--size", "32", "--accelerator", "cpu"]
+    flags = ["--quick", "--data", str(folder), "--out", str(tmp_path / "out"), "--size", "32", "--accelerator", "cpu"]
     assert run(["reproduce", "all", "--dry-run", *flags]) == 0
     assert not (tmp_path / "out").exists()
 

@@ -235,7 +235,7 @@ def test_slurm_without_several_tasks_starts_no_processes(no_launcher, variables,
 def test_more_tasks_than_the_recipe_says_are_refused(no_launcher):
     no_launcher(**SRUN, SLURM_PROCID="1")
     assert process_rank(make_recipe({"devices": 2})) == 1
-    with pytest.raises(UsageError, match=r"Expected 1 process\(es\) .* but srun started 2\. Say with `--devices`"):
+    with pytest.raises(UsageError, match=r"Expected 1 process\(es\) .* but srun started 2\. Set `--devices`"):
         process_rank(make_recipe({}))
 
 
@@ -311,10 +311,12 @@ def test_a_mistake_that_one_process_finds_ends_all(config, tmp_path, spoil):
     assert (process.returncode, output.count("Restore it."), "Traceback" in output) == (2, 1, False), output
 
 
-def test_a_mistake_that_all_processes_find_is_said_once(config, launch, tmp_path):
-    flags = ["--devices", 2, "--batch-size", 2, "--backbone", "test_efficientnet"]
-    statuses, output = launch(["train", "--config", config, "--out", tmp_path / "run", *flags], *torchrun())
-    assert (statuses[0], output.count("The batch normalisation"), "Traceback" in output) == (2, 1, False), output
+@pytest.mark.slow
+def test_a_mistake_that_all_processes_find_is_said_once(config, tmp_path):
+    settings = ["--devices", 2, "--batch-size", 2, "--backbone", "test_efficientnet"]
+    process = start([BMIXUP, "train", "--config", config, "--out", tmp_path / "run", *settings])
+    output = process.communicate(timeout=200)[0]
+    assert (process.returncode, output.count("The batch normalisation"), "Traceback" in output) == (2, 1, False), output
 
 
 @pytest.mark.slow
