@@ -34,8 +34,8 @@ train = ["train", "--data", data, "--backbone", "test_efficientnet", "--weights"
 evaluate = ["evaluate", out, "--data", data, "--allow-seen", "--split", "all"]
 image = data.replace("labels.csv", "000.png")
 commands = (
-    [*train, "--accelerator", "cpu", "--out", out], evaluate, ["predict", out, image, "--out", out + ".csv"], ["list", "methods"],
-    ["check", "--data", data], ["benchmark", "--help"], ["table", "--help"],
+    [*train, "--accelerator", "cpu", "--out", out], evaluate, ["predict", out, image, "--out", out + ".csv"],
+    ["list", "methods"], ["check", "--data", data], ["benchmark", "--help"], ["table", "--help"],
     ["report", out], ["explain", out, image, "--out", out + "-explained"], ["reproduce", "figure3", "--out", out],
 )
 codes = [run(command) for command in commands]
