@@ -59,4 +59,4 @@ def explain(
     console.print(f"{counted} and {TABLE} are in {escape(str(out))}", soft_wrap=True, highlight=False)
     console.print(f"The model's map has {side} x {side} places: finer detail in a picture is interpolated.", highlight=False)
     if nothing := int((table["positive_share"] == 0).sum()):
-        console.print(f"{nothing:,} of {len(table):,} maps have no colour: there is no evidence for the class.", highlight=False)
+        console.print(f"{nothing:,} of {len(table):,} maps have no colour: no evidence for the class.", highlight=False)

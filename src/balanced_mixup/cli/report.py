@@ -16,9 +16,9 @@ def report(
 ) -> None:
     """Write a report of a run, of an evaluation, or of a benchmark.
 
-    Of a run: which rare classes are found and which are missed, the training images, scores with intervals, the confusion matrix,
-    ROC and precision-recall curves, calibration, and the most confident errors with Grad-CAM maps. Of a benchmark: its tables,
-    paired differences, ranks, recall by class size, and cost.
+    Of a run: which rare classes are found and which are missed, the training images, scores with intervals, the confusion
+    matrix, ROC and precision-recall curves, calibration, and the most confident errors with Grad-CAM maps. Of a benchmark:
+    its tables, paired differences, ranks, recall by class size, and cost.
 
     An HTML report is one file that needs no network and can be sent by mail. The figures are written beside it, each as SVG,
     PNG and CSV with its numbers. A damaged or unfinished run has a report too, which names what is missing.
