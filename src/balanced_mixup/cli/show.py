@@ -98,7 +98,7 @@ def _print_shares(console: Console, prior: Mapping[str, Any]) -> None:
         table.add_row(escape(name), interval(share))
     console.print(table, "")
     if not prior["converged"]:
-        console.print("The estimate of the shares did not come to rest: it says little.\n")
+        console.print("The estimate of the class prior did not converge: do not rely on it.\n")
 
 
 def _print_thresholds(console: Console, thresholds: Mapping[str, Any]) -> None:
@@ -106,7 +106,7 @@ def _print_thresholds(console: Console, thresholds: Mapping[str, Any]) -> None:
 
     table = Table(box=None, pad_edge=False)
     table.add_column("class")
-    for heading in ("wanted", "counts from", "sensitivity found", "specificity"):
+    for heading in ("target sensitivity", "threshold", "sensitivity", "specificity"):
         table.add_column(heading, justify="right")
     for name, row in thresholds.items():
         found = ("–",) * 3
@@ -117,7 +117,7 @@ def _print_thresholds(console: Console, thresholds: Mapping[str, Any]) -> None:
     for name, row in thresholds.items():
         if row["note"]:
             console.print(f"{escape(name)}: {row['note']}.", soft_wrap=True, highlight=False)
-    said = "An image counts as the class from that corrected probability on (as `bmixup predict` writes it); [95 % interval].\n"
+    said = "Thresholds are on corrected probabilities, as `bmixup predict` writes them; [95 % interval].\n"
     console.print(escape(said), soft_wrap=True, highlight=False)
 
 
