@@ -101,7 +101,7 @@ class TestPicture:
         assert something == "Evidence for b (10%)"
         boxes = [axes._left_title.get_window_extent() for axes in figure.axes[:3]]
         assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
-        assert boxes[-1].x1 <= figure.bbox.width and max(box.y1 for box in boxes) <= figure.bbox.height
+        assert boxes[-1].x1 <= figure.bbox.width and max(box.y1 for box in boxes) <= figure.bbox.height + 1
 
 
 class TestBadInput:

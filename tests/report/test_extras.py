@@ -11,18 +11,34 @@ from balanced_mixup.extras import require
 
 BLOCKED = """
 import sys
-for name in ("matplotlib", "jinja2", "captum", "weasyprint"):
-    sys.modules[name] = None
+from importlib import metadata
+
+HIDDEN = {"matplotlib", "jinja2", "captum", "weasyprint"}
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in HIDDEN:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+def from_name(name, real=metadata.Distribution.from_name):
+    if name in HIDDEN:
+        raise metadata.PackageNotFoundError(name)
+    return real(name)
+
+sys.meta_path.insert(0, Hidden())
+metadata.Distribution.from_name = from_name  # torchmetrics asks for the package before it imports it
+
 from balanced_mixup.cli import run
 data, out = sys.argv[1:]
 train = ["train", "--data", data, "--backbone", "test_efficientnet", "--weights", "none", "--size", "32", "--epochs", "1"]
 evaluate = ["evaluate", out, "--data", data, "--allow-seen", "--split", "all"]
-codes = [run(command) for command in (
-    [*train, "--accelerator", "cpu", "--out", out], evaluate, ["predict", out, data.replace("labels.csv", "000.png"), "--out", out + ".csv"],
+image = data.replace("labels.csv", "000.png")
+commands = (
+    [*train, "--accelerator", "cpu", "--out", out], evaluate, ["predict", out, image, "--out", out + ".csv"],
     ["list", "methods"], ["check", "--data", data], ["benchmark", "--help"], ["table", "--help"],
-    ["report", out], ["explain", out, data.replace("labels.csv", "000.png"), "--out", out + "-explained"],
-    ["reproduce", "figure3", "--out", out],
-)]
+    ["report", out], ["explain", out, image, "--out", out + "-explained"], ["reproduce", "figure3", "--out", out],
+)
+codes = [run(command) for command in commands]
 print(codes)
 """
 
