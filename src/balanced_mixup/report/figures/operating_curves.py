@@ -99,11 +99,10 @@ def _curves(
         plural = "other class" if len(others) == 1 else "other classes"
         entries.append(style.sign(f"{len(others)} {plural}: {median:.3f}, {counted(images, 'image')}", color=style.GREY))
     style.legend_beside(figure, entries, *_notes(classes, others, [(k, int(counts[k])) for k in without], area))
-    description = f"{axes[1].replace('_', ' ')} against {axes[0].replace('_', ' ')} of each class against all others; {area}: "
     areas = ", ".join(f"{classes[one.index]} {one.area:.3f}" for one in named) or "none"
-    return style.Drawing(
-        figure, _numbers(classes, named, others, without, counts, band, axes), description.capitalize() + areas + "."
-    )
+    across, up = (name.replace("_", " ") for name in axes)
+    numbers = _numbers(classes, named, others, without, counts, band, axes)
+    return style.Drawing(figure, numbers, f"Curves of {up} against {across}, each class against all others. {area}: {areas}.")
 
 
 def _roc(positive: npt.NDArray[np.bool_], scores: Floats) -> tuple[Floats, Floats, float]:
