@@ -18,7 +18,7 @@ from balanced_mixup.benchmark.plan import load_plan
 from balanced_mixup.benchmark.results import Results
 from balanced_mixup.benchmark.summary import summarise
 from balanced_mixup.benchmark.tables import Grid, difference_grid, markdown, metrics_of, rank_grid, render, score_grid
-from balanced_mixup.benchmark.variants import method_cells
+from balanced_mixup.benchmark.variants import method_variants
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs/results.md"
@@ -31,7 +31,7 @@ def recorded(name: str) -> Results:
     """Return what a benchmark found."""
     plan = load_plan(HERE / f"plans/{name}.yaml")
     scores = pd.read_csv(HERE / f"results/{name}-runs.csv").assign(scored="test", predictions="")
-    methods = tuple(cell.label for cell in method_cells(plan.methods))
+    methods = tuple(variant.label for variant in method_variants(plan.methods))
     planned = len(methods) * plan.folds * plan.repeats * len(plan.seeds) * len(plan.backbones) * len(plan.data)
     ordinal = all(data.ordinal for data in plan.data.values())
     return Results(scores, methods, plan.baseline, plan.metrics, plan.protocol, ordinal, planned, len(scores), ())

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from balanced_mixup.data.batches import TrainBatches
 from balanced_mixup.data.pixels import FilePixels
+from balanced_mixup.methods import Stage
 from balanced_mixup.mixing import BalancedMixUp
 from balanced_mixup.sampling import class_branch, instance_branch
 
@@ -69,7 +70,8 @@ def measure(n: int) -> dict[str, Any]:
         os.truncate(file.name, n * SIDE * SIDE * 3)
         rows = np.arange(n, dtype=np.uint32)
         pixels = FilePixels(Path(file.name), SIDE, SIDE, rows)
-        batches = TrainBatches(pixels, labels, rows, branches, BalancedMixUp(0.2, "sample"), batch_size=BATCH, seed=0, epoch=0)
+        stage = Stage(*branches, BalancedMixUp(0.2, "sample"))
+        batches = TrainBatches(pixels, labels, rows, stage, batch_size=BATCH, seed=0, epoch=0)
         step = median_time(lambda call: batches.step(int(places[call])), STEPS)
     return {
         "samples": n,

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from modules import first_module
 from PIL import Image
 from throughput import CLASSES, machine, write_images
 
@@ -28,7 +29,8 @@ from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import load
 from balanced_mixup.data.store import Store
 from balanced_mixup.training.backbones import create
-from balanced_mixup.training.module import Trainee, TrainingData
+from balanced_mixup.training.inputs import TrainingData
+from balanced_mixup.training.module import ClassifierModule
 from balanced_mixup.training.recipe import make_recipe
 
 
@@ -76,19 +78,20 @@ def building(folder: Path, source: int, size: int, n: int, rounds: int) -> dict[
     }
 
 
-def trainee(data: Prepared, size: int) -> Trainee:
+def after_a_step(data: Prepared, size: int) -> ClassifierModule:
     """Return a training after its first step."""
     recipe = make_recipe({"size": size, "batch_size": 8, "epochs": 1, "alpha": 0.2})
     parts = data.manifest.rows("train"), data.manifest.rows("val")
     training = TrainingData(data.pixels, data.manifest.labels, *parts, CLASSES)
-    module = Trainee(recipe, create("test_efficientnet", CLASSES, size, "none", 0), training, lambda _: None)
+    module = first_module(recipe, create("test_efficientnet", CLASSES, size, "none", 0), training)
+    module.on_train_epoch_start()
     module.training_step(module.batches(0).step(0), 0).backward()
     return module
 
 
-def start(table: Path, size: int, cache_dir: Path) -> Trainee:
+def start(table: Path, size: int, cache_dir: Path) -> ClassifierModule:
     """Return a training after its first step, from the store."""
-    return trainee(prepared(table, size, cache_dir), size)
+    return after_a_step(prepared(table, size, cache_dir), size)
 
 
 def memory(folder: Path, n: int, size: int) -> dict[str, Any]:
@@ -114,7 +117,7 @@ def memory(folder: Path, n: int, size: int) -> dict[str, Any]:
     os.truncate(store.folder / "pixels.bin", n * store.image_bytes)  # no pixels, but as long
 
     def private_after(data: Prepared) -> float:
-        module = trainee(data, size)
+        module = after_a_step(data, size)
         for step in range(20):
             module.training_step(module.batches(0).step(step), 0).backward()
         return float(psutil.Process().memory_full_info().uss) / 2**20
@@ -122,7 +125,7 @@ def memory(folder: Path, n: int, size: int) -> dict[str, Any]:
     alone = private_after(tiny(table, size))
     start = time.perf_counter()
     data = prepared(table, size, folder / "cache")
-    trainee(data, size)
+    after_a_step(data, size)
     started = time.perf_counter() - start
     return {"images": n, "size": size, "second_start_s": started, "private_mib": private_after(data) - alone}
 

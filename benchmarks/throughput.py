@@ -26,6 +26,7 @@ import numpy as np
 import psutil
 import torch
 from joblib import Parallel, cpu_count, delayed
+from modules import first_module
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -36,10 +37,12 @@ from balanced_mixup.data.preparation import Cache, Prepared, prepare
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import load
 from balanced_mixup.datasets.synthetic import synthetic_fundus
+from balanced_mixup.methods import BalancedMixUp, Instance
 from balanced_mixup.training.backbones import create
-from balanced_mixup.training.fit import make_trainer, precision_of, quiet_lightning
-from balanced_mixup.training.module import Trainee, TrainingData
+from balanced_mixup.training.inputs import TrainingData
+from balanced_mixup.training.module import ClassifierModule
 from balanced_mixup.training.recipe import Recipe, make_recipe
+from balanced_mixup.training.trainer import make_trainer, precision_of, quiet_lightning
 
 CLASSES = 5
 GPU = [torch.device("cuda", 0)] if torch.cuda.is_available() else []
@@ -112,10 +115,11 @@ class Bench:
             "cache_dir": str(cache_dir),
             "accelerator": accelerator,
             "augmentation": "paper",
-            "alpha": 0.2,
             "epochs": 1,
         }
-        self.recipes = {name: make_recipe(settings, {"method": name}) for name in ("balanced-mixup", "instance")}
+        self.recipes = {
+            method.name: make_recipe(settings, {"method": method}) for method in (BalancedMixUp(alpha=0.2), Instance())
+        }
         self.recipe = self.recipes["balanced-mixup"]
         self.device = torch.device("cuda" if on_gpu(self.recipe) else "cpu")
         start = time.perf_counter()
@@ -132,11 +136,11 @@ class Bench:
             val_fraction=0.1,
         )
 
-    def trainee(self, recipe: Recipe) -> Trainee:
+    def module(self, recipe: Recipe) -> ClassifierModule:
         manifest = self.prepared.manifest
         data = TrainingData(self.prepared.pixels, manifest.labels, manifest.rows("train"), manifest.rows("val"), CLASSES)
         backbone = create(self.case.backbone, CLASSES, self.case.size, "none", 0)
-        return Trainee(recipe, backbone, data, lambda _: None)
+        return first_module(recipe, backbone, data)
 
     def ready_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield batches that lie on the device already."""
@@ -154,20 +158,20 @@ class Bench:
 
     def limit_loop(self, steps: int) -> float:
         """Train on tensors that are already there, by nothing but the model and our optimiser."""
-        trainee = self.trainee(self.recipe).to(self.device)
-        return self.plain_loop(trainee, self.ready_batches(), trainee.configure_optimizers(), WARM_UP, steps)
+        module = self.module(self.recipe).to(self.device)
+        return self.plain_loop(module, self.ready_batches(), module.configure_optimizers(), WARM_UP, steps)
 
     def published_loop(self, steps: int) -> float:
         """Train as the published code does: two zipped loaders, SGD as torch has it by default, the loss read at every step."""
-        trainee = self.trainee(self.recipe).to(self.device, memory_format=torch.contiguous_format)
-        optimizer = torch.optim.SGD(trainee.model.parameters(), lr=0.01)
+        module = self.module(self.recipe).to(self.device, memory_format=torch.contiguous_format)
+        optimizer = torch.optim.SGD(module.model.parameters(), lr=0.01)
         # A whole epoch, from the start of the loaders: they prefetch, so that its first batches cost more and others nothing.
         steps = max(steps, 2 * PREFETCHED * self.workers)
-        return self.plain_loop(trainee, self.zipped_batches(steps), optimizer, 0, steps, read_loss=True)
+        return self.plain_loop(module, self.zipped_batches(steps), optimizer, 0, steps, read_loss=True)
 
     def plain_loop(
         self,
-        trainee: Trainee,
+        module: ClassifierModule,
         batches: Iterator[tuple[Tensor, Tensor]],
         optimizer: torch.optim.Optimizer,
         warm_up: int,
@@ -176,13 +180,14 @@ class Bench:
         read_loss: bool = False,
     ) -> float:
         """Train by a plain loop: forward, loss, backward, optimiser. Returns the mean seconds of a step."""
+        loss_function = module.losses[0]
         half = precision_of(self.recipe) == "bf16-mixed"
         start = self.now()
         for number, (images, targets) in enumerate(itertools.islice(batches, warm_up + steps)):
             if number == warm_up:
                 start = self.now()
             with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-                loss = trainee.loss(trainee.model(images), targets)
+                loss = loss_function(module.model(images), targets)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -192,10 +197,10 @@ class Bench:
 
     def our_loop(self, recipe: Recipe, steps: int) -> float:
         """Train by the product's own loop: everything of a `bmixup train` but validation and checkpoint."""
-        trainee = self.trainee(recipe)
+        module = self.module(recipe)
         clock = StepClock(self, steps)
         with quiet_lightning(), torch.random.fork_rng(GPU):
-            make_trainer(recipe, clock).fit(trainee)
+            make_trainer(recipe, epochs=1, callbacks=[clock]).fit(module)
         return (clock.end - clock.start) / steps
 
     def loops(self, steps: int) -> dict[str, Callable[[], float]]:
@@ -224,7 +229,7 @@ class Bench:
         """Return the seconds of a whole epoch of the product's loop, from the start of the trainer."""
         with quiet_lightning(), torch.random.fork_rng(GPU):
             start = time.perf_counter()
-            make_trainer(self.recipe).fit(self.trainee(self.recipe))
+            make_trainer(self.recipe, epochs=1).fit(self.module(self.recipe))
             return time.perf_counter() - start
 
     def first_zipped_batch(self) -> float:
@@ -312,7 +317,7 @@ def measure(bench: Bench, rounds: int, steps: int) -> dict[str, Any]:
     row["first_batch_s_cold"] = bench.first_batch_s
     start = time.perf_counter()
     bench.prepared = bench.prepare()
-    bench.trainee(bench.recipe).batches(0).step(0)
+    bench.module(bench.recipe).batches(0).step(0)
     row["first_batch_s_stored"] = time.perf_counter() - start
     row["first_batch_s_zipped_pil"] = bench.first_zipped_batch()
     row["epoch_s"] = bench.epoch_with_validation()

@@ -1,11 +1,15 @@
 """Contracts over everything that is registered; a new entry is checked here without a change to this file.
 
-Also the two rules of the layout: imports go one way, and importing the package is cheap.
+Also the rules of the layout: imports go one way and in no circle, and importing the package is cheap.
 """
 
 import ast
+import inspect
+import re
 import subprocess
 import sys
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,21 +17,25 @@ import pytest
 import torch
 
 import balanced_mixup
+from balanced_mixup import losses, mixing
+from balanced_mixup.cli.flags import Flags
 from balanced_mixup.data.augment import AUGMENTATIONS, N_UNIFORMS
-from balanced_mixup.data.batches import TrainBatches, to_images
+from balanced_mixup.data.batches import TrainBatches
 from balanced_mixup.data.pixels import ArrayPixels
 from balanced_mixup.errors import UsageError
-from balanced_mixup.losses import LOSSES
-from balanced_mixup.methods import METHODS, get_method
+from balanced_mixup.heads import HEADS, head_from_dict, head_to_dict
+from balanced_mixup.losses import Loss
+from balanced_mixup.methods import METHODS, Method, TrainSet, get_method
 from balanced_mixup.metrics import METRICS
-from balanced_mixup.mixing import MIXINGS, mix, one_hot
+from balanced_mixup.mixing import NEGLIGIBLE, Mix, mix, one_hot
 from balanced_mixup.randomness import generator
-from balanced_mixup.sampling import SAMPLINGS, class_branch
-from balanced_mixup.training.recipe import MONITORS, RECIPES, load_yaml, make_recipe
+from balanced_mixup.training.recipe import MONITORS, RECIPES, Recipe, load_yaml, make_recipe
+from balanced_mixup.training.segments import first_method, segments_of
 
 # Class 2 is absent from the training labels, as in a fold of a long-tailed data set.
 LABELS = np.random.default_rng(0).permutation(np.repeat([0, 1, 3], [60, 17, 3]))
 CLASSES = 4
+COUNTS = [60, 17, 0, 3]
 
 
 def each(registry):
@@ -35,31 +43,52 @@ def each(registry):
     return pytest.mark.parametrize("name", registry)
 
 
+def exported(package, base):
+    """Return the classes of a kind that a package exports, by name, the abstract ones left out."""
+    found = {name: getattr(package, name) for name in package.__all__}
+    return {n: c for n, c in found.items() if isinstance(c, type) and issubclass(c, base) and not inspect.isabstract(c)}
+
+
+LOSSES, MIXES = exported(losses, Loss), exported(mixing, Mix)
+
+
+def make_loss(name, **settings):
+    """Return a loss by its defaults, and by the class counts where it needs them."""
+    if "counts" in inspect.signature(LOSSES[name]).parameters:
+        settings["counts"] = COUNTS
+    return LOSSES[name](**settings)
+
+
 # ---- Methods ----
 
 
+def plan_of(name, epochs=5, seed=0, labels=LABELS):
+    """Return the segments of a method with its default settings."""
+    return segments_of(METHODS[name](), TrainSet(labels, CLASSES, epochs, seed))
+
+
+def stages_of(name, **settings):
+    return [(first, stage, segment) for segment in plan_of(name, **settings) for first, stage in segment.stages]
+
+
 def steps_of(name, seed=0, epoch=0):
-    """Yield the method's loss, logits and targets of each step of an epoch over noise, by a linear model."""
-    method = METHODS[name]
+    """Yield loss, targets and model of each step of an epoch over noise, by a linear model, for each stage of the method."""
     pixels = np.random.default_rng(1).integers(0, 256, (len(LABELS), 4, 4, 3), dtype=np.uint8)
-    branches = method.make_branch(LABELS, 5, seed), class_branch(LABELS, seed=seed)
-    mixing = method.make_mixing(0.5, "sample")
-    loss = method.make_loss(np.bincount(LABELS, minlength=CLASSES), 2.0, 0.999)
     rows = np.arange(len(LABELS))
-    batches = TrainBatches(ArrayPixels(pixels), LABELS, rows, branches, mixing, batch_size=8, seed=seed, epoch=epoch)
-    model = torch.nn.Linear(48, CLASSES)
-    torch.nn.init.constant_(model.bias, 0.0)
-    torch.nn.init.normal_(model.weight, generator=torch.Generator().manual_seed(0))
-    for batch in batches:
-        images, targets = batch.mixed(to_images(batch.pixels), CLASSES)
-        logits = model(images.flatten(1))
-        yield loss(logits, targets), targets, model
+    for first, stage, _ in stages_of(name, seed=seed):
+        batches = TrainBatches(ArrayPixels(pixels), LABELS, rows, stage, batch_size=8, seed=seed, epoch=first + epoch)
+        model = torch.nn.Linear(48, CLASSES)
+        torch.nn.init.constant_(model.bias, 0.0)
+        torch.nn.init.normal_(model.weight, generator=torch.Generator().manual_seed(0))
+        for batch in batches:
+            images, targets = batch.mixed(batch.pixels.permute(0, 3, 1, 2) / 255, CLASSES, stage.mix)
+            yield stage.loss(model(images.flatten(1)), targets), targets, model
 
 
 @each(METHODS)
 def test_a_method_trains(name):
     steps = list(steps_of(name))
-    assert len(steps) == len(LABELS) // 8
+    assert len(steps) == len(stages_of(name)) * (len(LABELS) // 8)
     for loss, targets, model in steps:
         assert targets.shape == (8, CLASSES)
         assert targets.dtype == torch.float32
@@ -85,16 +114,66 @@ def test_a_method_is_reproducible_for_its_key_and_differs_for_another(name):
 
 
 @each(METHODS)
-def test_a_method_is_found_by_its_name_and_made_of_what_is_registered(name):
+def test_a_method_introduces_itself(name):
     method = get_method(name)
-    assert method.name == name
+    assert method().name == name
+    assert re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", name)
     assert method.title
-    assert method.summary
-    assert method.sampling in SAMPLINGS
-    assert method.mixing in MIXINGS
-    assert method.loss in LOSSES
-    assert make_recipe({"method": name}).method == name
-    assert set(method.options) <= set(make_recipe().model_dump())
+    assert method.summary().endswith(".")
+    assert len(method.summary()) < 120
+    # A paper is named with its year; only plain ways to sample have none.
+    assert re.search(r"\(.*\d{4}.*\)|\(q = ", method.summary())
+    fields = {field: info for field, info in method.model_fields.items() if field != "name"}
+    assert all(info.description for info in fields.values())
+    assert method().settings_changed() == {}
+    assert set(method().settings()) == set(fields)
+
+
+@each(METHODS)
+def test_a_methods_stages_fill_the_epochs_and_teach_a_class_prior(name):
+    counts = np.array(COUNTS)
+    for epochs in (1, 5, 12):
+        segments = plan_of(name, epochs=epochs)
+        assert segments[0].start == 0
+        for segment, following in pairwise(segments):
+            assert segment.end == following.start
+        for segment in segments:
+            firsts = [first for first, _ in segment.stages]
+            assert firsts == sorted(set(firsts))
+            assert segment.last_start < segment.end
+            prior = segment.class_prior(counts)
+            assert prior.shape == (CLASSES,)
+            assert prior.sum() == pytest.approx(1)
+            assert (prior[counts > 0] > 0).all()
+            assert prior[2] == 0
+            names = [stage.name for _, stage in segment.stages]
+            assert all(names)
+    assert not segments[0].new_head
+    assert segments[0].head == first_method(METHODS[name]()).head()
+    assert segments[-1].head == METHODS[name]().head()
+
+
+@each(METHODS)
+def test_a_recipe_with_a_method_survives_its_yaml(name, tmp_path):
+    recipe = make_recipe({"method": name})
+    assert make_recipe({"method": METHODS[name]()}) == recipe
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe.to_yaml(), encoding="utf-8")
+    assert make_recipe(load_yaml(path)) == recipe
+    assert type(make_recipe(load_yaml(path)).method) is METHODS[name]
+    assert load_yaml(path).keys() == {"format", *recipe.settings()}
+
+
+def test_settings_of_methods_do_not_clash():
+    """They share one command line and one file: no name of the recipe's, and one type for one name."""
+    types = {}
+    for method in METHODS.values():
+        for name, field in method.model_fields.items():
+            if name != "name":
+                assert name not in Recipe.model_fields
+                assert name not in ("format", "label", "out", "config", "resume", "base", "report", "json")
+                assert types.setdefault(name, field.annotation) == field.annotation
+                assert name in Flags.model_fields
 
 
 def test_a_misspelt_method_is_an_error_that_names_the_nearest():
@@ -104,71 +183,142 @@ def test_a_misspelt_method_is_an_error_that_names_the_nearest():
                 get_method(name[:-1])
 
 
+def test_two_methods_of_one_name_are_refused():
+    taken = next(iter(METHODS))
+    with pytest.raises(UsageError, match=f"There are two methods of the name '{taken}'"):
+        METHODS.add(type("Other", (Method,), {"__annotations__": {"name": str}, "name": taken, "__module__": __name__}))
+    assert METHODS[taken].__name__ != "Other"
+
+
 # ---- Sampling ----
 
 
-@each(SAMPLINGS)
+def branches_of(name, labels, seed=0):
+    """Return the branches that a method's stages draw from."""
+    stages = [stage for _, stage, _ in stages_of(name, epochs=3, seed=seed, labels=labels)]
+    return [branch for stage in stages for branch in (stage.branch, stage.partners) if branch is not None]
+
+
+@each(METHODS)
 @pytest.mark.parametrize("labels", [LABELS, np.array([0, 0, 1]), np.array([1, 1]), np.array([0])], ids=len)
-def test_a_sampling_is_a_stream_of_seed_and_epoch(name, labels):
+def test_a_methods_branches_are_streams_of_seed_and_epoch(name, labels):
     positions = np.arange(90)
-    for epoch in range(3):
-        branch = SAMPLINGS[name](labels, 3, 0)
-        rows = branch.rows(epoch, positions)
-        assert branch.n == len(labels)
-        assert rows.shape == positions.shape
-        assert rows.dtype == np.int64
-        # Each row comes up: there are 90 draws.
-        if len(labels) <= 3:
-            assert set(rows.tolist()) == set(range(len(labels)))
-        assert set(rows.tolist()) <= set(range(len(labels)))
-        # Any part of it can be drawn alone, and in any order.
-        assert (branch.rows(epoch, positions[::-3]) == rows[::-3]).all()
-        assert (SAMPLINGS[name](labels, 3, 0).rows(epoch, positions) == rows).all()
-        if len(labels) > 1:
-            assert (branch.rows(epoch + 1, positions) != rows).any()
-            assert (SAMPLINGS[name](labels, 3, 1).rows(epoch, positions) != rows).any()
+    for branch, again, other in zip(*(branches_of(name, labels, seed) for seed in (0, 0, 1)), strict=True):
+        for epoch in range(3):
+            rows = branch.rows(epoch, positions)
+            assert branch.n == len(labels)
+            assert rows.shape == positions.shape
+            assert rows.dtype == np.int64
+            assert set(rows.tolist()) <= set(range(len(labels)))
+            # Each row comes up: there are 90 draws.
+            assert len(labels) > 3 or set(rows.tolist()) == set(range(len(labels)))
+            # Any part of it can be drawn alone, and in any order.
+            assert (branch.rows(epoch, positions[::-3]) == rows[::-3]).all()
+            assert (again.rows(epoch, positions) == rows).all()
+            if len(labels) > 1:
+                assert (branch.rows(epoch + 1, positions) != rows).any()
+                assert (other.rows(epoch, positions) != rows).any()
 
 
-@each(SAMPLINGS)
-def test_a_sampling_draws_all_rows_of_all_classes_and_no_class_without_rows(name):
-    for epoch in range(3):
-        rows = SAMPLINGS[name](LABELS, 3, 0).rows(epoch, np.arange(8_000))
-        assert set(rows.tolist()) == set(range(len(LABELS)))
-        # The members of a class come up equally often.
-        times = np.bincount(rows)
-        for label in np.unique(LABELS):
-            expected = times[label == LABELS].mean()
-            assert np.abs(times[label == LABELS] - expected).max() <= 5 * expected**0.5
+@each(METHODS)
+def test_a_methods_branches_draw_as_often_as_they_say_and_the_members_of_a_class_alike(name):
+    for branch in branches_of(name, LABELS):
+        for epoch in range(3):
+            rows = branch.rows(epoch, np.arange(8_000))
+            assert set(rows.tolist()) == set(range(len(LABELS)))
+            times = np.bincount(rows)
+            for label in np.unique(LABELS):
+                expected = times[label == LABELS].mean()
+                assert np.abs(times[label == LABELS] - expected).max() <= 5 * expected**0.5
+            said = branch.class_probabilities(np.array(COUNTS), epoch)
+            drawn = np.bincount(LABELS[rows], minlength=CLASSES) / len(rows)
+            assert np.abs(said - drawn).max() < 4 * (0.25 / len(rows)) ** 0.5
 
 
-# ---- Mixing ----
+# ---- Mixes ----
 
 
-@each(MIXINGS)
-@pytest.mark.parametrize("per", ["batch", "sample"])
+@each(MIXES)
 @pytest.mark.parametrize("batch", [1, 2, 7, 64])
-def test_a_mixing_pairs_and_weighs(name, per, batch):
+def test_a_mix_pairs_and_weighs(name, batch):
+    mixing = MIXES[name]()
+    candidates = 2 * batch if mixing.needs_partners else batch
     for step in range(30):
-        mixing = MIXINGS[name](0.3, per)
-        partner, weight = mixing.pair(batch, generator(0, "mixing", step))
-        again = mixing.pair(batch, generator(0, "mixing", step))
-        assert (again.partner == partner).all()
-        assert (again.weight == weight).all()
-        assert partner.shape == weight.shape == (batch,)
-        assert weight.dtype == np.float32
-        assert ((weight >= 0) & (weight <= 1)).all()
+        labels = generator(0, "labels", step).integers(0, CLASSES, candidates)
+        paired = mixing.pair(labels, batch, generator(0, "mixing", step))
+        again = mixing.pair(labels, batch, generator(0, "mixing", step))
+        assert all((one == other).all() for one, other in zip(paired, again, strict=True))
+        partner, weight, target_weight = paired
+        assert partner.shape == weight.shape == target_weight.shape == (batch,)
+        assert weight.dtype == target_weight.dtype == np.float32
+        for each_weight in (weight, target_weight):
+            assert ((each_weight >= 0) & (each_weight <= 1)).all()
+        assert ((weight == 0) | (weight >= np.float32(NEGLIGIBLE))).all()
         assert partner.min() >= 0
-        assert partner.max() < (2 * batch if mixing.uses_class_branch else batch)
+        assert partner.max() < candidates
         # Who is not mixed is its own partner, so that nothing is read for it.
-        assert (partner[weight == 0] == np.flatnonzero(weight == 0)).all()
-        candidates = one_hot(torch.arange(2 * batch) % CLASSES, CLASSES)
-        targets = mix(candidates[:batch], candidates[partner], torch.from_numpy(weight))
-        assert torch.allclose(targets.sum(1), torch.ones(batch), atol=1e-6)
+        unmixed = (weight == 0) & (target_weight == 0)
+        assert (partner[unmixed] == np.flatnonzero(unmixed)).all()
+        images = torch.rand(candidates, 3, 4, 4, generator=torch.Generator().manual_seed(step))
+        mixed = mixing.mix_images(images[:batch], images[partner], torch.from_numpy(weight))
+        assert mixed.shape == (batch, 3, 4, 4)
+        assert torch.equal(mixed[weight == 0], images[:batch][weight == 0])
+        assert mixed.min() >= 0
+        assert mixed.max() <= 1
+        if mixing.mixes_features:
+            features = images.flatten(1)
+            assert mixing.mix_images(features[:batch], features[partner], torch.from_numpy(weight)).shape == (batch, 48)
+
+
+@each(MIXES)
+def test_a_mix_knows_the_mean_weight_of_its_partners(name):
+    mixing = MIXES[name]()
+    assert 0 <= mixing.mean_partner_weight <= 1
+    if mixing.needs_partners:
+        labels = np.zeros(128, np.int64)
+        drawn = [mixing.pair(labels, 64, generator(0, "mean", step)).target_weight.mean() for step in range(3000)]
+        assert np.mean(drawn) == pytest.approx(mixing.mean_partner_weight, abs=0.02)
+
+
+# ---- Heads ----
+
+
+@each(HEADS)
+def test_a_head_turns_features_into_probabilities(name):
+    head = HEADS[name]()
+    assert head_from_dict(head_to_dict(head)) == head
+    torch.manual_seed(0)
+    layer = head.layer(6, CLASSES)
+    torch.manual_seed(0)
+    assert all(torch.equal(a, b) for a, b in zip(layer.parameters(), head.layer(6, CLASSES).parameters(), strict=True))
+    features = torch.randn(9, 6, generator=torch.Generator().manual_seed(1))
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        probabilities = head.probabilities(layer(features).to(dtype))
+        assert probabilities.shape == (9, CLASSES)
+        assert probabilities.dtype == torch.float32
+        assert (probabilities >= 0).all()
+        assert torch.allclose(probabilities.sum(1), torch.ones(9), atol=1e-6)
+    # A gradient reaches it, and `reset` gives it weights as at the start.
+    torch.nn.functional.cross_entropy(layer(features), torch.arange(9) % CLASSES).backward()
+    assert all(parameter.grad.isfinite().all() for parameter in layer.parameters())
+    torch.manual_seed(3)
+    head.reset(layer)
+    torch.manual_seed(3)
+    head.reset(other := head.layer(6, CLASSES))
+    torch.manual_seed(3)
+    head.reset(other)
+    assert all(torch.equal(a, b) for a, b in zip(layer.parameters(), other.parameters(), strict=True))
+
+
+def test_bad_heads_are_named():
+    for content in ({"name": "softmx"}, {}, {"name": "softmax", "scale": 3}):
+        with pytest.raises(UsageError, match="Expected a head among softmax, cosine with its settings, but got"):
+            head_from_dict(content)
+    with pytest.raises(UsageError, match="Expected `scale` of the cosine head to be above 0, but got 0"):
+        head_from_dict({"name": "cosine", "scale": 0})
 
 
 # ---- Losses ----
-
-COUNTS = [60, 17, 0, 3]
 
 
 def loss_case(batch=12):
@@ -181,7 +331,7 @@ def loss_case(batch=12):
 
 @each(LOSSES)
 def test_a_loss_is_positive_with_a_finite_gradient(name):
-    loss = LOSSES[name](COUNTS, 2.0, 0.999)
+    loss = make_loss(name)
     logits, targets = loss_case()
     logits.requires_grad_()
     value = loss(logits, targets)
@@ -194,7 +344,7 @@ def test_a_loss_is_positive_with_a_finite_gradient(name):
 
 @each(LOSSES)
 def test_a_loss_is_0_for_sure_right_answers_and_large_for_sure_wrong_ones(name):
-    loss = LOSSES[name](COUNTS, 2.0, 0.999)
+    loss = make_loss(name)
     labels = torch.tensor([0, 1, 3, 0])
     targets = one_hot(labels, CLASSES)
     assert 0 <= loss(50 * targets, targets) < 1e-6
@@ -206,19 +356,20 @@ def test_a_loss_is_0_for_sure_right_answers_and_large_for_sure_wrong_ones(name):
 
 @each(LOSSES)
 def test_a_loss_is_the_mean_over_samples_in_any_order(name):
-    loss = LOSSES[name](COUNTS, 2.0, 0.999)
+    loss = make_loss(name)
     logits, targets = loss_case()
     order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
     whole = loss(logits, targets)
     assert torch.allclose(loss(logits[order], targets[order]), whole)
-    single = torch.stack([loss(logits[i : i + 1], targets[i : i + 1]) for i in range(12)])
+    single = make_loss(name, reduction="none")(logits, targets)
+    assert torch.allclose(single, torch.stack([loss(logits[i : i + 1], targets[i : i + 1]) for i in range(12)]))
     assert torch.allclose(single.mean(), whole)
-    assert torch.allclose(loss(logits, targets), (loss(logits[:4], targets[:4]) + 2 * loss(logits[4:], targets[4:])) / 3)
+    assert torch.allclose(make_loss(name, reduction="sum")(logits, targets), single.sum())
 
 
 @each(LOSSES)
 def test_a_loss_is_linear_in_the_targets(name):
-    loss = LOSSES[name](COUNTS, 2.0, 0.999)
+    loss = make_loss(name)
     logits, first = loss_case()
     second = first.roll(5, 0)
     mixed = loss(logits, 0.3 * first + 0.7 * second)
@@ -228,7 +379,12 @@ def test_a_loss_is_linear_in_the_targets(name):
 @each(LOSSES)
 def test_a_loss_refuses_hard_labels(name):
     with pytest.raises(UsageError, match="Expected `targets` to be soft targets"):
-        LOSSES[name](COUNTS, 2.0, 0.999)(torch.zeros(3, CLASSES), torch.tensor([0, 1, 3]))
+        make_loss(name)(torch.zeros(3, CLASSES), torch.tensor([0, 1, 3]))
+
+
+@each(LOSSES)
+def test_a_loss_leaves_nothing_in_the_checkpoint(name):
+    assert not make_loss(name).state_dict()
 
 
 # ---- Metrics ----
@@ -320,7 +476,7 @@ def test_a_recipe_is_valid_and_survives_its_yaml(name, tmp_path):
     recipe = make_recipe({"recipe": name})
     assert recipe.recipe == name
     for key, value in RECIPES[name].items():
-        assert getattr(recipe, key) == value
+        assert recipe.settings()[key] == value
     path = tmp_path / "recipe.yaml"
     path.write_text(recipe.to_yaml(), encoding="utf-8")
     assert make_recipe(load_yaml(path)) == recipe
@@ -333,6 +489,11 @@ def test_a_recipe_is_valid_and_survives_its_yaml(name, tmp_path):
 PACKAGE = Path(balanced_mixup.__file__).parent
 ORDER = (
     "",
+    "sampling",
+    "mixing",
+    "losses",
+    "heads",
+    "methods",
     "data",
     "datasets",
     "statistics",
@@ -349,14 +510,20 @@ ORDER = (
 EVERYWHERE = {"balanced_mixup.errors", "balanced_mixup.progress"}
 
 
-def imports_of(path):
-    """Return the names that a file imports when it runs, those for type checkers left out."""
+@cache
+def imports_of(path, everywhere=True):
+    """Return the names that a file imports when it runs, those for type checkers left out.
+
+    everywhere: Those inside of functions too; else those that are imported together with it.
+    """
     found = set()
     package = ".".join(["balanced_mixup", *path.relative_to(PACKAGE).parent.parts])
 
     def visit(node):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             nodes = node.orelse
+        elif isinstance(node, ast.FunctionDef) and not everywhere:
+            return
         elif isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
             return
@@ -383,18 +550,52 @@ def is_module(name):
 
 
 def layer(name):
-    """Return the place of a module in the order of layers; files at the top are 0."""
+    """Return the place of a module in the order of layers: by its folder, or its own name; the other files at the top are 0."""
     parts = name.split(".")[1:]
-    folder = parts[0] if parts and (PACKAGE / parts[0]).is_dir() else ""
-    return ORDER.index(folder)
+    return ORDER.index(parts[0]) if parts and ((PACKAGE / parts[0]).is_dir() or parts[0] in ORDER) else 0
 
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
 
+def module_name(file):
+    return f"balanced_mixup.{file.removesuffix('.py').replace('/', '.')}".removesuffix(".__init__")
+
+
+def circles(graph):
+    """Return the strongly connected components of more than one node of a graph {node: nodes} (Tarjan 1972)."""
+    number, low, stack, found = {}, {}, [], []
+
+    def visit(node):
+        number[node] = low[node] = len(number)
+        stack.append(node)
+        for other in graph.get(node, ()):
+            if other not in number:
+                visit(other)
+            if other in stack:
+                low[node] = min(low[node], low[other])
+        if low[node] == number[node]:
+            component = set(stack[stack.index(node) :])
+            del stack[stack.index(node) :]
+            if len(component) > 1:
+                found.append(component)
+
+    for node in graph:
+        if node not in number:
+            visit(node)
+    return found
+
+
+def test_no_files_import_each_other_in_a_circle():
+    graph = {module_name(name): imports_of(PACKAGE / name, everywhere=False) for name in FILES}
+    assert sum(map(len, graph.values())) > 400
+    assert circles(graph) == []
+    assert circles({1: {2}, 2: {3}, 3: {2, 4}, 4: {5}, 5: {4}, 6: {1}}) == [{4, 5}, {2, 3}]  # the test can see one
+
+
 @each(FILES)
 def test_imports_go_one_way(name):
-    module = "balanced_mixup." + name.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+    module = module_name(name)
     imported = imports_of(PACKAGE / name)
     assert all(is_module(other) for other in imported)
     if module in EVERYWHERE:
@@ -406,20 +607,19 @@ def test_imports_go_one_way(name):
 
 
 def test_imports_are_seen_where_they_are():
-    # The test above would pass if it saw nothing.
+    # The tests above would pass if they saw nothing.
     seen = {name: imports_of(PACKAGE / name) for name in FILES}
     assert "balanced_mixup.randomness" in seen["sampling.py"]
-    assert "balanced_mixup.mixing" in seen["methods.py"]  # inside of a function
+    assert "balanced_mixup.mixing" in seen["methods/base.py"]  # inside of a function
+    assert "balanced_mixup.mixing" not in imports_of(PACKAGE / "methods/base.py", everywhere=False)
     assert "balanced_mixup.errors" in seen["data/batches.py"] | seen["data/checks.py"]
     assert "balanced_mixup.metrics" in seen["training/module.py"]
     assert not seen["__init__.py"]  # for type checkers only
-    assert sum(map(len, seen.values())) > 100
-    assert [layer(f"balanced_mixup.{name}") for name in ("mixing", "data.batches", "cli", "cli.train")] == [
-        0,
-        1,
-        ORDER.index("cli"),
-        ORDER.index("cli"),
-    ]
+    names = ("metrics", "sampling", "mixing.base", "heads", "methods", "data.batches", "cli", "cli.train")
+    expected = [0, *map(ORDER.index, ("sampling", "mixing", "heads", "methods", "data", "cli", "cli"))]
+    assert [layer(f"balanced_mixup.{name}") for name in names] == expected
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders <= set(ORDER)
 
 
 CHEAP = """
@@ -430,17 +630,22 @@ def loaded(*names):
 import balanced_mixup
 heavy = "lightning", "timm", "pandas", "sklearn", "scipy", "pyarrow", "torchvision", "pydantic", "matplotlib", "PIL"
 print("package", *loaded("torch", *heavy))
-dir(balanced_mixup), balanced_mixup.METHODS
+dir(balanced_mixup), list(balanced_mixup.METHODS)
 print("methods", *loaded("torch", *heavy))
-import balanced_mixup.sampling, balanced_mixup.mixing, balanced_mixup.losses, balanced_mixup.metrics
+import balanced_mixup.sampling, balanced_mixup.metrics, balanced_mixup.heads
+from balanced_mixup.mixing import *
+from balanced_mixup.losses import *
 print("paper", *loaded(*heavy))
+import balanced_mixup.cli.flags
+print("flags", *loaded(*heavy))
 """
 
 
 def test_importing_the_package_costs_no_more_than_torch():
     out = subprocess.run([sys.executable, "-c", CHEAP], capture_output=True, text=True, check=True).stdout
     # Importing the package and listing the methods needs not even torch; the paper's five files need torch and numpy alone.
-    assert out.splitlines() == ["package", "methods", "paper"]
+    # A method's settings are fields of pydantic's.
+    assert out.splitlines() == ["package", "methods pydantic", "paper pydantic", "flags pydantic"]
 
 
 def names_defined_in(path):
@@ -467,10 +672,22 @@ def test_public_names_are_there_for_programs_and_for_type_checkers():
     assert set(typed) == set(balanced_mixup.__all__)
     for name, module in typed.items():
         assert f"balanced_mixup.{balanced_mixup._MODULE_OF[name]}" == module
-        assert name in names_defined_in(PACKAGE.parent / (module.replace(".", "/") + ".py"))
-        # Only the files of the paper are imported here; the others take seconds.
+        home = PACKAGE.parent / (module.replace(".", "/") + ".py")
+        if home.is_file():
+            assert name in names_defined_in(home)
+        # Only what the paper needs is imported here; the others take seconds.
         if module.count(".") == 1:
             assert getattr(balanced_mixup, name) is getattr(sys.modules[module], name)
     assert balanced_mixup.mix is mix
     with pytest.raises(AttributeError, match="module 'balanced_mixup' has no attribute 'BalancedMixup'"):
         _ = balanced_mixup.BalancedMixup
+
+
+@pytest.mark.parametrize("package", [losses, mixing], ids=["losses", "mixing"])
+def test_packages_of_parts_export_the_same_to_programs_and_to_type_checkers(package):
+    source = Path(package.__file__).read_text(encoding="utf-8")
+    typed = {line.rpartition(" as ")[2].strip() for line in source.splitlines() if " import " in line and " as " in line}
+    assert typed == set(package.__all__)
+    assert all(getattr(package, name) is not None for name in package.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        _ = package.Nothing

@@ -118,10 +118,10 @@ def test_focal_with_gamma_0_is_cross_entropy_and_a_larger_gamma_is_smaller(batch
 def test_focal_turns_from_easy_to_hard_samples():
     easy, hard = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 3.0]])
     target = torch.tensor([[1.0, 0.0]])
-    ratio = {loss: (loss(hard, target) / loss(easy, target)).item() for loss in (CrossEntropy(), Focal(1.0), Focal(2.0))}
+    none, one, two = ((loss(hard, target) / loss(easy, target)).item() for loss in (CrossEntropy(), Focal(1.0), Focal(2.0)))
     # p = sigmoid(3): the factor is ((1 - sigmoid(-3)) / (1 - sigmoid(3)))^gamma = e^(3 gamma).
-    assert ratio[Focal(1.0)] / ratio[CrossEntropy()] == pytest.approx(np.exp(3), rel=1e-4)
-    assert ratio[Focal(2.0)] / ratio[CrossEntropy()] == pytest.approx(np.exp(6), rel=1e-4)
+    assert one / none == pytest.approx(np.exp(3), rel=1e-4)
+    assert two / none == pytest.approx(np.exp(6), rel=1e-4)
 
 
 # ---- Weights by effective number ----
@@ -193,7 +193,7 @@ def test_gradient_is_the_derivative(loss):
     targets = random_targets(5, 4, 3).double()
 
     def value(logits):
-        return (targets * loss.terms(logits.log_softmax(1))).sum(1).mean()
+        return (targets * loss.per_class_loss(logits)).sum(1).mean()
 
     value(logits).backward()
     step = 1e-6 * torch.eye(20, dtype=torch.float64).reshape(20, 5, 4)
@@ -232,6 +232,23 @@ def test_adding_a_constant_to_the_logits_changes_nothing(batch, constant):
 def test_hard_or_misshapen_targets_are_named(targets, came):
     with pytest.raises(UsageError, match=rf"Expected `targets` to be soft targets of shape \(2, 3\), but got {came}.*one_hot"):
         CrossEntropy()(torch.zeros(2, 3), targets)
+
+
+def test_the_reductions():
+    logits, targets = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), random_targets(5, 4, 1)
+    for loss in (Focal, lambda reduction="mean": ClassBalanced(COUNTS, reduction=reduction)):
+        each = loss(reduction="none")(logits, targets)
+        assert each.shape == (5,)
+        assert torch.allclose(loss(reduction="sum")(logits, targets), each.sum())
+        assert torch.allclose(loss()(logits, targets), each.mean())
+    with pytest.raises(UsageError, match="Expected `reduction` to be 'mean', 'sum' or 'none', but got 'median'"):
+        CrossEntropy("median")
+
+
+def test_weights_move_with_the_model_and_stay_out_of_its_checkpoint():
+    loss = ClassBalanced(COUNTS)
+    assert not loss.state_dict()
+    assert loss.to("meta").weights.device.type == "meta"
 
 
 @pytest.mark.parametrize("gamma", [-0.1, float("nan")])

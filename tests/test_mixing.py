@@ -11,7 +11,7 @@ from scipy.stats import beta, kstest
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from balanced_mixup.errors import UsageError
-from balanced_mixup.mixing import NEGLIGIBLE, BalancedMixUp, BalancedMixUpLoader, MixUp, NoMixing, PairedBatch, mix, one_hot
+from balanced_mixup.mixing import NEGLIGIBLE, BalancedMixUp, BalancedMixUpLoader, MixUp, NoMix, PairedBatch, mix, one_hot
 from balanced_mixup.randomness import generator
 
 law = settings(max_examples=60, deadline=None)
@@ -127,8 +127,13 @@ def test_one_hot():
 # ---- Weights ----
 
 
+def pair(mixing, batch, rng):
+    """Pair a batch of images, and as many partners, whose classes do not matter."""
+    return mixing.pair(np.zeros(2 * batch, np.int64), batch, rng)
+
+
 def weights_of(mixing, steps=2000, batch=8):
-    return np.array([mixing.pair(batch, generator(0, "weights", step)).weight for step in range(steps)])
+    return np.array([pair(mixing, batch, generator(0, "weights", step)).weight for step in range(steps)])
 
 
 @pytest.mark.parametrize("alpha", [0.1, 0.2, 0.3])
@@ -161,7 +166,8 @@ def test_weights_of_the_paper_are_small_and_grow_with_alpha():
 @example(100.0, "sample", 20, 0)
 def test_a_weight_is_0_or_counts_and_only_then_there_is_a_partner(alpha, per, batch, step):
     for mixing in (BalancedMixUp(alpha, per), MixUp(alpha, per)):
-        partner, weight = mixing.pair(batch, generator(0, "step", step))
+        partner, weight, target_weight = pair(mixing, batch, generator(0, "step", step))
+        assert (target_weight == weight).all()
         assert weight.dtype == np.float32
         assert weight.shape == partner.shape == (batch,)
         assert ((weight == 0) | ((weight >= np.float32(NEGLIGIBLE)) & (weight <= 1))).all()
@@ -169,7 +175,7 @@ def test_a_weight_is_0_or_counts_and_only_then_there_is_a_partner(alpha, per, ba
         assert (partner[weight == 0] == own[weight == 0]).all()
         if per == "batch":
             assert len(set(weight.tolist())) == 1
-        if mixing.uses_class_branch:
+        if mixing.needs_partners:
             assert (partner[weight > 0] == own[weight > 0] + batch).all()
         else:
             assert partner.max() < batch
@@ -191,7 +197,7 @@ def test_half_a_grey_level_is_where_a_weight_starts_to_count():
         def random(self, size):
             return np.full(size, self.value)
 
-    below, above = (BalancedMixUp(1.0).pair(3, Fixed(value)) for value in (0.99 / 510, 1.01 / 510))
+    below, above = (pair(BalancedMixUp(1.0), 3, Fixed(value)) for value in (0.99 / 510, 1.01 / 510))
     assert below.weight.tolist() == [0, 0, 0]
     assert below.partner.tolist() == [0, 1, 2]
     assert above.weight == pytest.approx([1.01 / 510] * 3)
@@ -214,7 +220,7 @@ def test_mixup_weights_are_beta_alpha_alpha_and_symmetric(alpha):
 def test_mixup_partners_are_a_random_order_of_the_batch():
     seen = Counter()
     for step in range(3000):
-        partner, weight = MixUp(5.0, "batch").pair(3, generator(0, "order", step))
+        partner, weight, _ = pair(MixUp(5.0, "batch"), 3, generator(0, "order", step))
         assert (weight > 0).all()
         assert sorted(partner) == [0, 1, 2]
         seen[tuple(partner.tolist())] += 1
@@ -223,10 +229,10 @@ def test_mixup_partners_are_a_random_order_of_the_batch():
 
 
 def test_no_mixing_leaves_each_sample_by_itself():
-    partner, weight = NoMixing().pair(4, generator(0, "none"))
+    partner, weight, target_weight = pair(NoMix(), 4, generator(0, "none"))
     assert partner.tolist() == [0, 1, 2, 3]
-    assert weight.tolist() == [0, 0, 0, 0]
-    assert not NoMixing().uses_class_branch
+    assert weight.tolist() == target_weight.tolist() == [0, 0, 0, 0]
+    assert not NoMix().needs_partners
 
 
 @pytest.mark.parametrize("mixing", [MixUp, BalancedMixUp])

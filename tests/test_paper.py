@@ -7,8 +7,8 @@ import torch
 from balanced_mixup.data.batches import TrainBatches
 from balanced_mixup.data.pixels import ArrayPixels
 from balanced_mixup.losses import ClassBalanced, CrossEntropy, Focal
-from balanced_mixup.methods import METHODS
-from balanced_mixup.mixing import BalancedMixUp, MixUp, NoMixing, mix, one_hot
+from balanced_mixup.methods import Stage, TrainSet, make_method
+from balanced_mixup.mixing import BalancedMixUp, MixUp, NoMix, mix, one_hot
 from balanced_mixup.randomness import generator
 from balanced_mixup.sampling import InstanceBranch, class_branch, class_probabilities, instance_branch
 
@@ -47,7 +47,8 @@ def test_eq_3():
 def test_the_weight_of_eq_3_is_that_of_the_class_balanced_image(alpha, mean):
     # "examples from (D, S_I) receive more weight"; "as alpha grows, examples from minority classes are mixed up with greater
     # weights": so Beta(alpha, 1), with mean alpha / (1 + alpha), is the weight of the class-balanced one.
-    weight = BalancedMixUp(alpha, "sample").pair(100_000, generator(0, "paper")).weight
+    labels = np.zeros(200_000, np.int64)
+    weight = BalancedMixUp(alpha, "sample").pair(labels, 100_000, generator(0, "paper")).weight
     assert weight.mean() == pytest.approx(alpha / (1 + alpha), abs=0.003)
     assert weight.mean() == pytest.approx(mean, abs=0.006)
 
@@ -63,18 +64,17 @@ def test_the_weight_reaches_the_class_balanced_target_end_to_end():
 def epoch_prior(labels, alpha, per, batch_size):
     """Return the mean target (K,) of the training steps of an epoch."""
     n, classes = len(labels), labels.max() + 1
-    branches = instance_branch(labels), class_branch(labels)
+    mixing = BalancedMixUp(alpha, per)
     batches = TrainBatches(
         ArrayPixels(np.zeros((n, 1, 1, 3), np.uint8)),
         labels,
         np.arange(n),
-        branches,
-        BalancedMixUp(alpha, per),
+        Stage(instance_branch(labels), class_branch(labels), mixing),
         batch_size=batch_size,
         seed=0,
         epoch=0,
     )
-    means = [batch.mixed(torch.zeros(len(batch.pixels), 1), classes)[1].mean(0).numpy() for batch in batches]
+    means = [batch.mixed(torch.zeros(len(batch.pixels), 1), classes, mixing)[1].mean(0).numpy() for batch in batches]
     return np.mean(means, axis=0)
 
 
@@ -95,49 +95,54 @@ def test_effective_class_prior(alpha):
 # ---- The rows of Tables 1 and 3 ----
 
 ROWS = {
-    "class": ("Class-sampling", 0, NoMixing, CrossEntropy),
-    "instance": ("Instance-sampling", 1, NoMixing, CrossEntropy),
-    "sqrt": ("Sqrt-sampling", 0.5, NoMixing, CrossEntropy),
-    "focal": ("Focal Loss", 1, NoMixing, Focal),
-    "cb-loss": ("CB Loss", 1, NoMixing, ClassBalanced),
+    "class": ("Class-sampling", 0, NoMix, CrossEntropy),
+    "instance": ("Instance-sampling", 1, NoMix, CrossEntropy),
+    "sqrt": ("Sqrt-sampling", 0.5, NoMix, CrossEntropy),
+    "focal": ("Focal Loss", 1, NoMix, Focal),
+    "cb-loss": ("CB Loss", 1, NoMix, ClassBalanced),
     "balanced-mixup": ("Bal-Mxp", 1, BalancedMixUp, CrossEntropy),
     "mixup": ("MixUp", 1, MixUp, CrossEntropy),
 }
 
 
+def stage_of(name, labels, **settings):
+    """Return the one stage of a method."""
+    (stage,) = make_method(name, settings).stages(TrainSet(labels, int(labels.max()) + 1, 30, 0))
+    return stage
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_rows_of_the_tables(name):
     title, q, mixing, loss = ROWS[name]
-    method = METHODS[name]
-    assert method.title == title
-    assert type(method.make_mixing(0.2, "batch")) is mixing
-    assert type(method.make_loss([8, 2], 2.0, 0.9999)) is loss
-    # All with q = 1 but the two that resample: a shuffle without replacement.
+    assert make_method(name, {}).title == title
     counts = np.array([1600, 400, 100])
     labels = np.repeat([0, 1, 2], counts)
-    branch = method.make_branch(labels, 30, 0)
-    assert isinstance(branch, InstanceBranch) == (q == 1)
-    rows = branch.rows(0, np.arange(21_000))
+    stage = stage_of(name, labels)
+    assert type(stage.mix) is mixing
+    assert type(stage.loss) is loss
+    # All with q = 1 but the two that resample: a shuffle without replacement.
+    assert isinstance(stage.branch, InstanceBranch) == (q == 1)
+    rows = stage.branch.rows(0, np.arange(21_000))
     assert np.bincount(labels[rows]) / len(rows) == pytest.approx(class_probabilities(counts, q), abs=0.012)
     if q == 1:
         assert (np.bincount(rows) == 10).all()
 
 
 def test_settings_reach_the_method():
-    assert METHODS["balanced-mixup"].make_mixing(0.3, "sample") == BalancedMixUp(0.3, "sample")
-    assert METHODS["mixup"].make_mixing(0.3, "sample") == MixUp(0.3, "sample")
-    assert METHODS["focal"].make_loss([1, 1], 1.5, 0.9) == Focal(1.5)
-    weights = METHODS["cb-loss"].make_loss([2, 1], 2.0, 0.5).weights
-    assert weights.tolist() == pytest.approx([0.8, 1.2])
+    labels = np.array([0, 0, 1])
+    for name, kind in (("balanced-mixup", BalancedMixUp), ("mixup", MixUp)):
+        assert stage_of(name, labels, alpha=0.3, weight_per="batch").mix == kind(0.3, "batch")
+    assert stage_of("focal", labels, gamma=1.5).loss.gamma == 1.5
+    assert stage_of("cb-loss", labels, beta=0.5).loss.weights.tolist() == pytest.approx([0.8, 1.2])
 
 
 def test_the_class_branch_of_balanced_mixup_is_class_sampling_with_the_same_number_of_draws():
     # "simultaneously performs regular (i.e., instance-based) and balanced (i.e., class-based) sampling": a pair for each image.
     labels = np.repeat([0, 1], [900, 100])
-    mixing = METHODS["balanced-mixup"].make_mixing(1.0, "sample")
-    assert mixing.uses_class_branch
-    partner, weight = mixing.pair(1000, generator(0, "pairs"))
+    stage = stage_of("balanced-mixup", labels, alpha=1.0)
+    partner, weight, _ = stage.mix.pair(np.zeros(2000, np.int64), 1000, generator(0, "pairs"))
     mixed = weight > 0
     assert (partner[mixed] - 1000 == np.flatnonzero(mixed)).all()
-    drawn = labels[class_branch(labels).rows(0, partner[mixed] - 1000)]
+    drawn = labels[stage.partners.rows(0, partner[mixed] - 1000)]
     assert drawn.mean() == pytest.approx(0.5, abs=0.05)
+    assert (stage.partners.rows(0, np.arange(500)) == class_branch(labels).rows(0, np.arange(500))).all()

@@ -34,7 +34,7 @@ def test_retinopathy_grades(real_data, tmp_path):
     run = train(settings(folder, "level", "patient"), ordinal=True, size=96, epochs=2, out=tmp_path / "run")
     scores = json.loads(run.folder.metrics.read_text())["test"]
     assert scores["groups"] < scores["n"]
-    assert scores["metrics"]["quadratic_kappa"]["low"] > 0.2
+    assert scores.metrics["quadratic_kappa"].low > 0.2
 
 
 def test_npz(real_data, tmp_path):
@@ -43,4 +43,4 @@ def test_npz(real_data, tmp_path):
     run = train(data=str(file), size=32, epochs=2, out=tmp_path / "run")
     scores = json.loads(run.folder.metrics.read_text())["test"]
     assert scores["n"] == 624
-    assert scores["metrics"]["mcc"]["low"] > 0.3
+    assert scores.metrics["mcc"].low > 0.3

@@ -91,7 +91,7 @@ class Cosine(Head):
 
 
 class CosineLayer(nn.Module):
-    """Features (B, F) to scaled cosines (B, K)."""
+    """Features (B, F), or (B, F, 1, 1) where it stands in the place of a convolution, to scaled cosines (B, K)."""
 
     def __init__(self, in_features: int, out_features: int, scale: float) -> None:
         """Draw the direction of each class."""
@@ -101,7 +101,7 @@ class CosineLayer(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return scale * cos, (B, K)."""
-        return self.scale * F.linear(F.normalize(features, dim=1), F.normalize(self.weight, dim=1))
+        return self.scale * F.linear(F.normalize(features.flatten(1), dim=1), F.normalize(self.weight, dim=1))
 
 
 HEADS: Mapping[str, type[Head]] = {head.name: head for head in (Softmax, Cosine)}

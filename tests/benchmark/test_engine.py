@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 import yaml
 from filelock import FileLock
@@ -169,45 +170,45 @@ def test_a_full_disk_is_a_reason_and_the_reason_needs_no_disk(content, tmp_path,
 
 
 def test_a_run_that_another_benchmark_makes_is_waited_for(content, tmp_path, monkeypatch):
-    monkeypatch.setattr("balanced_mixup.benchmark.engine._LOOK_AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr("balanced_mixup.benchmark.engine._RETRY_SECONDS", 0.1)
     plan = make_plan({**content, "methods": ["instance"]})
     write_index(plan, tmp_path)
     folder = BenchmarkFolder(tmp_path)
     first = folder.read().runs[0]
     (tmp_path / "runs").mkdir()
-    holder = "import sys, time, filelock; held = filelock.FileLock(sys.argv[1]).acquire(); print(flush=True); time.sleep(6)"
-    with subprocess.Popen([sys.executable, "-c", holder, str(folder.lock(first))], stdout=subprocess.PIPE) as process:
-        process.stdout.readline()
-        start = time.monotonic()
-        outcome = run_benchmark(plan, tmp_path)
-        assert time.monotonic() - start > 3
+    held = FileLock(folder.lock(first))
+    held.acquire()
+    real, starts = Job.start, []
+
+    def start(folder, run, *arguments):
+        starts.append(run.identity)
+        if starts.count(first.identity) == 2:
+            held.release()  # the other benchmark has been killed meanwhile
+        return real(folder, run, *arguments)
+
+    monkeypatch.setattr(Job, "start", start)
+    outcome = run_benchmark(plan, tmp_path)
     assert (outcome.finished, list(outcome.failed)) == (2, [])
+    assert starts.count(first.identity) == 2
     FileLock(folder.lock(first)).acquire(timeout=0)
 
 
-def test_killed_with_its_jobs_and_started_again(content, blobs, tmp_path):
-    """Kill the command at several moments; the end is what an undisturbed benchmark gives."""
-    content = {**content, "settings": {**content["settings"], "epochs": 3}}
+def test_killed_with_its_jobs_and_started_again(content, finished, tmp_path):
+    """The end is what an undisturbed benchmark gives, and no job outlives the command."""
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(content))
-    command = [
-        sys.executable,
-        "-c",
-        "from balanced_mixup.cli import main; main()",
-        "benchmark",
-        str(tmp_path / "plan.yaml"),
-        "--jobs",
-        "2",
-        "--out",
-    ]
-    for seconds in (10.0, 8.0):
-        process = subprocess.Popen([*command, str(tmp_path / "killed")], stderr=subprocess.DEVNULL, start_new_session=True)
-        time.sleep(seconds)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+    program = [sys.executable, "-c", "from balanced_mixup.cli import main; main()"]
+    command = [*program, "benchmark", str(tmp_path / "plan.yaml"), "--jobs", "2", "--out", str(tmp_path / "killed")]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    while process.poll() is None and not list((tmp_path / "killed").glob("runs/*/checkpoint.ckpt")):
+        time.sleep(0.01)
+    jobs = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    process.kill()
+    process.wait()
+    assert not psutil.wait_procs(jobs, timeout=60)[1]
     assert run_benchmark(make_plan(content), tmp_path / "killed", jobs=2).finished == 4
-    assert run_benchmark(make_plan(content), tmp_path / "whole", jobs=2).finished == 4
-    for path in (tmp_path / "whole").rglob("weights.safetensors"):
-        assert path.read_bytes() == (tmp_path / "killed" / path.relative_to(tmp_path / "whole")).read_bytes()
+    whole, _ = finished
+    for path in whole.rglob("weights.safetensors"):
+        assert path.read_bytes() == (tmp_path / "killed" / path.relative_to(whole)).read_bytes()
 
 
 def test_external_data_are_scored_by_every_run(content, blobs, tmp_path):
@@ -303,13 +304,13 @@ def test_data_that_change_under_way_are_noticed(content, blobs, tmp_path, monkey
 
     data = Path(shutil.copytree(blobs, tmp_path / "data"))
     plan = make_plan({**content, "data": {"blobs": {"data": str(data / "labels.csv")}}, "methods": ["instance"]})
-    real = engine._make_all
+    real = engine._run_all
 
     def change_and_make(*arguments):
         (data / "000.png").write_bytes((blobs / "001.png").read_bytes() + b"changed")
         return real(*arguments)
 
-    monkeypatch.setattr(engine, "_make_all", change_and_make)
+    monkeypatch.setattr(engine, "_run_all", change_and_make)
     outcome = run_benchmark(plan, tmp_path / "out")
     assert outcome.finished == 0
     assert all("The data changed after the benchmark was started" in reason for _, reason in outcome.failed)

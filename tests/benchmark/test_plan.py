@@ -15,6 +15,8 @@ from balanced_mixup.data.preparation import Prepared, prepare
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import load
 from balanced_mixup.errors import UsageError
+from balanced_mixup.methods import BalancedMixUp, Instance, MixUp
+from balanced_mixup.training.recipe import make_recipe
 
 
 @pytest.fixture
@@ -40,6 +42,18 @@ class TestMethods:
             "instance",
         ]
         assert cells[2].settings == {"method": "balanced-mixup", "alpha": 0.3, "weight_per": "batch"}
+
+    def test_a_setting_for_all_goes_to_the_methods_that_have_it(self, content, tmp_path):
+        content["methods"] = ["instance", "mixup", {"method": "balanced-mixup", "alpha": 0.5}]
+        content["settings"] |= {"alpha": 0.3, "weight_per": "batch", "focal_gamma": 1.0, "cb_beta": 0.9, "weight_average": 0}
+        runs = expand(make_plan(content), tmp_path, {}).runs[:3]
+        recipes = [make_recipe(run.settings) for run in runs]
+        assert [recipe.method for recipe in recipes] == [
+            Instance(),
+            MixUp(alpha=0.3, weight_per="batch"),
+            BalancedMixUp(alpha=0.5, weight_per="batch"),
+        ]
+        assert {recipe.ema_decay for recipe in recipes} == {0}
 
     def test_a_label_stands_for_what_it_names(self, content):
         content["methods"] = ["instance", {"label": "mine", "method": "balanced-mixup", "alpha": [0.1, 0.2], "epochs": 2}]
@@ -67,8 +81,22 @@ class TestMethods:
             "'instance' and 'again' of the plan are the same training",
         ),
         (
-            {"methods": ["instance", {"label": "again", "method": "instance", "alpha": 0.9}]},
-            "'instance' and 'again' of the plan are the same training",
+            {
+                "methods": [
+                    "instance",
+                    {"label": "again", "method": "mixup"},
+                    {"label": "twice", "method": "mixup", "alpha": 0.2},
+                ]
+            },
+            "'again' and 'twice' of the plan are the same training",
+        ),
+        (
+            {"methods": ["instance", {"method": "class", "alpha": 0.9}]},
+            r"`alpha` is a setting of mixup and balanced-mixup, not of the method class\.",
+        ),
+        (
+            {"settings": {"gamma": 1.0}},
+            "Expected `settings` without `gamma`, which is a setting of focal: no method of the plan has it",
         ),
         (
             {"methods": ["instance", {"method": "mixup", "alfa": 0.1}]},

@@ -218,7 +218,7 @@ def test_rows_with_problems_can_be_left_out_and_are_listed(tmp_path, capsys):
     missing(dataset)
     dataset.rows[8][1] = ""
     arguments = dataset.write()
-    training = ["--backbone", "test_efficientnet", "--weights", "none", "--size", "32", "--epochs", "1"]
+    training = ["--backbone", "test_efficientnet", "--weights", "none", "--size", "32", "--epochs", "1", "--no-report"]
     assert run(["train", *arguments, *training, "--exclude-bad", "--out", str(tmp_path / "run")]) == 0
     excluded = (tmp_path / "run/excluded.csv").read_text()
     assert "03.png" in excluded and "08.png" in excluded
@@ -230,7 +230,7 @@ def test_a_class_with_one_image_crashes_nothing(tmp_path, capsys):
     dataset = Dataset(tmp_path)
     dataset.rows[0][1] = "rare"
     arguments = dataset.write()[:4]
-    training = ["--backbone", "test_efficientnet", "--weights", "none", "--size", "32", "--epochs", "1"]
+    training = ["--backbone", "test_efficientnet", "--weights", "none", "--size", "32", "--epochs", "1", "--no-report"]
     assert run(["train", *arguments, *training, "--out", str(tmp_path / "run")]) == 0
     said = " ".join(capsys.readouterr().err.split())
     assert "'rare' has 1 image" in said

@@ -46,7 +46,7 @@ class TestTrain:
 
     def test_yaml_under_flags_and_json(self, command, tiny, tmp_path):
         (tmp_path / "mine.yaml").write_text(json.dumps({**tiny, "epochs": 9, "method": "focal"}))
-        arguments = ("--config", tmp_path / "mine.yaml", "--epochs", 1, "--json", "--out", tmp_path / "run")
+        arguments = ("--config", tmp_path / "mine.yaml", "--epochs", 1, "--json", "--no-report", "--out", tmp_path / "run")
         status, out, _ = command("train", *arguments)
         assert status == 0
         scores = json.loads(out)
@@ -57,12 +57,12 @@ class TestTrain:
     def test_default_folder_is_a_new_one(self, command, tiny, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         for _ in range(2):
-            assert command("train", *flags({**tiny, "epochs": 1, "method": "instance"}))[0] == 0
+            assert command("train", *flags({**tiny, "epochs": 1, "method": "instance"}), "--no-report")[0] == 0
         assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["labels-instance-1", "labels-instance-2"]
 
     def test_no_test_part_is_said_to_be_no_honest_number(self, command, tiny, tmp_path):
         arguments = {**tiny, "epochs": 1, "test_fraction": 0}
-        status, out, _ = command("train", *flags(arguments), "--out", tmp_path / "run")
+        status, out, _ = command("train", *flags(arguments), "--out", tmp_path / "run", "--no-report")
         assert status == 0
         assert "These are validation scores" in out
         assert "test" not in json.loads((tmp_path / "run/metrics.json").read_text())
@@ -262,22 +262,23 @@ class TestUse:
 
     def test_a_second_try_after_bad_data_needs_no_other_folder(self, command, tiny, tmp_path):
         assert command("train", *flags({**tiny, "label_column": "lable"}), "--out", tmp_path / "run")[0] == 2
-        assert command("train", *flags({**tiny, "epochs": 1}), "--out", tmp_path / "run")[0] == 0
+        assert command("train", *flags({**tiny, "epochs": 1}), "--no-report", "--out", tmp_path / "run")[0] == 0
 
     def test_resume_needs_a_folder(self, command):
         status, _, err = command("train", "--resume")
         assert (status, "Expected `out` beside `resume`" in err) == (2, True)
 
-    def test_settings_that_do_nothing_are_told(self, command, tiny, tmp_path):
-        arguments = {**tiny, "epochs": 1, "method": "instance", "alpha": 0.3}
-        assert "instance does not use: alpha" in command("train", *flags(arguments), "--out", tmp_path / "run")[2]
+    def test_settings_of_another_method_are_refused_with_its_name(self, command, tiny, tmp_path):
+        arguments = {**tiny, "method": "instance", "alpha": 0.3}
+        status, _, err = command("train", *flags(arguments), "--out", tmp_path / "run")
+        assert (status, "`alpha` is a setting of mixup and balanced-mixup, not of the method instance." in err) == (2, True)
 
     def test_batches_that_batch_normalisation_cannot_take(self, command, tiny, tmp_path):
         status, _, err = command("train", *flags({**tiny, "batch_size": 1}), "--out", tmp_path / "run")
         assert (status, "cannot learn from batches of 1" in err) == (2, True)
 
     def test_a_damaged_file_of_the_run_is_named(self, command, tiny, tmp_path):
-        assert command("train", *flags({**tiny, "epochs": 1}), "--out", tmp_path / "run")[0] == 0
+        assert command("train", *flags({**tiny, "epochs": 1}), "--no-report", "--out", tmp_path / "run")[0] == 0
         (tmp_path / "run/metrics.json").write_text("{")
         status, _, err = command("train", "--out", tmp_path / "run", "--resume")
         assert (status, "metrics.json" in err) == (2, True)

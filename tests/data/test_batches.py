@@ -10,17 +10,19 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from balanced_mixup.data.augment import AUGMENTATIONS, N_UNIFORMS
-from balanced_mixup.data.batches import EvalBatches, TrainBatches, normalised, prepared_ahead, to_images
+from balanced_mixup.data.batches import EvalBatches, TrainBatches, prepared_ahead
 from balanced_mixup.data.pixels import as_pixels
 from balanced_mixup.errors import UsageError
-from balanced_mixup.mixing import BalancedMixUp, MixUp, NoMixing
+from balanced_mixup.methods import Stage
+from balanced_mixup.mixing import BalancedMixUp, MixUp, NoMix
 from balanced_mixup.randomness import generator, uniforms
 from balanced_mixup.sampling import class_branch, instance_branch
+from balanced_mixup.training.preprocessing import scaled
 
 law = settings(max_examples=30)
 some_labels = st.lists(st.integers(0, 3), min_size=1, max_size=30).map(lambda labels: np.array(labels, np.int64))
 some_mixings = st.sampled_from(
-    [NoMixing(), MixUp(0.5, "batch"), MixUp(1.0, "sample"), BalancedMixUp(0.2, "batch"), BalancedMixUp(0.5, "sample")]
+    [NoMix(), MixUp(0.5, "batch"), MixUp(1.0, "sample"), BalancedMixUp(0.2, "batch"), BalancedMixUp(0.5, "sample")]
 )
 
 
@@ -37,10 +39,20 @@ class CountedPixels:
         return torch.from_numpy(self.array[rows])
 
 
-def make(pixels, labels, rows, mixing, *, batch_size=4, seed=0, epoch=0):
+def make(pixels, labels, rows, mixing, *, batch_size=4, seed=0, epoch=0, rank=0, world_size=1):
     train = labels[rows]
-    branches = instance_branch(train, seed=seed), class_branch(train, seed=seed)
-    return TrainBatches(as_pixels(pixels), labels, rows, branches, mixing, batch_size=batch_size, seed=seed, epoch=epoch)
+    partners = class_branch(train, seed=seed) if mixing.needs_partners else None
+    return TrainBatches(
+        as_pixels(pixels),
+        labels,
+        rows,
+        Stage(instance_branch(train, seed=seed), partners, mixing),
+        batch_size=batch_size,
+        seed=seed,
+        epoch=epoch,
+        rank=rank,
+        world_size=world_size,
+    )
 
 
 def subset(labels, seed=0):
@@ -65,14 +77,14 @@ def test_only_the_samples_and_the_partners_that_count_are_read_in_one_gather(tra
     labels, rows = subset(train)
     pixels = CountedPixels(len(labels))
     batches = make(pixels, labels, rows, mixing, batch_size=batch_size, epoch=epoch)
-    instance, balanced = batches.branches
+    instance, balanced = batches.stage.branch, batches.stage.partners
     b = min(batch_size, len(train))
     for step in range(len(batches)):
         pixels.reads.clear()
         batch = batches.step(step)
         positions = np.arange(step * b, (step + 1) * b)
         expected = rows[instance.rows(epoch, positions)].tolist()
-        if mixing.uses_class_branch:
+        if mixing.needs_partners:
             expected += rows[balanced.rows(epoch, positions[batch.weight.numpy() > 0])].tolist()
         assert pixels.reads == [expected]
         assert set(expected) <= set(rows.tolist())
@@ -97,25 +109,25 @@ def test_the_paper_reads_few_partners():
 # ---- What is in them ----
 
 
-def naive_step(pixels, labels, rows, branches, mixing, augmentation, b, seed, epoch, step, classes):
+def naive_step(pixels, labels, rows, stage, augmentation, b, seed, epoch, step, classes):
     """Return images and targets of a step, one sample at a time, each image read and augmented by itself."""
 
     def augmented(branch, position):
-        row = rows[branches[branch].rows(epoch, np.array([position]))[0]]
+        row = rows[(stage.branch, stage.partners)[branch].rows(epoch, np.array([position]))[0]]
         place = (position * 2 + branch) * N_UNIFORMS + np.arange(N_UNIFORMS)
         u = torch.from_numpy(uniforms(place, seed, "augment", epoch).astype(np.float32))
         image = torch.from_numpy(pixels[row].astype(np.float32) / 255).permute(2, 0, 1)
         return augmentation(image[None], u[None])[0], torch.eye(classes)[labels[row]]
 
-    partner, weight = mixing.pair(b, generator(seed, "mixing", epoch, step))
+    partner, weight, target_weight = stage.mix.pair(np.zeros(2 * b, np.int64), b, generator(seed, "mixing", epoch, step))
     images, targets = [], []
     for i in range(b):
         image, target = augmented(0, step * b + i)
         branch, j = divmod(int(partner[i]), b)
         other, other_target = augmented(branch, step * b + j)
-        w = float(weight[i])
+        w, v = float(weight[i]), float(target_weight[i])
         images.append((1 - w) * image + w * other)
-        targets.append((1 - w) * target + w * other_target)
+        targets.append((1 - v) * target + v * other_target)
     return torch.stack(images), torch.stack(targets)
 
 
@@ -130,8 +142,8 @@ def test_a_batch_is_what_a_loop_over_its_samples_makes(train, mixing, batch_size
     augmentation = AUGMENTATIONS["paper"]
     b = min(batch_size, len(train))
     for step, batch in enumerate(batches):
-        images, targets = batch.mixed(augmentation(to_images(batch.pixels), batch.uniforms), 4)
-        naive = naive_step(pixels, labels, rows, batches.branches, mixing, augmentation, b, seed, epoch, step, 4)
+        images, targets = batch.mixed(augmentation(scaled(batch.pixels), batch.uniforms), 4, mixing)
+        naive = naive_step(pixels, labels, rows, batches.stage, augmentation, b, seed, epoch, step, 4)
         assert torch.allclose(images, naive[0], atol=1e-5)
         assert torch.allclose(targets, naive[1], atol=1e-6)
         assert torch.allclose(targets.sum(1), torch.ones(b), atol=1e-6)
@@ -140,8 +152,15 @@ def test_a_batch_is_what_a_loop_over_its_samples_makes(train, mixing, batch_size
 def test_kinds_and_shapes():
     labels, rows = subset(np.array([0, 0, 0, 0, 1, 2, 2]))
     batch = make(CountedPixels(21), labels, rows, BalancedMixUp(3.0, "sample"), batch_size=3).step(0)
-    assert [part.dtype for part in batch] == [torch.uint8, torch.int64, torch.float32, torch.int64, torch.float32]
-    assert [tuple(part.shape) for part in batch] == [(6, 4, 4, 3), (6,), (6, N_UNIFORMS), (3,), (3,)]
+    assert [part.dtype for part in batch] == [
+        torch.uint8,
+        torch.int64,
+        torch.float32,
+        torch.int64,
+        torch.float32,
+        torch.float32,
+    ]
+    assert [tuple(part.shape) for part in batch] == [(6, 4, 4, 3), (6,), (6, N_UNIFORMS), (3,), (3,), (3,)]
     assert batch.partner.tolist() == [3, 4, 5]
 
 
@@ -161,7 +180,7 @@ def test_two_classes_partners_are_half_of_each():
 @given(some_labels, st.integers(1, 35), st.integers(0, 3))
 def test_an_epoch_sees_each_training_row_once_less_the_last_incomplete_batch(train, batch_size, epoch):
     labels, rows = subset(train)
-    batches = make(CountedPixels(len(labels)), labels, rows, NoMixing(), batch_size=batch_size, epoch=epoch)
+    batches = make(CountedPixels(len(labels)), labels, rows, NoMix(), batch_size=batch_size, epoch=epoch)
     seen = [row for batch in batches for row in batch.pixels[:, 0, 0, 0].tolist()]
     b = min(batch_size, len(train))
     assert len(batches) == len(list(batches)) == len(train) // b
@@ -187,7 +206,7 @@ def test_a_step_does_not_depend_on_the_steps_before(train, mixing, seed, epoch, 
     assert all(same(a, b) for a, b in zip(fresh(), in_order, strict=True))
 
 
-@pytest.mark.parametrize("mixing", [NoMixing(), MixUp(1.0), BalancedMixUp(1.0)], ids=["none", "mixup", "balanced"])
+@pytest.mark.parametrize("mixing", [NoMix(), MixUp(1.0), BalancedMixUp(1.0)], ids=["none", "mixup", "balanced"])
 def test_seeds_epochs_and_steps_differ_in_every_draw(mixing):
     train = np.repeat([0, 1, 2], [40, 15, 5])
     labels, rows = subset(train)
@@ -199,7 +218,7 @@ def test_seeds_epochs_and_steps_differ_in_every_draw(mixing):
     for other in (step(1, 0, 0), step(0, 1, 0), step(0, 0, 1)):
         assert not torch.equal(first.pixels[:16], other.pixels[:16])
         assert not (first.uniforms[:16] == other.uniforms[:16]).any()
-        assert isinstance(mixing, NoMixing) or not torch.equal(first.weight, other.weight)
+        assert isinstance(mixing, NoMix) or not torch.equal(first.weight, other.weight)
 
 
 @law
@@ -250,26 +269,14 @@ def test_evaluation_reads_each_row_once_in_order(n, batch_size, seed):
 def test_the_ranks_together_see_the_batches_of_one_process(train, mixing, world_size, share, epoch):
     labels, rows = subset(train)
     assume(len(train) >= world_size)
-    branches = instance_branch(labels[rows]), class_branch(labels[rows])
     pixels = np.random.default_rng(0).integers(0, 256, (len(labels), 3, 3, 3), dtype=np.uint8)
 
     def mixed(batch):
-        images = AUGMENTATIONS["paper"](to_images(batch.pixels), batch.uniforms)
-        return batch.mixed(images, 4)
+        images = AUGMENTATIONS["paper"](scaled(batch.pixels), batch.uniforms)
+        return batch.mixed(images, 4, mixing)
 
     def part(rank, world_size, batch_size):
-        return TrainBatches(
-            as_pixels(pixels),
-            labels,
-            rows,
-            branches,
-            mixing,
-            batch_size=batch_size,
-            seed=0,
-            epoch=epoch,
-            rank=rank,
-            world_size=world_size,
-        )
+        return make(pixels, labels, rows, mixing, batch_size=batch_size, epoch=epoch, rank=rank, world_size=world_size)
 
     # A batch that is no larger than the data is the same whoever cuts it.
     size = min(share * world_size, len(train) // world_size * world_size)
@@ -286,10 +293,8 @@ def test_the_ranks_together_see_the_batches_of_one_process(train, mixing, world_
 
 def test_a_batch_that_cannot_be_cut_for_the_ranks_is_refused():
     labels, rows = subset(np.arange(9) % 3)
-    branches = instance_branch(labels[rows]), class_branch(labels[rows])
-    pixels = CountedPixels(len(labels))
     with pytest.raises(UsageError, match="multiple of the number of processes, 2"):
-        TrainBatches(pixels, labels, rows, branches, NoMixing(), batch_size=3, seed=0, epoch=0, world_size=2)
+        make(CountedPixels(len(labels)), labels, rows, NoMix(), batch_size=3, world_size=2)
 
 
 @law
@@ -348,25 +353,3 @@ def test_steps_arrive_on_the_gpu_as_they_were_made():
     steps = list(prepared_ahead(lambda number: torch.full((1000, 1000), number), 20, device))
     assert all(step.device.type == "cuda" for step in steps)
     assert [step.unique().tolist() for step in steps] == [[number] for number in range(20)]
-
-
-# ---- Pixels ----
-
-
-def test_pixels_become_images_from_0_to_1():
-    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 3, 5, 3), dtype=np.uint8))
-    pixels[0, 0, 0, 0], pixels[0, 0, 0, 1] = 0, 255
-    images = to_images(pixels)
-    assert images.shape == (2, 3, 3, 5)
-    assert images.dtype == torch.float32
-    assert (images.min(), images.max()) == (0, 1)
-    assert torch.equal((images * 255).round().byte().permute(0, 2, 3, 1), pixels)
-    assert images.is_contiguous(memory_format=torch.channels_last)
-    assert pixels.max() == 255
-
-
-def test_normalised_by_hand():
-    images = torch.tensor([0.5, 0.25, 1.0]).reshape(1, 3, 1, 1).expand(2, 3, 4, 5)
-    found = normalised(images, torch.tensor([0.5, 0.5, 0.5]), torch.tensor([0.25, 0.5, 0.1]))
-    assert found[1, :, 2, 3].tolist() == pytest.approx([0.0, -0.5, 5.0])
-    assert found.is_contiguous(memory_format=torch.channels_last)

@@ -307,7 +307,7 @@ def test_a_good_data_set_is_shown(data):
     assert lines[0].split() == ["class", "images", "share", "train", "val", "test"]
     assert lines[1].split() == ["[0]", "10", "50.0%", "█" * 20, "6", "2", "2"]
     assert lines[3].split() == ["all", "20", "12", "4", "4"]
-    assert "groups  20, of 1 to 1 images each (median 1)" in lines
+    assert "groups  20, of 1 image each" in lines
     assert "sizes   8 × 6 (7), 9 × 6 (7), 10 × 6 (6)" in lines
     assert "split   planned by class, no group divided: 0.2 for validation, 0.2 for test, seed 0" in lines
     assert lines[-1] == "no problems"

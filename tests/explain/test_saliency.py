@@ -13,10 +13,9 @@ from balanced_mixup.training.backbones import build
 
 # Maps with channels first and last; tokens pooled, attended to, with class and register tokens; group, layer and no norm.
 BACKBONES = [
-    "test_byobnet", "test_coatnet", "test_convnext", "test_efficientnet", "test_efficientnet_gn", "test_mambaout",
-    "test_maxvit", "test_nfnet", "test_resnet", "test_vit", "test_vit2", "test_vit3", "test_vit4", "test_vit_relpos",
-    "mobilenetv2_050", "tf_efficientnet_lite0", "resnetv2_50x1_bit", "swin_tiny_patch4_window7_224",
-    "deit_tiny_distilled_patch16_224", "xcit_nano_12_p16_224", "pit_ti_224", "coat_lite_tiny",
+    "test_coatnet", "test_convnext", "test_efficientnet", "test_maxvit", "test_resnet", "test_vit", "test_vit3",
+    "test_vit_relpos", "swin_tiny_patch4_window7_224", "deit_tiny_distilled_patch16_224", "xcit_nano_12_p16_224",
+    "coat_lite_tiny",
 ]  # fmt: skip
 GRAY = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)  # images arrive as 0..1
 
@@ -103,7 +102,7 @@ class TestGradCam:
         found = evidence(classifier_of(layout(weight), 8), pixels, targets=targets)
         assert found == pytest.approx(evidence(classifier_of(Pooled(weight), 8), pixels, targets=targets))
 
-    @pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet_gn", "tf_efficientnet_lite0", "resnetv2_50x1_bit"])
+    @pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet_gn", "mobilenetv2_050"])
     def test_after_mean_and_linear_head_it_sums_to_the_logit_less_its_bias(self, name):
         classifier, pixels, targets = timm_classifier(name, 128), noise(3, 128), np.array([2, 0, 1])
         with torch.no_grad():
@@ -162,8 +161,7 @@ class Convolutional(Pooled):
 class TestBackbones:
     def test_the_map_has_places_that_are_those_of_the_image(self, name):
         """Another top left quarter of the image changes the top left quarter of the map most."""
-        # At 128 px each place of these two sees the whole image, and random weights take it all alike.
-        size = 256 if name in ("mobilenetv2_050", "tf_efficientnet_lite0") else 128
+        size = 128
         classifier = timm_classifier(name, size)
         mapped, seen = find_map(classifier), []
         images = torch.randn(4, 3, size, size, generator=torch.Generator().manual_seed(1))

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from balanced_mixup.report.run import run_report
 from balanced_mixup.runs.model_card import ModelCard
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.scores import Scores
@@ -54,3 +55,9 @@ def made_run(tmp_path):
         return folder
 
     return make
+
+
+@pytest.fixture(scope="package")
+def tiny_report(tiny_run):
+    """The report of `tiny_run`: made once, as no test changes it."""
+    return run_report(tiny_run)

@@ -87,7 +87,7 @@ def test_sentences_name_the_best(report, benchmark):
     means = read_results(benchmark).scores.groupby("method")[list(metrics.values())].mean()
     for item, metric in zip(standings, metrics.values(), strict=True):
         best = means[metric].idxmax()
-        assert f": {best} has the best mean, {100 * means[metric][best]:.1f} %." in item
+        assert f": {best} has the best mean, {100 * means[metric][best]:.1f}%." in item
     chart = blocks(report, "rarity", Chart)[0]
     blue = chart.drawing.numbers[chart.drawing.numbers["class"] == "blue"]
     found = ", ".join(f"{row.method} {100 * row.recall:.0f}%" for row in blue.itertuples())

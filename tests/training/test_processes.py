@@ -1,5 +1,6 @@
 """Training with several processes, as Lightning, torchrun and SLURM start them: real processes on the CPU, with gloo."""
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -16,11 +17,13 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from safetensors.numpy import load_file
 
-from balanced_mixup import RunError, UsageError
-from balanced_mixup.training.fit import fit, make_trainer
-from balanced_mixup.training.module import TrainingData
+from balanced_mixup import RunError, UsageError, train
+from balanced_mixup.cli import main
+from balanced_mixup.training.fit import fit
+from balanced_mixup.training.inputs import TrainingData
 from balanced_mixup.training.processes import LostProcessError, launch_workers, process_rank
-from balanced_mixup.training.recipe import make_recipe
+from balanced_mixup.training.recipe import load_yaml, make_recipe
+from balanced_mixup.training.trainer import make_trainer
 
 BMIXUP = Path(sys.executable).parent / "bmixup"
 SETTINGS = """
@@ -44,14 +47,14 @@ def free_port():
 
 
 @pytest.fixture(scope="module")
-def config(blobs, tmp_path_factory):
+def config(staged, blobs, tmp_path_factory):
     path = tmp_path_factory.mktemp("config") / "recipe.yaml"
     path.write_text(f"data: {blobs / 'labels.csv'}\n{SETTINGS}")
     return path
 
 
 def start(command, **env):
-    # Whatever started the tests should not look like the launcher of a training.
+    """Start a program. Whatever started the tests should not look like the launcher of a training."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "PYTEST"))}
     clean |= {"MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1", **env}
     return subprocess.Popen(list(map(str, command)), env=clean, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -63,11 +66,57 @@ def finish(*processes):
     return "".join(outputs)
 
 
+def as_a_program(arguments, env, output):
+    """Be `bmixup` with such an environment, in a process that has imported all it needs."""
+    for name in list(os.environ):
+        if name.startswith(("SLURM", "PYTEST")):
+            del os.environ[name]
+    os.environ.update(env)
+    with open(output, "wb", buffering=0) as file:  # noqa: PTH123
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    main(list(map(str, arguments)))
+
+
+@pytest.fixture
+def launch(tmp_path):
+    """Function that starts the processes of a training as torchrun or srun would, and returns their statuses and output."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["balanced_mixup.evaluation.experiment"])
+
+    def run(arguments, *environments):
+        processes = []
+        for number, env in enumerate(environments):
+            output = tmp_path / f"output{number}"
+            target = (arguments, {"OMP_NUM_THREADS": "1", **env}, output)
+            processes.append((context.Process(target=as_a_program, args=target), output))
+            processes[-1][0].start()
+        for process, _ in processes:
+            process.join(200)
+        return [process.exitcode for process, _ in processes], "".join(output.read_text() for _, output in processes)
+
+    return run
+
+
+def torchrun():
+    """Return the environments of two processes that torchrun starts."""
+    together = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(free_port())}
+    together |= {"TORCHELASTIC_RUN_ID": "1", "GROUP_RANK": "0"}
+    return [{**together, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
+
+
 @pytest.fixture(scope="module")
 def alone(config, tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs") / "alone"
-    finish(start([BMIXUP, "train", "--config", config, "--out", out]))
-    return out
+    """Function that returns the run of one process with such flags."""
+    known = {}
+
+    def run(*flags):
+        if flags not in known:
+            known[flags] = tmp_path_factory.mktemp("runs") / "alone"
+            train(load_yaml(config), dict(flags), out=known[flags])
+        return known[flags]
+
+    return run
 
 
 def assert_same_result(run, other):
@@ -77,24 +126,45 @@ def assert_same_result(run, other):
     weights, same = (load_file(folder / "weights.safetensors") for folder in (run, other))
     for name, values in weights.items():
         assert abs(values - same[name]).max() < 1e-4, name
-    assert sorted(path.name for path in run.iterdir()) == sorted(path.name for path in other.iterdir())
+    assert {path.name for path in run.iterdir()} - {"report.html", "report-figures"} == {path.name for path in other.iterdir()}
     images = [pd.read_parquet(folder / "predictions.parquet")["image"].tolist() for folder in (run, other)]
     assert images[0] == images[1]
 
 
 def test_two_processes_train_to_the_result_of_one_and_one_of_them_writes(config, alone, tmp_path):
+    """With stages of its own, the head among them."""
     out = tmp_path / "run"
-    output = finish(start([BMIXUP, "train", "--config", config, "--out", out, "--devices", 2]))
-    assert_same_result(out, alone)
+    flags = ["--method", "retrained-test", "--epochs", 1]
+    output = finish(start([BMIXUP, "train", "--config", config, "--out", out, "--devices", 2, *flags]))
+    assert_same_result(out, alone(("method", "retrained-test"), ("epochs", 1)))
+    assert output.count("Epoch 1/3") == output.count("Epoch 3/3") == output.count("Run folder") == 1
+    assert (out / "train.log").read_text().count("Epoch 3/3") == 1
+
+
+def test_processes_that_were_started_from_outside(config, alone, launch, tmp_path):
+    out = tmp_path / "run"
+    statuses, output = launch(["train", "--config", config, "--out", out, "--devices", 2], *torchrun())
+    assert statuses == [0, 0], output
+    assert_same_result(out, alone())
     assert output.count("Epoch 2/2") == output.count("Run folder") == 1
-    assert (out / "train.log").read_text().count("Epoch 2/2") == 1
 
 
+def test_all_processes_go_on_from_the_base_of_another_run(config, alone, launch, tmp_path):
+    plain = alone(("method", "instance"), ("epochs", 1))
+    flags = ["--devices", 2, "--method", "retrained-test", "--epochs", 1, "--base", plain]
+    statuses, output = launch(["train", "--config", config, "--out", tmp_path / "run", *flags], *torchrun())
+    assert statuses == [0, 0], output
+    whole = alone(("method", "retrained-test"), ("epochs", 1))
+    weights, expected = (load_file(folder / "weights.safetensors") for folder in (tmp_path / "run", whole))
+    assert all(abs(values - expected[name]).max() < 1e-4 for name, values in weights.items())
+
+
+@pytest.mark.slow
 def test_torchrun_starts_it(config, alone, tmp_path):
     out = tmp_path / "run"
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", 2, f"--master-port={free_port()}"]
     output = finish(start([*launcher, BMIXUP, "train", "--config", config, "--out", out, "--devices", 2]))
-    assert_same_result(out, alone)
+    assert_same_result(out, alone())
     assert output.count("Epoch 2/2") == output.count("Run folder") == 1
 
 
@@ -111,23 +181,20 @@ def test_slurm_starts_it(config, alone, tmp_path):
         return start([BMIXUP, "train", "--config", config, "--out", out, "--devices", 2], **tasks, **place, **where)
 
     output = finish(task(0), task(1))
-    assert_same_result(out, alone)
+    assert_same_result(out, alone())
     assert output.count("Epoch 2/2") == output.count("Run folder") == 1
 
 
-def test_another_number_of_processes_than_the_recipe_says_is_refused(config, tmp_path):
-    process = start([BMIXUP, "train", "--config", config, "--out", tmp_path / "run"], WORLD_SIZE="2", RANK="1")
-    output = process.communicate(timeout=100)[0]
-    assert process.returncode == 2
+def test_another_number_of_processes_than_the_recipe_says_is_refused(config, launch, tmp_path):
+    statuses, output = launch(["train", "--config", config, "--out", tmp_path / "run"], {"WORLD_SIZE": "2", "RANK": "1"})
+    assert statuses == [2]
     assert "Expected 1 process" in output
     assert "Traceback" not in output
 
 
-def test_a_batch_that_cannot_be_cut_is_refused(config, tmp_path):
-    process = start([BMIXUP, "train", "--config", config, "--out", tmp_path / "run", "--devices", 3])
-    output = process.communicate(timeout=100)[0]
-    assert process.returncode == 2
-    assert "multiple of their number, 3, but got 8" in " ".join(output.split())
+def test_a_batch_that_cannot_be_cut_is_refused():
+    with pytest.raises(UsageError, match="multiple of their number, 3, but got 8"):
+        make_recipe({"devices": 3, "batch_size": 8})
 
 
 @pytest.fixture
@@ -159,7 +226,7 @@ SRUN = {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS_PER_NODE
 def test_slurm_without_several_tasks_starts_no_processes(no_launcher, variables, tmp_path):
     no_launcher(**variables)
     assert process_rank(make_recipe({})) == 0
-    trainer = make_trainer(make_recipe({"accelerator": "cpu"}), folder=tmp_path)
+    trainer = make_trainer(make_recipe({"accelerator": "cpu"}), epochs=1, folder=tmp_path)
     assert isinstance(trainer._accelerator_connector.cluster_environment, LightningEnvironment)
     no_launcher(LOCAL_RANK="1")
     assert process_rank(make_recipe({"devices": 2})) == 1
@@ -168,7 +235,7 @@ def test_slurm_without_several_tasks_starts_no_processes(no_launcher, variables,
 def test_more_tasks_than_the_recipe_says_are_refused(no_launcher):
     no_launcher(**SRUN, SLURM_PROCID="1")
     assert process_rank(make_recipe({"devices": 2})) == 1
-    with pytest.raises(UsageError, match=r"Expected 1 process\(es\) .* but srun started 2\. Say with `--devices`"):
+    with pytest.raises(UsageError, match=r"Expected 1 process\(es\) .* but srun started 2\. Set `--devices`"):
         process_rank(make_recipe({}))
 
 
@@ -197,7 +264,7 @@ def test_they_are_found_before_lightning_stumbles_over_them(config, tmp_path):
 
 def test_lightning_writes_no_checkpoint_of_its_own_in_a_slurm_job(no_launcher, tmp_path):
     no_launcher(**SRUN, SLURM_JOB_ID="1", SLURM_PROCID="0", SLURM_LOCALID="0", SLURM_NODEID="0")
-    trainer = make_trainer(make_recipe({"accelerator": "cpu", "devices": 2}), folder=tmp_path)
+    trainer = make_trainer(make_recipe({"accelerator": "cpu", "devices": 2}), epochs=1, folder=tmp_path)
     assert isinstance(trainer._accelerator_connector.cluster_environment, SLURMEnvironment)
     assert not trainer._accelerator_connector.cluster_environment.auto_requeue
     assert trainer.default_root_dir == str(tmp_path)
@@ -218,7 +285,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 from balanced_mixup.cli import main
 from balanced_mixup.errors import DataError, Problem
 from balanced_mixup.evaluation import experiment
-from balanced_mixup.training.module import Trainee
+from balanced_mixup.training.module import ClassifierModule
 
 experiment.GRACE_SECONDS = 2
 
@@ -229,7 +296,7 @@ if os.environ.get("LOCAL_RANK") == "1":
     {spoil}
 main()
 """
-BEFORE, DURING = "experiment._training_data = fail", "Trainee.on_train_epoch_end = fail"
+BEFORE, DURING = "experiment._training_data = fail", "ClassifierModule.on_train_epoch_end = fail"
 
 
 def program(spoil="pass"):
@@ -244,6 +311,7 @@ def test_a_mistake_that_one_process_finds_ends_all(config, tmp_path, spoil):
     assert (process.returncode, output.count("Restore it."), "Traceback" in output) == (2, 1, False), output
 
 
+@pytest.mark.slow
 def test_a_mistake_that_all_processes_find_is_said_once(config, tmp_path):
     settings = ["--devices", 2, "--batch-size", 2, "--backbone", "test_efficientnet"]
     process = start([BMIXUP, "train", "--config", config, "--out", tmp_path / "run", *settings])

@@ -1,21 +1,23 @@
 """A run that is killed at any moment and started again ends as one that was never disturbed, bit for bit on the CPU."""
 
-import hashlib
-import itertools
 import multiprocessing
-import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from conftest import sha256
 
 from balanced_mixup import UsageError, train
+from balanced_mixup.methods import BalancedMixUp, FocalLoss
+from balanced_mixup.runs.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +37,6 @@ def start():
     return run
 
 
-def sha256(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def booked_epochs(run):
     history = run / "history.csv"
     return len(history.read_text().splitlines()) - 1 if history.exists() else 0
@@ -47,28 +45,28 @@ def booked_epochs(run):
 @pytest.mark.parametrize(
     "change",
     [
-        {},
-        {"method": "class", "schedule": "plateau", "plateau_patience": 0, "optimizer": "sgd", "momentum": 0.9},
-        {"method": "mixup", "schedule": "cyclic", "cycle_epochs": 2, "patience": 1, "backbone": "test_vit"},
+        {"method": "mixup", "schedule": "cyclic", "cycle_epochs": 2, "patience": 1, "backbone": "test_vit", "epochs": 5},
+        {"method": "chain-test", "epochs": 2},
     ],
-    ids=["default", "plateau", "early-stopping"],
+    ids=["early-stopping", "stages"],
 )
-def test_killed_runs_end_with_the_same_weights(start, tiny, tmp_path, change):
-    settings = {**tiny, "epochs": 6, **change}
+def test_killed_runs_end_with_the_same_weights(start, staged, tiny, tmp_path, change):
+    settings = {**tiny, **change}
     undisturbed = start(settings, tmp_path / "undisturbed")
     undisturbed.join()
     assert undisturbed.exitcode == 0
     moments = random.Random(0)
-    kills = 0
-    for epochs in range(5):
+    kills, booked = 0, 0
+    for _ in range(3):
         process = start(settings, tmp_path / "killed")
-        while process.is_alive() and booked_epochs(tmp_path / "killed") < epochs:
+        while process.is_alive() and booked_epochs(tmp_path / "killed") <= booked:
             time.sleep(0.01)
-        process.join(moments.uniform(0, 0.4))
+        process.join(moments.uniform(0, 0.3))
         if process.is_alive():
             process.kill()
             process.join()
             kills += 1
+        booked = booked_epochs(tmp_path / "killed")
     last = start(settings, tmp_path / "killed")
     last.join()
     assert last.exitcode == 0
@@ -82,66 +80,32 @@ def test_killed_runs_end_with_the_same_weights(start, tiny, tmp_path, change):
     assert leftovers == {path.name for path in (tmp_path / "undisturbed").iterdir()}
 
 
-def test_killed_between_epochs_at_every_epoch(tiny, tmp_path, monkeypatch):
-    """A kill right after each checkpoint, where state is most easily lost."""
-    settings = {**tiny, "epochs": 3, "patience": 2}
-    whole = train(settings, out=tmp_path / "whole").folder
-
-    from balanced_mixup.training import fit
-
-    class Killed(BaseException):
-        pass
-
-    real = fit._AtomicCheckpointIO.save_checkpoint
-
-    def save_and_die(self, *args, **kwargs):
-        real(self, *args, **kwargs)
-        raise Killed
-
-    monkeypatch.setattr(fit._AtomicCheckpointIO, "save_checkpoint", save_and_die)
-    deaths = 0
-    for _ in range(3):
-        with pytest.raises(Killed):
-            train(settings, out=tmp_path / "cut", resume=True)
-        deaths += 1
-    monkeypatch.undo()
-    cut = train(settings, out=tmp_path / "cut", resume=True).folder
-    assert deaths == 3
-    assert sha256(cut.weights) == sha256(whole.weights)
-    assert cut.history.read_text() == whole.history.read_text()
-
-
 def test_killed_after_every_file_that_is_written(tiny, tmp_path, monkeypatch):
     """Whatever was the last thing to reach the disk, nothing is missing and nothing left over in the end."""
 
     class Killed(BaseException):
         pass
 
-    real = os.replace
-    left = 0
+    real, moments = Path.replace, set()
 
-    def replace_and_die(source, target):
-        nonlocal left
-        real(source, target)
-        left -= 1
-        if left == 0:
+    def replace_and_die(path, target):
+        real(path, target)
+        if target.name not in moments:
+            moments.add(target.name)
             raise Killed
 
     settings = {**tiny, "epochs": 1}
     whole = train(settings, out=tmp_path / "whole").folder
-    monkeypatch.setattr(os, "replace", replace_and_die)
-    for number in itertools.count(1):
-        left = number
-        try:
-            train(settings, out=tmp_path / str(number), resume=True)
-        except Killed:
-            cut = train(settings, out=tmp_path / str(number), resume=True).folder
-            assert {path.name for path in cut.path.iterdir()} == {path.name for path in whole.path.iterdir()}
-            assert sha256(cut.weights) == sha256(whole.weights)
-            assert cut.metrics.read_text() == whole.metrics.read_text()
-        else:
-            break
-    assert number > 8
+    cut = RunFolder(tmp_path / "cut")
+    while not cut.metrics.is_file():
+        with monkeypatch.context() as patch, suppress(Killed):
+            patch.setattr(Path, "replace", replace_and_die)
+            train(settings, out=cut.path, resume=True)
+    train(settings, out=cut.path, resume=True)
+    assert moments > {"recipe.yaml", "manifest.csv", "checkpoint.ckpt", "weights.safetensors", "predictions.parquet"}
+    assert {path.name for path in cut.path.iterdir()} == {path.name for path in whole.path.iterdir()}
+    assert sha256(cut.weights) == sha256(whole.weights)
+    assert cut.metrics.read_text() == whole.metrics.read_text()
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
@@ -180,6 +144,10 @@ def test_a_run_is_not_overwritten(tiny, tiny_run):
 def test_other_settings_are_not_taken_up(tiny_run):
     with pytest.raises(UsageError, match=r"started with other settings: `alpha` was 0\.2, now 0\.9"):
         train(alpha=0.9, out=tiny_run, resume=True)
+    for method in ("focal", FocalLoss(gamma=1.0)):
+        with pytest.raises(UsageError, match=r"started with other settings: `method` was 'balanced-mixup', now 'focal'\."):
+            train(method=method, out=tiny_run, resume=True)
+    assert train(method=BalancedMixUp(), out=tiny_run, resume=True).scores
 
 
 def test_changed_data_are_noticed(tiny, tmp_path, blobs):

@@ -104,6 +104,8 @@ def _groups(inspection: "Inspection") -> str:
     sizes = inspection.group_sizes
     if not len(sizes):
         return "none given: images are treated as independent (--group-column names patients, lesions, ...)"
+    if sizes[0] == sizes[-1]:
+        return f"{len(sizes):,}, of {sizes[0]:,} image{'' if sizes[0] == 1 else 's'} each"
     return f"{len(sizes):,}, of {sizes[0]:,} to {sizes[-1]:,} images each (median {np.median(sizes):g})"
 
 

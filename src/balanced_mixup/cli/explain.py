@@ -18,16 +18,16 @@ def explain(
 ) -> None:
     """Show where in images the model finds its evidence for a class, with Grad-CAM.
 
-    Writes a PNG an image, what the model sees beside the same with the evidence in colour, and explanations.csv with a row for
-    each image and class shown: prediction, probability, target, the share of the evidence that is for the target, the picture.
+    Writes a PNG for each image (what the model sees, and the same with the evidence in colour), and explanations.csv with a row
+    for each image and class shown: prediction, probability, target, fraction of the evidence that is for the target, picture.
 
     **What it shows.** How strongly each place of the model's last feature map, often only 4 x 4 to 8 x 8 places, raises the
     score of the class; bright is strongest in this image. Brightness cannot be compared between images. A picture without
-    colour says that nothing speaks for the class.
+    colour means that there is no evidence for the class.
 
     **What it does not show.** It is no proof that the model is right or looks at the right thing, and no outline of a lesion.
-    It tells where, not what: the same place can speak for several classes. Maps can look convincing for a model that has
-    learnt nothing. Take it to find what is suspicious, such as evidence on a ruler, a hair or the border, then test it.
+    It shows where, not what: the same place can be evidence for several classes. Maps can look convincing for a model that
+    has learnt nothing. Use it to find what is suspicious, such as evidence on a ruler, a hair or the border, then test it.
 
     Selvaraju et al., Grad-CAM, ICCV 2017; Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018.
 
@@ -42,7 +42,7 @@ def explain(
     target
         Class whose evidence is shown; of each image the predicted one if not given.
     top
-        Show so many of the likeliest classes, beside each other; 1 if not given.
+        Show this many of the most likely classes side by side; 1 if not given.
     calibrate
         Correct the probabilities by the temperature fitted on validation images (keeps the predicted class).
     """
@@ -59,4 +59,4 @@ def explain(
     console.print(f"{counted} and {TABLE} are in {escape(str(out))}", soft_wrap=True, highlight=False)
     console.print(f"The model's map has {side} x {side} places: finer detail in a picture is interpolated.", highlight=False)
     if nothing := int((table["positive_share"] == 0).sum()):
-        console.print(f"{nothing:,} of {len(table):,} maps have no colour: nothing speaks for the class.", highlight=False)
+        console.print(f"{nothing:,} of {len(table):,} maps have no colour: no evidence for the class.", highlight=False)

@@ -14,14 +14,14 @@ def report(
     out: Path | None = None,
     form: Annotated[Literal["html", "pdf", "md"] | None, Parameter(name="--format")] = None,
 ) -> None:
-    """Make a report to look at: of a run, of an evaluation, or of a benchmark.
+    """Write a report of a run, of an evaluation, or of a benchmark.
 
-    Of a run: which rare classes are found and which are missed, what training saw, scores with intervals, the confusion matrix,
-    ROC and precision-recall curves, calibration, and the most confident mistakes with what the model looked at. Of a benchmark:
-    its tables, paired differences, ranks, and scores against rarity and cost.
+    Of a run: which rare classes are found and which are missed, the training images, scores with intervals, the confusion
+    matrix, ROC and precision-recall curves, calibration, and the most confident errors with Grad-CAM maps. Of a benchmark:
+    its tables, paired differences, ranks, recall by class size, and cost.
 
     An HTML report is one file that needs no network and can be sent by mail. The figures are written beside it, each as SVG,
-    PNG and CSV with its numbers. A run that is damaged or not finished has a report too, which says what is missing.
+    PNG and CSV with its numbers. A damaged or unfinished run has a report too, which names what is missing.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def report(
     out
         The file; report.html (.pdf, .md) in that folder if not given.
     form
-        html, pdf (A4, to print) or md; that of --out, or html, if not given.
+        html, pdf (A4; needs WeasyPrint or Chromium) or md; that of --out, or html, if not given.
     """
     from balanced_mixup.report.write import write_report
 

@@ -36,11 +36,11 @@ def reproduce(
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     placement: Annotated[Placement | None, Parameter(name="*")] = None,
 ) -> int:
-    """Make a table or figure of the paper again, ours beside what was published.
+    """Reproduce a table or figure of the paper, our results beside the published ones.
 
     Tables 1 and 2 need EyePACS (and Messidor-2), Table 3 HyperKvasir, each made with `bmixup prepare`. The paper's settings:
-    512 px, both backbones, all methods, 30 epochs; it says before it starts how long that takes here. `--quick` runs the same
-    protocol small on any prepared data set. Start it again to go on after a kill.
+    512 px, both backbones, all methods, 30 epochs; before it starts, it estimates how long that takes here. `--quick` runs the
+    same protocol small on any prepared data set. Start it again to resume it.
 
     Figure 1 shows the class distributions (of `--data`, or the published counts), Figure 2 how Balanced-MixUp fills the data
     space (embeddings of `--data`, or points in a plane), Figure 3 the mixing weights.
@@ -54,7 +54,7 @@ def reproduce(
     out
         Folder for runs, tables (.md, .tex, .csv) and figures (.svg, .png, and .csv with the numbers).
     quick
-        Small: some images of any prepared data set, a small size, few epochs, one backbone.
+        Run it small: some images of any prepared data set, a small size, few epochs, one backbone.
     images
         With --quick: about so many images; 1000 if not given.
     size
@@ -68,7 +68,7 @@ def reproduce(
     jobs
         Runs at a time; 1 if not given.
     dry_run
-        Only say how many runs there are and about how long they take.
+        Only print how many runs there are and about how long they take.
     """
     from balanced_mixup.benchmark.engine import run_benchmark
     from balanced_mixup.cli.benchmark import print_outcome

@@ -101,7 +101,7 @@ def _print_prior(console: Console, prior: "TargetPrior", classes: tuple[str, ...
         table.add_row(escape(name), interval(share))
     console.print(table, "")
     if not prior.converged:
-        console.print("The estimate of the class prior has not converged and is unreliable.\n")
+        console.print("The estimate of the class prior did not converge: do not rely on it.\n")
 
 
 def _print_thresholds(console: Console, thresholds: Mapping[str, "ThresholdResult"]) -> None:
@@ -109,7 +109,7 @@ def _print_thresholds(console: Console, thresholds: Mapping[str, "ThresholdResul
 
     table = Table(box=None, pad_edge=False)
     table.add_column("class")
-    for heading in ("wanted", "threshold", "sensitivity", "specificity"):
+    for heading in ("target sensitivity", "threshold", "sensitivity", "specificity"):
         table.add_column(heading, justify="right")
     for name, row in thresholds.items():
         cells = ("–",) * 3
@@ -120,7 +120,7 @@ def _print_thresholds(console: Console, thresholds: Mapping[str, "ThresholdResul
     for name, row in thresholds.items():
         if row.threshold.note:
             console.print(f"{escape(name)}: {row.threshold.note}.", soft_wrap=True, highlight=False)
-    line = "The threshold is on the corrected probability of the class, as `bmixup predict` writes it; [95 % interval].\n"
+    line = "Thresholds are on corrected probabilities, as `bmixup predict` writes them; [95 % interval].\n"
     console.print(escape(line), soft_wrap=True, highlight=False)
 
 

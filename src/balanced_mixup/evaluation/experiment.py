@@ -38,7 +38,7 @@ from balanced_mixup.training.backbones import Backbone, check_name, create
 from balanced_mixup.training.fit import fit
 from balanced_mixup.training.inputs import TrainingData
 from balanced_mixup.training.processes import GRACE_SECONDS, exit_with_parent, process_rank
-from balanced_mixup.training.recipe import PLACES, Execution, Recipe, load_yaml, make_recipe
+from balanced_mixup.training.recipe import PLACES, Execution, Recipe, current_settings, load_yaml, make_recipe
 from balanced_mixup.training.segments import first_method
 from balanced_mixup.training.training_files import SegmentEnd
 
@@ -94,7 +94,7 @@ def train(
     recipe = make_recipe(*layers)
     run = RunFolder(Path(out) if out is not None else _new_folder(recipe))
     if process_rank(recipe) > 0:
-        return _join_training(recipe, run, layers, resume, callbacks)
+        return _join_training(recipe, run, layers, resume, None if base is None else Path(base), callbacks)
     recipe = _take_up(run, layers) if resume and run.recipe.is_file() else _begin(run, recipe)
     with log_file(run) as note:
         if resume and run.metrics.is_file():
@@ -113,7 +113,12 @@ def _in_a_line(metrics: Mapping[str, Interval]) -> str:
 
 
 def _join_training(
-    recipe: Recipe, run: RunFolder, layers: tuple[Mapping[str, Any], ...], resume: bool, callbacks: Sequence[Callback]
+    recipe: Recipe,
+    run: RunFolder,
+    layers: tuple[Mapping[str, Any], ...],
+    resume: bool,
+    base: Path | None,
+    callbacks: Sequence[Callback],
 ) -> Experiment:
     """Take part in a training that the first process manages; writes and logs nothing."""
     log.setLevel(logging.ERROR)
@@ -122,7 +127,8 @@ def _join_training(
         recipe = _take_up(run, layers) if resume and run.recipe.is_file() else with_absolute_paths(recipe)
         if not (resume and (run.metrics.is_file() or run.weights.is_file())):
             backbone, prepared = _start(recipe)
-            fit(recipe, backbone, _training_data(prepared), run, callbacks=callbacks)
+            end = _end_of_base(recipe, prepared, base)
+            fit(recipe, backbone, _training_data(prepared), run, base=end, callbacks=callbacks)
     except BalancedMixupError:
         time.sleep(GRACE_SECONDS)  # the first process reports what is wrong for all, and this one ends with it
         raise
@@ -157,6 +163,7 @@ def _training_data(prepared: Prepared) -> TrainingData:
 
 def _train(recipe: Recipe, run: RunFolder, base: Path | None, callbacks: Sequence[Callback]) -> None:
     backbone, prepared = _start(recipe)
+    end = None if run.weights.is_file() else _end_of_base(recipe, prepared, base)  # refused before the run is begun
     manifest = prepared.manifest
     splits = {split: manifest.rows(split) for split in SPLITS}
     log.info("%d images: %s.", len(manifest), ", ".join(f"{len(rows)} {split}" for split, rows in splits.items()))
@@ -174,7 +181,6 @@ def _train(recipe: Recipe, run: RunFolder, base: Path | None, callbacks: Sequenc
     )
     card.write(run.model)
     if not run.weights.is_file():
-        end = None if base is None else _end_of_base(recipe, fingerprint(manifest, prepared.digests), Run.open(base))
         fit(recipe, backbone, _training_data(prepared), run, base=end, callbacks=callbacks)
     run.remove_checkpoints()
     rows = np.concatenate([splits["val"], splits["test"]])
@@ -209,11 +215,14 @@ def calibrate(run: RunFolder, predictions: Predictions, recipe: Recipe, counts: 
     return correction
 
 
-def _end_of_base(recipe: Recipe, data_fingerprint: str, other: Run) -> SegmentEnd:
+def _end_of_base(recipe: Recipe, prepared: Prepared, folder: Path | None) -> SegmentEnd | None:
     """Return what the training of the method's base ended with in another run: one of the base, or one with the same base."""
-    base, wanted = recipe.method.base(), base_identity(recipe, data_fingerprint)
+    if folder is None:
+        return None
+    base, wanted = recipe.method.base(), base_identity(recipe, fingerprint(prepared.manifest, prepared.digests))
     if base is None:
         raise UsageError(f"Expected no `base` with the method {recipe.method.name}, which starts from no other training.")
+    other = Run.open(folder)
     fingerprint_there = str(other.environment.get("data_fingerprint"))
     if identity(other.recipe, fingerprint_there) == wanted and other.folder.weights.is_file():
         return SegmentEnd(other.folder.weights, other.folder.history)
@@ -256,6 +265,12 @@ def _take_up(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
     """
     stored = load_yaml(run.recipe)
     saved = make_recipe(stored)
+    for layer in layers:  # before the settings of another method are looked at, which this one does not have
+        if (method := current_settings(layer).get("method", saved.method.name)) != saved.method.name:
+            raise UsageError(
+                f"The run in {str(run.path)!r} was started with other settings: `method` was {saved.method.name!r}, "
+                f"now {method!r}."
+            )
     again = with_absolute_paths(make_recipe(stored, *layers))
     before, now = saved.settings(), again.settings()
     changed = [

@@ -16,26 +16,9 @@ from balanced_mixup.errors import UsageError
 from balanced_mixup.methods import METHODS
 from balanced_mixup.paper.figure2_training import Epochs, Floats, Samples, trained
 from balanced_mixup.randomness import generator
-from balanced_mixup.report.figures.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    LINE,
-    ORANGE,
-    PAGE,
-    PURPLE,
-    SKY,
-    VERMILLION,
-    Drawing,
-    figure_style,
-    legend_below,
-    new_figure,
-    short_name,
-    sign,
-)
+from balanced_mixup.report.figures import style
 
-COLOURS = (BLUE, ORANGE, VERMILLION, GREEN, PURPLE, SKY, INK)
+COLOURS = (style.BLUE, style.ORANGE, style.VERMILLION, style.GREEN, style.PURPLE, style.SKY, style.INK)
 PANELS = {"instance": "Imbalanced data", "balanced-mixup": "Balanced-MixUp", "mixup": "MixUp"}
 
 _GRID = 240
@@ -70,7 +53,7 @@ def imbalanced_points(seed: int = 0) -> tuple[Floats, npt.NDArray[np.int64], lis
     return points.astype(np.float32), labels, ["frequent", "less frequent", "rare"]
 
 
-@figure_style()
+@style.figure_style()
 def figure2(
     points: npt.NDArray[np.floating],
     labels: npt.NDArray[np.integer],
@@ -79,7 +62,7 @@ def figure2(
     alpha: float = 0.2,
     seed: int = 0,
     axes: tuple[str, str] = ("", ""),
-) -> Drawing:
+) -> style.Drawing:
     """Draw the data, an epoch of Balanced-MixUp and one of MixUp, as Fig. 2 of the paper, each with a classifier's regions.
 
     A sample has the mixture of colours that its target is. The regions are those of a small network trained on such samples,
@@ -91,7 +74,7 @@ def figure2(
         points: (N, 2).
         labels: (N,), from 0 to K - 1; each class has a point.
         classes: K names, at least 2.
-        alpha: Of Balanced-MixUp, Beta(alpha, 1), and of MixUp, Beta(alpha, alpha).
+        alpha: Of Balanced-MixUp, Beta(alpha, 1), and of MixUp, Beta(alpha, alpha); at most 100.
         seed: Decides the draws and the first weights.
         axes: What to write at the axes.
 
@@ -102,16 +85,18 @@ def figure2(
         UsageError: The arguments are not as described.
     """
     _check(points, labels, classes, 2)
+    if not 0 < alpha <= 100:
+        raise UsageError(f"Expected `alpha` to be a number above 0 and at most 100, but got {alpha}.")
     counts = np.bincount(labels)
     colours, areas = _markers(counts)
     plane = _Plane(points.astype(np.float32), labels.astype(np.int64), classes, counts, colours, areas, axes)
     entries = _entries(plane)
-    figure = new_figure(PAGE, 70 + (4 if any(axes) else 0) + LINE * len(entries) / 2)
+    figure = style.new_figure(style.PAGE, 70 + (4 if any(axes) else 0) + style.LINE * len(entries) / 2)
     panels = figure.subplots(1, len(PANELS))
     tables = [_draw(panel, plane, name, alpha, seed) for panel, name in zip(panels, PANELS, strict=True)]
     panels[0].set_ylabel(axes[1])
-    legend_below(figure, entries)
-    return Drawing(figure, pd.concat(tables, ignore_index=True))
+    style.legend_below(figure, entries)
+    return style.Drawing(figure, pd.concat(tables, ignore_index=True))
 
 
 def figure2_of_embeddings(
@@ -121,7 +106,7 @@ def figure2_of_embeddings(
     *,
     alpha: float = 0.2,
     seed: int = 0,
-) -> Drawing:
+) -> style.Drawing:
     """Draw Figure 2 of real embeddings (N, D), reduced to the plane of their first two principal components.
 
     Mixing and training happen in that plane. Arguments, result and errors are otherwise those of `figure2`.
@@ -153,7 +138,7 @@ def _check(
 
 def _markers(counts: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
     """Return a colour (K, 3) and the area of a marker (K,) in square points for each class; small classes have large ones."""
-    colours = np.tile(np.array(to_rgb(GREY), np.float32), (len(counts), 1))
+    colours = np.tile(np.array(to_rgb(style.GREY), np.float32), (len(counts), 1))
     areas = np.ones(len(counts), np.float32)
     named = _named(counts)
     colours[named] = [to_rgb(colour) for colour in COLOURS[: len(named)]]
@@ -196,7 +181,7 @@ def _draw_regions(axes: Axes, plane: _Plane, classify: Callable[[Tensor], Tensor
     for k in range(probabilities.shape[-1]):
         lead = probabilities[..., k] - np.delete(probabilities, k, axis=-1).max(-1)
         if lead.min() < 0 < lead.max():
-            axes.contour(x, y, lead, levels=[0.0], colors=INK, linewidths=0.5)
+            axes.contour(x, y, lead, levels=[0.0], colors=style.INK, linewidths=0.5)
 
 
 def _draw_samples(axes: Axes, plane: _Plane, samples: Samples) -> None:
@@ -211,7 +196,7 @@ def _draw_samples(axes: Axes, plane: _Plane, samples: Samples) -> None:
         y,
         s=areas[order],
         c=np.clip(targets @ plane.colours, 0, 1)[order],
-        edgecolors=INK,
+        edgecolors=style.INK,
         linewidths=np.where(between & (areas >= _EDGED), 0.4, 0.0)[order].tolist(),
         rasterized=len(weight) > _MANY,
     )
@@ -221,15 +206,17 @@ def _entries(plane: _Plane) -> list[Line2D]:
     """Return the entries of the legend: a colour for each class, and what an edge means."""
 
     def marker(text: str, colour: str, edge: str) -> Line2D:
-        return sign(text, linestyle="", marker="o", color=colour, markeredgecolor=edge)
+        return style.sign(text, linestyle="", marker="o", color=colour, markeredgecolor=edge)
 
     counts, named = plane.counts, _named(plane.counts)
-    entries = [marker(f"{short_name(plane.classes[k], 60)} ({counts[k]:,})", *[to_hex(plane.colours[k])] * 2) for k in named]
+    entries = [
+        marker(f"{style.short_name(plane.classes[k], 60)} ({counts[k]:,})", *[to_hex(plane.colours[k])] * 2) for k in named
+    ]
     if len(named) < len(counts):
         others = np.delete(counts, named)
-        entries.insert(3, marker(f"{len(others)} others ({others.min():,} to {others.max():,} each)", GREY, GREY))
+        entries.insert(3, marker(f"{len(others)} others ({others.min():,} to {others.max():,} each)", style.GREY, style.GREY))
     if plane.areas.max() >= _EDGED:
-        entries.append(marker("mixed, weight {} to {}".format(*_BETWEEN), "white", INK))
+        entries.append(marker("mixed, weight {} to {}".format(*_BETWEEN), "white", style.INK))
     return entries
 
 

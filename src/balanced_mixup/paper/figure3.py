@@ -8,18 +8,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFor
 
 from balanced_mixup.errors import UsageError
 from balanced_mixup.mixing import NEGLIGIBLE
-from balanced_mixup.report.figures.style import (
-    DASHES,
-    GREY,
-    LINE,
-    PAGE,
-    PALETTE,
-    Drawing,
-    figure_style,
-    legend_below,
-    new_figure,
-    sign,
-)
+from balanced_mixup.report.figures import style
 
 ALPHAS = (0.1, 0.2, 0.3, 1.0)
 
@@ -27,8 +16,8 @@ _DENSITY_END = 3.0
 _SMALLEST = 1e-4
 
 
-@figure_style()
-def figure3(alphas: Sequence[float] = ALPHAS) -> Drawing:
+@style.figure_style()
+def figure3(alphas: Sequence[float] = ALPHAS) -> style.Drawing:
     """Draw density and distribution of w ~ Beta(alpha, 1), and below them what they mean, as Fig. 3 of the paper.
 
     The density alpha w^(alpha - 1) has no bound at 0, so it is cut off at 3, and the axis says so. The distribution w^alpha
@@ -44,14 +33,14 @@ def figure3(alphas: Sequence[float] = ALPHAS) -> Drawing:
     Raises:
         UsageError: `alphas` are not as described.
     """
-    if not 1 <= len(alphas) <= len(PALETTE) or len(set(alphas)) < len(alphas):
-        raise UsageError(f"Expected one to {len(PALETTE)} different values of `alpha`, but got {list(alphas)}.")
+    if not 1 <= len(alphas) <= len(style.PALETTE) or len(set(alphas)) < len(alphas):
+        raise UsageError(f"Expected one to {len(style.PALETTE)} different values of `alpha`, but got {list(alphas)}.")
     if not all(np.isfinite(alpha) and alpha > 0 for alpha in alphas):
         raise UsageError(f"Expected each `alpha` to be a number above 0, but got {list(alphas)}.")
-    figure = new_figure(PAGE, 60 + LINE * len(alphas))
+    figure = style.new_figure(style.PAGE, 60 + style.LINE * len(alphas))
     density, distribution = figure.subplots(1, 2)
     curves, entries = [], []
-    for alpha, colour, dashes in zip(alphas, PALETTE, DASHES, strict=False):
+    for alpha, colour, dashes in zip(alphas, style.PALETTE, style.DASHES, strict=False):
         weight = np.geomspace(_SMALLEST, 1, 301)
         shares = {"mean_weight": alpha / (1 + alpha), "unchanged": NEGLIGIBLE**alpha}
         values = {"weight": weight, "density": alpha * weight ** (alpha - 1), "distribution": weight**alpha}
@@ -62,7 +51,7 @@ def figure3(alphas: Sequence[float] = ALPHAS) -> Drawing:
         text = (
             f"α = {alpha:g}: mean weight α / (1 + α) = {shares['mean_weight']:.3f}, {_share(shares['unchanged'])} of the draws"
         )
-        entries.append(sign(f"{text} under 1/510, which change nothing", **look))
+        entries.append(style.sign(f"{text} under 1/510, which change nothing", **look))
     density.set(xlim=(0, 1), ylim=(0, _DENSITY_END), xlabel="weight w of the class-balanced image", title="a")
     density.set_ylabel(f"density (cut off at {_DENSITY_END:g})")
     distribution.set_xscale("log")
@@ -71,10 +60,10 @@ def figure3(alphas: Sequence[float] = ALPHAS) -> Drawing:
     distribution.xaxis.set_major_formatter(FuncFormatter(lambda weight, _: f"{weight:g}"))
     distribution.xaxis.set_minor_locator(NullLocator())
     distribution.yaxis.set_major_formatter(PercentFormatter(1))
-    distribution.axvspan(_SMALLEST, NEGLIGIBLE, color=GREY, alpha=0.18, linewidth=0)
+    distribution.axvspan(_SMALLEST, NEGLIGIBLE, color=style.GREY, alpha=0.18, linewidth=0)
     distribution.set_title("b   grey: w < 1/510, nothing changes")
-    legend_below(figure, entries)
-    return Drawing(figure, pd.concat(curves, ignore_index=True))
+    style.legend_below(figure, entries)
+    return style.Drawing(figure, pd.concat(curves, ignore_index=True))
 
 
 def _share(share: float) -> str:

@@ -16,7 +16,7 @@ from balanced_mixup.benchmark.tables import grids, metrics_of, notes
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.report.document import Block, Chart, Document, Folded, Listing, Note, Section, Table, Text
 from balanced_mixup.report.figures import cost_by_score, forest, ranks, score_by_rarity
-from balanced_mixup.report.words import CITATION
+from balanced_mixup.report.words import CITATION, display_name
 from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.scores import read_scores
 
@@ -176,7 +176,7 @@ def _rarest(recalls: pd.DataFrame) -> tuple[str, float, str]:
     rarest = recalls.sort_values("images", kind="stable").iloc[0]
     rows = recalls[recalls["class"] == rarest["class"]].itertuples()
     found = [f"{row.method} " + ("–" if math.isnan(row.recall) else f"{100 * row.recall:.0f}%") for row in rows]
-    return rarest["class"], rarest["images"], ", ".join(found)
+    return display_name(str(rarest["class"])), rarest["images"], ", ".join(found)
 
 
 def _rarity(recalls: Mapping[str, pd.DataFrame]) -> list[Block]:

@@ -137,22 +137,22 @@ def draw(image: npt.NDArray[np.uint8], maps: npt.NDArray[np.float32], shown: pd.
         title = "Evidence for" if found.any() else "No evidence for"
         pictures.append((overlay(image, found), f"{title} {_likely(row['target'], row['target_probability'])}"))
     with figure_style():
-        figure = new_figure(_SIDE * len(pictures) + 18, _SIDE + 10)
+        figure = new_figure(_SIDE * len(pictures) + 22, _SIDE + 10)
         panels = figure.subplots(1, len(pictures))
         for axes, (picture, title) in zip(panels, pictures, strict=True):
             axes.imshow(picture)
             axes.set_axis_off()
-            axes.set_title(title)
+            axes.set_title(textwrap.fill(title, 34))  # letters over a picture
         bar = figure.colorbar(ScalarMappable(cmap=COLOURS), ax=panels[-1], ticks=[0, 1])
         bar.ax.set_yticklabels(["none", "strongest"])
     return figure
 
 
 def _likely(name: str, probability: float) -> str:
-    """Return "name (87%)", the name shortened and on a line of its own where it is long."""
+    """Return "name (87%)", the name shortened."""
     from balanced_mixup.report.figures.style import short_name
 
-    return "\n".join(textwrap.wrap(f"{short_name(name)} ({100 * probability:.0f}%)", 34))
+    return f"{short_name(name)} ({100 * probability:.0f}%)"
 
 
 def _save(figure: "Figure", path: Path) -> None:

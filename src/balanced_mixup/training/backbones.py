@@ -98,8 +98,8 @@ class FeatureClassifier(nn.Module):
         """Find out how many features there are by one image."""
         super().__init__()
         self.features = features
-        self.mean = tuple(getattr(features, "mean", IMAGENET_DEFAULT_MEAN))
-        self.std = tuple(getattr(features, "std", IMAGENET_DEFAULT_STD))
+        self.mean = tuple(map(float, getattr(features, "mean", IMAGENET_DEFAULT_MEAN)))
+        self.std = tuple(map(float, getattr(features, "std", IMAGENET_DEFAULT_STD)))
         with torch.no_grad():
             found = self.eval().forward_features(torch.zeros(1, 3, size, size))
         self.head_hidden_size = found.shape[1]
@@ -124,6 +124,10 @@ class FeatureClassifier(nn.Module):
         """Return the head."""
         return self.head
 
+    def reset_classifier(self, num_classes: int) -> None:
+        """Give it a new linear head."""
+        self.head = Softmax().layer(self.head_hidden_size, num_classes)
+
 
 def _foreign(name: str, num_classes: int, size: int, weights: str) -> FeatureClassifier:
     try:
@@ -140,9 +144,10 @@ def _foreign(name: str, num_classes: int, size: int, weights: str) -> FeatureCla
 
 def set_head(model: Any, head: Head, num_classes: int) -> None:
     """Give a model a new head: timm's own layer with new weights where that will do, else a layer of the head's."""
-    layers = _heads(model)
     if isinstance(head, Softmax):
-        for layer in layers:
+        if not all(isinstance(layer, nn.Linear | nn.Conv2d) for layer in _heads(model)):
+            model.reset_classifier(num_classes)  # it had a head of another kind
+        for layer in _heads(model):
             head.reset(layer)
         return
     own = head_layer(model)

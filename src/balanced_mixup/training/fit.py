@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.files import write_json
-from balanced_mixup.methods import Features, TrainSet
+from balanced_mixup.methods import Features, Method, TrainSet
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.randomness import torch_seed
 from balanced_mixup.training.backbones import Backbone, head_layer, set_head
@@ -158,10 +158,11 @@ class _Training:
 
     def finished_weights(self, device: torch.device) -> Weights:
         """Train the segments that are left, and return the weights of the finished model."""
-        model, first = self.backbone.model, process_rank(self.recipe) == 0
+        first = process_rank(self.recipe) == 0
         for number in range(self.done, len(self.segments)):
-            weights, kept = self._train_segment(number, device)
-            model.load_state_dict(weights)
+            kept = self._train_segment(number, device)
+            for method in self.segments[number].finished_by:
+                self._finish(method, device)
             if first:
                 log.info(
                     "Kept epoch %d: %s %.3f on validation.",
@@ -170,14 +171,17 @@ class _Training:
                     self.history.score_of(kept),
                 )
                 if number + 1 < len(self.segments) or number + 1 == self.of_base:
-                    self._end_of(number + 1).write(weights, self.history.rows)
+                    self._end_of(number + 1).write(self._weights(), self.history.rows)
                     self.run.segment_checkpoint(number + 1).unlink(missing_ok=True)
         if self.recipe.method.finishes:
-            self._finish(device)
-        return {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+            self._finish(self.recipe.method, device)
+        return self._weights()
 
-    def _train_segment(self, number: int, device: torch.device) -> tuple[Weights, int]:
-        """Train one segment (from 0); return the weights of the whole model and the number of the epoch that they are of."""
+    def _weights(self) -> Weights:
+        return {name: tensor.detach().cpu() for name, tensor in self.backbone.model.state_dict().items()}
+
+    def _train_segment(self, number: int, device: torch.device) -> int:
+        """Train one segment (from 0), which leaves the model with its best weights; return the epoch that they are of."""
         recipe, segment, model = self.recipe, self.segments[number], self.backbone.model
         preprocessing = Preprocessing(self.backbone.mean, self.backbone.std)
         if segment.new_head:
@@ -206,11 +210,8 @@ class _Training:
             logger=make_logger(recipe, self.run.path) if process_rank(recipe) == 0 else None,
         )
         _run(trainer, module, checkpoint, self.run)
-        weights = module.best_weights
-        if segment.trains_head:
-            head_layer(model).load_state_dict(weights)
-            weights = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
-        return weights, module.kept_epoch()
+        trained.load_state_dict(module.best_weights)
+        return module.kept_epoch()
 
     def _after_epoch(self, module: ClassifierModule) -> None:
         """Log the epoch and write the history, in the first process."""
@@ -227,19 +228,19 @@ class _Training:
             METRICS[monitor].label,
             row[monitor],
             row["balanced_accuracy"],
-            "  (best so far)" if module.kept_epoch() == row["epoch"] else "",
+            "  (best so far)" if module.is_best_so_far() else "",
         )
         self.history.write(self.run.history)
 
-    def _finish(self, device: torch.device) -> None:
-        """Let the method change the trained model without gradient steps."""
+    def _finish(self, method: Method, device: torch.device) -> None:
+        """Let a method change the trained model without gradient steps."""
         model = self.backbone.model
         data = with_features(model, Preprocessing(self.backbone.mean, self.backbone.std), self.data, device=device)
         train, val = (
             Features(data.pixels.gather(rows)[:, 0], torch.from_numpy(data.labels[rows])) for rows in (data.train, data.val)
         )
         with torch.no_grad():
-            self.recipe.method.finish(head_layer(model.cpu()), train, val)
+            method.finish(head_layer(model.cpu()), train, val)
 
 
 def _run(trainer: L.Trainer, module: ClassifierModule, checkpoint: Path, run: TrainingFiles) -> None:

@@ -91,6 +91,7 @@ class FeatureInputs(Inputs):
         copies = batch.pixels.shape[1]
         first = min(1, copies - 1)  # of several, those that are augmented
         chosen = first + (batch.uniforms[:, 0] * (copies - first)).long()
+        chosen = chosen.clamp_max(copies - 1)  # a number just below 1 is 1 as float32
         return self._shaped(batch.pixels[torch.arange(len(chosen), device=chosen.device), chosen])
 
     def for_evaluation(self, stored: Tensor) -> Tensor:

@@ -213,11 +213,19 @@ class ClassifierModule(L.LightningModule):
         is_best = schedules.epochs_since_best(self.history.scores(self.first_row_of_last_stage)) == 0
         return self.segment.keeps == "last" or is_best or not self.best_weights
 
+    def is_best_so_far(self) -> bool:
+        """Return whether the last epoch is the best of the last stage so far."""
+        return self.epoch >= self.segment.last_start and self.kept_epoch() == self.history.rows[-1]["epoch"]
+
     def kept_epoch(self) -> int:
         """Return the number, from 1, of the epoch whose weights are kept."""
         if self.segment.keeps == "last":
             return int(self.history.rows[-1]["epoch"])
         return self.history.best_epoch(min(self.first_row_of_last_stage, len(self.history.rows) - 1))
+
+    def on_train_end(self) -> None:
+        """Let all processes go on with the weights of the first: running means of batch normalisation differ among them."""
+        self.best_weights = self.trainer.strategy.broadcast(self.best_weights)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the history and the best weights."""

@@ -179,6 +179,7 @@ RECIPE_SUMMARIES: Mapping[str, str] = {
 
 
 FORMAT = 2  # of recipe.yaml
+_DEFAULT_METHOD = BalancedMixUp().name
 _OLD_NAMES = {"weight_average": "ema_decay", "focal_gamma": "gamma", "cb_beta": "beta"}
 _OF_ALL_METHODS = {"alpha", "weight_per", "gamma", "beta"}  # which recipes of format 1 held, whatever their method
 
@@ -214,10 +215,15 @@ def current_settings(layer: Mapping[str, Any]) -> dict[str, Any]:
     """Return a layer in the words of this version: a `Method` as its name and settings, older names and files as today's.
 
     Raises:
-        UsageError: It was written by a newer version.
+        UsageError: It was written by a newer version, or the `Method` is not the one that is registered by its name.
     """
     settings = {_OLD_NAMES.get(key, key): value for key, value in layer.items()}
     if isinstance(method := settings.get("method"), Method):
+        if METHODS.get(method.name) is not type(method):
+            raise UsageError(
+                f"{type(method).__name__} is not the method that is registered as {method.name!r}: give it a name of its own, "
+                "and put `@register` before its class."
+            )
         settings = {**method.settings(), **settings, "method": method.name}
     written = settings.pop("format", None)
     if isinstance(written, int) and written > FORMAT:
@@ -226,7 +232,7 @@ def current_settings(layer: Mapping[str, Any]) -> dict[str, Any]:
             "a newer one. Upgrade balanced-mixup."
         )
     if written is None and settings.keys() >= _OF_ALL_METHODS:
-        settings = only_of_method(str(settings.get("method")), settings)
+        settings = only_of_method(str(settings.get("method", _DEFAULT_METHOD)), settings)
     return settings
 
 
@@ -240,7 +246,7 @@ def _method_of(
     settings: Mapping[str, Any], base: Mapping[str, Any], problems: list[str]
 ) -> tuple[Method | None, dict[str, Any]]:
     """Return the method, None where it is none, and the settings that are not its own; adds what is wrong to `problems`."""
-    name = settings.get("method", base.get("method", Recipe.model_fields["method"].get_default(call_default_factory=True).name))
+    name = settings.get("method", base.get("method", _DEFAULT_METHOD))
     others = {key: value for key, value in settings.items() if key != "method" and not _is_of_method(key)}
     given = {key: value for key, value in settings.items() if _is_of_method(key)}
     try:

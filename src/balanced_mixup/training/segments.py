@@ -1,6 +1,6 @@
 """The stages of a method in the order in which they are trained, by the optimiser that they share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -20,12 +20,14 @@ class Segment:
         end: The number of the epoch after the last.
         head: What stands behind the features.
         keeps: Which epoch of the last stage is kept.
+        finished_by: Methods that change the model when the segment has been trained: bases, for what starts from them.
     """
 
     stages: tuple[tuple[int, Stage], ...]
     end: int
     head: Head
     keeps: Literal["best", "last"]
+    finished_by: tuple[Method, ...] = ()
 
     @property
     def start(self) -> int:
@@ -60,10 +62,12 @@ def segments_of(method: Method, data: TrainSet) -> tuple[Segment, ...]:
     """Return what is trained, in this order; the stages of the method's base come first.
 
     Raises:
-        UsageError: The method trains nothing.
+        UsageError: The method trains nothing, or goes on with the head of a base that has another kind of head.
     """
     base = method.base()
     found = [] if base is None else list(segments_of(base, data))
+    if base is not None and base.finishes:
+        found[-1] = replace(found[-1], finished_by=(*found[-1].finished_by, base))
     start = position = found[-1].end if found else 0
     shares = 0.0
     groups: list[list[tuple[int, Stage]]] = []
@@ -81,6 +85,8 @@ def segments_of(method: Method, data: TrainSet) -> tuple[Segment, ...]:
         else:
             groups.append([(first, stage)])
             ends.append(position)
+    if base is not None and method.head() != base.head() and not (groups and groups[0][0][1].new_head):
+        raise UsageError(f"The method {method.name} has another head than {base.name}: its first stage needs `new_head`.")
     found += [Segment(tuple(stages), end, method.head(), method.keeps) for stages, end in zip(groups, ends, strict=True)]
     if not found:
         raise UsageError(f"The method {method.name} has neither stages nor a base: it trains nothing.")

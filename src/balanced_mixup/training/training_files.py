@@ -1,11 +1,11 @@
 """The files that training itself writes to a run's folder."""
 
+import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
@@ -39,9 +39,10 @@ class TrainingFiles:
         return SegmentEnd(self.path / "base.safetensors", self.path / "base.json")
 
     def remove_checkpoints(self) -> None:
-        """Remove the states to resume from, when the training is finished."""
-        for path in self.path.glob("checkpoint*.ckpt"):
-            path.unlink(missing_ok=True)
+        """Remove the states to resume from, when the training is finished; the end of the base stays, for other methods."""
+        for pattern in ("checkpoint*.ckpt", "stage-*.safetensors", "stage-*.json"):
+            for path in self.path.glob(pattern):
+                path.unlink(missing_ok=True)
 
     @property
     def weights(self) -> Path:
@@ -69,9 +70,8 @@ class SegmentEnd:
         """Return the rows of the history. UsageError where the file is missing or damaged."""
         try:
             if self.history.suffix == ".csv":
-                return [
-                    {str(name): value for name, value in row.items()} for row in pd.read_csv(self.history).to_dict("records")
-                ]
+                with self.history.open(encoding="utf-8", newline="") as file:  # pandas' numbers can differ in the last bit
+                    return [{name: _value(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
             return list(json.loads(self.history.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
             raise UsageError(f"The history {str(self.history)!r} of an earlier stage is missing or damaged: {error}.") from None
@@ -80,6 +80,13 @@ class SegmentEnd:
         """Write both."""
         write_text(self.history, json.dumps(rows))  # Python's JSON has NaN, which scores can be
         save_weights(self.weights, weights)
+
+
+def _value(column: str, text: str) -> Any:
+    """Return what stands in a cell of the history; an empty one is an undefined score."""
+    if column == "stage":
+        return text
+    return int(text) if column == "epoch" else float(text or "nan")
 
 
 def save_weights(path: Path, weights: dict[str, Tensor]) -> None:

@@ -251,8 +251,8 @@ class AnyHistory(RuleBasedStateMachine):
 
     @rule()
     def clear(self):
-        for holding in cached_stores(self.store.folder.parent):
-            holding.remove()
+        for store in cached_stores(self.store.folder.parent):
+            store.remove()
 
     @rule(rows=rows, flush=st.booleans())
     def open_and_be_killed(self, rows, flush):

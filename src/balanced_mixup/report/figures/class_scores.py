@@ -10,40 +10,24 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from balanced_mixup.calibration.class_prior import rare_classes
-from balanced_mixup.report.figures.style import (
-    BLUE,
-    LINE,
-    PAGE,
-    VERMILLION,
-    Drawing,
-    figure_style,
-    grid_lines,
-    legend_below,
-    name_rows,
-    new_figure,
-    rarest_and_largest,
-    right_labels,
-    selection_note,
-    short_name,
-    sign,
-)
+from balanced_mixup.report.figures import style
 
 Floats = npt.NDArray[np.float64]
 
 RAREST, LARGEST = 30, 10  # of more classes than both together, those are shown
 
-_RARE: dict[str, Any] = {"color": VERMILLION, "marker": "D", "markersize": 3.6}
-_FREQUENT: dict[str, Any] = {"color": BLUE, "marker": "o", "markersize": 3.6}
+_RARE: dict[str, Any] = {"color": style.VERMILLION, "marker": "D", "markersize": 3.6}
+_FREQUENT: dict[str, Any] = {"color": style.BLUE, "marker": "o", "markersize": 3.6}
 
 
-@figure_style()
+@style.figure_style()
 def class_scores(
     classes: Sequence[str],
     support_train: npt.NDArray[np.integer],
     support_test: npt.NDArray[np.integer],
     recall: Floats,
     precision: Floats,
-) -> Drawing:
+) -> style.Drawing:
     """Draw recall and precision of each class with intervals, the class with the fewest training images on top.
 
     Rare classes (see `rare_classes`) have a marker and a colour of their own. Of more than 40 classes the 30 rarest and the 10
@@ -65,30 +49,30 @@ def class_scores(
     for name, values in (("recall", recall), ("precision", precision)):
         table[[name, f"{name}_low", f"{name}_high"]] = values
     table.insert(7, "found", found)
-    table = table.iloc[rarest_and_largest(support_train, RAREST, LARGEST)].reset_index(drop=True)
+    table = table.iloc[style.rarest_and_largest(support_train, RAREST, LARGEST)].reset_index(drop=True)
 
     known = bool(table[["recall_low", "precision_low"]].notna().any(axis=None))
     notes = ["In parentheses: training images." + " Lines: 95% intervals." * known]
-    notes += selection_note(RAREST, LARGEST, len(classes))
-    figure = new_figure(PAGE, 22 + LINE * (len(table) + len(notes) + 1))
+    notes += style.selection_note(RAREST, LARGEST, len(classes))
+    figure = style.new_figure(style.PAGE, 22 + style.LINE * (len(table) + len(notes) + 1))
     left, right = figure.subplots(1, 2)
-    names = [f"{short_name(name)} ({count:,})" for name, count in zip(table["class"], table["train_images"], strict=True)]
+    names = [f"{style.short_name(name)} ({count:,})" for name, count in zip(table["class"], table["train_images"], strict=True)]
     split = RAREST if len(table) < len(classes) else None
-    name_rows(left, names, split)
-    name_rows(right, [""] * len(table), split)
+    style.name_rows(left, names, split)
+    style.name_rows(right, [""] * len(table), split)
     for label, is_rare in zip(left.get_yticklabels(), table["rare"], strict=True):
         label.set_fontweight("bold" if is_rare else "normal")
     left.set_title("Recall\nhow much of the class is found")
     right.set_title("Precision\nhow many predictions are correct")
     _dots(left, table, "recall", "no test images")
     _dots(right, table, "precision", "never predicted")
-    right_labels(left, [f"{hits:,} of {of:,}" for hits, of in zip(table["found"], table["test_images"], strict=True)])
-    right_labels(right, ["" if np.isnan(value) else f"{value:.0%}" for value in table["precision"]])
-    rare_sign = sign(
+    style.right_labels(left, [f"{hits:,} of {of:,}" for hits, of in zip(table["found"], table["test_images"], strict=True)])
+    style.right_labels(right, ["" if np.isnan(value) else f"{value:.0%}" for value in table["precision"]])
+    rare_sign = style.sign(
         "rare class: fewer than half of the training images it would have if all classes were equally large", **_RARE
     )
-    legend_below(figure, [rare_sign] * bool(table["rare"].any()), *notes)
-    return Drawing(figure, table, _description(table))
+    style.legend_below(figure, [rare_sign] * bool(table["rare"].any()), *notes)
+    return style.Drawing(figure, table, _description(table))
 
 
 def _description(table: pd.DataFrame) -> str:
@@ -104,7 +88,7 @@ def _dots(axes: Axes, table: pd.DataFrame, name: str, missing: str) -> None:
     axes.set_xlim(-0.02, 1.02)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
     axes.xaxis.set_major_formatter(PercentFormatter(1))
-    grid_lines(axes, "x")
+    style.grid_lines(axes, "x")
     for look, chosen in ((_RARE, table["rare"]), (_FREQUENT, ~table["rare"])):
         own = table[chosen & table[name].notna()]
         axes.hlines(own.index, own[f"{name}_low"], own[f"{name}_high"], color=look["color"], linewidth=1.2)

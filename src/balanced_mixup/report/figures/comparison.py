@@ -7,41 +7,22 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from balanced_mixup.report.figures.style import (
-    BLUE,
-    COLOURS,
-    COLUMN,
-    GREY,
-    INK,
-    LINE,
-    MARKERS,
-    PAGE,
-    VERMILLION,
-    Drawing,
-    figure_style,
-    grid_lines,
-    legend_below,
-    name_rows,
-    new_figure,
-    right_labels,
-    short_name,
-    sign,
-)
+from balanced_mixup.report.figures import style
 
 LEVEL = 0.05
 
 _COLUMNS = ("group", "label", "value", "low", "high", "p")
 _LOOKS: dict[str, dict[str, Any]] = {
-    "better": {"color": BLUE, "marker": "D"},
-    "worse": {"color": VERMILLION, "marker": "X", "markersize": 5.0},
-    "not significant": {"color": GREY, "marker": "o", "markerfacecolor": "none"},
+    "better": {"color": style.BLUE, "marker": "D"},
+    "worse": {"color": style.VERMILLION, "marker": "X", "markersize": 5.0},
+    "not significant": {"color": style.GREY, "marker": "o", "markerfacecolor": "none"},
 }
 _MEANING = {"not significant": f"not significantly different (p at least {LEVEL:g}), or not tested"}
 _FARTHEST = 3.0  # largest differences that the axis shows
 
 
-@figure_style()
-def forest(rows: pd.DataFrame, baseline: str = "the baseline") -> Drawing:
+@style.figure_style()
+def forest(rows: pd.DataFrame, baseline: str = "the baseline") -> style.Drawing:
     """Draw paired differences to a baseline with their intervals around a line at 0, right of which is better.
 
     A difference whose corrected p-value is under 0.05 (where there is none: whose interval leaves 0 out) is a filled diamond
@@ -71,22 +52,22 @@ def forest(rows: pd.DataFrame, baseline: str = "the baseline") -> Drawing:
             places.append(len(names))
             names.append(row["label"])
             texts.append(_text(row["value"], row["low"], row["high"], row["p"]))
-    figure = new_figure(PAGE, 24 + LINE * (len(names) + 1))
+    figure = style.new_figure(style.PAGE, 24 + style.LINE * (len(names) + 1))
     axes = figure.subplots()
-    name_rows(axes, [short_name(name, 30 if row in places else 46) for row, name in enumerate(names)])
+    style.name_rows(axes, [style.short_name(name, 30 if row in places else 46) for row, name in enumerate(names)])
     for row, label in enumerate(axes.get_yticklabels()):
         label.set_fontweight("normal" if row in places else "bold")
     axes.set_xlim(*_limits(numbers))
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.axvline(0, color=INK, linewidth=0.8)
-    axes.set_xlabel(f"difference to {short_name(baseline)} (right: better)")
-    right_labels(axes, texts)
+    axes.axvline(0, color=style.INK, linewidth=0.8)
+    axes.set_xlabel(f"difference to {style.short_name(baseline)} (right: better)")
+    style.right_labels(axes, texts)
     for place, row in zip(places, numbers.to_dict("records"), strict=True):
         _difference(axes, place, row)
-    legend_below(figure, [sign(_MEANING.get(name, name), **look) for name, look in _LOOKS.items()])
+    style.legend_below(figure, [style.sign(_MEANING.get(name, name), **look) for name, look in _LOOKS.items()])
     significant = numbers[numbers["verdict"].isin(["better", "worse"])].to_dict("records")
     found = "; ".join(f"{row['label']} on {row['group']} ({row['verdict']})" for row in significant)
-    return Drawing(figure, numbers, f"Significantly different from {baseline}: {found or 'none'}.")
+    return style.Drawing(figure, numbers, f"Significantly different from {baseline}: {found or 'none'}.")
 
 
 def _verdict(value: float, low: float, high: float, p: float) -> str:
@@ -130,8 +111,8 @@ def _text(value: float, low: float, high: float, p: float) -> str:
     return f"{value:+.3f}{interval}{test}".replace("-", "−")
 
 
-@figure_style()
-def ranks(table: pd.DataFrame) -> Drawing:
+@style.figure_style()
+def ranks(table: pd.DataFrame) -> style.Drawing:
     """Draw the rank of each method on each data set and the mean of these, the best method on top.
 
     A method without a rank on some data set has no mean, and the figure says so. Of more than seven data sets none has a
@@ -153,29 +134,37 @@ def ranks(table: pd.DataFrame) -> Drawing:
     numbers = pd.DataFrame(columns)
 
     count = table.shape[1]
-    looks: list[dict[str, Any]] = [{"color": colour, "marker": marker} for colour, marker in zip(COLOURS, MARKERS, strict=True)]
-    looks = looks[:count] if count <= len(looks) else [{"color": GREY, "marker": "o"}] * count
-    labels = [short_name(str(name)) for name in table.columns] if count <= len(COLOURS) else [f"each of {count} data sets"]
-    entries = [sign(label, linestyle="none", **look) for label, look in zip(labels, looks, strict=False)]
-    entries.append(sign("mean", color=INK, marker="|", linestyle="none", markersize=8, markeredgewidth=1.6))
-    height = max(LINE + 1, 1.2 * min(count, 6))
-    figure = new_figure(COLUMN, 20 + height * len(table) + LINE * (len(entries) + 1))
+    looks: list[dict[str, Any]] = [
+        {"color": colour, "marker": marker} for colour, marker in zip(style.COLOURS, style.MARKERS, strict=True)
+    ]
+    looks = looks[:count] if count <= len(looks) else [{"color": style.GREY, "marker": "o"}] * count
+    labels = (
+        [style.short_name(str(name)) for name in table.columns]
+        if count <= len(style.COLOURS)
+        else [f"each of {count} data sets"]
+    )
+    entries = [style.sign(label, linestyle="none", **look) for label, look in zip(labels, looks, strict=False)]
+    entries.append(style.sign("mean", color=style.INK, marker="|", linestyle="none", markersize=8, markeredgewidth=1.6))
+    height = max(style.LINE + 1, 1.2 * min(count, 6))
+    figure = style.new_figure(style.COLUMN, 20 + height * len(table) + style.LINE * (len(entries) + 1))
     axes = figure.subplots()
-    name_rows(axes, [short_name(str(name)) for name in table.index])
+    style.name_rows(axes, [style.short_name(str(name)) for name in table.index])
     worst = max(len(table), float(np.nanmax(table.to_numpy(), initial=1.0)))
     axes.set_xlim(0.7, worst + 0.3)
     axes.xaxis.set_major_locator(MaxNLocator(min(7, int(worst)), integer=True))
     axes.set_xlabel("rank (1: best)")
     axes.set_title("mean", loc="right")
-    grid_lines(axes, "x")
+    style.grid_lines(axes, "x")
     texts = []
     # Data sets stand below each other in a row, so that equal ranks do not hide each other.
     offsets = (np.arange(count) - (count - 1) / 2) * min(0.16, 0.7 / count)
     for row, (mean, own) in enumerate(zip(means, table.to_numpy(), strict=True)):
         texts.append(f"{np.isfinite(own).sum()} of {count}" if np.isnan(mean) else f"{mean:.1f}")
-        axes.plot([mean], [row], color=INK, marker="|", markersize=height * 2.3, markeredgewidth=1.6)
+        axes.plot([mean], [row], color=style.INK, marker="|", markersize=height * 2.3, markeredgewidth=1.6)
         for look, rank, offset in zip(looks, own, offsets, strict=True):
             axes.plot([rank], [row + offset], **look)
-    right_labels(axes, texts)
-    legend_below(figure, entries, *["Without a rank on each data set there is no mean."] * bool(np.isnan(means).any()))
-    return Drawing(figure, numbers, "Mean ranks: " + ", ".join(f"{name} {rank:.1f}" for name, rank in means.items()) + ".")
+    style.right_labels(axes, texts)
+    style.legend_below(figure, entries, *["Without a rank on each data set there is no mean."] * bool(np.isnan(means).any()))
+    return style.Drawing(
+        figure, numbers, "Mean ranks: " + ", ".join(f"{name} {rank:.1f}" for name, rank in means.items()) + "."
+    )

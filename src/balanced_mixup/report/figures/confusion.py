@@ -7,19 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.patches import Rectangle
 
-from balanced_mixup.report.figures.style import (
-    BLUE,
-    COLUMN,
-    GREY,
-    PAGE,
-    VERMILLION,
-    Drawing,
-    figure_style,
-    legend_below,
-    name_rows,
-    new_figure,
-    short_name,
-)
+from balanced_mixup.report.figures import style
 from balanced_mixup.report.words import counted, display_name
 
 Counts = npt.NDArray[np.integer]
@@ -29,8 +17,8 @@ WHOLE = 12  # classes; of more the most confused ones are shown, and the others 
 _FAINTEST, _STRONGEST = 0.04, 0.6  # opacity of a cell with none and with all images of its class: text can be read on it
 
 
-@figure_style()
-def confusion_matrix(table: Counts, classes: Sequence[str], ordinal: bool) -> Drawing:
+@style.figure_style()
+def confusion_matrix(table: Counts, classes: Sequence[str], ordinal: bool) -> style.Drawing:
     """Draw how many images of each class (row) are predicted as which (column), and what per cent of their class they are.
 
     Correct predictions are blue, errors vermillion, the stronger the larger their share of the row. Ordinal classes keep their
@@ -65,29 +53,29 @@ def confusion_matrix(table: Counts, classes: Sequence[str], ordinal: bool) -> Dr
             f"Shown: the {WHOLE - 1} classes with the most errors; the other {summed} are summed. Grey: images of those "
             "predicted as one of those, correctly or not."
         )
-    longest = max(len(short_name(name, 24)) for name in names)
-    width = COLUMN if size <= 4 and longest <= 10 else PAGE
+    longest = max(len(style.short_name(name, 24)) for name in names)
+    width = style.COLUMN if size <= 4 and longest <= 10 else style.PAGE
     turned = 1.6 * longest > (width - 12 - 1.6 * (longest + 8)) / size  # mm: a name, a cell
-    figure = new_figure(width, 20 + 7.6 * size + (1.6 * longest if turned else 0) + 4 * len(notes))
+    figure = style.new_figure(width, 20 + 7.6 * size + (1.6 * longest if turned else 0) + 4 * len(notes))
     axes = figure.subplots()
-    name_rows(axes, [f"{short_name(name, 24)} ({total:,})" for name, total in zip(names, totals, strict=True)])
+    style.name_rows(axes, [f"{style.short_name(name, 24)} ({total:,})" for name, total in zip(names, totals, strict=True)])
     axes.set(xlim=(-0.5, size - 0.5), ylabel="label (images)")
     axes.spines[:].set_visible(False)
     axes.xaxis.tick_top()
-    axes.set_xticks(range(size), [short_name(name, 24) for name in names], rotation=90 if turned else 0)
+    axes.set_xticks(range(size), [style.short_name(name, 24) for name in names], rotation=90 if turned else 0)
     axes.xaxis.set_tick_params(length=0)
     axes.xaxis.set_label_position("top")
     axes.set_xlabel("predicted class", loc="left")
     for row, column in np.ndindex(cells.shape):
-        colour = GREY if summed and row == column == size - 1 else BLUE if row == column else VERMILLION
+        colour = style.GREY if summed and row == column == size - 1 else style.BLUE if row == column else style.VERMILLION
         share, count = float(np.nan_to_num(shares[row, column])), int(cells[row, column])
         alpha = _FAINTEST + (_STRONGEST - _FAINTEST) * share
         corner = column - 0.46, row - 0.46
         axes.add_patch(Rectangle(corner, 0.92, 0.92, facecolor=colour, alpha=alpha, linewidth=0))
         if count:
             axes.text(column, row, f"{_short_count(count)}\n{_per_cent(share)}", ha="center", va="center", linespacing=1.15)
-    legend_below(figure, [], *notes)
-    return Drawing(figure, numbers, _description(table, classes))
+    style.legend_below(figure, [], *notes)
+    return style.Drawing(figure, numbers, _description(table, classes))
 
 
 def _summed(table: Counts, classes: Sequence[str], ordinal: bool) -> tuple[Counts, list[str], int]:

@@ -8,25 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from balanced_mixup.errors import human_bytes, human_time
-from balanced_mixup.report.figures.style import (
-    COLOURS,
-    COLUMN,
-    LINE,
-    MARKERS,
-    PAGE,
-    Drawing,
-    figure_style,
-    legend_below,
-    new_figure,
-    short_name,
-    sign,
-)
+from balanced_mixup.report.figures import style
 
 _COLUMNS = ("method", "seconds", "score", "low", "high")
 
 
-@figure_style()
-def cost_by_score(rows: pd.DataFrame, score: str = "score") -> Drawing:
+@style.figure_style()
+def cost_by_score(rows: pd.DataFrame, score: str = "score") -> style.Drawing:
     """Draw the score of each method against its time, and against its memory where that is known, with a legend.
 
     Args:
@@ -38,14 +26,16 @@ def cost_by_score(rows: pd.DataFrame, score: str = "score") -> Drawing:
     """
     measured = ["seconds", *(["memory"] if "memory" in rows and rows["memory"].notna().any() else [])]
     numbers = rows[[*_COLUMNS, *measured[1:]]].reset_index(drop=True)
-    figure = new_figure(PAGE if len(measured) == 2 else COLUMN, 58 + LINE * len(numbers))
+    figure = style.new_figure(style.PAGE if len(measured) == 2 else style.COLUMN, 58 + style.LINE * len(numbers))
     panels = figure.subplots(1, len(measured), sharey=True, squeeze=False)[0]
     for axes, cost in zip(panels, measured, strict=True):
         _draw(axes, numbers, cost)
-    panels[0].set_ylabel(short_name(score, 24))
-    legend_below(figure, [sign(_entry(row), **_look(index)) for index, row in enumerate(numbers.to_dict("records"))])
+    panels[0].set_ylabel(style.short_name(score, 24))
+    style.legend_below(
+        figure, [style.sign(_entry(row), **_look(index)) for index, row in enumerate(numbers.to_dict("records"))]
+    )
     fastest = numbers.sort_values("seconds", kind="stable").iloc[0]
-    return Drawing(figure, numbers, f"The fastest is {fastest['method']}, {human_time(fastest['seconds'])}.")
+    return style.Drawing(figure, numbers, f"The fastest is {fastest['method']}, {human_time(fastest['seconds'])}.")
 
 
 def _entry(row: dict[Any, Any]) -> str:
@@ -53,12 +43,15 @@ def _entry(row: dict[Any, Any]) -> str:
     time = human_time(row["seconds"]) if pd.notna(row["seconds"]) else "time unknown"
     memory = [human_bytes(row["memory"]) if pd.notna(row["memory"]) else "memory unknown"] if "memory" in row else []
     score = f"{row['score']:.3f}" if pd.notna(row["score"]) else "undefined"
-    return f"{short_name(str(row['method']), 24)}: {', '.join([time, *memory, score])}"
+    return f"{style.short_name(str(row['method']), 24)}: {', '.join([time, *memory, score])}"
 
 
 def _look(index: int) -> dict[str, Any]:
     """Return how a method is drawn: no two of 49 alike."""
-    colour, marker = COLOURS[index % len(COLOURS)], MARKERS[(index + index // len(COLOURS)) % len(MARKERS)]
+    colour, marker = (
+        style.COLOURS[index % len(style.COLOURS)],
+        style.MARKERS[(index + index // len(style.COLOURS)) % len(style.MARKERS)],
+    )
     return {"color": colour, "marker": marker, "markersize": 4.5, "linestyle": "none"}
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from balanced_mixup.errors import UsageError
-from balanced_mixup.report.figures.style import BLUE, COLUMN, Drawing, figure_style, name_rows, new_figure, short_name
+from balanced_mixup.report.figures import style
 
 LOG_FROM = 50  # imbalance ratio from which small bars could not be seen on a linear scale
 
@@ -58,8 +58,8 @@ class ClassCounts:
         return pd.DataFrame({"data": self.name, **columns, "scale": scale})
 
 
-@figure_style()
-def figure1(data_sets: Sequence[ClassCounts]) -> Drawing:
+@style.figure_style()
+def figure1(data_sets: Sequence[ClassCounts]) -> style.Drawing:
     """Draw the class distributions, as Fig. 1 of the paper: one column wide for one data set, else in two columns.
 
     The axis is logarithmic, and says so, where the imbalance ratio is at least 50.
@@ -77,14 +77,14 @@ def figure1(data_sets: Sequence[ClassCounts]) -> Drawing:
     for data in data_sets:
         min(columns, key=lambda column: sum(map(_height, column))).append(data)
     heights = [sum(map(_height, column)) for column in columns]
-    figure = new_figure(COLUMN * len(columns), max(heights))
+    figure = style.new_figure(style.COLUMN * len(columns), max(heights))
     parts = figure.subfigures(1, len(columns), squeeze=False)[0]
     for part, column, height in zip(parts, columns, heights, strict=True):
         panels = part.subplots(len(column), 1, squeeze=False, height_ratios=[_height(data) - _AROUND for data in column])
         for axes, data in zip(panels[:, 0], column, strict=True):
             _draw(axes, data, 0.75 * height / max(heights))
     numbers = pd.concat([data.numbers() for data in data_sets], ignore_index=True)
-    return Drawing(figure, numbers, " ".join(f"{data.name}: {data.summary}." for data in data_sets))
+    return style.Drawing(figure, numbers, " ".join(f"{data.name}: {data.summary}." for data in data_sets))
 
 
 def _height(data: ClassCounts) -> float:
@@ -93,16 +93,16 @@ def _height(data: ClassCounts) -> float:
 
 def _draw(axes: Axes, data: ClassCounts, thickness: float) -> None:
     table = data.numbers()
-    name_rows(axes, [short_name(name, 36) for name in table["class"]])
+    style.name_rows(axes, [style.short_name(name, 36) for name in table["class"]])
     # At the right end, as the names of classes may leave little room for the panel.
     axes.set_title(data.name, weight="bold", pad=12, loc="right")
     axes.text(1, 1, data.summary, transform=axes.transAxes, va="bottom", ha="right")
-    bars = axes.barh(range(len(table)), table["count"], height=thickness, color=BLUE)
+    bars = axes.barh(range(len(table)), table["count"], height=thickness, color=style.BLUE)
     largest = max(data.counts)
     if data.ratio >= LOG_FROM:
         axes.set_xscale("log")
         axes.set_xlim(0.5, largest ** (1 / 0.82))  # from 0.5, so that a single image is a bar too; room for the last number
-        axes.xaxis.set_major_locator(LogLocator(numticks=4))
+        axes.xaxis.set_major_locator(LogLocator(numticks=4 if largest < 100_000 else 3))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("images (log scale)")
     else:

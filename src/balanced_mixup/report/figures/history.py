@@ -8,31 +8,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from balanced_mixup.report.figures.style import (
-    BLUE,
-    GREY,
-    INK,
-    ORANGE,
-    PAGE,
-    VERMILLION,
-    Drawing,
-    figure_style,
-    legend_below,
-    new_figure,
-    short_name,
-    sign,
-)
+from balanced_mixup.report.figures import style
 
 _ALWAYS = "balanced_accuracy"
 _LOOKS: tuple[dict[str, Any], ...] = (
-    {"color": VERMILLION, "marker": "s", "linestyle": "-"},
-    {"color": ORANGE, "marker": "^", "linestyle": "--"},
+    {"color": style.VERMILLION, "marker": "s", "linestyle": "-"},
+    {"color": style.ORANGE, "marker": "^", "linestyle": "--"},
 )
-_KEPT: dict[str, Any] = {"color": INK, "linewidth": 0.6, "linestyle": (0, (3, 2))}
+_KEPT: dict[str, Any] = {"color": style.INK, "linewidth": 0.6, "linestyle": (0, (3, 2))}
 
 
-@figure_style()
-def training_curves(history: pd.DataFrame, monitor: str, best_epoch: int, labels: Mapping[str, str]) -> Drawing:
+@style.figure_style()
+def training_curves(history: pd.DataFrame, monitor: str, best_epoch: int, labels: Mapping[str, str]) -> style.Drawing:
     """Draw loss, learning rate, the monitored score and balanced accuracy, and mark the epoch that was kept.
 
     A value that is not finite leaves a gap; a score that never was says so.
@@ -52,16 +39,18 @@ def training_curves(history: pd.DataFrame, monitor: str, best_epoch: int, labels
     numbers = history[columns].astype(float).replace([np.inf, -np.inf], np.nan).astype({"epoch": int})
     numbers["kept"] = numbers["epoch"] == best_epoch
     kept = numbers[numbers["kept"]].iloc[0]
-    figure = new_figure(PAGE, 66)
+    figure = style.new_figure(style.PAGE, 66)
     panels = figure.subplot_mosaic([["loss", "score"], ["rate", "score"]], height_ratios=[3, 1])
     size = 3.0 if len(numbers) <= 40 else 1.0
-    _curve(panels["loss"], numbers, "train_loss", size, color=BLUE, marker="o")
-    _curve(panels["rate"], numbers, "learning_rate", size, color=GREY, marker=".")
+    _curve(panels["loss"], numbers, "train_loss", size, color=style.BLUE, marker="o")
+    _curve(panels["rate"], numbers, "learning_rate", size, color=style.GREY, marker=".")
     entries = []
     for name, look in zip(scores, _LOOKS, strict=False):
         _curve(panels["score"], numbers, name, size, **look)
         value = f"{kept[name]:.3f}" if pd.notna(kept[name]) else "undefined"
-        entries.append(sign(f"{short_name(labels.get(name, name))}: {value} in epoch {best_epoch}", **look, markersize=3))
+        entries.append(
+            style.sign(f"{style.short_name(labels.get(name, name))}: {value} in epoch {best_epoch}", **look, markersize=3)
+        )
     for axes in panels.values():
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
         axes.axvline(best_epoch, **_KEPT, zorder=0)
@@ -74,8 +63,8 @@ def training_curves(history: pd.DataFrame, monitor: str, best_epoch: int, labels
     panels["rate"].set(ylabel="learning rate", xlabel="epoch", ylim=(0, None))
     panels["rate"].yaxis.set_major_locator(MaxNLocator(2))
     panels["score"].set_xlabel("epoch")
-    legend_below(figure, [*entries, sign(f"epoch {best_epoch} was kept", **_KEPT)])
-    return Drawing(figure, numbers)
+    style.legend_below(figure, [*entries, style.sign(f"epoch {best_epoch} was kept", **_KEPT)])
+    return style.Drawing(figure, numbers)
 
 
 def _curve(axes: Axes, numbers: pd.DataFrame, name: str, size: float, **look: Any) -> None:

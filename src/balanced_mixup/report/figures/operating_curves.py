@@ -14,19 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from balanced_mixup.report.figures.style import (
-    COLOURS,
-    DASHES,
-    GREY,
-    INK,
-    PAGE,
-    Drawing,
-    figure_style,
-    legend_beside,
-    new_figure,
-    short_name,
-    sign,
-)
+from balanced_mixup.report.figures import style
 from balanced_mixup.report.words import counted
 
 Floats = npt.NDArray[np.float64]
@@ -48,7 +36,7 @@ class _Curve:
     y: Floats
 
 
-def roc_curves(y: npt.NDArray[np.integer], probabilities: Floats, classes: Sequence[str]) -> Drawing:
+def roc_curves(y: npt.NDArray[np.integer], probabilities: Floats, classes: Sequence[str]) -> style.Drawing:
     """Draw the ROC curve of each class against all others, with its area in a list beside it, the rarest class first.
 
     Of more than seven classes the seven rarest have a curve of their own; of the others the median is drawn and the middle
@@ -69,7 +57,7 @@ def roc_curves(y: npt.NDArray[np.integer], probabilities: Floats, classes: Seque
     return _curves(y, probabilities, classes, _roc, ("false_positive_rate", "true_positive_rate"), "AUC")
 
 
-def precision_recall_curves(y: npt.NDArray[np.integer], probabilities: Floats, classes: Sequence[str]) -> Drawing:
+def precision_recall_curves(y: npt.NDArray[np.integer], probabilities: Floats, classes: Sequence[str]) -> style.Drawing:
     """Draw the precision-recall curve of each class against all others, with its average precision in a list beside it.
 
     A dotted line is the prevalence of a class: the precision of a guess. The rest is as in `roc_curves`; the columns of a point
@@ -78,7 +66,7 @@ def precision_recall_curves(y: npt.NDArray[np.integer], probabilities: Floats, c
     return _curves(y, probabilities, classes, _precision_recall, ("recall", "precision"), "AP")
 
 
-@figure_style()
+@style.figure_style()
 def _curves(
     y: npt.NDArray[np.integer],
     probabilities: Floats,
@@ -86,34 +74,34 @@ def _curves(
     curve: Callable[[npt.NDArray[np.bool_], Floats], tuple[Floats, Floats, float]],
     axes: tuple[str, str],
     area: str,
-) -> Drawing:
+) -> style.Drawing:
     counts = np.bincount(y, minlength=len(classes))
     order = [int(k) for k in np.argsort(counts, kind="stable")]
     curves = [
         _Curve(k, int(counts[k]), *_thinned(*curve(y == k, probabilities[:, k]))) for k in order if 0 < counts[k] < len(y)
     ]
     without = [k for k in order if not 0 < counts[k] < len(y)]
-    named, others = curves[: len(COLOURS)], curves[len(COLOURS) :]
+    named, others = curves[: len(style.COLOURS)], curves[len(style.COLOURS) :]
     band = _band(others)
-    figure = new_figure(PAGE, 76)
+    figure = style.new_figure(style.PAGE, 76)
     panel = figure.subplots()
     _draw(panel, named, band, axes, len(y) if area == "AP" else 0)
     entries = [
-        sign(
-            f"{short_name(classes[one.index])}: {one.area:.3f}, {counted(one.positives, 'image')}",
+        style.sign(
+            f"{style.short_name(classes[one.index])}: {one.area:.3f}, {counted(one.positives, 'image')}",
             color=colour,
             linestyle=dashes,
         )
-        for one, colour, dashes in zip(named, COLOURS, DASHES, strict=False)
+        for one, colour, dashes in zip(named, style.COLOURS, style.DASHES, strict=False)
     ]
     if others:
         median, images = np.median([one.area for one in others]), sum(one.positives for one in others)
         plural = "other class" if len(others) == 1 else "other classes"
-        entries.append(sign(f"{len(others)} {plural}: {median:.3f}, {counted(images, 'image')}", color=GREY))
-    legend_beside(figure, entries, *_notes(classes, others, [(k, int(counts[k])) for k in without], area))
+        entries.append(style.sign(f"{len(others)} {plural}: {median:.3f}, {counted(images, 'image')}", color=style.GREY))
+    style.legend_beside(figure, entries, *_notes(classes, others, [(k, int(counts[k])) for k in without], area))
     description = f"{axes[1].replace('_', ' ')} against {axes[0].replace('_', ' ')} of each class against all others; {area}: "
     areas = ", ".join(f"{classes[one.index]} {one.area:.3f}" for one in named) or "none"
-    return Drawing(
+    return style.Drawing(
         figure, _numbers(classes, named, others, without, counts, band, axes), description.capitalize() + areas + "."
     )
 
@@ -159,11 +147,11 @@ def _draw(axes: Axes, named: Sequence[_Curve], band: Floats | None, names: tuple
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xticks=[0, 0.25, 0.5, 0.75, 1], yticks=[0, 0.25, 0.5, 0.75, 1])
     axes.set(xlabel=names[0].replace("_", " "), ylabel=names[1].replace("_", " "))
     if not images:
-        axes.plot([0, 1], [0, 1], color=INK, **_DOTTED)
+        axes.plot([0, 1], [0, 1], color=style.INK, **_DOTTED)
     if band is not None:
-        axes.fill_between(_GRID, band[0], band[2], color=GREY, alpha=0.3, linewidth=0)
-        axes.plot(_GRID, band[1], color=GREY)
-    for curve, colour, dashes in reversed(list(zip(named, COLOURS, DASHES, strict=False))):
+        axes.fill_between(_GRID, band[0], band[2], color=style.GREY, alpha=0.3, linewidth=0)
+        axes.plot(_GRID, band[1], color=style.GREY)
+    for curve, colour, dashes in reversed(list(zip(named, style.COLOURS, style.DASHES, strict=False))):
         axes.plot(curve.x, curve.y, color=colour, linestyle=dashes, linewidth=1.2)
         if images:
             axes.plot([0, 1], [curve.positives / images] * 2, color=colour, **_DOTTED)
@@ -181,7 +169,7 @@ def _notes(classes: Sequence[str], others: Sequence[_Curve], without: Sequence[t
         notes.append(f"Grey: median of the other classes, and their middle 80%; {area} from {low:.3f} to {high:.3f}.")
     empty = [k for k, number in without if number == 0]
     if empty:
-        which = f"1 class, {short_name(classes[empty[0]])}" if len(empty) == 1 else f"{len(empty)} classes"
+        which = f"1 class, {style.short_name(classes[empty[0]])}" if len(empty) == 1 else f"{len(empty)} classes"
         notes.append(f"No curve without images: {which}.")
     if len(empty) < len(without):
         notes.append("No curve where all images are of one class.")

@@ -7,27 +7,13 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from balanced_mixup.report.figures.style import (
-    BLUE,
-    COLUMN,
-    GREY,
-    LINE,
-    Drawing,
-    figure_style,
-    legend_below,
-    name_rows,
-    new_figure,
-    rarest_and_largest,
-    selection_note,
-    short_name,
-    sign,
-)
+from balanced_mixup.report.figures import style
 
 RAREST, LARGEST = 15, 10  # of more classes than both together, those are shown
 
 
-@figure_style()
-def prior_bars(classes: Sequence[str], natural: npt.NDArray[np.float64], effective: npt.NDArray[np.float64]) -> Drawing:
+@style.figure_style()
+def prior_bars(classes: Sequence[str], natural: npt.NDArray[np.float64], effective: npt.NDArray[np.float64]) -> style.Drawing:
     """Draw for each class, the rarest first, its proportion of the data above the class prior that training teaches.
 
     Of more than 25 classes the 15 rarest and the 10 largest are shown, and the figure says so.
@@ -43,29 +29,29 @@ def prior_bars(classes: Sequence[str], natural: npt.NDArray[np.float64], effecti
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         columns = {"class": list(classes), "natural": natural, "effective": effective, "factor": effective / natural}
-    numbers = pd.DataFrame(columns).iloc[rarest_and_largest(natural, RAREST, LARGEST)].reset_index(drop=True)
-    notes = selection_note(RAREST, LARGEST, len(classes))
+    numbers = pd.DataFrame(columns).iloc[style.rarest_and_largest(natural, RAREST, LARGEST)].reset_index(drop=True)
+    notes = style.selection_note(RAREST, LARGEST, len(classes))
     rows = len(numbers)
-    figure = new_figure(COLUMN, 20 + 7.4 * rows + LINE * (2 + 2 * len(notes)))
+    figure = style.new_figure(style.COLUMN, 20 + 7.4 * rows + style.LINE * (2 + 2 * len(notes)))
     axes = figure.subplots()
-    name_rows(axes, [short_name(name) for name in numbers["class"]], RAREST if notes else None)
+    style.name_rows(axes, [style.short_name(name) for name in numbers["class"]], RAREST if notes else None)
     axes.set_xlim(0, 1.25 * float(numbers[["natural", "effective"]].to_numpy().max()))  # room for the last number
     axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
     axes.set_xlabel("proportion")
-    for name, offset, colour in (("natural", -0.2, GREY), ("effective", 0.2, BLUE)):
+    for name, offset, colour in (("natural", -0.2, style.GREY), ("effective", 0.2, style.BLUE)):
         bars = axes.barh(np.arange(rows) + offset, numbers[name], height=0.34, color=colour)
         axes.bar_label(bars, [_share(share) for share in numbers[name]], padding=2)
     looks = {"marker": "s", "linestyle": "none", "markersize": 5}
-    legend_below(
+    style.legend_below(
         figure,
         [
-            sign("above: of the training images", color=GREY, **looks),
-            sign("below: of the weight in training", color=BLUE, **looks),
+            style.sign("above: of the training images", color=style.GREY, **looks),
+            style.sign("below: of the weight in training", color=style.BLUE, **looks),
         ],
         *notes,
     )
-    return Drawing(figure, numbers)
+    return style.Drawing(figure, numbers)
 
 
 def _share(share: float) -> str:

@@ -7,32 +7,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
-from balanced_mixup.report.figures.style import (
-    BLUE,
-    COLUMN,
-    GREY,
-    LINE,
-    PAGE,
-    Drawing,
-    figure_style,
-    grid_lines,
-    legend_below,
-    new_figure,
-    short_name,
-    sign,
-)
+from balanced_mixup.report.figures import style
 
 MANY, GROUPS = 40, 12  # of more classes than that, groups of classes of like size are shown: as many
 
 _COLUMNS = ("method", "class", "images", "recall", "low", "high")
-_OWN: dict[str, Any] = {"color": BLUE, "marker": "o", "linestyle": "none", "markersize": 3.6}
-_FIRST: dict[str, Any] = _OWN | {"color": GREY, "marker": "s", "markerfacecolor": "none"}
+_OWN: dict[str, Any] = {"color": style.BLUE, "marker": "o", "linestyle": "none", "markersize": 3.6}
+_FIRST: dict[str, Any] = _OWN | {"color": style.GREY, "marker": "s", "markerfacecolor": "none"}
 _FEWEST = 0.5  # images; a class without any stands here, as 0 has no place on a logarithmic scale
 _ACROSS = 3  # panels beside each other, at most
 
 
-@figure_style()
-def score_by_rarity(rows: pd.DataFrame) -> Drawing:
+@style.figure_style()
+def score_by_rarity(rows: pd.DataFrame) -> style.Drawing:
     """Draw the recall of each class against its training images, a panel a method, with the first method's in grey behind.
 
     More than 40 classes are put into 12 groups by their training images. A point is then a group: median images and recall,
@@ -50,36 +37,38 @@ def score_by_rarity(rows: pd.DataFrame) -> Drawing:
     many = numbers["class"].nunique() > MANY
     sizes = numbers.groupby("class", sort=False)["images"].first().sort_values(kind="stable")
     rarest = [
-        f"{short_name(str(name), 20)} ({size:,.0f})" for name, size in sizes.head(max(1, min(4, len(sizes) // 2))).items()
+        f"{style.short_name(str(name), 20)} ({size:,.0f})" for name, size in sizes.head(max(1, min(4, len(sizes) // 2))).items()
     ]
     if many:
         numbers = _grouped(numbers, sizes)
     across = min(len(methods), _ACROSS)
     down = -(-len(methods) // across)
-    figure = new_figure(COLUMN if across == 1 else PAGE, 44 * down + 10 + 4 * LINE)
+    figure = style.new_figure(style.COLUMN if across == 1 else style.PAGE, 44 * down + 10 + 4 * style.LINE)
     panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
     first = numbers[numbers["method"] == methods[0]]
     for index, (axes, method) in enumerate(zip(panels, methods, strict=False)):
-        axes.set_title(short_name(str(method)), weight="bold")
+        axes.set_title(style.short_name(str(method)), weight="bold")
         if index:
             _draw(axes, first, _FIRST)
         own = numbers[numbers["method"] == method]
-        axes.vlines(own["images"].clip(lower=_FEWEST), own["low"], own["high"], color=BLUE, linewidth=0.9)
+        axes.vlines(own["images"].clip(lower=_FEWEST), own["low"], own["high"], color=style.BLUE, linewidth=0.9)
         _draw(axes, own, _OWN)
     for axes in panels[len(methods) :]:
         axes.set_axis_off()
     _scale(panels[0], numbers)
     for index in range(len(methods)):
-        grid_lines(panels[index], "y")
+        style.grid_lines(panels[index], "y")
         panels[index].tick_params(labelbottom=index + across >= len(methods))
     for index in range(max(0, len(methods) - across), len(methods)):
         panels[index].set_xlabel("training images (log scale)")
     for index in range(0, len(methods), across):
         panels[index].set_ylabel("recall")
     own_label = "classes of like size, their median and middle 80%" if many else "a class, from lowest to highest run"
-    entries = [sign(own_label, **_OWN)] + [sign(f"the same by {short_name(methods[0])}", **_FIRST)] * (len(methods) > 1)
-    legend_below(figure, entries, f"The rarest: {', '.join(rarest)}.")
-    return Drawing(figure, numbers)
+    entries = [style.sign(own_label, **_OWN)] + [style.sign(f"the same by {style.short_name(methods[0])}", **_FIRST)] * (
+        len(methods) > 1
+    )
+    style.legend_below(figure, entries, f"The rarest: {', '.join(rarest)}.")
+    return style.Drawing(figure, numbers)
 
 
 def _grouped(rows: pd.DataFrame, sizes: "pd.Series[float]") -> pd.DataFrame:

@@ -4,25 +4,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from balanced_mixup.report.figures.style import (
-    BLUE,
-    COLUMN,
-    GREY,
-    INK,
-    VERMILLION,
-    Drawing,
-    figure_style,
-    new_figure,
-    short_name,
-)
+from balanced_mixup.report.figures import style
 
 COLUMNS = ("confidence", "accuracy", "low", "high", "count")
 
 
-@figure_style()
+@style.figure_style()
 def reliability_diagram(
     bins_before: pd.DataFrame, bins_after: pd.DataFrame | None = None, *, ece_before: str = "", ece_after: str = ""
-) -> Drawing:
+) -> style.Drawing:
     """Draw accuracy against confidence in each bin, and below how many images a bin has.
 
     With `bins_after` two panels stand side by side, before and after calibration. Points under the diagonal are overconfident.
@@ -42,18 +32,18 @@ def reliability_diagram(
         bins.loc[bins["count"] > 0, list(COLUMNS)].assign(panel=name).sort_values("confidence") for name, bins, _ in panels
     ]
     numbers = pd.concat(tables, ignore_index=True)[["panel", *COLUMNS]]
-    figure = new_figure(COLUMN * len(panels) if len(panels) > 1 else COLUMN, 98)
+    figure = style.new_figure(style.COLUMN * len(panels) if len(panels) > 1 else style.COLUMN, 98)
     grid = figure.subplots(2, len(panels), height_ratios=[4, 1], squeeze=False, sharex=True, sharey="row")
-    looks = [(BLUE, "o"), (VERMILLION, "D")]
+    looks = [(style.BLUE, "o"), (style.VERMILLION, "D")]
     for column, (table, (name, _, ece), look) in enumerate(zip(tables, panels, looks, strict=False)):
         title = f"{name.capitalize()} calibration" if len(panels) == 2 else "Reliability"
-        grid[0, column].set_title(f"{title}\n{short_name(ece, 40)}")
+        grid[0, column].set_title(f"{title}\n{style.short_name(ece, 40)}")
         _draw(grid[0, column], grid[1, column], table, *look)
     grid[0, 0].set_ylabel("accuracy")
     grid[1, 0].set_ylabel("images")
     grid[1, 0].set_ylim(0, max(1.0, float(numbers["count"].max()) if len(numbers) else 1.0))
     description = f"Reliability before{' and after' if len(panels) == 2 else ''} calibration. {ece_before}"
-    return Drawing(figure, numbers, description + (f" before, {ece_after} after." if len(panels) == 2 else "."))
+    return style.Drawing(figure, numbers, description + (f" before, {ece_after} after." if len(panels) == 2 else "."))
 
 
 def _draw(axes: Axes, counts: Axes, table: pd.DataFrame, colour: str, marker: str) -> None:
@@ -61,7 +51,7 @@ def _draw(axes: Axes, counts: Axes, table: pd.DataFrame, colour: str, marker: st
     ticks = [0, 0.25, 0.5, 0.75, 1]
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=ticks, yticks=ticks)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.6, linestyle=(0, (3, 2)))
+    axes.plot([0, 1], [0, 1], color=style.INK, linewidth=0.6, linestyle=(0, (3, 2)))
     axes.text(0.97, 0.02, "overconfident", ha="right", va="bottom", style="italic")
     axes.text(0.03, 0.97, "underconfident", ha="left", va="top", style="italic")
     counts.set_xlabel("confidence (probability of the predicted class)")
@@ -74,4 +64,4 @@ def _draw(axes: Axes, counts: Axes, table: pd.DataFrame, colour: str, marker: st
     axes.vlines(table["confidence"], table["low"], table["high"], color=colour, linewidth=1)
     axes.plot(table["confidence"], table["accuracy"], color=colour, marker=marker, markersize=3.6, linewidth=0)
     # Stems, as a bin says where its images lie on average, not where it ends.
-    counts.vlines(table["confidence"], 0, table["count"], color=GREY, linewidth=2.5)
+    counts.vlines(table["confidence"], 0, table["count"], color=style.GREY, linewidth=2.5)

@@ -69,7 +69,7 @@ class Drawing:
 
     def __post_init__(self) -> None:
         """Lay the figure out once and for all: each format that it is written in has the same, and costs less."""
-        if self.figure.get_layout_engine() is not None:
+        if self.figure.get_constrained_layout():
             self.figure.draw_without_rendering()
             self.figure.set_layout_engine("none")
 
