@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from balanced_mixup.report.run import run_report
 from balanced_mixup.runs.model_card import ModelCard
@@ -49,10 +48,10 @@ def made_run(tmp_path):
             folder / "history.csv", index=False
         )
         card = {"backbone": "test_efficientnet", "size": 32, "mean": (0.5,) * 3, "std": (0.5,) * 3}
-        ModelCard(classes=tuple(classes), ordinal=ordinal, **card).write(folder / "model.json")
+        ModelCard(classes=tuple(classes), ordinal=ordinal, head={"name": "softmax"}, **card).write(folder / "model.json")
         (folder / "environment.json").write_text(json.dumps({"versions": {"torch": "2.11"}, "seed": 0}))
         recipe = make_recipe({"data": str(tmp_path / "gone.csv"), "backbone": "test_efficientnet", "size": 32})
-        (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
+        (folder / "recipe.yaml").write_text(recipe.to_yaml())
         return folder
 
     return make

@@ -67,6 +67,11 @@ def test_what_an_evaluation_holds(run, blobs, tmp_path):
     correction = evaluation.run.calibration
     expected = correction.apply(evaluation.predictions.probabilities, correction.prior("uniform"))
     assert evaluation.scored.probabilities == pytest.approx(expected)
+    newer = json.loads((result.folder / "metrics.json").read_text())
+    write_file(result.folder / "metrics.json", {**newer, "format": 9}, Format(9))
+    again = evaluate(run, data=str(blobs / "labels.csv"), allow_seen=True, prior="uniform", sensitivity={"red": 0.8})
+    assert again.folder.name == "labels-all-2"  # that of a newer version is not overwritten
+    result = again
     moved = run.rename(tmp_path / "moved")
     assert Evaluation.open(moved / "evaluations" / result.folder.name).run.path == moved
 

@@ -7,6 +7,7 @@ images (groups, where there are any). P-values are corrected for the number of m
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 import pandas as pd
@@ -176,30 +177,14 @@ def mean_ranks(summaries: Sequence[MethodSummary]) -> pd.DataFrame:
     return ranks.reindex(index=list(methods), columns=list(dict.fromkeys(summary.metric for summary in summaries)))
 
 
+_COLUMNS = {
+    **{name: name for name in ("data", "backbone", "metric", "method", "divisions", "folds", "median", "lowest", "highest")},
+    **{"mean": "mean.mean", "mean_low": "mean.low", "mean_high": "mean.high"},
+    **{"difference": "difference.mean", "difference_low": "difference.low", "difference_high": "difference.high"},
+    **{"pairs": "pairs", "p": "difference.p", "p_corrected": "p_corrected", "among_best": "among_best", "rank": "rank"},
+}
+
+
 def long_table(summaries: Sequence[MethodSummary]) -> pd.DataFrame:
     """Return all numbers, a row a summary."""
-    return pd.DataFrame(
-        {
-            "data": summary.data,
-            "backbone": summary.backbone,
-            "metric": summary.metric,
-            "method": summary.method,
-            "divisions": summary.divisions,
-            "folds": summary.folds,
-            "median": summary.median,
-            "lowest": summary.lowest,
-            "highest": summary.highest,
-            "mean": summary.mean.mean,
-            "mean_low": summary.mean.low,
-            "mean_high": summary.mean.high,
-            "difference": summary.difference.mean,
-            "difference_low": summary.difference.low,
-            "difference_high": summary.difference.high,
-            "pairs": summary.pairs,
-            "p": summary.difference.p,
-            "p_corrected": summary.p_corrected,
-            "among_best": summary.among_best,
-            "rank": summary.rank,
-        }
-        for summary in summaries
-    )
+    return pd.DataFrame({name: attrgetter(path)(summary) for name, path in _COLUMNS.items()} for summary in summaries)

@@ -19,6 +19,7 @@ from balanced_mixup.evaluation.other_data import choose, like_run, warn_of_share
 from balanced_mixup.files import write_atomically
 from balanced_mixup.runs.classifier import Classifier
 from balanced_mixup.runs.evaluation import Evaluation, EvaluationResult
+from balanced_mixup.runs.formats import NewerFormatError
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.run_folder import RunFolder
@@ -127,13 +128,14 @@ def _folder_for(folder: RunFolder, result: EvaluationResult) -> Path:
     name, number = f"{Path(result.data or '').stem}-{result.split}", 1
     while True:
         path = folder.path / "evaluations" / (name if number == 1 else f"{name}-{number}")
+        number += 1
         try:
-            earlier = Evaluation.open(path).stored
+            if _arguments(Evaluation.open(path).stored) == _arguments(result):
+                return path
+        except NewerFormatError:
+            continue  # not to be overwritten
         except UsageError:
             return path
-        if _arguments(earlier) == _arguments(result):
-            return path
-        number += 1
 
 
 def _arguments(result: EvaluationResult) -> tuple[Any, ...]:

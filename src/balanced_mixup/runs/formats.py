@@ -15,6 +15,10 @@ from balanced_mixup.files import read_json, write_json
 Content = dict[str, Any]
 
 
+class NewerFormatError(UsageError):
+    """A file was written by a newer version of this program."""
+
+
 @dataclass(frozen=True)
 class Format:
     """The format of a kind of file.
@@ -55,12 +59,12 @@ def read_file(path: Path, form: Format, remedy: str = "Make it again.") -> Conte
 
 
 def refuse_newer(path: Path, number: Any, form: Format) -> None:
-    """Raise UsageError where a file is of a newer version of this program, or its format is no number."""
+    """Raise NewerFormatError where a file is of a newer version of this program, UsageError where its format is no number."""
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise UsageError(f"The file {str(path)!r} is damaged: expected `format` to be a number from 1, but got {number!r}.")
     if number > form.newest:
         writer = _writer(path)
-        raise UsageError(
+        raise NewerFormatError(
             f"The file {str(path)!r} was written by {'a newer version' if writer is None else f'version {writer}'} of "
             f"balanced-mixup (format {number}); this is version {version('balanced-mixup')}, which reads formats up to "
             f"{form.newest}. Upgrade it with `pip install --upgrade balanced-mixup`."
