@@ -49,7 +49,7 @@ def made_run(tmp_path):
             folder / "history.csv", index=False
         )
         card = {"backbone": "test_efficientnet", "size": 32, "mean": (0.5,) * 3, "std": (0.5,) * 3}
-        ModelCard(classes=tuple(classes), ordinal=ordinal, **card).write(folder / "model.json")
+        ModelCard(classes=tuple(classes), ordinal=ordinal, head={"name": "softmax"}, **card).write(folder / "model.json")
         (folder / "environment.json").write_text(json.dumps({"versions": {"torch": "2.11"}, "seed": 0}))
         recipe = make_recipe({"data": str(tmp_path / "gone.csv"), "backbone": "test_efficientnet", "size": 32})
         (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json")))

@@ -18,7 +18,8 @@ data, out = sys.argv[1:]
 train = ["train", "--data", data, "--backbone", "test_efficientnet", "--weights", "none", "--size", "32", "--epochs", "1"]
 evaluate = ["evaluate", out, "--data", data, "--allow-seen", "--split", "all"]
 codes = [run(command) for command in (
-    [*train, "--accelerator", "cpu", "--out", out], evaluate, ["predict", out, data.replace("labels.csv", "000.png"), "--out", out + ".csv"],
+    [*train, "--accelerator", "cpu", "--out", out], evaluate,
+    ["predict", out, data.replace("labels.csv", "000.png"), "--out", out + ".csv"],
     ["list", "methods"], ["check", "--data", data], ["benchmark", "--help"], ["table", "--help"],
     ["report", out], ["explain", out, data.replace("labels.csv", "000.png"), "--out", out + "-explained"],
     ["reproduce", "figure3", "--out", out],
