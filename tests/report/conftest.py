@@ -52,7 +52,7 @@ def made_run(tmp_path):
         ModelCard(classes=tuple(classes), ordinal=ordinal, head={"name": "softmax"}, **card).write(folder / "model.json")
         (folder / "environment.json").write_text(json.dumps({"versions": {"torch": "2.11"}, "seed": 0}))
         recipe = make_recipe({"data": str(tmp_path / "gone.csv"), "backbone": "test_efficientnet", "size": 32})
-        (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe.settings()))
         return folder
 
     return make

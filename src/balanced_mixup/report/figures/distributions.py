@@ -102,7 +102,7 @@ def _draw(axes: Axes, data: ClassCounts, thickness: float) -> None:
     if data.ratio >= LOG_FROM:
         axes.set_xscale("log")
         axes.set_xlim(0.5, largest ** (1 / 0.82))  # from 0.5, so that a single image is a bar too; room for the last number
-        axes.xaxis.set_major_locator(LogLocator(numticks=4))
+        axes.xaxis.set_major_locator(LogLocator(numticks=3))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("images (log scale)")
     else:
