@@ -11,6 +11,7 @@ from PIL import Image
 
 from balanced_mixup import UsageError, evaluate
 from balanced_mixup.errors import BalancedMixupError
+from balanced_mixup.metrics import METRICS, Metric, confusion
 from balanced_mixup.report.contents import read_run
 from balanced_mixup.report.data_view import training_curves_view
 from balanced_mixup.report.document import Chart, Gallery, Listing, Note, Table, Text
@@ -190,6 +191,21 @@ def test_a_metric_that_this_version_does_not_know(made_run):
     scores["test"]["metrics"]["flux"] = {"value": 1.0, "low": 0.5, "high": 1.0}
     (run / "metrics.json").write_text(json.dumps(scores))
     assert "flux" not in [row[0] for row in scores_view(read_run(run))[0].rows]
+
+
+def test_metrics_of_plugins_are_shown(made_run, monkeypatch):
+    """Those that the run was scored with, and those that are newer than the run."""
+    hits = Metric("hits", "number of hits", confusion, lambda table: np.trace(table, axis1=-2, axis2=-1), "hits")
+    older = made_run(["a", "b"], 50, name="older")
+    monkeypatch.setitem(METRICS._objects, "hits", hits)
+    for run in (older, made_run(["a", "b"], 50)):
+        contents = read_run(run)
+        right = contents.predictions.probabilities.argmax(1) == contents.predictions.labels
+        assert dict(row[:2] for row in scores_view(contents)[0].rows)["number of hits"] == f"{right.sum():.3f}"
+    table = pd.read_parquet(older / "predictions.parquet")
+    table.loc[3, "p_a"] = np.nan
+    table.to_parquet(older / "predictions.parquet")
+    assert "MCC" in [row[0] for row in scores_view(read_run(older))[0].rows]
 
 
 def test_without_the_list_of_images_the_rest_is_there(made_run):

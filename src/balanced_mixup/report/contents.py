@@ -1,6 +1,6 @@
-"""What a report is made of: a run or an evaluation, as far as it can be read, for a damaged run has a report too."""
+"""A `Run` or an `Evaluation` as far as it can be read, for a damaged run has a report too."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +15,6 @@ from balanced_mixup.errors import UsageError
 from balanced_mixup.runs.evaluation import Evaluation, EvaluationResult
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.run import Run
-from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.runs.scores import Scores
 from balanced_mixup.training.recipe import Recipe, load_yaml, make_recipe, make_settings
 
@@ -31,13 +30,13 @@ class RunContents:
     Args:
         run: The run.
         recipe: Its settings.
-        finished: Whether it has its weights.
         ordinal: Whether its classes are ordinal: its data may define that, where its settings do not.
         settings: Where the scored images are.
         split: What is scored: "test", "val" where nothing was held out, or "other" data.
         scored: The same in words.
         images: See `Run.images`.
         history: See `Run.history`.
+        environment: See `Run.environment`.
         predictions: What the scores are of.
         stored: The same as the model predicted them, without a correction.
         validation: Those of the run's validation split.
@@ -48,13 +47,13 @@ class RunContents:
 
     run: Run
     recipe: Recipe
-    finished: bool
     ordinal: bool
     settings: DataSettings
     split: str
     scored: str
     images: pd.DataFrame | None
     history: pd.DataFrame | None
+    environment: Mapping[str, object] | None
     predictions: Predictions | None
     stored: Predictions | None
     validation: Predictions | None
@@ -63,22 +62,19 @@ class RunContents:
     missing: tuple[str, ...]
 
     @property
-    def folder(self) -> RunFolder:
-        """Where the run is."""
-        return self.run.folder
+    def path(self) -> Path:
+        """The folder of the run."""
+        return self.run.path
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has its weights."""
+        return self.run.folder.weights.is_file()
 
     @property
     def target(self) -> TargetPrior | None:
         """The class prior that an evaluation corrected to, if any."""
         return None if self.evaluation is None else self.evaluation.prior
-
-    @property
-    def environment(self) -> dict[str, object] | None:
-        """See `Run.environment`."""
-        try:
-            return self.run.environment
-        except UsageError:
-            return None
 
     @property
     def monitor(self) -> str:
@@ -143,44 +139,38 @@ def read_run(path: Path) -> RunContents:
     scored = None if predictions is None else predictions.in_split(split)
     scores = reader.read(folder.metrics, lambda: run.scores)
     ordinal = bool(reader.read(folder.model, lambda: run.ordinal))
-    contents = RunContents(
+    return RunContents(
         run=run,
         recipe=recipe,
-        finished=folder.weights.is_file(),
         ordinal=ordinal,
         settings=recipe,
         split=split,
         scored=_SPLITS[split],
         images=reader.read(folder.manifest, lambda: run.images),
         history=reader.read(folder.history, lambda: _history(run, recipe.monitored(ordinal))),
+        environment=reader.read(folder.environment, lambda: run.environment),
         predictions=scored,
         stored=scored,
         validation=None if predictions is None else predictions.in_split("val"),
         scores=None if scores is None else scores.get(split),
         evaluation=None,
-        missing=(),
+        missing=tuple(reader.missing),
     )
-    reader.read(folder.environment, lambda: run.environment)
-    return replace(contents, missing=tuple(reader.missing))
 
 
 def read_evaluation(path: Path) -> RunContents:
     """Read an evaluation: its run, with the predictions and scores of the evaluation.
 
     Raises:
-        UsageError: It is no folder of an evaluation, or its run is gone.
+        UsageError: It is no folder of an evaluation, its result is damaged, or its run is gone.
     """
     evaluation = Evaluation.open(path)
     contents, reader = read_run(evaluation.run.path), _Reader()
-    metrics = path / "metrics.json"
-    result = reader.read(metrics, lambda: evaluation.result)
-    if result is None:
-        raise UsageError("\n".join(reader.missing))
-    stored = reader.predictions(path / "predictions.parquet", lambda: evaluation.predictions)
-    predictions = stored
-    if stored is not None and (prior := result.prior) is not None:
-        correction = reader.read(contents.folder.calibration, lambda: evaluation.run.calibration)
-        corrected = None if correction is None else correction.apply(stored.probabilities, prior)
+    result = evaluation.result
+    predictions = stored = reader.predictions(path / "predictions.parquet", lambda: evaluation.predictions)
+    if stored is not None and result.prior is not None:
+        correction = reader.read(evaluation.run.folder.calibration, lambda: evaluation.run.calibration)
+        corrected = None if correction is None else correction.apply(stored.probabilities, result.prior)
         predictions = None if corrected is None else replace(stored, probabilities=corrected)
     images = "all images" if result.split == "all" else f"the {result.split} split"
     other = result.data is not None

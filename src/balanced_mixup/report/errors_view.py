@@ -74,7 +74,7 @@ def _overlays(run: RunContents, originals: Originals, images: Mapping[int, Pixel
     """Return the images (side, side, 3) with the evidence for their predicted classes; those without any are left out."""
     if not images:
         return {}
-    classifier = Classifier.load(run.folder.path)
+    classifier = Classifier.load(run.path)
     rows = list(images)
     small = np.stack([originals.images.read(row, classifier.card.size) for row in rows])
     maps = upsampled(evidence(classifier, ArrayPixels(small), targets=predicted[rows]), _SIDE)

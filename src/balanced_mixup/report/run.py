@@ -37,7 +37,7 @@ def evaluation_report(path: Path) -> Document:
     """
     run = read_evaluation(path)
     title = f"{run.recipe.method.name}, trained on {_data_name(run.recipe.data)}, scored on {_data_name(run.settings.data)}"
-    subtitle = f"Run {run.folder.path.name}: {run.recipe.backbone}, {run.recipe.size} px"
+    subtitle = f"Run {run.path.name}: {run.recipe.backbone}, {run.recipe.size} px"
     return Document(title, subtitle, _sections(run, {name: view for name, view in _VIEWS.items() if name not in _TRAINING}))
 
 
@@ -61,10 +61,9 @@ def _blocks(view: "_View", run: RunContents) -> Sequence[Block]:
 
 
 def _provenance(run: RunContents) -> list[Block]:
-    environment = run.environment
     return [
         Folded("Recipe", _yaml(run.recipe.settings())),
-        *([Folded("Environment", _yaml(dict(environment)))] if environment else []),
+        *([Folded("Environment", _yaml(dict(run.environment)))] if run.environment else []),
         Text(f"If this helped your work, please cite the paper: {CITATION}"),
     ]
 

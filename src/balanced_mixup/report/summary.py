@@ -22,7 +22,7 @@ def summary(run: RunContents) -> list[Block]:
     """Return how many images of each rare class were found, and of the others together."""
     notes: list[Block] = []
     if not run.finished:
-        notes.append(Note(f"This run is not finished. To resume it: bmixup train --out {run.folder.path} --resume"))
+        notes.append(Note(f"This run is not finished. To resume it: bmixup train --out {run.path} --resume"))
     if run.scores is None or run.predictions is None:
         return [*notes, Text("There are no scores yet.")]
     if run.split == "val":

@@ -74,16 +74,16 @@ class Scores:
         """Return the scores with all `METRICS`; those of metrics newer than the scores are computed from predictions.
 
         Args:
-            read: Returns the predictions that were scored. Where it raises UsageError, the scores stay as they are.
+            read: Returns the predictions that were scored. Where it raises UsageError, or they cannot be scored, the scores
+                stay as they are.
         """
         lacking = [name for name in METRICS if name not in self.metrics]
         if not lacking:
             return self
         try:
-            predictions = read()
+            added = _intervals(read(), lacking, 2000)
         except UsageError:
             return self
-        added = _intervals(predictions, lacking, 2000)
         return replace(self, metrics={**self.metrics, **{name: added[name] for name in lacking}})
 
     def values(self, read: Callable[[], Predictions]) -> dict[str, float]:
