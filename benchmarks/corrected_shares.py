@@ -22,9 +22,9 @@ def corrected(path: Path, method: str) -> pd.DataFrame:
     rows = read_results(path).scores.set_index(["data", "backbone", "method", "fold", "seed"]).sort_index()
     runs = [run for run in folder.read().runs if run.method == method]
     for run in runs:
-        scores = evaluate(folder.run(run).path, prior="uniform")["metrics"]
+        scores = evaluate(folder.run(run).path, prior="uniform").scores.metrics
         key = (run.data, run.backbone, run.method, run.fold, run.seed)
-        rows.loc[key, list(scores)] = [score["value"] for score in scores.values()]
+        rows.loc[key, list(scores)] = [score.value for score in scores.values()]
     own = rows.reset_index()
     own = own[own["method"] == method].assign(method=f"{method}, equal shares")
     return own.drop(columns=["scored", "predictions"])

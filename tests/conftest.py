@@ -1,13 +1,28 @@
-"""What several test files share: small data made on the spot, and the real data where they are at hand."""
+"""What several test files share: small data made on the spot, the real data if there are any, and the settings of pytest."""
 
+import os
 import zipfile
+from collections import Counter
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+# Neither the speed nor the load of the machine decides whether a test passes.
+hypothesis.settings.register_profile(
+    "balanced-mixup", max_examples=50, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("balanced-mixup")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print in one line what was skipped and why."""
+    skipped = (report.longrepr for report in terminalreporter.stats.get("skipped", ()))
+    reasons = Counter(where[2].removeprefix("Skipped: ") if isinstance(where, tuple) else str(where) for where in skipped)
+    if reasons:
+        terminalreporter.write_line("Skipped: " + "; ".join(f"{count} {reason}" for reason, count in reasons.most_common()))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -63,15 +78,31 @@ def tiny_run(tiny, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def real_data(tmp_path_factory):
-    """Function from the name of a real data set to its unpacked folder (images/ and labels.csv); skips where it is absent."""
+def test_data():
+    """Function from a path in the folder of real data, `$BMIXUP_TEST_DATA` or ../shared/data, to it; skips if it is absent."""
+    root = Path(os.environ.get("BMIXUP_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+
+    def find(*path):
+        if not (found := root.joinpath(*path)).exists():
+            pytest.skip("without real data in $BMIXUP_TEST_DATA or ../shared/data")
+        return found
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def published_labels(test_data):
+    """The folder with the label files of the data sets as they were published."""
+    return test_data("labels")
+
+
+@pytest.fixture(scope="session")
+def real_data(test_data, tmp_path_factory):
+    """Function from the name of a real data set to its unpacked folder (images/ and labels.csv); skips if it is absent."""
     unpacked = tmp_path_factory.mktemp("real")
 
     def folder(name):
-        source = SHARED / name
-        if not source.is_dir():
-            pytest.skip(f"needs the real data in ../shared/data/{name}, which are not part of the project")
-        target = unpacked / name
+        source, target = test_data(name), unpacked / name
         if not target.exists() and (source / "images.zip").exists():
             with zipfile.ZipFile(source / "images.zip") as archive:
                 archive.extractall(target / "images")

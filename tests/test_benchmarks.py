@@ -67,5 +67,5 @@ def test_corrected_shares(blobs, tmp_path):
     assert table["method"].tolist() == ["instance, equal shares"] * 2
     for row in table.itertuples():
         (folder,) = (tmp_path / "out/runs").glob(f"blobs-instance-*-{row.fold}-*[!k]")
-        expected = evaluate(folder, prior="uniform")["metrics"]
-        assert row.balanced_accuracy == expected["balanced_accuracy"]["value"]
+        expected = evaluate(folder, prior="uniform").scores.metrics
+        assert row.balanced_accuracy == expected["balanced_accuracy"].value

@@ -21,9 +21,9 @@ def test_skin_lesions(real_data, tmp_path):
     run = train(
         settings(folder, "dx", "lesion_id"), method="balanced-mixup", alpha=0.2, size=96, epochs=6, out=tmp_path / "run"
     )
-    metrics = evaluate(run.folder.path)["metrics"]
-    assert metrics["mcc"]["value"] >= 0.55
-    assert metrics["balanced_accuracy"]["value"] >= 0.50
+    metrics = evaluate(run.folder.path).scores.metrics
+    assert metrics["mcc"].value >= 0.55
+    assert metrics["balanced_accuracy"].value >= 0.50
     predictions = predict_files(run.folder.path, sorted((folder / "images").iterdir())[:50], tmp_path / "predictions.csv")
     assert len(predictions) == 50
 

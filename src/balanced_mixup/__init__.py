@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from balanced_mixup.mixing import mixup as mixup
     from balanced_mixup.mixing import one_hot as one_hot
     from balanced_mixup.runs.classifier import Classifier as Classifier
+    from balanced_mixup.runs.evaluation import Evaluation as Evaluation
+    from balanced_mixup.runs.run import Run as Run
     from balanced_mixup.sampling import class_probabilities as class_probabilities
     from balanced_mixup.sampling import class_sampler as class_sampler
     from balanced_mixup.sampling import instance_sampler as instance_sampler
@@ -36,6 +38,8 @@ _HOME = {
     "evaluation.compare": ("compare",),
     "evaluation.evaluate": ("evaluate",),
     "runs.classifier": ("Classifier",),
+    "runs.evaluation": ("Evaluation",),
+    "runs.run": ("Run",),
     "losses": ("ClassBalanced", "CrossEntropy", "Focal"),
     "methods": ("METHODS",),
     "metrics": ("METRICS",),

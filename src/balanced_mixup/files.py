@@ -53,9 +53,9 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return what `write_json` wrote. UsageError where the file is missing or damaged."""
+def read_json(path: Path, remedy: str = "Make it again.") -> dict[str, Any]:
+    """Return what `write_json` wrote. UsageError with the `remedy` where the file is missing or damaged."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise UsageError(f"The file {str(path)!r} is missing or damaged: {error}. Make it again.") from None
+        raise UsageError(f"The file {str(path)!r} is missing or damaged: {error}. {remedy}") from None

@@ -1,18 +1,18 @@
 """Scores for classifiers when some classes are rare.
 
-Accuracy says little here: where 75 % of the images are of one class, a constant answer scores 0.75. So there are seven scores:
+Accuracy means little here: where 75 % of the images are of one class, a constant prediction scores 0.75. Hence seven scores:
 
 =================  ==================================================================  ===========
 quadratic kappa    agreement beyond chance, errors weighted by squared distance        ordinal
 MCC                correlation between label and prediction, all classes together
-Kendall tau-b      do images with a higher grade get a higher prediction?              ordinal
+Kendall tau-b      do images of a higher class get a higher prediction?              ordinal
 balanced accuracy  mean recall: each class counts the same, however rare
 macro-F1           mean F1: as above, and false alarms count too
 accuracy           share of images that are right
 macro AUC          does the probability of a class rank its images above the others?
 =================  ==================================================================  ===========
 
-The ordinal ones make sense only where the classes are grades in their order. All are better when higher.
+The ordinal ones make sense only for ordinal classes. All are better when higher.
 
     >>> import numpy as np
     >>> y = np.array([0, 0, 0, 0, 1, 2])
@@ -31,18 +31,22 @@ Labels and probabilities may be numpy arrays or torch tensors on any device. A s
 made-up 0; only MCC is 0 then, by convention. The definitions are those of scikit-learn and scipy, and tested against them.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from balanced_mixup.errors import UsageError
+from balanced_mixup.plugins import Registry
+
+if TYPE_CHECKING:
+    import torch
 
 Array = npt.NDArray[np.float64]
-ArrayOrTensor = npt.NDArray[Any] | torch.Tensor
+ArrayOrTensor: TypeAlias = "npt.NDArray[Any] | torch.Tensor"
 
 Score = TypeVar("Score")
 
@@ -58,19 +62,25 @@ class Metric:
         label: What tables and figures call it.
         statistic: (y, probabilities, weights) -> array (..., K, K) or (..., K); `confusion` or `class_auc`.
         formula: That array -> scores (...).
+        summary: What it measures, in one line.
         higher_is_better: The best epoch is the one with the highest value.
-        ordinal: It makes sense only where the classes are grades in their order.
+        ordinal: It makes sense only for ordinal classes.
+        macro: It is a mean over classes: undefined on a bootstrap draw that misses a class of the images.
     """
 
     name: str
     label: str
     statistic: Callable[[ArrayOrTensor, ArrayOrTensor, Array | None], Array]
     formula: Callable[[Array], Array]
+    summary: str = ""
     higher_is_better: bool = True
     ordinal: bool = False
+    macro: bool = False
 
     def __post_init__(self) -> None:
-        """Take the docstring of the formula, so that `mcc.__doc__` (and `mcc?` in a notebook) tells what MCC is."""
+        """Check the name, and take the docstring of the formula, so that `mcc?` in a notebook tells what MCC is."""
+        if not self.name.isidentifier() or self.name.startswith(("recall_", "precision_")):
+            raise UsageError(f"Expected a metric's `name` to be an identifier that is no class's score, but got {self.name!r}.")
         object.__setattr__(self, "__doc__", self.formula.__doc__)
 
     def __call__(self, y: ArrayOrTensor, probabilities: ArrayOrTensor) -> float:
@@ -213,14 +223,14 @@ def _kendall_tau(table: Array) -> Array:
 
 
 def _balanced_accuracy(table: Array) -> Array:
-    """Mean recall over the classes that have images; a constant answer reaches 1 / (their number)."""
+    """Mean recall over the classes that have images; a constant prediction reaches 1 / (their number)."""
     return _mean(class_recall(table))
 
 
 def _macro_f1(table: Array) -> Array:
     """Mean of F1 = 2 C_kk / (r_k + c_k) over the classes that occur in labels or predictions, as in scikit-learn.
 
-    So a class without images counts as 0 as soon as one image is taken for it.
+    So a class without images counts as 0 as soon as it is predicted once.
     """
     return _mean(_ratio(2 * _diagonal(table), table.sum(-1) + table.sum(-2)))
 
@@ -235,22 +245,51 @@ def _macro_auc(areas: Array) -> Array:
     return _mean(areas)
 
 
-quadratic_kappa = Metric("quadratic_kappa", "quadratic kappa", confusion, _quadratic_kappa, ordinal=True)
-mcc = Metric("mcc", "MCC", confusion, _mcc)
-kendall_tau = Metric("kendall_tau", "Kendall tau-b", confusion, _kendall_tau, ordinal=True)
-balanced_accuracy = Metric("balanced_accuracy", "balanced accuracy", confusion, _balanced_accuracy)
-macro_f1 = Metric("macro_f1", "macro-F1", confusion, _macro_f1)
-accuracy = Metric("accuracy", "accuracy", confusion, _accuracy)
-macro_auc = Metric("macro_auc", "macro AUC", class_auc, _macro_auc)
+quadratic_kappa = Metric(
+    "quadratic_kappa",
+    "quadratic kappa",
+    confusion,
+    _quadratic_kappa,
+    "agreement beyond chance, errors weighted by squared distance (ordinal classes)",
+    ordinal=True,
+)
+mcc = Metric("mcc", "MCC", confusion, _mcc, "correlation between label and prediction, all classes together")
+kendall_tau = Metric(
+    "kendall_tau",
+    "Kendall tau-b",
+    confusion,
+    _kendall_tau,
+    "rank correlation tau-b between label and prediction (ordinal classes)",
+    ordinal=True,
+)
+balanced_accuracy = Metric(
+    "balanced_accuracy",
+    "balanced accuracy",
+    confusion,
+    _balanced_accuracy,
+    "mean recall: each class counts the same, however rare",
+    macro=True,
+)
+macro_f1 = Metric("macro_f1", "macro-F1", confusion, _macro_f1, "mean F1 over the classes", macro=True)
+accuracy = Metric("accuracy", "accuracy", confusion, _accuracy, "share of images that are right")
+macro_auc = Metric(
+    "macro_auc",
+    "macro AUC",
+    class_auc,
+    _macro_auc,
+    "area under the ROC curve, one class against the rest, mean over the classes",
+    macro=True,
+)
 
-METRICS: Mapping[str, Metric] = {
-    metric.name: metric for metric in (quadratic_kappa, mcc, kendall_tau, balanced_accuracy, macro_f1, accuracy, macro_auc)
-}
+
+METRICS = Registry("metrics", Metric, lambda metric: metric.name)
+for _metric in (quadratic_kappa, mcc, kendall_tau, balanced_accuracy, macro_f1, accuracy, macro_auc):
+    METRICS.add(_metric)
 
 
 def applicable(scores: Mapping[str, Score], ordinal: bool) -> dict[str, Score]:
-    """Return what belongs to the scores that make sense: all where the classes are grades, else those that need no order."""
-    return {name: score for name, score in scores.items() if ordinal or not METRICS[name].ordinal}
+    """Return what makes sense of the known metrics in `scores`: all for ordinal classes, else those that need no order."""
+    return {name: value for name, value in scores.items() if name in METRICS and (ordinal or not METRICS[name].ordinal)}
 
 
 # ---- Arithmetic and checks ----
@@ -349,7 +388,12 @@ def _checked_weights(weights: Array | None, images: int) -> Array:
 
 def _numpy(values: ArrayOrTensor) -> npt.NDArray[Any]:
     """Return a tensor of any device, or an array, as numpy; bfloat16, which numpy lacks, as float32."""
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
-    return np.asarray(values)
+    if isinstance(values, np.ndarray) or "torch" not in sys.modules:
+        return np.asarray(values)
+    import torch
+
+    if not isinstance(values, torch.Tensor):
+        return np.asarray(values)
+    values = values.detach().cpu()
+    array: npt.NDArray[Any] = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    return array

@@ -244,7 +244,7 @@ class TestProtocols:
     def test_published_folds_that_divide_patients(self, blobs):
         prepared, _ = by_protocol(blobs)
         published = np.arange(90) % 2
-        with pytest.raises(UsageError, match=r"45 such are in several folds; '000\.png' and '001\.png' are\."):
+        with pytest.raises(UsageError, match=r"45 of them are in several folds, such as '000\.png' and '001\.png'"):
             divide("blobs", prepared, PROTOCOLS["honest"], published_folds=published)
         assert len(divide("blobs", prepared, PROTOCOLS["paper"], published_folds=published)) == 2
 

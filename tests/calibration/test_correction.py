@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from balanced_mixup import evaluate
 from balanced_mixup.calibration import correction
-from balanced_mixup.calibration.class_prior import TargetPrior, rare_classes, read_shares
-from balanced_mixup.calibration.correction import Correction, calibrate_run
+from balanced_mixup.calibration.class_prior import TargetPrior, rare_classes, read_prior
 from balanced_mixup.calibration.priors import adjust_prior, estimate_prior, with_temperature
 from balanced_mixup.errors import UsageError
+from balanced_mixup.evaluation.experiment import calibrate
 from balanced_mixup.runs.predictions import Predictions
+from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.training.recipe import load_yaml, make_recipe
 
@@ -38,20 +39,20 @@ def counts_of(run):
 
 def test_stored_read_again_and_the_same_as_fitted_now(run):
     predictions = Predictions.read(run.predictions)
-    stored = calibrate_run(run, predictions, make_recipe(load_yaml(run.recipe)), counts_of(run))
-    assert Correction.of(run) == stored
+    stored = calibrate(run, predictions, make_recipe(load_yaml(run.recipe)), counts_of(run))
+    assert Run(run).calibration.model_dump_json() == stored.model_dump_json()
     assert set(stored.scores) == {"val", "test"}
     assert set(stored.scores["test"]) == {"stored", "temperature", "train"}
     assert stored.classes == ("blue", "green", "red")
-    assert stored.images == len(predictions.part("val").images)
+    assert stored.images == len(predictions.in_split("val").images)
     run.calibration.unlink()
-    fitted = Correction.of(run)
+    fitted = Run(run).calibration
     assert fitted.model_dump(exclude={"scores"}) == stored.model_dump(exclude={"scores"})
     assert not run.calibration.exists()
 
 
 def test_shares_add_up_and_rare_classes_are_those_under_half_of_an_equal_share(run):
-    fitted = Correction.of(run)
+    fitted = Run(run).calibration
     assert list(fitted.train_prior.values()) == pytest.approx(counts_of(run) / counts_of(run).sum())
     for shares in (fitted.train_prior, fitted.model_prior, fitted.expected_prior):
         assert sum(shares.values()) == pytest.approx(1)
@@ -82,31 +83,28 @@ def test_half_of_an_equal_share_is_not_rare_however_it_is_rounded():
 
 
 def scored(run, labels, p):
-    count = len(labels)
-    alike = Predictions(("a",) * count, labels, p, ("blue", "green", "red"), None, np.full(count, "test"))
-    scores = Correction.of(run).scored(alike, replicates=99)
-    each = {f"ece_{name}": score for name, score in scores.pop("per_class").items()}
-    return {name: score for name, score in {**scores, **each}.items() if name != "ece_by_chance"}
+    scores = Run(run).calibration.score(labels, p, None, replicates=99)
+    return {**scores.metrics, **{f"ece_{name}": score for name, score in scores.per_class.items()}}
 
 
 def test_calibration_errors_on_one_class_have_no_interval(run):
     # An untrained model: every class a third, but for noise; 4/9 is the mean of 2/3, 1/3 and 1/3.
     p = np.random.default_rng(0).dirichlet(np.full(3, 1e6), 40)
     one, two = scored(run, np.zeros(40, int), p), scored(run, np.repeat([0, 1], 20), p)
-    assert one["classwise_ece"] == {"value": pytest.approx(4 / 9, abs=1e-3), "low": None, "high": None}
-    assert {name for name, score in one.items() if score["low"] is not None} == {"brier", "log_loss"}
-    assert all(score["low"] <= score["value"] <= score["high"] for score in two.values())
+    assert one["classwise_ece"].value == pytest.approx(4 / 9, abs=1e-3) and np.isnan(one["classwise_ece"].low)
+    assert {name for name, score in one.items() if not np.isnan(score.low)} == {"brier", "log_loss"}
+    assert all(score.low <= score.value <= score.high for score in two.values())
 
 
 def test_scores_that_are_the_same_in_every_draw_have_no_interval(run):
     found = scored(run, np.repeat([0, 1], 5), np.tile([0.45, 0.45, 0.1], (10, 1)))
-    assert found["brier"] == {"value": pytest.approx(0.55**2 + 0.45**2 + 0.1**2), "low": None, "high": None}
-    assert found["ece_red"] == {"value": pytest.approx(0.1), "low": None, "high": None}
-    assert found["ece_blue"]["low"] < found["ece_blue"]["high"]
+    assert found["brier"].value == pytest.approx(0.55**2 + 0.45**2 + 0.1**2) and np.isnan(found["brier"].low)
+    assert found["ece_red"].value == pytest.approx(0.1) and np.isnan(found["ece_red"].low)
+    assert found["ece_blue"].low < found["ece_blue"].high
 
 
 def test_apply_is_temperature_and_bayes_rule(run):
-    fitted, p = Correction.of(run), Predictions.read(run.predictions).probabilities
+    fitted, p = Run(run).calibration, Predictions.read(run.predictions).probabilities
     assert fitted.apply(p) == pytest.approx(with_temperature(p, fitted.temperature), abs=1e-6)
     assert (fitted.apply(p).argmax(1) == p.argmax(1)).all()
     source = np.array(list(fitted.model_prior.values()))
@@ -117,7 +115,7 @@ def test_apply_is_temperature_and_bayes_rule(run):
 
 
 def test_priors_by_name(run, tmp_path):
-    fitted, p = Correction.of(run), Predictions.read(run.predictions).probabilities
+    fitted, p = Run(run).calibration, Predictions.read(run.predictions).probabilities
     assert fitted.prior("train").shares == pytest.approx(list(fitted.train_prior.values()))
     assert fitted.prior("estimate") is None
     estimated = fitted.estimate(p)
@@ -130,24 +128,24 @@ def test_priors_by_name(run, tmp_path):
 
 def test_a_class_without_training_images_cannot_be_given_a_share(run, tmp_path):
     shares = {"blue": 0.0, "green": 0.3, "red": 0.7}
-    fitted = Correction.of(run).model_copy(update={"train_prior": shares, "model_prior": shares})
+    fitted = Run(run).calibration.model_copy(update={"train_prior": shares, "model_prior": shares})
     assert fitted.prior("uniform").shares == pytest.approx([0, 0.5, 0.5])
     (tmp_path / "clinic.csv").write_text("class,share\nred,0.5\nblue,0.2\ngreen,0.3\n")
     with pytest.raises(UsageError, match=r"Expected a share of 0 for classes without training images.*blue"):
         fitted.prior(str(tmp_path / "clinic.csv"))
 
 
-def test_an_estimate_that_does_not_come_to_rest_is_said(run, monkeypatch, caplog):
+def test_an_estimate_that_has_not_converged_is_logged(run, monkeypatch, caplog):
     monkeypatch.setattr(correction, "estimate_prior", partial(estimate_prior, max_steps=1))
-    assert not Correction.of(run).estimate(Predictions.read(run.predictions).probabilities).converged
-    assert "did not come to rest" in caplog.text
+    assert not Run(run).calibration.estimate(Predictions.read(run.predictions).probabilities).converged
+    assert "has not converged" in caplog.text
 
 
 def test_a_target_as_json():
     found = TargetPrior("uniform", np.array([0.5, 0.5])).to_dict(("a", "b"))
     assert found["shares"]["a"] == {"value": 0.5, "low": None, "high": None}
     found = TargetPrior("estimate", np.array([1.0]), np.array([0.1]), np.array([1.0]), False).to_dict(("a",))
-    assert json.loads(json.dumps(found)) == {
+    assert TargetPrior.from_dict(json.loads(json.dumps(found))).to_dict(("a",)) == found == {
         "name": "estimate", "converged": False, "shares": {"a": {"value": 1.0, "low": 0.1, "high": 1.0}},
     }  # fmt: skip
 
@@ -168,24 +166,30 @@ def test_a_target_as_json():
 def test_files_of_shares_that_cannot_be_used(tmp_path, text, message):
     (tmp_path / "shares.csv").write_text(text)
     with pytest.raises(UsageError, match=message):
-        read_shares(tmp_path / "shares.csv", ("a", "b", "7"))
+        read_prior(tmp_path / "shares.csv", ("a", "b", "7"))
 
 
 def test_rounded_shares_in_any_order_and_spelling_of_numbers(tmp_path):
     (tmp_path / "shares.csv").write_text("share;class\n0.33;7.0\n0.33;b\n0.33;a\n")
-    assert read_shares(tmp_path / "shares.csv", ("a", "b", "7")) == pytest.approx(np.full(3, 1 / 3))
+    assert read_prior(tmp_path / "shares.csv", ("a", "b", "7")) == pytest.approx(np.full(3, 1 / 3))
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda run: run.calibration.write_text("{}"), "to be a calibration of this version of the program"),
-        (lambda run: run.calibration.write_text('{"images": '), "Delete the file to have it fitted again"),
-        (lambda run: run.manifest.unlink(), "cannot be calibrated: its manifest.csv is missing or damaged"),
-        (lambda run: run.manifest.write_text("label,split\nred,val\n"), "its manifest.csv has no training images"),
+        (lambda run: run.calibration.write_text("{}"), "calibration.json' is no calibration"),
+        (
+            lambda run: run.calibration.write_text('{"images": '),
+            r"calibration\.json' is missing or damaged.*Delete the file to have it fitted again",
+        ),
+        (lambda run: run.manifest.unlink(), "manifest.csv' is missing or damaged"),
+        (
+            lambda run: run.manifest.write_text("image,label,split,digest\na,red,val,0\n"),
+            "manifest.csv' lists no training images",
+        ),
         (lambda run: run.predictions.unlink(), "to be predictions of a run"),
         (
-            lambda run: Predictions.read(run.predictions).part("test").write(run.predictions),
+            lambda run: Predictions.read(run.predictions).in_split("test").write(run.predictions),
             "Expected predictions of validation images to calibrate on, but there are none",
         ),
     ],
@@ -193,28 +197,28 @@ def test_rounded_shares_in_any_order_and_spelling_of_numbers(tmp_path):
 def test_damaged_runs_and_those_without_validation_images(run, damage, message):
     damage(run)
     with pytest.raises(UsageError, match=message):
-        Correction.of(run)
+        _ = Run(run).calibration
 
 
 def test_a_run_that_cannot_be_calibrated_is_scored_all_the_same(run, caplog):
     run.calibration.write_text("{}")
     result = evaluate(run.path)
-    assert (result["calibration"], result["prior"], result["thresholds"]) == (None, None, {})
-    assert result["metrics"]["accuracy"]["value"] > 0
-    assert "Nothing is said about calibration" in caplog.text
-    with pytest.raises(UsageError, match="to be a calibration of this version"):
+    assert (result.calibration, result.prior, result.thresholds) == (None, None, {})
+    assert result.scores.metrics["accuracy"].value > 0
+    assert "Calibration is not assessed" in caplog.text
+    with pytest.raises(UsageError, match="is no calibration"):
         evaluate(run.path, prior="train")
 
 
 def test_one_class_alone_on_validation(run):
     predictions = Predictions.read(run.predictions)
-    only = predictions.part("val").labels[0]
+    only = predictions.in_split("val").labels[0]
     keep = (predictions.split == "test") | (predictions.labels == only)
     rows = np.flatnonzero(keep)
     Predictions(
         tuple(predictions.images[row] for row in rows), predictions.labels[rows], predictions.probabilities[rows],
         predictions.classes, None, predictions.split[rows],
     ).write(run.predictions)  # fmt: skip
-    fitted = Correction.of(run)
+    fitted = Run(run).calibration
     assert 0 < fitted.temperature < 50
     assert min(fitted.model_prior.values()) > 0

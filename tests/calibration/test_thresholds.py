@@ -67,7 +67,7 @@ def test_few_cases_are_said_to_be_few():
     assert (enough.supported, enough.note, enough.needed) == (True, "", 20)
     assert not few.supported
     assert few.note == (
-        "20 validation images of this class cannot tell a sensitivity of 0.99 from lower ones; at least 100 are needed"
+        "20 validation images of this class cannot distinguish a sensitivity of 0.99 from lower ones; at least 100 are needed"
     )
     assert few.value == pytest.approx(0.2)
 

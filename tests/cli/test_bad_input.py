@@ -142,7 +142,7 @@ KINDS = {
     duplicate_row: "03.png",
     duplicate_row_other_label: "03.png",
     same_image_other_label: "identical images with different labels",
-    same_image_other_part: "one image on both sides of the split",
+    same_image_other_part: "identical images in different splits",
     group_on_two_sides: "p1",
     empty_group: "group",
     unknown_part: "'trian'",

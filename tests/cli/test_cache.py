@@ -75,7 +75,7 @@ class TestShowing:
             [str(tmp_path / "old"), "32", "px", "3"],
         ]
         assert [row[6] for row in rows[:3]] == ["2025-01-07", "2025-01-05", "2025-01-03"]
-        assert out.splitlines()[-1].startswith("In all ")
+        assert out.splitlines()[-1].startswith("Total: ")
         assert out.splitlines()[-1].endswith(f" of decoded images in {cache}.")
 
     def test_json(self, command, store, cache, tmp_path):

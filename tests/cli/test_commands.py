@@ -24,7 +24,7 @@ class TestTrain:
     def test_from_flags(self, command, tiny, tmp_path):
         status, out, err = command("train", *flags(tiny), "--out", tmp_path / "run", "--alpha", 0.3)
         assert status == 0
-        assert "held-out test part" in out and "MCC" in out and "recall" in out
+        assert "held-out test split" in out and "MCC" in out and "recall" in out
         assert "Epoch 3/3" in err
         files = {path.name for path in (tmp_path / "run").iterdir()}
         assert files == {

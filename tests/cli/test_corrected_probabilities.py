@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from balanced_mixup.calibration.correction import Correction
-from balanced_mixup.runs.run_folder import RunFolder
+from balanced_mixup.runs.run import Run
 
 COLUMNS = ["p_blue", "p_green", "p_red"]
 
@@ -32,7 +31,7 @@ class TestPredict:
         raw, said = self.predicted(command, tiny_run, blobs, tmp_path, "--no-calibrate")
         assert "temperature" not in said
         found, said = self.predicted(command, tiny_run, blobs, tmp_path)
-        correction = Correction.of(RunFolder(tiny_run))
+        correction = Run.open(tiny_run).calibration
         assert f"calibrated: temperature {correction.temperature:.2f}, fitted on the {correction.images}" in said
         assert found["prediction"].to_list() == raw["prediction"].to_list()
         expected = correction.apply(raw[COLUMNS].to_numpy(np.float32))
@@ -45,7 +44,7 @@ class TestPredict:
         assert found[COLUMNS].sum(axis=1).to_numpy() == pytest.approx(np.ones(3), abs=1e-4)
         names = [column.removeprefix("p_") for column in COLUMNS]
         assert [names[k] for k in found[COLUMNS].to_numpy().argmax(1)] == found["prediction"].to_list()
-        assert f"corrected to the class shares `{name}`" in said
+        assert f"corrected to the class prior `{name}`" in said
         assert ("blue 80.0%" in said) == (prior == "FILE")
 
     def test_a_frequent_class_is_thought_of_more_often(self, command, tiny_run, blobs, tmp_path, shares):
@@ -97,7 +96,7 @@ class TestEvaluate:
         arguments = ("evaluate", tiny_run, "--prior", shares, "--out", tmp_path / "scores")
         status, out, _ = command(*arguments)
         assert status == 0
-        assert "corrected to the class shares" in out and "0.800" in out
+        assert "corrected to the class prior" in out and "0.800" in out
         kept, own = (pd.read_parquet(path / "predictions.parquet") for path in (tmp_path / "scores", tiny_run))
         assert kept[COLUMNS].to_numpy() == pytest.approx(own[own["split"] == "test"][COLUMNS].to_numpy())
         result = json.loads((tmp_path / "scores/metrics.json").read_text())
@@ -167,7 +166,7 @@ class TestEvaluate:
             (["--sensitivity.bleu", "0.9"], "but got 'bleu'. Did you mean 'blue'?"),
             (["--sensitivity.blue", "95"], "Expected a `sensitivity` above 0 and under 1, such as 0.95, but got 95 for 'blue'"),
             (["--sensitivity.blue", "high"], 'unable to convert "high" into float'),
-            (["--sensitivity.blue", "0.9", "--split", "val"], "thresholds are chosen on the validation part"),
+            (["--sensitivity.blue", "0.9", "--split", "val"], "thresholds are chosen on the validation split"),
             (["--prior", "clinic.csv"], "there is no file 'clinic.csv'"),
         ],
     )

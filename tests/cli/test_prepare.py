@@ -2,11 +2,9 @@
 
 import csv
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -70,10 +68,10 @@ class TestResult:
         (raw / "HAM10000_images_part_2" / "ISIC_1.jpg").write_bytes(b"")
         status, out, _ = prepare()
         assert status == 0
-        assert "8 of 10,015 published images of the train part" in out
-        assert "0 of 1,512 published images of the test part" in out
+        assert "8 of 10,015 published images of the train split" in out
+        assert "0 of 1,512 published images of the test split" in out
         assert "missing image: 1" in out and "unreadable image: 1" in out and "missing label file: 1" in out
-        assert "ISIC2018_Task3_Test_GroundTruth.csv is not there" in out
+        assert "ISIC2018_Task3_Test_GroundTruth.csv does not exist" in out
         assert f"Ready: `--data {tmp_path / 'out'}`" in out
         folder = tmp_path / "out"
         assert {path.name for path in folder.iterdir()} == {
@@ -201,27 +199,33 @@ class TestAgain:
             status, out, _ = prepare(out=raw / "prepared")
             assert (status, "image without label" in out) == (0, False)
 
-    @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a process")
-    def test_killed_at_any_moment(self, command, tmp_path):
+    @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+    def test_killed_and_given_again(self, command, tmp_path, monkeypatch):
         raw, out = tmp_path / "raw", tmp_path / "out"
         lines = ["id_code,diagnosis"]
         for i in range(40):
-            write_image(raw / "train_images" / f"{i}.png", i, (300, 300))
+            write_image(raw / "train_images" / f"{i}.png", i, (90, 90))
             lines.append(f"{i},{i % 5}")
         (raw / "train.csv").write_text("\n".join(lines))
-        arguments = ["prepare", "aptos2019", "--root", str(raw), "--out", str(out), "--size", "200", "--jobs", "1"]
-        code = f"from balanced_mixup.cli import run; run({arguments})"
-        for kept in (1, 15):
-            process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            deadline = time.monotonic() + 60
-            while time.monotonic() < deadline and len(list((out / "images").glob("[0-9]*.jpg"))) < kept:
-                time.sleep(0.005)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            assert not (out / "dataset.yaml").exists() or process.returncode == 0
-        if not (out / "dataset.yaml").exists():
+        arguments = ["prepare", "aptos2019", "--root", str(raw), "--out", str(out), "--size", "64", "--jobs", "1"]
+        write, written = pictures.write_atomically, []
+
+        def write_and_be_killed(path, *rest):
+            write(path, *rest)
+            written.append(path)
+            if len(written) == 13:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        for kept in (13, 26):
+            with monkeypatch.context() as patch:
+                patch.setattr(pictures, "write_atomically", write_and_be_killed)
+                process = multiprocessing.get_context("fork").Process(target=run, args=(arguments,))
+                process.start()
+            process.join()
+            assert process.exitcode == -signal.SIGKILL
+            assert len(list((out / "images").glob("[0-9]*.jpg"))) == kept
             status, _, err = command("check", "--data", out)
-            assert (status, "to be prepared to the end" in err and "Give the same `bmixup prepare` again" in err) == (2, True)
+            assert (status, "to be fully prepared" in err and "Give the same `bmixup prepare` again" in err) == (2, True)
         assert command(*arguments)[0] == 0
         assert command(*arguments[:-5], str(tmp_path / "whole"), *arguments[-4:])[0] == 0
         names = sorted(path.name for path in (tmp_path / "whole" / "images").iterdir())
@@ -253,7 +257,7 @@ class TestMistakes:
         prepare()
         status, _, err = prepare(size=32)
         assert status == 2
-        assert "Expected the settings that" in err and "was begun with, size 16; but got size 32" in err
+        assert "Expected the settings that" in err and "was started with, size 16; but got size 32" in err
 
     def test_another_data_set_in_the_same_folder(self, prepare, raw):
         prepare()
@@ -298,14 +302,14 @@ class TestMistakes:
             path.unlink()
         status, _, err = prepare()
         assert status == 2
-        assert "got none of the 10 that its label files name" in err and "Unpack the archives first" in err
+        assert "got none of the 10 in its label files" in err and "Unpack the archives first" in err
         assert not (tmp_path / "out").exists()
 
     def test_no_image_that_can_be_read(self, prepare, raw, tmp_path):
         for path in raw.rglob("*.jpg"):
             path.write_bytes(b"<html>")
         status, _, err = prepare()
-        assert (status, "ISIC_1: not an image" in err and "Fetch the images again" in err) == (2, True)
+        assert (status, "ISIC_1: not an image" in err and "Download the images again" in err) == (2, True)
         assert not (tmp_path / "out" / "dataset.yaml").exists()
 
     def test_a_full_disk(self, prepare, monkeypatch, tmp_path):

@@ -15,7 +15,7 @@ from torchvision.transforms import functional as reference
 
 from balanced_mixup.data.augment import AUGMENTATIONS, N_UNIFORMS, Augmentation, recolour, resample, sampling_grid
 
-law = settings(max_examples=40, deadline=None)
+law = settings(max_examples=25)
 PAPER = AUGMENTATIONS["paper"]
 SCALE, SHIFT, ANGLE, CHOICE, FLIP_X, FLIP_Y, BRIGHTNESS, CONTRAST, SATURATION, HUE, ORDER = range(N_UNIFORMS)
 unit = st.floats(0, 1, exclude_max=True)

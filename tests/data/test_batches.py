@@ -19,7 +19,7 @@ from balanced_mixup.randomness import generator, uniforms
 from balanced_mixup.sampling import class_branch, instance_branch
 from balanced_mixup.training.preprocessing import scaled
 
-law = settings(max_examples=50, deadline=None)
+law = settings(max_examples=30)
 some_labels = st.lists(st.integers(0, 3), min_size=1, max_size=30).map(lambda labels: np.array(labels, np.int64))
 some_mixings = st.sampled_from(
     [NoMix(), MixUp(0.5, "batch"), MixUp(1.0, "sample"), BalancedMixUp(0.2, "batch"), BalancedMixUp(0.5, "sample")]
@@ -131,7 +131,7 @@ def naive_step(pixels, labels, rows, stage, augmentation, b, seed, epoch, step, 
     return torch.stack(images), torch.stack(targets)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15)
 @given(some_labels, some_mixings, st.integers(1, 6), st.integers(0, 5), st.integers(0, 3))
 @example(np.array([0]), BalancedMixUp(0.5, "sample"), 4, 0, 0)
 @example(np.array([0, 1]), BalancedMixUp(2.0, "batch"), 1, 1, 1)

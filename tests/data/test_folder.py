@@ -91,7 +91,7 @@ class TestClasses:
 
     def test_splits_beside_classes(self, tmp_path):
         make(tmp_path, "train/x/a.png", "y/a.png")
-        with pytest.raises(DataError, match="expected splits alone or classes alone, got 'train' beside 'y'"):
+        with pytest.raises(DataError, match="expected only splits or only classes, got 'train' beside 'y'"):
             read(tmp_path)
 
     def test_one_class(self, tmp_path):

@@ -67,7 +67,7 @@ class TestPublishedFolds:
         check_published("skin", np.array([0, 1, 0, 1]), None, self.names)
 
     def test_divided_groups_are_counted_and_an_example_is_named(self):
-        with pytest.raises(UsageError, match=r"of the data 'skin' .* but 2 such are in several folds; 'b' and 'c' are\."):
+        with pytest.raises(UsageError, match=r"the data 'skin' .* but 2 of them are in several folds, such as 'b' and 'c'\."):
             check_published("skin", np.array([0, 0, 1, 1]), np.array([5, 7, 7, 5]), ("a", "b", "c", "d"))
 
     def test_one_fold_alone(self):

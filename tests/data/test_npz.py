@@ -1,15 +1,11 @@
 """The npz format of MedMNIST, and every way in which such a file can be wrong."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import load
 from balanced_mixup.errors import DataError
-
-PNEUMONIA = Path(__file__).parents[3] / "shared" / "data" / "pneumoniamnist-28" / "pneumoniamnist_modified.npz"
 
 
 def images(n, *shape):
@@ -63,9 +59,9 @@ class TestGood:
         assert manifest.labels.tolist() == [1, 0, 0, 0, 1]
         assert read(tmp_path, GOOD, label_map={"0": "healthy", "1": "ill", "2": "ill"}).classes == ("healthy", "ill")
 
-    @pytest.mark.skipif(not PNEUMONIA.is_file(), reason="pneumoniamnist-28 is not at ../shared/data")
-    def test_pneumoniamnist(self):
-        manifest = load(DataSettings(data=str(PNEUMONIA), classes="normal,pneumonia"))
+    def test_pneumoniamnist(self, test_data):
+        path = test_data("pneumoniamnist-28", "pneumoniamnist_modified.npz")
+        manifest = load(DataSettings(data=str(path), classes="normal,pneumonia"))
         assert [len(manifest.rows(part)) for part in ("train", "val", "test")] == [3882, 524, 624]
         assert manifest.images.read(5000).shape == (28, 28, 3)
         assert manifest.problems == ()
@@ -75,13 +71,13 @@ class TestBad:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"val_labels": None}, "expected val_labels beside the other, got none"),
-            ({"train_images": None}, "expected train_images beside the other, got none"),
+            ({"val_labels": None}, "expected val_labels to go with val_images, got none"),
+            ({"train_images": None}, "expected train_images to go with train_labels, got none"),
             ({"train_images": images(3, 4, 5).astype(np.float32)}, "expected train_images of uint8, got float32"),
             ({"train_images": images(3, 4, 5, 4)}, r"train_images \(N,H,W\) or \(N,H,W,3\), got \(3, 4, 5, 4\)"),
             ({"train_images": images(3, 4)}, r"train_images \(N,H,W\) or \(N,H,W,3\), got \(3, 4\)"),
             ({"train_images": images(4, 4, 5)}, r"as many train_images as train_labels, got \(4, 4, 5\) and \(3, 1\)"),
-            ({"val_images": images(2, 6, 6)}, "expected images of one size in all parts, got"),
+            ({"val_images": images(2, 6, 6)}, "expected images of one size in all splits, got"),
             ({"train_labels": np.zeros((3, 14), int)}, r"several labels an image[\s\S]*\(N,\) or \(N,1\), got \(3, 14\)"),
             ({"train_labels": np.zeros((3, 1, 1), int)}, r"train_labels \(N,\) or \(N,1\), got \(3, 1, 1\)"),
             ({"train_labels": np.int64(3)}, r"train_labels \(N,\) or \(N,1\), got \(\)"),
@@ -100,7 +96,7 @@ class TestBad:
         assert {problem.kind for problem in error.value.problems} == {"wrong pixel type", "wrong label type"}
 
     def test_other_arrays(self, tmp_path):
-        with pytest.raises(DataError, match=r"its arrays are x, y[\s\S]*Expected <part>_images"):
+        with pytest.raises(DataError, match=r"its arrays are x, y[\s\S]*Expected <split>_images"):
             read(tmp_path, {"x": np.zeros(2), "y": np.zeros(2)})
 
     def test_no_images(self, tmp_path):

@@ -1,7 +1,5 @@
 """The disc of the retina: drawn discs whose circle is known, and original photographs whose discs were checked by eye."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +8,6 @@ from PIL import Image, ImageFilter
 
 from balanced_mixup.datasets.fundus import Box, find_disc
 
-PHOTOGRAPHS = Path(__file__).resolve().parents[3] / "shared" / "data" / "eyepacs-fullres" / "images"
 SEEN = {  # x and y of the centre and diameter, as a person sees them
     "10_left": (2360, 1632, 3007),
     "10_right": (2362, 1633, 3007),  # nearly black
@@ -41,7 +38,7 @@ def assert_near(box, x, y, radius, tolerance=0.02):
     assert abs((box.right - box.left) / 2 - radius) <= tolerance * radius + 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25)
 @given(
     x=st.floats(150, 250),
     y=st.floats(110, 190),
@@ -135,7 +132,7 @@ def test_tiny_pictures(shape):
     find_disc(np.zeros((*shape, 3), np.uint8))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(20, 300), st.integers(20, 300), st.sampled_from([1, 5, 20]))
 def test_whatever_the_picture_the_square_is_about_it(seed, height, width, grain):
     """Noise of any grain: a disc is found or not, but never somewhere else or many times as large as the picture."""
@@ -156,10 +153,9 @@ def test_the_picture_is_only_looked_at():
     assert (image == before).all()
 
 
-@pytest.mark.skipif(not PHOTOGRAPHS.is_dir(), reason="needs the photographs in ../shared/data/eyepacs-fullres")
 @pytest.mark.parametrize("name", SEEN)
-def test_photographs(name):
-    with Image.open(PHOTOGRAPHS / f"{name}.jpeg") as image:
+def test_photographs(test_data, name):
+    with Image.open(test_data("eyepacs-fullres", "images", f"{name}.jpeg")) as image:
         width = image.width
         image.draft("RGB", (1024, 1024))
         pixels = np.asarray(image)

@@ -30,12 +30,12 @@ def write_npz(path, size=28, classes=2, channels=()):
 def test_an_npz_becomes_a_folder_with_the_same_pixels(tmp_path, name, size, channels):
     file = name + ("" if size == 28 else f"_{size}") + ".npz"
     arrays = write_npz(tmp_path / "npz" / file, size, len(medmnist.INFO[name]["label"]), channels)
-    outcome = prepare_dataset(name, tmp_path / "npz", tmp_path / "out", size=size, jobs=1)
-    assert outcome.to_dict()["images"] == PARTS
+    prepared = prepare_dataset(name, tmp_path / "npz", tmp_path / "out", size=size, jobs=1)
+    assert prepared.to_dict()["images"] == PARTS
     # The file is not the published one, and that is said.
-    assert {finding.kind for finding in outcome.findings} == {"label count"}
+    assert {finding.kind for finding in prepared.discrepancies} == {"label count"}
     published = medmnist.INFO[name]["n_samples"]["train"]
-    assert outcome.findings[0].message == f"train: expected {published} images, got 12"
+    assert prepared.discrepancies[0].message == f"train: expected {published} images, got 12"
     with (tmp_path / "out" / "labels.csv").open() as table:
         rows = list(csv.DictReader(table))
     assert rows[0] == {"image": "images/train_00000.png", "label": "0", "split": "train"}
@@ -52,7 +52,7 @@ def test_an_npz_becomes_a_folder_with_the_same_pixels(tmp_path, name, size, chan
 
 def test_the_npz_itself_can_be_named(tmp_path):
     write_npz(tmp_path / "mine.npz")
-    assert prepare_dataset("breastmnist", tmp_path / "mine.npz", tmp_path / "out", jobs=1).made == sum(PARTS.values())
+    assert prepare_dataset("breastmnist", tmp_path / "mine.npz", tmp_path / "out", jobs=1).new == sum(PARTS.values())
 
 
 def test_another_size_than_the_files(tmp_path):
@@ -81,7 +81,7 @@ def test_without_a_root_the_package_fetches_it(tmp_path, monkeypatch):
 
     monkeypatch.setattr(medmnist.info, "DEFAULT_ROOT", str(tmp_path))
     monkeypatch.setattr("torchvision.datasets.utils.download_url", download_url)
-    assert prepare_dataset("octmnist", None, tmp_path / "out", size=64, jobs=1).made == sum(PARTS.values())
+    assert prepare_dataset("octmnist", None, tmp_path / "out", size=64, jobs=1).new == sum(PARTS.values())
 
 
 def test_a_network_that_fails_is_said(tmp_path, monkeypatch):

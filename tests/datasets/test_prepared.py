@@ -63,7 +63,7 @@ def test_grades_that_are_none(eyepacs):
     about = eyepacs / "dataset.yaml"
     about.write_text(about.read_text().replace("ordinal: true", "ordinal: false"))
     assert not load(DataSettings(data=str(eyepacs))).ordinal
-    with pytest.raises(UsageError, match=r"Expected no --ordinal with .*: the classes of EyePACS .* are no grades"):
+    with pytest.raises(UsageError, match=r"Expected no --ordinal with .*: the classes of EyePACS .* are not ordinal"):
         load(DataSettings(data=str(eyepacs), ordinal=True))
 
 
@@ -75,9 +75,7 @@ def test_an_image_that_went_missing_is_a_problem_as_in_a_table(eyepacs):
 
 def test_not_prepared_to_the_end(eyepacs):
     (eyepacs / "dataset.yaml").unlink()
-    with pytest.raises(
-        UsageError, match=r"to be prepared to the end, but it has no dataset.yaml. Give the same `bmixup prepare`"
-    ):
+    with pytest.raises(UsageError, match=r"to be fully prepared, but it has no dataset.yaml. Give the same `bmixup prepare`"):
         load(DataSettings(data=str(eyepacs)))
 
 

@@ -1,11 +1,12 @@
 """A run around its training: the log, the scores, and where they are computed."""
 
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from balanced_mixup import RunError, UsageError, train
-from balanced_mixup.evaluation import experiment
 from balanced_mixup.runs.classifier import Classifier
 
 FULL = Path("/dev/full")
@@ -25,11 +26,16 @@ def test_scores_that_are_damaged_are_named(tiny_run, text):
         metrics.write_text(good)
 
 
-def test_a_training_on_the_cpu_is_scored_there(tiny, tmp_path, monkeypatch):
-    devices, load = [], Classifier.load
-    monkeypatch.setattr(experiment.Classifier, "load", lambda run, device=None: (devices.append(device), load(run, device))[1])
-    train(tiny, epochs=1, out=tmp_path / "run")
-    assert devices == ["cpu"]
+def test_a_training_on_the_cpu_is_scored_there(tiny_run, tmp_path, monkeypatch):
+    """Also where there is a GPU: here there seems to be one, which cannot be used."""
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    (run / "metrics.json").unlink()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    if not torch.cuda.device_count():
+        with pytest.raises((AssertionError, RuntimeError)):
+            Classifier.load(run)
+    train(out=run, resume=True)
+    assert (run / "metrics.json").read_bytes() == (tiny_run / "metrics.json").read_bytes()
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from balanced_mixup.report.figures.drawing import width_of
 from drawn import assert_fits
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
@@ -29,7 +30,6 @@ from balanced_mixup.report.figures import (
     figure1,
     save,
 )
-from balanced_mixup.report.figures.drawing import width_of
 from balanced_mixup.sampling import class_branch, instance_branch
 
 EYEPACS = ClassCounts("EyePACS", ["DR 0", "DR 1", "DR 2", "DR 3", "DR 4"], [25810, 2443, 5292, 873, 708], ordinal=True)

@@ -14,7 +14,7 @@ from balanced_mixup.cli import run
 from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.paper.published import published_table
-from balanced_mixup.paper.reproduce import TABLES, Pocket, beside_published, find_data, paper_plan
+from balanced_mixup.paper.reproduce import TABLES, Quick, beside_published, find_data, paper_plan
 from balanced_mixup.training.recipe import make_recipe
 
 
@@ -62,9 +62,9 @@ class TestPlans:
         assert plan.data["eyepacs"].scheme == "given"
         assert plan.data["eyepacs"].external["messidor2"].data == str(tmp_path / "messidor2")
 
-    def test_pocket_takes_any_prepared_data(self, blobs, tmp_path):
+    def test_quick_takes_any_prepared_data(self, blobs, tmp_path):
         folder = prepared(tmp_path / "mine", blobs, "aptos2019")
-        plan = paper_plan(TABLES["table1"], folder, Pocket(images=50, epochs=2), "honest")
+        plan = paper_plan(TABLES["table1"], folder, Quick(images=50, epochs=2), "honest")
         assert (plan.folds, plan.protocol, plan.backbones) == (5, "honest", ["tf_efficientnet_lite0"])
         assert plan.data["aptos2019"].images_at_most == 50
         with pytest.raises(UsageError, match=r"Expected the prepared data set eyepacs in .*`bmixup prepare eyepacs --root RAW"):
@@ -102,14 +102,14 @@ def test_beside_the_published_on_the_same_data():
 
 
 @pytest.mark.slow
-def test_pocket_from_the_command_to_the_table(blobs, tmp_path, capsys):
+def test_quick_from_the_command_to_the_table(blobs, tmp_path, capsys):
     """Its medians, spreads and published figures are recomputed from the predictions and the paper."""
     folder = prepared(tmp_path / "mine", blobs, "ham10000")
     flags = ["--quick", "--data", str(folder), "--out", str(tmp_path / "out"), "--size", "32", "--epochs", "1", "--jobs", "2"]
     assert run(["reproduce", "table3", *flags, "--accelerator", "cpu"]) == 0
     text = (tmp_path / "out/table3.md").read_text()
     assert "cannot be compared" in text and "so scores are too good" in text
-    found = read_results(tmp_path / "out/pocket")
+    found = read_results(tmp_path / "out/quick")
     assert len(found.scores) == 8 * 5
     published = published_table(3)
     for method, runs in found.scores.groupby("method"):

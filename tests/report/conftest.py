@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from balanced_mixup.runs.model_card import ModelCard
 from balanced_mixup.runs.predictions import Predictions
+from balanced_mixup.runs.scores import Scores
 from balanced_mixup.training.recipe import make_recipe
 
 
@@ -28,7 +30,7 @@ def made_run(tmp_path):
         images = tuple(f"{row:06}.png" for row in range(n_test))
         predictions = Predictions(images, labels, p.astype(np.float32), tuple(classes), None, np.full(n_test, "test"))
         predictions.write(folder / "predictions.parquet")
-        (folder / "metrics.json").write_text(json.dumps({"test": predictions.scores(replicates)}))
+        (folder / "metrics.json").write_text(json.dumps({"test": Scores.of(predictions, replicates).to_dict()}))
         train = np.concatenate([np.arange(k), rng.choice(k, 10 * k, p=np.linspace(1, 4, k) / np.linspace(1, 4, k).sum())])
         names = np.array(classes, dtype=object)
         pd.DataFrame(
@@ -45,7 +47,8 @@ def made_run(tmp_path):
         pd.DataFrame({**history, "quadratic_kappa": numbers[::-1], "balanced_accuracy": numbers}).to_csv(
             folder / "history.csv", index=False
         )
-        (folder / "model.json").write_text(json.dumps({"classes": list(classes), "ordinal": ordinal}))
+        card = {"backbone": "test_efficientnet", "size": 32, "mean": (0.5,) * 3, "std": (0.5,) * 3}
+        ModelCard(classes=tuple(classes), ordinal=ordinal, **card).write(folder / "model.json")
         (folder / "environment.json").write_text(json.dumps({"versions": {"torch": "2.11"}, "seed": 0}))
         recipe = make_recipe({"data": str(tmp_path / "gone.csv"), "backbone": "test_efficientnet", "size": 32})
         (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json")))

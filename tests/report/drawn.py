@@ -1,15 +1,13 @@
 """What every figure of a report has to be: legible, of its width, and at home on a white and on a dark page."""
 
-import io
 import itertools
 import re
 import xml.etree.ElementTree as ET
 
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.text import Text
 
-from balanced_mixup.report.figures.drawing import GREY, INK, PALETTE, house_style
+from balanced_mixup.report.figures.style import GREY, INK, PALETTE, figure_style, to_svg
 
 ODD = [
     "<script>alert('x')</script>",
@@ -23,22 +21,14 @@ ODD = [
 LARGEST = 150_000  # bytes of a figure in a page
 
 
-def svg_of(drawing):
-    """Return a figure as a page has it, without a ground."""
-    file = io.BytesIO()
-    with house_style():
-        drawing.figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return file.getvalue().decode("utf-8")
-
-
 def words(drawing):
     """Return what is written in a figure."""
-    return [element.text for element in ET.fromstring(svg_of(drawing)).iter("{http://www.w3.org/2000/svg}text")]
+    return [element.text for element in ET.fromstring(to_svg(drawing)).iter("{http://www.w3.org/2000/svg}text")]
 
 
 def assert_at_home(drawing):
     """Assert that a figure is well-formed, small, and has no colour but the palette's, text being ink."""
-    svg = svg_of(drawing)
+    svg = to_svg(drawing)
     assert len(svg.encode()) < LARGEST
     root = ET.fromstring(svg)
     assert root.findall(".//{http://www.w3.org/2000/svg}image") == []
@@ -49,35 +39,40 @@ def assert_at_home(drawing):
         assert f"fill: {INK}" in element.get("style")
 
 
-def assert_fits(figure, width):
-    """Assert the width in mm, that nothing is cut off and no text is under 7 pt; returns what the figure was drawn with."""
-    with house_style():
+def assert_legible(drawing, width):
+    """Assert the width in mm, that no text is under 7 pt or cut off, and that no two texts, nor legend and panel, overlap."""
+    figure = drawing.figure
+    with figure_style():
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         renderer = canvas.get_renderer()
-        tight = figure.get_tightbbox(renderer)
-    across, down = figure.get_size_inches()
-    assert across * 25.4 == pytest.approx(width)
-    assert tight.x0 >= 0 and tight.y0 >= 0 and tight.x1 <= across and tight.y1 <= down
-    assert all(text.get_fontsize() >= 7 for text in figure.findobj(Text))
-    return renderer
-
-
-def assert_legible(drawing, width):
-    """Assert that a figure fits, and that no two texts overlap."""
-    figure = drawing.figure
-    renderer = assert_fits(figure, width)
-    with house_style():
         boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in seen(figure)]
+        panels = [axes.get_window_extent(renderer) for axes in figure.axes]
+        legends = [legend.get_window_extent(renderer) for legend in figure.legends]
+    assert figure.get_figwidth() * 25.4 == pytest.approx(width)
+    assert all(text.get_fontsize() >= 7 for text in seen(figure))
+    across, down = figure.bbox.size
+    for text, box in boxes:
+        assert box.x0 >= -1 and box.y0 >= -1 and box.x1 <= across + 1 and box.y1 <= down + 1, f"{text!r} is cut off"
     for (text, a), (other, b) in itertools.combinations(boxes, 2):
         assert not a.overlaps(b), f"{text!r} and {other!r} overlap"
+    assert not any(a.overlaps(b) for a in panels for b in legends)
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(panels, 2))
+    assert all(panel.width > 0.15 * across for panel in panels)  # names leave room for what they name
 
 
 def seen(figure):
     """Return the texts that are in view."""
     found = list(figure.texts)
+    for legend in figure.legends:
+        found += [legend.get_title(), *legend.get_texts()]
     for axes in figure.axes:
-        found += [*axes.texts, axes.title, axes.xaxis.label, axes.yaxis.label]
-        for axis, (low, high) in ((axes.xaxis, sorted(axes.get_xlim())), (axes.yaxis, sorted(axes.get_ylim()))):
-            found += [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+        if not axes.axison:
+            continue
+        titles = (axes.title, axes._left_title, axes._right_title)
+        found += [*axes.texts, *titles, axes.xaxis.label, axes.yaxis.label]
+        for part in (axes, *axes.child_axes):
+            for axis, (low, high) in ((part.xaxis, sorted(part.get_xlim())), (part.yaxis, sorted(part.get_ylim()))):
+                ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+                found += [label for tick in ticks for label in (tick.label1, tick.label2)]
     return [text for text in found if text.get_text() and text.get_visible()]

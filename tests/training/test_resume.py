@@ -132,7 +132,7 @@ def test_a_run_that_is_asked_to_stop_does_not_look_finished(tiny, tmp_path, name
 def test_finished_runs_are_not_trained_again(tiny_run):
     before = sha256(tiny_run / "weights.safetensors")
     recipe = yaml.safe_load((tiny_run / "recipe.yaml").read_text())
-    assert train(recipe, out=tiny_run, resume=True).scores["test"]["n"] > 0
+    assert train(recipe, out=tiny_run, resume=True).scores["test"].n > 0
     assert sha256(tiny_run / "weights.safetensors") == before
 
 

@@ -1,25 +1,26 @@
-"""The folder of a benchmark: which runs it has, and what stands where."""
+"""The folder of a benchmark: its runs, and the path of each file."""
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from balanced_mixup.benchmark.plan import Plan, plan_yaml, slug
 from balanced_mixup.errors import UsageError
-from balanced_mixup.files import read_json, write_json, write_text
+from balanced_mixup.files import read_json, write_text
+from balanced_mixup.runs.formats import Content, Format, read_file, write_file
 from balanced_mixup.runs.identity import identity
 from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.training.recipe import current_settings, load_yaml, make_recipe, only_of_method
 
-_HEADER = "# Written by `bmixup benchmark`, and written again by the next one in this folder.\n"  # tells it from somebody's own
+_HEADER = "# Written by `bmixup benchmark`, and written again by the next one in this folder.\n"  # unlike a user's own
 
 
 def short_hash(content: object) -> str:
-    """Return eight digits that tell contents apart by what their `repr` is."""
+    """Return eight hexadecimal digits that identify a content by its `repr`."""
     return hashlib.blake2b(repr(content).encode(), digest_size=4).hexdigest()
 
 
@@ -29,9 +30,9 @@ class PlannedRun:
 
     Args:
         data, method, backbone, fold, seed: Its place in the plan; `method` is the label.
-        scored: The part that is scored.
-        test_share: Scored over training images, or None where the test part is given (see `Fold`).
-        images: Number of images of each part, and of "external" data, if any.
+        scored: The split that is scored.
+        test_share: Scored over training images, or None where the test split is given (see `Fold`).
+        images: Number of images of each split, and of "external" data, if any.
         folder: Of the run, from the benchmark's folder.
         data_fingerprint: Of the data and their division.
         identity, base: See `runs.identity`; `base` is None for a method that starts from no other's training.
@@ -56,28 +57,36 @@ class PlannedRun:
 
     @property
     def title(self) -> str:
-        """What people call it."""
+        """Its name in messages."""
         return f"{self.data} · {self.method} · {self.backbone} · {self.fold} · seed {self.seed}"
 
 
-def _upgraded(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run of format 1, which had settings that its method did not use and knew no identity."""
+def _with_identities(content: Content) -> Content:
+    """Return an index of format 1 as format 2: its runs knew no identity."""
+    return {**content, "older": {}, "runs": [_with_identity(run) for run in content["runs"]]}
+
+
+def _with_identity(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run of format 1, which had settings that its method did not use too."""
     settings = current_settings(run["settings"])
     settings = only_of_method(settings["method"], settings)
     others = {name: value for name, value in run.items() if name != "data_mark"}
-    mark = run["data_mark"]
+    data = run["data_mark"]
     return {
         **others,
         "settings": settings,
-        "data_fingerprint": mark,
-        "identity": identity(make_recipe(settings), mark),
+        "data_fingerprint": data,
+        "identity": identity(make_recipe(settings), data),
         "base": None,
     }
 
 
+BENCHMARK_FILE = Format(2, {1: _with_identities})
+
+
 @dataclass(frozen=True)
 class Index:
-    """What a benchmark is made of: its runs, and what its plan says of the tables and of the protocol.
+    """The runs of a benchmark, and the settings of its plan for tables and protocol; `benchmark.json`.
 
     older: Folders of runs that an earlier version made and named otherwise, by their identity.
     """
@@ -89,22 +98,19 @@ class Index:
     older: Mapping[str, str] = field(default_factory=dict)
 
 
-FORMAT = 2  # of benchmark.json
-
-
 @dataclass(frozen=True)
 class BenchmarkFolder:
     """Paths of a benchmark.
 
-    plan.yaml: what was asked for; left alone where it is somebody's own. benchmark.json: the runs of it. folds/: a table of
-    image and split for each division. runs/: a folder for each run, beside it NAME.failed.txt with the reason where it failed.
+    plan.yaml: the plan; left alone where it is the user's own. benchmark.json: its runs. folds/: a table of image and split for
+    each division. runs/: a folder for each run, beside it NAME.failed.txt with the reason where it failed.
     """
 
     path: Path
 
     @property
     def plan(self) -> Path:
-        """What was asked for."""
+        """The plan."""
         return self.path / "plan.yaml"
 
     @property
@@ -121,7 +127,7 @@ class BenchmarkFolder:
         return self._beside(planned, ".failed.txt")
 
     def lock(self, planned: PlannedRun) -> Path:
-        """Return the lock that whoever trains a run holds."""
+        """Return the lock that the process that trains a run holds."""
         return self._beside(planned, ".lock")
 
     def _beside(self, planned: PlannedRun, suffix: str) -> Path:
@@ -139,21 +145,19 @@ class BenchmarkFolder:
         return self.run(planned).path / "evaluations" / f"{slug(name)}-{mark}" / "metrics.json"
 
     def write(self, plan: Plan, runs: Sequence[PlannedRun]) -> None:
-        """Write down what the benchmark is made of."""
+        """Write the plan and the runs."""
         self.path.mkdir(parents=True, exist_ok=True)
         if not self.plan.exists() or self.plan.read_text(encoding="utf-8", errors="replace").startswith(_HEADER):
             write_text(self.plan, _HEADER + plan_yaml(plan))
-        index = Index(runs, plan.baseline, plan.metrics, plan.protocol, self.older_runs())
-        write_json(self.index, {"format": FORMAT, **asdict(index)})
+        index = asdict(Index(runs, plan.baseline, plan.metrics, plan.protocol, self.older_runs()))
+        write_file(self.index, {"version": version("balanced-mixup"), **index}, BENCHMARK_FILE)
 
     def older_runs(self) -> dict[str, str]:
         """Return the folders of runs, by their identity, that an earlier version has made here under other names."""
         if not (self.path / "runs").is_dir():
             return {}
-        with suppress(OSError, ValueError, TypeError):
-            content = json.loads(self.index.read_text(encoding="utf-8"))
-            if content.get("format") is not None:
-                return dict(content["older"])
+        if self.index.is_file() and (content := read_json(self.index)).get("format", 1) > 1:
+            return dict(content["older"])
         found = {}
         for folder in sorted((self.path / "runs").iterdir()):
             run = RunFolder(folder)
@@ -172,19 +176,18 @@ class BenchmarkFolder:
         return None
 
     def read(self) -> Index:
-        """Return what the benchmark is made of.
+        """Return the runs and settings of the benchmark.
 
         Raises:
             UsageError: It is no folder of a benchmark.
         """
+        if not self.index.is_file():
+            raise UsageError(f"Expected {str(self.path)!r} to be the folder of a benchmark, but it has no {self.index.name}.")
+        content = read_file(self.index, BENCHMARK_FILE)
         try:
-            content = json.loads(self.index.read_text(encoding="utf-8"))
-            written = content.pop("format", 1)
-            if written > FORMAT:
-                raise ValueError(f"it was written by a newer version of balanced-mixup (format {written}); upgrade")
-            upgrade = _upgraded if written == 1 else dict
-            return Index(**{**content, "runs": [PlannedRun(**upgrade(run)) for run in content["runs"]]})
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            settings = {name: content[name] for name in ("baseline", "metrics", "protocol", "older")}
+            return Index([PlannedRun(**run) for run in content["runs"]], **settings)
+        except (KeyError, TypeError) as error:
             raise UsageError(
                 f"Expected {str(self.path)!r} to be the folder of a benchmark, but its {self.index.name}: {error}."
             ) from None

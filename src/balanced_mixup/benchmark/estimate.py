@@ -1,4 +1,4 @@
-"""How long a benchmark will take on this machine, from a step or two of each backbone."""
+"""The time that a benchmark will take on this machine, from a step or two of each backbone."""
 
 import logging
 import time
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
-from balanced_mixup.files import read_json
+from balanced_mixup.runs.run import Run
 from balanced_mixup.training.backbones import create
 from balanced_mixup.training.recipe import Recipe, make_recipe
 from balanced_mixup.training.trainer import precision_of
@@ -20,7 +20,7 @@ from balanced_mixup.training.trainer import precision_of
 log = logging.getLogger("balanced_mixup")
 
 _LONG_SECONDS = 5.0
-_START_SECONDS = 5.0  # of a run: its process, the look at the data, the backbone
+_START_SECONDS = 5.0  # of a run: its process, reading the data, the backbone
 
 
 def estimate_seconds(
@@ -30,9 +30,9 @@ def estimate_seconds(
     placement: Mapping[str, Any],
     jobs: int,
 ) -> float:
-    """Return about how many seconds the runs of a benchmark take that are not finished.
+    """Estimate the seconds that the unfinished runs of a benchmark take.
 
-    Where runs on the same data with the same backbone are finished, theirs is the time; else a step or two are made.
+    Where runs on the same data with the same backbone are finished, their time is taken; else a step or two are measured.
 
     Args:
         folder: Of the benchmark.
@@ -42,7 +42,7 @@ def estimate_seconds(
     """
     known = defaultdict(list)
     for run in finished:
-        known[run.data, run.backbone].append(float(read_json(folder.run(run).cost)["seconds"]))
+        known[run.data, run.backbone].append(Run(folder.run(run)).cost.seconds)
     total = 0.0
     threads = max(1, torch.get_num_threads() // jobs)
     for run in pending:

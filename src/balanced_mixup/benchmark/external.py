@@ -1,4 +1,4 @@
-"""Data that every run is scored on without training, such as Messidor-2: looked at before the first run, not after the last."""
+"""External data that every run is scored on, such as Messidor-2: checked before the first run, not after the last."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -23,10 +23,10 @@ def scan_external(
 
     Args:
         data: Name of the data set that is trained on.
-        external: What is said of the other data, by name.
+        external: Settings of the other data, by name.
         prepared: N images of the data set.
         folds: Their divisions.
-        recipe: What is said of the data set.
+        recipe: Settings of the data set.
 
     Raises:
         UsageError: Some of these images are trained on in a run, or the settings do not fit.
@@ -37,7 +37,7 @@ def scan_external(
     digests = {prepared.digests[row] for row in trained}
     counts = {}
     for name, settings in external.items():
-        log.info("Looking at the data %s, which runs on %s are scored on.", name, data)
+        log.info("Reading the data %s, on which runs on %s are scored.", name, data)
         chosen = like_run(settings, recipe, manifest.classes, ordinal=manifest.ordinal)
         cache = Cache(recipe.cache, recipe.cache_dir)
         other = prepare(load(chosen), recipe.size, cache=cache, exclude_bad=chosen.exclude_bad)
@@ -47,7 +47,7 @@ def scan_external(
             raise UsageError(
                 f"Expected external data without images that are trained on, but {len(seen)} of the {len(rows)} images of "
                 f"{name!r} are in {data!r} too, the first is {other.manifest.images.names[seen[0]]!r}: scores on them would be "
-                "too good. Leave them out of one of the two."
+                "too high. Leave them out of one of the two."
             )
         if manifest.groups is not None:
             warn_of_shared_groups(other.manifest, rows, manifest.groups[trained].tolist())

@@ -111,11 +111,11 @@ def divide(
             what belongs together.
     """
     from balanced_mixup.data.folds import check_published, k_folds
-    from balanced_mixup.data.splits import given_parts, make_split, merge_groups
+    from balanced_mixup.data.splits import given_splits, make_split, merge_groups
 
     manifest = prepared.manifest
     groups = merge_groups(len(manifest), manifest.groups if protocol.keeps_groups else None, prepared.digests)
-    has_test = "test" in given_parts(manifest)
+    has_test = "test" in given_splits(manifest)
     if scheme == "given" and not has_test:
         raise UsageError(f"Expected the data {data!r} to have a test part, as `scheme: given` says, but they have none.")
 
@@ -128,7 +128,7 @@ def divide(
 
     if manifest.split is not None and (scheme == "given" or (scheme == "auto" and has_test and published_folds is None)):
         given = manifest.split.astype("<U5")
-        if "val" in given_parts(manifest):
+        if "val" in given_splits(manifest):
             _note_unused(data, "they bring all their parts", repeats=(repeats, 1))
             return [_fold(data, "r0", given, "test", given=True)]
         splits = [with_validation(given.copy(), repeat, 0) for repeat in range(repeats)]

@@ -1,6 +1,6 @@
-"""The scores of a benchmark, read from its run folders."""
+"""The results of a benchmark, read from its run folders."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,27 +9,26 @@ import pandas as pd
 
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
 from balanced_mixup.errors import UsageError, nearest
-from balanced_mixup.files import read_json
-from balanced_mixup.metrics import METRICS
-from balanced_mixup.runs.classifier import ModelCard
+from balanced_mixup.runs.evaluation import Evaluation
 from balanced_mixup.runs.predictions import Predictions
-from balanced_mixup.runs.run_folder import RunFolder
+from balanced_mixup.runs.run import Run
+from balanced_mixup.runs.scores import read_scores
 
 EXTERNAL = " -> "  # between the data that were trained on and other data that were scored
 
 
 @dataclass(frozen=True)
 class Results:
-    """What a benchmark found so far.
+    """The results of a benchmark so far.
 
     Args:
-        scores: A row for each run and scored data set: data, backbone, method, fold, seed, test_share, scored (the part; None
+        scores: A row for each run and scored data set: data, backbone, method, fold, seed, test_share, scored (the split; None
             for other data), predictions (a path), and a column for each metric (NaN where undefined).
         methods: Labels in the order of the plan.
         baseline: Label of the method that the others are compared with.
-        metrics: Names of the metrics that the plan asks for; none if it leaves the choice open.
+        metrics: Names of the metrics in the plan; none if it has none.
         protocol: Name of the protocol.
-        ordinal: The classes of all data sets are grades.
+        ordinal: The classes of all data sets are ordinal.
         planned, finished: Number of runs in the plan, and of those that are finished.
         failed: Titles of the runs that failed, each with the reason.
     """
@@ -72,15 +71,11 @@ def read_results(path: Path | str, baseline: str | None = None) -> Results:
         baseline=baseline or index.baseline,
         metrics=tuple(index.metrics),
         protocol=index.protocol,
-        ordinal=all(_is_ordinal(folder.run(run)) for run in runs if folder.run(run).metrics.is_file()),
+        ordinal=all(Run(folder.run(run)).ordinal for run in runs if folder.run(run).metrics.is_file()),
         planned=len(runs),
         finished=sum(folder.is_finished(run) for run in runs),
         failed=tuple(_failures(folder, runs)),
     )
-
-
-def _is_ordinal(run: RunFolder) -> bool:
-    return ModelCard.read(run.model).ordinal
 
 
 def _failures(folder: BenchmarkFolder, runs: Iterable[PlannedRun]) -> Iterator[tuple[str, str]]:
@@ -90,25 +85,37 @@ def _failures(folder: BenchmarkFolder, runs: Iterable[PlannedRun]) -> Iterator[t
             yield run.title, path.read_text(encoding="utf-8").strip()
 
 
-def _rows(folder: BenchmarkFolder, run: PlannedRun) -> Iterator[dict[str, Any]]:
-    """Yield the scores of one run: on the part that it held out, then on each of the other data."""
-    own = folder.run(run)
-    if own.metrics.is_file():
-        yield _row(run, run.data, read_json(own.metrics).get(run.scored), own.metrics, own.predictions, run.scored)
-    for name in run.external:
-        path = folder.external(run, name)
+def _rows(folder: BenchmarkFolder, planned: PlannedRun) -> Iterator[dict[str, Any]]:
+    """Yield the scores of one run: on the split that it held out, then on each of the other data."""
+    run = Run(folder.run(planned))
+    if run.folder.metrics.is_file():
+        yield _row(planned, planned.data, held_out_scores(run, planned.scored), run.folder.predictions, planned.scored)
+    for name in planned.external:
+        path = folder.external(planned, name)
         if path.is_file():
-            yield _row(run, f"{run.data}{EXTERNAL}{name}", read_json(path), path, path.with_name("predictions.parquet"), None)
+            evaluation = Evaluation.open(path.parent)
+            data = f"{planned.data}{EXTERNAL}{name}"
+            yield _row(planned, data, _external_scores(evaluation), path.with_name("predictions.parquet"), None)
 
 
-def _row(
-    run: PlannedRun, data: str, scores: dict[str, Any] | None, metrics: Path, predictions: Path, scored: str | None
-) -> dict[str, Any]:
-    """Return a row of `Results.scores`; `scored` is the part that the run held out, None for other data."""
-    try:
-        values = {name: (scores or {})["metrics"][name]["value"] for name in METRICS}
-    except (KeyError, TypeError) as error:
-        raise UsageError(f"The file {str(metrics)!r} is damaged: it lacks {error}. Make the run again.") from None
+def _external_scores(evaluation: Evaluation) -> dict[str, float]:
+    return evaluation.stored.scores.values(lambda: evaluation.scored)
+
+
+def held_out_scores(run: Run, split: str) -> dict[str, float]:
+    """Return the value of every metric on a split of a run, NaN where undefined; those it lacks are computed.
+
+    Raises:
+        UsageError: The run's metrics.json is damaged.
+    """
+    stored = read_scores(run.folder.metrics)
+    if split not in stored:
+        raise UsageError(f"The file {str(run.folder.metrics)!r} is damaged: it lacks '{split}'. Train the run again.")
+    return stored[split].values(lambda: run.predictions.in_split(split))
+
+
+def _row(run: PlannedRun, data: str, scores: Mapping[str, float], predictions: Path, scored: str | None) -> dict[str, Any]:
+    """Return a row of `Results.scores`; `scored` is the split that the run held out, None for other data."""
     return {
         "data": data,
         "backbone": run.backbone,
@@ -118,11 +125,11 @@ def _row(
         "test_share": None if scored is None else run.test_share,
         "scored": scored,
         "predictions": str(predictions),
-        **{name: float("nan") if value is None else value for name, value in values.items()},
+        **scores,
     }
 
 
 def predictions_of(row: pd.Series) -> Predictions:
     """Return the predictions behind a row of `Results.scores`."""
     predictions = Predictions.read(Path(row["predictions"]))
-    return predictions if row["scored"] is None else predictions.part(row["scored"])
+    return predictions if pd.isna(row["scored"]) else predictions.in_split(row["scored"])

@@ -21,9 +21,9 @@ from balanced_mixup.data.manifest import SPLITS, Manifest
 from balanced_mixup.data.preparation import Cache, Prepared, prepare
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import kind_of, load
+from balanced_mixup.data.sources.prepared import LABELS
 from balanced_mixup.data.sources.table import read_table
 from balanced_mixup.data.splits import merge_groups
-from balanced_mixup.datasets.prepared_folder import LABELS
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.files import write_atomically
 from balanced_mixup.randomness import key_of

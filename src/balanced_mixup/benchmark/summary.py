@@ -1,7 +1,7 @@
-"""What a benchmark allows to say: for each method its scores over the folds, and how it compares with others.
+"""The summary of a benchmark: for each method its scores over the folds, and how it compares with others.
 
 Everything is per data set, backbone and metric. Seeds are averaged within a fold first. Where folds were made, intervals and
-p-values come from the corrected resampled t-test over them; where the data bring one test part, from the bootstrap over its
+p-values come from the corrected resampled t-test over them; where the data have one test split, from the bootstrap over its
 images (groups, where there are any). P-values are corrected for the number of methods (Holm) within each column of a table.
 """
 
@@ -24,12 +24,12 @@ _UNDEFINED = Comparison(np.nan, np.nan, np.nan, np.nan)
 
 
 @dataclass(frozen=True)
-class Entry:
+class MethodSummary:
     """One method on one data set with one backbone, by one metric.
 
     Args:
         data, backbone, metric, method: Which.
-        in_folds: The scores are those of folds, otherwise those of one given test part.
+        in_folds: The scores are those of folds, otherwise those of one given test split.
         divisions: Number of divisions that some method was scored on.
         folds: Number of those on which this one has a score that is defined.
         median, lowest, highest: Over the divisions.
@@ -38,7 +38,7 @@ class Entry:
             baseline itself.
         pairs: Number of divisions that the difference is over.
         p_corrected: Of the difference, after Holm.
-        among_best: It has the best mean, or cannot be told from the method that has (5 %, after Holm).
+        among_best: It has the best mean, or is not significantly different from the method that has (5 %, after Holm).
         rank: By the mean among the methods that have all folds, 1 for the best; equal means share a rank. NaN for the others.
     """
 
@@ -60,25 +60,27 @@ class Entry:
     rank: float
 
 
-def summarise(results: Results, metrics: Sequence[str]) -> list[Entry]:
-    """Return an entry for each data set, backbone, metric and method that has a score, in the order of the plan."""
-    entries = []
+def summarise(results: Results, metrics: Sequence[str]) -> list[MethodSummary]:
+    """Return a summary for each data set, backbone, metric and method that has a score, in the order of the plan."""
+    summaries = []
     places = results.scores.groupby(["data", "backbone"], sort=False)
-    to_draw = sum(part["method"].nunique() for _, part in places if not _in_folds(part))
+    to_draw = sum(table["method"].nunique() for _, table in places if not _in_folds(table))
     with progress_bar("Drawing test images", to_draw) as advance:
-        for (data, backbone), part in places:
-            methods = [method for method in results.methods if (part["method"] == method).any()]
-            compared = _Compared(part, metrics, advance)
+        for (data, backbone), table in places:
+            methods = [method for method in results.methods if (table["method"] == method).any()]
+            compared = _Compared(table, metrics, advance)
             for metric in metrics:
-                entries += _column(str(data), str(backbone), metric, methods, results.baseline, compared)
-    return entries
+                summaries += _column(str(data), str(backbone), metric, methods, results.baseline, compared)
+    return summaries
 
 
-def _in_folds(part: pd.DataFrame) -> bool:
-    return bool(part["test_share"].notna().all())
+def _in_folds(table: pd.DataFrame) -> bool:
+    return bool(table["test_share"].notna().all())
 
 
-def _column(data: str, backbone: str, metric: str, methods: Sequence[str], baseline: str, compared: "_Compared") -> list[Entry]:
+def _column(
+    data: str, backbone: str, metric: str, methods: Sequence[str], baseline: str, compared: "_Compared"
+) -> list[MethodSummary]:
     scores = {method: compared.scores(method, metric) for method in methods}
     means = {method: compared.compare(metric, method) for method in methods}
     higher = METRICS[metric].higher_is_better
@@ -90,7 +92,7 @@ def _column(data: str, backbone: str, metric: str, methods: Sequence[str], basel
     to_baseline = _against(methods, baseline, lambda a, b: compared.compare(metric, a, b))
     to_best = _against(methods, best, lambda a, b: compared.compare(metric, a, b))
     return [
-        Entry(
+        MethodSummary(
             data,
             backbone,
             metric,
@@ -116,22 +118,22 @@ def _against(
     methods: Sequence[str], other: str, compare: Callable[[str, str], Comparison]
 ) -> dict[str, tuple[Comparison, float]]:
     """Compare each method with one of them; returns each comparison with its corrected p-value."""
-    found = [_UNDEFINED if other not in methods or method == other else compare(method, other) for method in methods]
-    corrected = holm([comparison.p for comparison in found])
-    return dict(zip(methods, zip(found, corrected, strict=True), strict=True))
+    comparisons = [_UNDEFINED if other not in methods or method == other else compare(method, other) for method in methods]
+    corrected = holm([comparison.p for comparison in comparisons])
+    return dict(zip(methods, zip(comparisons, corrected, strict=True), strict=True))
 
 
 class _Compared:
-    """The scores on one data set with one backbone; the draws from a given test part are kept for each method."""
+    """The scores on one data set with one backbone; the draws from a given test split are kept for each method."""
 
-    def __init__(self, part: pd.DataFrame, metrics: Sequence[str], advance: Callable[[int], None]) -> None:
-        self._part = part
+    def __init__(self, table: pd.DataFrame, metrics: Sequence[str], advance: Callable[[int], None]) -> None:
+        self._table = table
         self._metrics = metrics
         self._advance = advance
         self._drawn: dict[str, Replicates] = {}
         self._images: tuple[str, ...] = ()
-        self.in_folds = _in_folds(part)
-        self.divisions = part["fold"].nunique()
+        self.in_folds = _in_folds(table)
+        self.divisions = table["fold"].nunique()
 
     def scores(self, method: str, metric: str, other: str | None = None) -> list[float]:
         """Return the score in each division, or the difference to another method's, where defined; the mean over the seeds."""
@@ -146,15 +148,15 @@ class _Compared:
             drawn = self._draws(method)
             return (drawn if other is None else drawn - self._draws(other)).comparison(metric)
         values = self.scores(method, metric, other)
-        return corrected_resampled_t(values, float(self._part["test_share"].mean())) if values else _UNDEFINED
+        return corrected_resampled_t(values, float(self._table["test_share"].mean())) if values else _UNDEFINED
 
     def _single(self, method: str, metric: str) -> pd.Series:
         """Return the score of each training, by fold and seed."""
-        return self._part[self._part["method"] == method].set_index(["fold", "seed"])[metric]
+        return self._table[self._table["method"] == method].set_index(["fold", "seed"])[metric]
 
     def _draws(self, method: str) -> Replicates:
         if method not in self._drawn:
-            trainings = [predictions_of(row) for _, row in self._part[self._part["method"] == method].iterrows()]
+            trainings = [predictions_of(row) for _, row in self._table[self._table["method"] == method].iterrows()]
             self._images = self._images or trainings[0].images
             if any(training.images != self._images for training in trainings):
                 raise UsageError(f"Expected all methods to be scored on the same images, but {method!r} was on others.")
@@ -164,38 +166,40 @@ class _Compared:
         return self._drawn[method]
 
 
-def mean_ranks(entries: Sequence[Entry]) -> pd.DataFrame:
+def mean_ranks(summaries: Sequence[MethodSummary]) -> pd.DataFrame:
     """Return the mean rank of each method (rows) by each metric (columns), over all data sets and backbones that have it."""
-    table = pd.DataFrame([(entry.method, entry.metric, entry.rank) for entry in entries], columns=["method", "metric", "rank"])
+    table = pd.DataFrame(
+        [(summary.method, summary.metric, summary.rank) for summary in summaries], columns=["method", "metric", "rank"]
+    )
     ranks = table.pivot_table("rank", "method", "metric", aggfunc="mean", sort=False)
-    methods = dict.fromkeys(entry.method for entry in entries)
-    return ranks.reindex(index=list(methods), columns=list(dict.fromkeys(entry.metric for entry in entries)))
+    methods = dict.fromkeys(summary.method for summary in summaries)
+    return ranks.reindex(index=list(methods), columns=list(dict.fromkeys(summary.metric for summary in summaries)))
 
 
-def long_table(entries: Sequence[Entry]) -> pd.DataFrame:
-    """Return all numbers, a row an entry."""
+def long_table(summaries: Sequence[MethodSummary]) -> pd.DataFrame:
+    """Return all numbers, a row a summary."""
     return pd.DataFrame(
         {
-            "data": entry.data,
-            "backbone": entry.backbone,
-            "metric": entry.metric,
-            "method": entry.method,
-            "divisions": entry.divisions,
-            "folds": entry.folds,
-            "median": entry.median,
-            "lowest": entry.lowest,
-            "highest": entry.highest,
-            "mean": entry.mean.mean,
-            "mean_low": entry.mean.low,
-            "mean_high": entry.mean.high,
-            "difference": entry.difference.mean,
-            "difference_low": entry.difference.low,
-            "difference_high": entry.difference.high,
-            "pairs": entry.pairs,
-            "p": entry.difference.p,
-            "p_corrected": entry.p_corrected,
-            "among_best": entry.among_best,
-            "rank": entry.rank,
+            "data": summary.data,
+            "backbone": summary.backbone,
+            "metric": summary.metric,
+            "method": summary.method,
+            "divisions": summary.divisions,
+            "folds": summary.folds,
+            "median": summary.median,
+            "lowest": summary.lowest,
+            "highest": summary.highest,
+            "mean": summary.mean.mean,
+            "mean_low": summary.mean.low,
+            "mean_high": summary.mean.high,
+            "difference": summary.difference.mean,
+            "difference_low": summary.difference.low,
+            "difference_high": summary.difference.high,
+            "pairs": summary.pairs,
+            "p": summary.difference.p,
+            "p_corrected": summary.p_corrected,
+            "among_best": summary.among_best,
+            "rank": summary.rank,
         }
-        for entry in entries
+        for summary in summaries
     )

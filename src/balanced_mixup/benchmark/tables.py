@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from balanced_mixup.benchmark.results import Results
-from balanced_mixup.benchmark.summary import LEVEL, Entry, long_table, mean_ranks, summarise
+from balanced_mixup.benchmark.summary import LEVEL, MethodSummary, long_table, mean_ranks, summarise
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.metrics import METRICS
 
@@ -16,7 +16,7 @@ Format = Literal["md", "latex", "csv", "runs"]
 ORDINAL_METRICS = ("quadratic_kappa", "mcc", "kendall_tau")  # Table 1
 NOMINAL_METRICS = ("mcc", "balanced_accuracy", "macro_f1")  # Table 3, with the balanced accuracy
 _MARK = "="
-_ONE_TRAINING = "intervals are over its images alone and leave out that another training would give another score"
+_ONE_TRAINING = "intervals are over its images alone and do not include the variation between trainings"
 _FEWER_FOLDS = "(n of m): over n of the m folds, as the score is undefined, or not there, in the others"
 
 
@@ -41,7 +41,7 @@ def make_tables(results: Results, metrics: Sequence[str], form: Format) -> str:
     """Return the tables of a benchmark as text.
 
     Args:
-        results: What it found.
+        results: Of the benchmark.
         metrics: Names of metrics; those of the plan, or the paper's, if empty.
         form: "md" and "latex" give the tables, "csv" all their numbers in one long table, "runs" the scores of every run.
 
@@ -57,100 +57,100 @@ def make_tables(results: Results, metrics: Sequence[str], form: Format) -> str:
     return render(results, summarise(results, chosen), form)
 
 
-def render(results: Results, entries: Sequence[Entry], form: Literal["md", "latex", "csv"]) -> str:
-    """Return the tables of these entries as text, or all their numbers in one long table."""
+def render(results: Results, summaries: Sequence[MethodSummary], form: Literal["md", "latex", "csv"]) -> str:
+    """Return the tables of these summaries as text, or all their numbers in one long table."""
     if form == "csv":
-        return long_table(entries).to_csv(index=False)
+        return long_table(summaries).to_csv(index=False)
     text = markdown if form == "md" else latex
     remark = "" if form == "md" else "% "
-    return "\n".join([*(text(grid) for grid in grids(results, entries)), *(remark + note for note in notes(results))])
+    return "\n".join([*(text(grid) for grid in grids(results, summaries)), *(remark + note for note in notes(results))])
 
 
 def metrics_of(results: Results) -> tuple[str, ...]:
-    """Return the metrics that the plan asks for, or those of the paper's tables."""
+    """Return the metrics that the plan names, or those of the paper's tables."""
     return results.metrics or (ORDINAL_METRICS if results.ordinal else NOMINAL_METRICS)
 
 
-def grids(results: Results, entries: Sequence[Entry]) -> list[Grid]:
+def grids(results: Results, summaries: Sequence[MethodSummary]) -> list[Grid]:
     """Return the scores of each data set, the differences to the baseline, and the mean ranks where there is more than one."""
     tables = []
-    for data in dict.fromkeys(entry.data for entry in entries):
-        own = [entry for entry in entries if entry.data == data]
+    for data in dict.fromkeys(summary.data for summary in summaries):
+        own = [summary for summary in summaries if summary.data == data]
         tables.append(score_grid(data, own))
-        if any(entry.method == results.baseline for entry in own) and len({entry.method for entry in own}) > 1:
+        if any(summary.method == results.baseline for summary in own) and len({summary.method for summary in own}) > 1:
             tables.append(difference_grid(data, own, results.baseline))
-    places = {(entry.data, entry.backbone) for entry in entries}
-    if len({entry.method for entry in entries}) > 1 and len(places) > 1:
-        tables.append(rank_grid(entries))
+    places = {(summary.data, summary.backbone) for summary in summaries}
+    if len({summary.method for summary in summaries}) > 1 and len(places) > 1:
+        tables.append(rank_grid(summaries))
     return tables
 
 
-def score_grid(data: str, entries: Sequence[Entry]) -> Grid:
+def score_grid(data: str, summaries: Sequence[MethodSummary]) -> Grid:
     """Return the scores, in per cent as in the paper."""
     note = (
-        f"{meaning(entries)}, per cent. {_MARK} has the best mean or cannot be told from the method that has "
+        f"{meaning(summaries)}, per cent. {_MARK}: the best mean, or not significantly different from the method that has it "
         f"({100 * LEVEL:.0f} %, Holm)."
     )
-    return _grid(f"Scores on {data}", "method", entries, _marked_cell, note)
+    return _grid(f"Scores on {data}", "method", summaries, _marked_cell, note)
 
 
-def _marked_cell(entry: Entry) -> str:
+def _marked_cell(summary: MethodSummary) -> str:
     """Return the score, with the mark where it is among the best; one fold allows no such claim."""
-    return score_cell(entry) + _MARK * (entry.among_best and not np.isnan(entry.mean.low))
+    return score_cell(summary) + _MARK * (summary.among_best and not np.isnan(summary.mean.low))
 
 
-def score_cell(entry: Entry) -> str:
+def score_cell(summary: MethodSummary) -> str:
     """Return "61.2 [58.0, 64.9]", per cent; see `meaning`."""
-    if np.isnan(entry.mean.mean):
+    if np.isnan(summary.mean.mean):
         return "–"
-    value = entry.median if entry.in_folds else entry.mean.mean
-    low, high = (entry.lowest, entry.highest) if entry.in_folds else (entry.mean.low, entry.mean.high)
-    alone = np.isnan(low) or (entry.in_folds and entry.folds == 1)
-    return f"{100 * value:.1f}" + ("" if alone else f" [{100 * low:.1f}, {100 * high:.1f}]") + _over(entry, entry.folds)
+    value = summary.median if summary.in_folds else summary.mean.mean
+    low, high = (summary.lowest, summary.highest) if summary.in_folds else (summary.mean.low, summary.mean.high)
+    alone = np.isnan(low) or (summary.in_folds and summary.folds == 1)
+    return f"{100 * value:.1f}" + ("" if alone else f" [{100 * low:.1f}, {100 * high:.1f}]") + _over(summary, summary.folds)
 
 
-def _over(entry: Entry, folds: int) -> str:
+def _over(summary: MethodSummary, folds: int) -> str:
     """Return " (3 of 5)" for a number that is not over all divisions."""
-    return f" ({folds} of {entry.divisions})" if entry.in_folds and folds < entry.divisions else ""
+    return f" ({folds} of {summary.divisions})" if summary.in_folds and folds < summary.divisions else ""
 
 
-def meaning(entries: Sequence[Entry]) -> str:
-    """Return what the cells with the scores of these entries are."""
-    if not entries[0].in_folds:
-        return f"Score on the test part [95 % bootstrap interval]; {_ONE_TRAINING}"
-    most = entries[0].divisions
-    fewer = any(0 < entry.folds < most for entry in entries)
+def meaning(summaries: Sequence[MethodSummary]) -> str:
+    """Describe the cells with the scores of these summaries."""
+    if not summaries[0].in_folds:
+        return f"Score on the test split [95 % bootstrap interval]; {_ONE_TRAINING}"
+    most = summaries[0].divisions
+    fewer = any(0 < summary.folds < most for summary in summaries)
     return f"Median over {most} folds [lowest, highest]" + (f"; {_FEWER_FOLDS}" if fewer else "")
 
 
-def difference_grid(data: str, entries: Sequence[Entry], baseline: str) -> Grid:
+def difference_grid(data: str, summaries: Sequence[MethodSummary], baseline: str) -> Grid:
     """Return the differences to the baseline, in percentage points."""
-    others = [entry for entry in entries if entry.method != baseline]
-    test = "corrected resampled t-test" if entries[0].in_folds else f"paired bootstrap, {_ONE_TRAINING}"
+    others = [summary for summary in summaries if summary.method != baseline]
+    test = "corrected resampled t-test" if summaries[0].in_folds else f"paired bootstrap, {_ONE_TRAINING}"
     note = f"Mean difference [95 % interval], percentage points, and p after Holm's correction; {test}."
-    if any(_over(entry, entry.pairs) for entry in others if entry.pairs):
+    if any(_over(summary, summary.pairs) for summary in others if summary.pairs):
         note += f" {_FEWER_FOLDS}."
     return _grid(f"Difference to {baseline} on {data}", "method", others, difference_cell, note)
 
 
-def difference_cell(entry: Entry) -> str:
+def difference_cell(summary: MethodSummary) -> str:
     """Return "+1.2 [-0.5, 2.9] p=0.31"."""
-    difference, p = entry.difference, entry.p_corrected
+    difference, p = summary.difference, summary.p_corrected
     if np.isnan(difference.mean):
         return "–"
     interval = "" if np.isnan(difference.low) else f" [{100 * difference.low:.1f}, {100 * difference.high:.1f}]"
     test = "" if np.isnan(p) else f" p{_p(p)}"
-    return f"{100 * difference.mean:+.1f}{interval}{test}{_over(entry, entry.pairs)}"
+    return f"{100 * difference.mean:+.1f}{interval}{test}{_over(summary, summary.pairs)}"
 
 
 def _p(p: float) -> str:
     return "<0.001" if p < 0.001 else f"={p:.3f}" if p < 0.01 else f"={p:.2f}"
 
 
-def rank_grid(entries: Sequence[Entry]) -> Grid:
+def rank_grid(summaries: Sequence[MethodSummary]) -> Grid:
     """Return the mean rank of each method."""
-    ranks = mean_ranks(entries)
-    places = len({(entry.data, entry.backbone) for entry in entries})
+    ranks = mean_ranks(summaries)
+    places = len({(summary.data, summary.backbone) for summary in summaries})
     rows = tuple(
         (str(method), *("–" if np.isnan(rank) else f"{rank:.1f}" for rank in row))
         for method, row in zip(ranks.index, ranks.to_numpy(), strict=True)
@@ -159,24 +159,26 @@ def rank_grid(entries: Sequence[Entry]) -> Grid:
     return Grid("Mean ranks", header, rows, f"1 is best; over {places} combinations of data set and backbone.")
 
 
-def _grid(title: str, corner: str, entries: Sequence[Entry], cell: Callable[[Entry], str], note: str) -> Grid:
-    columns = list(dict.fromkeys((entry.backbone, entry.metric) for entry in entries))
+def _grid(title: str, corner: str, summaries: Sequence[MethodSummary], cell: Callable[[MethodSummary], str], note: str) -> Grid:
+    columns = list(dict.fromkeys((summary.backbone, summary.metric) for summary in summaries))
     several = len({backbone for backbone, _ in columns}) > 1
     header = (f"{METRICS[metric].label}, {backbone}" if several else METRICS[metric].label for backbone, metric in columns)
-    cells: Mapping[tuple[str, str, str], str] = {(entry.method, entry.backbone, entry.metric): cell(entry) for entry in entries}
+    cells: Mapping[tuple[str, str, str], str] = {
+        (summary.method, summary.backbone, summary.metric): cell(summary) for summary in summaries
+    }
     rows = tuple(
         (method, *(cells.get((method, *column), "–") for column in columns))
-        for method in dict.fromkeys(entry.method for entry in entries)
+        for method in dict.fromkeys(summary.method for summary in summaries)
     )
     return Grid(title, (corner, *header), rows, note)
 
 
 def notes(results: Results) -> list[str]:
-    """Return what a reader has to beware of: the protocol, runs that are missing, runs that failed."""
+    """Return the caveats: the protocol, runs that are missing, runs that failed."""
     lines = []
     if results.protocol == "paper":
         lines.append(
-            "Protocol `paper`: in cross-validation the epoch was chosen on the fold that is scored, so scores are too good."
+            "Protocol `paper`: in cross-validation the epoch was chosen on the fold that is scored, so scores are optimistic."
         )
     if results.finished < results.planned:
         lines.append(f"{results.finished} of {results.planned} runs are finished; the rest is missing here.")

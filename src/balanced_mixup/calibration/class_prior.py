@@ -1,9 +1,10 @@
-"""Class shares: which classes are rare, and those that probabilities are corrected to, by name, from a file, or estimated."""
+"""Class priors: which classes are rare, and the prior that probabilities are corrected to, by name or from a file."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,16 +14,17 @@ from balanced_mixup.data.sources.label_names import canonical
 from balanced_mixup.data.sources.table import read_table
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.metrics import Array
+from balanced_mixup.statistics.bootstrap import Interval
 
 PRIORS = ("train", "uniform", "estimate")
 
 
 @dataclass(frozen=True)
 class TargetPrior:
-    """The class shares that probabilities are corrected to.
+    """The class prior that probabilities are corrected to.
 
-    name: One of `PRIORS`, or the file. shares: float64 (K,). low, high: (K,), the interval of estimated ones, else None.
-    converged: False for an estimate that says little.
+    name: One of `PRIORS`, or the file. shares: float64 (K,). low, high: (K,), the interval of an estimated one, else None.
+    converged: False for an estimate that is unreliable.
     """
 
     name: str
@@ -32,12 +34,30 @@ class TargetPrior:
     converged: bool = True
 
     def to_dict(self, classes: tuple[str, ...]) -> dict[str, Any]:
-        """Return it ready for JSON: `{"name", "converged", "shares": {class: {"value", "low", "high"}}}`."""
-        nothing = [None] * len(classes)
-        ends = nothing if self.low is None else self.low.tolist(), nothing if self.high is None else self.high.tolist()
-        columns = zip(classes, self.shares.tolist(), *ends, strict=True)
-        shares = {name: {"value": value, "low": low, "high": high} for name, value, low, high in columns}
+        """Return it for JSON: `{"name", "converged", "shares": {class: {"value", "low", "high"}}}`."""
+        shares = {name: share.to_dict() for name, share in self.by_class(classes).items()}
         return {"name": self.name, "converged": self.converged, "shares": shares}
+
+    def by_class(self, classes: tuple[str, ...]) -> dict[str, Interval]:
+        """Return the share of each class, with its interval where it is an estimated one."""
+        nothing = np.full(len(classes), np.nan)
+        ends = (nothing if end is None else end for end in (self.low, self.high))
+        columns = zip(classes, self.shares.tolist(), *(end.tolist() for end in ends), strict=True)
+        return {name: Interval(value, low, high) for name, value, low, high in columns}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` returned, in the order of its classes. KeyError, TypeError or ValueError where it is not."""
+        shares = [Interval.from_dict(share) for share in content["shares"].values()]
+        value, low, high = (np.array([getattr(share, end) for share in shares]) for end in ("value", "low", "high"))
+        estimated = bool(np.isfinite(low).all())
+        return cls(
+            content["name"],
+            value,
+            low if estimated else None,
+            high if estimated else None,
+            bool(content.get("converged", True)),
+        )
 
 
 def rare_classes(counts: npt.ArrayLike) -> list[int]:
@@ -55,8 +75,8 @@ def rare_classes(counts: npt.ArrayLike) -> list[int]:
     return [int(k) for k in np.argsort(n, kind="stable") if rare[k]]
 
 
-def read_shares(path: Path, classes: tuple[str, ...]) -> Array:
-    """Return the shares (K,) in a CSV with the columns class and share, a row a class, in any order.
+def read_prior(path: Path, classes: tuple[str, ...]) -> Array:
+    """Return the class prior (K,) in a CSV with the columns class and share, a row a class, in any order.
 
     Raises:
         UsageError: A class is missing, unknown or there twice, a share is no number from 0 to 1, or they do not sum to 1.

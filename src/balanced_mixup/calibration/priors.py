@@ -1,8 +1,8 @@
-"""What share of each class a model's probabilities take for granted, and how to put another in its place.
+"""The class prior that a model's probabilities carry, and how to replace it by another.
 
-A probability of 10 % for melanoma is an answer to "this picture, in a collection like this one". A model that was trained on
-a balanced mix takes rare classes for more frequent than they are; in another hospital they may be more or less frequent. Where
-the pictures of a class look the same everywhere and only the shares differ, the probabilities follow by Bayes' rule:
+A probability of 10 % for melanoma refers to this image in a collection with certain class frequencies. A model that was
+trained on a balanced mix overestimates rare classes; in another hospital they may be more or less frequent. Where only the
+prior differs and not the appearance of each class (label shift), the probabilities follow by Bayes' rule:
 
     p'(k | x)  ~  p(k | x) pi'_k / pi_k             Elkan, IJCAI 2001; Saerens et al., Neural Computation 14, 2002, Eq. 4
 
@@ -13,12 +13,12 @@ Notable decisions
   together with a temperature: p ~ p^(1/T) pi_natural / pi (bias-corrected temperature scaling: Alexandari et al., ICML 2020).
 - Rare classes have few validation images or none. So the fit is penalised: log T with a Gaussian of unit width about 0, the
   logarithms of the correction about those that the sampling makes one expect (`training_prior`). Thirty images of a class
-  outweigh that; with none the expectation stands.
-- That N images were all right does not make the next one certain. So the labels are smoothed by 1 / (N + 2), which is one image
-  of any class altogether (as in Platt, Advances in Large Margin Classifiers, 1999): the temperature of few images stays humble.
-- A class without training images has prior 0 and probability 0, whatever is asked for.
-- The shares of unlabelled images are estimated with one image's worth of the source prior beside them: with few images no
-  class is ruled out, with many it does not count.
+  outweigh that; with none the expectation is kept.
+- That N predictions were all right does not make the next one certain. So the labels are smoothed by 1 / (N + 2), which is one
+  image of any class altogether (as in Platt, Advances in Large Margin Classifiers, 1999), so few images cannot make T tiny.
+- A class without training images has prior 0 and probability 0, whatever the target.
+- The prior of unlabelled images is estimated with a pseudo-count of one image distributed as the source prior: with few images
+  no class is ruled out, with many it has no effect.
 """
 
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ def training_prior(recipe: Recipe, counts: Labels) -> Array:
 
 
 def with_temperature(probabilities: ArrayOrTensor, temperature: float) -> Array:
-    """Return p ~ p^(1/T), float64 (N, K): less sure for T above 1, surer below; the order of a row's classes stays.
+    """Return p ~ p^(1/T), float64 (N, K): less confident for T above 1; the order of a row's classes stays.
 
     Raises:
         UsageError: `probabilities` are none, or T is not above 0.
@@ -70,7 +70,7 @@ def with_temperature(probabilities: ArrayOrTensor, temperature: float) -> Array:
 
 
 def adjust_prior(probabilities: ArrayOrTensor, source: npt.ArrayLike, target: npt.ArrayLike) -> Array:
-    """Return the probabilities (N, K), float64, where classes have the shares `target` instead of `source`.
+    """Return the probabilities (N, K), float64, for the class prior `target` instead of `source`.
 
     Args:
         probabilities: (N, K), rows summing to 1.
@@ -88,7 +88,7 @@ def adjust_prior(probabilities: ArrayOrTensor, source: npt.ArrayLike, target: np
 
 
 def fit_temperature(y: ArrayOrTensor, probabilities: ArrayOrTensor) -> float:
-    """Return the temperature that makes the labels `y` (N,) most likely, penalised as told above."""
+    """Return the temperature that makes the labels `y` (N,) most likely, penalised as described above."""
     labels, p, _ = checked(y, probabilities, None)
     return _fit(labels, _logarithms(p), np.zeros(p.shape[1]), biased=False)[0]
 
@@ -101,9 +101,9 @@ def fit_prior(
     `adjust_prior(with_temperature(p, temperature), prior, natural)` are then the probabilities for the natural prior.
 
     Args:
-        y: Integers (N,), labels of validation images. Those of classes that were never trained are passed over.
-        probabilities: (N, K), what the model says about them.
-        natural: (K,), the prior of images like these: the class shares of the training part.
+        y: Integers (N,), labels of validation images. Those of classes without training images are ignored.
+        probabilities: (N, K), as the model predicts them.
+        natural: (K,), the prior of images like these: that of the training split.
         expected: (K,), the prior that the training is expected to have given to the model.
 
     Raises:
@@ -123,10 +123,10 @@ def fit_prior(
 
 @dataclass(frozen=True)
 class EstimatedPrior:
-    """The shares of the classes among unlabelled images.
+    """The estimated class prior of unlabelled images.
 
-    prior: float64 (K,), sums to 1. low, high: (K,), the ends of its interval. converged: False where the estimate was still
-    moving when it was given up; then it says little.
+    prior: float64 (K,), sums to 1. low, high: (K,), the ends of its interval. converged: False where the iteration was stopped
+    before; the estimate is unreliable then.
     """
 
     prior: Array
@@ -138,7 +138,7 @@ class EstimatedPrior:
 def estimate_prior(
     probabilities: ArrayOrTensor, source: npt.ArrayLike, *, level: float = 0.95, max_steps: int = 5000
 ) -> EstimatedPrior:
-    """Estimate the class shares of images without labels, by expectation maximisation (Saerens et al. 2002, Eqs. 9 and 10).
+    """Estimate the class prior of images without labels, by expectation maximisation (Saerens et al. 2002, Eqs. 9 and 10).
 
     It is the prior under which the images are most likely; it holds where only the shares differ from the images that the
     probabilities were calibrated on. A step: new prior = mean of adjust_prior(p, source, prior), with one more image that has
@@ -148,7 +148,7 @@ def estimate_prior(
         probabilities: (N, K), calibrated; rows summing to 1.
         source: (K,), the prior that they carry.
         level: Of the interval, a Gaussian one by the observed information, cut to 0 ... 1; it takes images for independent.
-        max_steps: When to give up.
+        max_steps: When to stop.
 
     Raises:
         UsageError: An argument is not as described, or there is no image.
@@ -186,8 +186,8 @@ def _fit(labels: npt.NDArray[np.int64], logs: Array, expected: Array, *, biased:
     t (N, K) are the smoothed labels.
     """
     images, classes = logs.shape
-    doubt = 1 / (images + 2)
-    truth = (1 - doubt) * np.eye(classes)[labels] + doubt / classes
+    smoothing = 1 / (images + 2)
+    truth = (1 - smoothing) * np.eye(classes)[labels] + smoothing / classes
 
     def cost(x: Array) -> tuple[float, Array]:
         scaled = logs * np.exp(-x[0])
@@ -196,8 +196,8 @@ def _fit(labels: npt.NDArray[np.int64], logs: Array, expected: Array, *, biased:
         slope = np.concatenate([[-(excess * scaled).sum()], excess.sum(0) if biased else []])
         return float(x @ x / 2 - (truth * log_p).sum()), slope + x
 
-    found = minimize(cost, np.zeros(1 + biased * classes), jac=True, method="L-BFGS-B", options={"maxiter": 1000})
-    return float(np.exp(found.x[0])), expected + found.x[1:] if biased else expected
+    optimum = minimize(cost, np.zeros(1 + biased * classes), jac=True, method="L-BFGS-B", options={"maxiter": 1000})
+    return float(np.exp(optimum.x[0])), expected + optimum.x[1:] if biased else expected
 
 
 def _ratio(source: Array, target: Array) -> Array:

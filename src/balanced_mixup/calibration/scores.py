@@ -1,14 +1,14 @@
-"""Can the probabilities be believed? Of all images called melanoma with 80 %, 80 % should be melanomas.
+"""Are probabilities calibrated? Of all images predicted as melanoma with 80 %, 80 % should be melanomas.
 
 =====================  ==========================================================================================
-ECE                    how far the probability of the predicted class is from the share that is right, on average
+ECE                    how far the probability of the predicted class is from the accuracy, on average
 classwise ECE          the same for the probability of each class, right or wrong, predicted or not; mean over classes
 Brier score            sum over the classes of (probability - truth)^2, mean over images: from 0 to 2 (Brier 1950)
 log loss               mean of -log of the probability of the true class
 =====================  ==========================================================================================
 
 All are better when lower. Brier score and log loss are proper: no other probabilities than the true ones make them smaller.
-With two classes this Brier score is twice the one that looks at one class alone.
+With two classes this Brier score is twice the usual one for a single class.
 
 Notable decisions
 - Bins hold equally many images (Nixon et al. 2019), with edges as in scikit-learn's `calibration_curve(strategy="quantile")`:
@@ -16,7 +16,7 @@ Notable decisions
   are 15 bins (Guo et al. 2017), fewer where a bin would have fewer than 10 images.
 - ECE is biased upwards: chance alone makes the shares of finite bins differ from the probabilities, the more the fewer images
   there are (Kumar et al. 2019). `ece_by_chance` is what a perfectly calibrated model would show on average with as many
-  images; an ECE near it says nothing against the model. The same bias moves every draw of the bootstrap up once more, so the
+  images; an ECE near it is no evidence of miscalibration. The same bias moves every draw of the bootstrap up once more, so the
   interval of an ECE is the one reflected at its value (Davison and Hinkley 1997, Section 5.2: the basic bootstrap), from 0 at
   the lowest to the value itself at least; those of Brier score and log loss are percentiles, as elsewhere.
 - A bootstrap draw keeps the bins of the images themselves.
@@ -25,7 +25,9 @@ Naeini et al., AAAI 2015 (ECE). Guo et al., ICML 2017. Nixon et al., CVPR worksh
 Kumar et al., NeurIPS 2019.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +43,36 @@ BINS = 15
 
 _IMAGES_A_BIN = 10
 _LEAST = np.finfo(np.float64).eps  # a probability of 0 counts as this in the log loss, as in scikit-learn
+
+
+@dataclass(frozen=True)
+class CalibrationScores:
+    """How well probabilities are calibrated, each score with its 95 % interval; NaN where undefined.
+
+    metrics: "ece", "classwise_ece" (mean over the classes), "rare_ece" (only where there are rare classes), "brier" and
+    "log_loss". ece_by_chance: see the function of that name. per_class: the classwise ECE of each class.
+    """
+
+    metrics: Mapping[str, Interval]
+    ece_by_chance: float
+    per_class: Mapping[str, Interval]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the scores for JSON; NaN is None."""
+        return {
+            **{name: score.to_dict() for name, score in self.metrics.items()},
+            "ece_by_chance": self.ece_by_chance,
+            "per_class": {name: score.to_dict() for name, score in self.per_class.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` returned. KeyError, TypeError or ValueError where it is something else."""
+        return cls(
+            {name: Interval.from_dict(score) for name, score in content.items() if name not in ("ece_by_chance", "per_class")},
+            float(content["ece_by_chance"]),
+            {name: Interval.from_dict(score) for name, score in content["per_class"].items()},
+        )
 
 
 def calibration_scores(
@@ -90,12 +122,12 @@ def calibration_scores(
     units = units_of(len(labels), groups)
     values = estimate(None)
     if units.max() == 0:
-        parts = [{name: np.full(replicates, np.nan) for name in values}]
+        chunks = [{name: np.full(replicates, np.nan) for name in values}]
     else:
-        parts = [estimate(weights) for weights in draws_of(units, replicates, max(1, CHUNK_ENTRIES // max(terms.shape)), seed)]
-    draws = {name: np.concatenate([part[name] for part in parts]) for name in values}
-    found = Replicates({name: float(value) for name, value in values.items()}, draws)
-    intervals = {name: found.interval(name, level) for name in values}
+        chunks = [estimate(weights) for weights in draws_of(units, replicates, max(1, CHUNK_ENTRIES // max(terms.shape)), seed)]
+    draws = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in values}
+    replicated = Replicates({name: float(value) for name, value in values.items()}, draws)
+    intervals = {name: replicated.interval(name, level) for name in values}
     return {name: _reflected(interval) if "ece" in name else interval for name, interval in intervals.items()}
 
 
@@ -144,9 +176,9 @@ def reliability(
 
     Args:
         y, probabilities, groups, bins: As in `calibration_scores`.
-        of: The class whose probability is looked at; the predicted one of each image if None.
+        of: The class whose probability is assessed; the predicted one of each image if None.
         level: Of Wilson's interval of the share. With `groups`, a bin counts as many trials as it has groups, as if the images
-            of a group said the same: the interval is rather too wide than too narrow.
+            of a group counted as one: the interval is rather too wide than too narrow.
 
     Returns:
         A row for each bin that has images, in order: "confidence" (the mean probability), "accuracy" (the share of images that

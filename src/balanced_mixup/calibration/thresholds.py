@@ -1,13 +1,15 @@
-"""From what probability on an image counts as a class, so that a wanted share of its cases is found.
+"""Decision thresholds: the probability of a class from which an image counts as the class, for a wanted sensitivity.
 
-The threshold is chosen on validation images: the highest one at which at least that share of the cases has a probability of it
-or more, rounded down to the decimals that tables of predictions have: who reads it there and in such a table finds the same
-cases. What it is worth is then counted on other images. Few cases cannot carry a high sensitivity: of 20 cases one missed is
-0.95 already, so nothing between 0.95 and 1 can be told apart. The result says so.
+The threshold is chosen on validation images: the highest one at which the sensitivity is at least the wanted one, rounded down
+to the decimals of the tables that `bmixup predict` writes, so that it selects the same cases there. Sensitivity and specificity
+are then measured on other images. A high sensitivity cannot be measured on few cases: with 20 cases a single miss gives 0.95,
+and nothing between 0.95 and 1 is possible. The result carries a note then.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,14 +26,18 @@ DECIMALS = 6  # of a threshold, as of the probabilities that `bmixup predict` wr
 class Threshold:
     """An image counts as the class where its probability is `value` or more.
 
-    value: With `DECIMALS`; None where there was no case to choose it on. wanted: the sensitivity asked for. cases: validation
-    images of the class. needed: how many the wanted sensitivity takes at least, so that one may be missed.
+    value: With `DECIMALS`; None where there was no case to choose it on. wanted: the wanted sensitivity. cases: validation
+    images of the class.
     """
 
     value: float | None
     wanted: float
     cases: int
-    needed: int
+
+    @property
+    def needed(self) -> int:
+        """The number of cases from which one may be missed."""
+        return math.ceil(1 / (1 - self.wanted) - 1e-9)
 
     @property
     def supported(self) -> bool:
@@ -40,18 +46,18 @@ class Threshold:
 
     @property
     def note(self) -> str:
-        """What a reader has to know, or ""."""
+        """A caveat, or ""."""
         if not self.cases:
             return "no validation image is of this class: no threshold can be chosen"
         if self.supported:
             return ""
-        least = f"{self.cases} validation image{'s' * (self.cases > 1)} of this class cannot tell a sensitivity of"
-        return f"{least} {self.wanted:g} from lower ones; at least {self.needed} are needed"
+        few = f"{self.cases} validation image{'s' * (self.cases > 1)} of this class cannot distinguish a sensitivity of"
+        return f"{few} {self.wanted:g} from lower ones; at least {self.needed} are needed"
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """Share of the cases that are found, and share of the other images that are left alone; NaN where there are none."""
+    """Sensitivity and specificity of a threshold, of so many cases and other images; NaN where there are none."""
 
     sensitivity: Interval
     specificity: Interval
@@ -59,10 +65,42 @@ class OperatingPoint:
     others: int
 
 
-def choose_threshold(y: ArrayOrTensor, probabilities: ArrayOrTensor, of: int, sensitivity: float) -> Threshold:
-    """Return the highest threshold of `DECIMALS` that finds at least the share `sensitivity` of the cases of class `of`.
+@dataclass(frozen=True)
+class ThresholdResult:
+    """A threshold and how it performs on the images that are scored; `point` is None where there is no threshold."""
 
-    It finds them among probabilities that are rounded to as many decimals, too.
+    threshold: Threshold
+    point: OperatingPoint | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return both for JSON; what is undefined is None."""
+        point = self.point
+        return {
+            "threshold": self.threshold.value,
+            "wanted": self.threshold.wanted,
+            "cases": self.threshold.cases,
+            "supported": self.threshold.supported,
+            "note": self.threshold.note,
+            "sensitivity": None if point is None else point.sensitivity.to_dict(),
+            "specificity": None if point is None else point.specificity.to_dict(),
+            "test_cases": None if point is None else point.cases,
+            "test_others": None if point is None else point.others,
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` returned. KeyError, TypeError or ValueError where it is something else."""
+        threshold = Threshold(content["threshold"], content["wanted"], content["cases"])
+        if threshold.value is None:
+            return cls(threshold, None)
+        sensitivity, specificity = (Interval.from_dict(content[name]) for name in ("sensitivity", "specificity"))
+        return cls(threshold, OperatingPoint(sensitivity, specificity, content["test_cases"], content["test_others"]))
+
+
+def choose_threshold(y: ArrayOrTensor, probabilities: ArrayOrTensor, of: int, sensitivity: float) -> Threshold:
+    """Return the highest threshold of `DECIMALS` with at least the wanted `sensitivity` for class `of`.
+
+    It has that sensitivity on probabilities that are rounded to as many decimals, too.
 
     Args:
         y: Integers (N,), labels of validation images.
@@ -78,9 +116,8 @@ def choose_threshold(y: ArrayOrTensor, probabilities: ArrayOrTensor, of: int, se
     if not 0 < sensitivity < 1:
         raise UsageError(f"Expected a sensitivity above 0 and under 1, such as 0.95, but got {sensitivity}.")
     of_cases = np.sort(p[labels == of, of])[::-1]
-    needed = math.ceil(1 / (1 - sensitivity) - 1e-9)
-    found = math.ceil(sensitivity * len(of_cases) - 1e-9)
-    return Threshold(_rounded_down(float(of_cases[found - 1])) if found else None, sensitivity, len(of_cases), needed)
+    detected = math.ceil(sensitivity * len(of_cases) - 1e-9)
+    return Threshold(_rounded_down(float(of_cases[detected - 1])) if detected else None, sensitivity, len(of_cases))
 
 
 def operating_point(
@@ -97,8 +134,8 @@ def operating_point(
         y, probabilities, of: As in `choose_threshold`, of other images.
         threshold: From which probability on an image counts as the class.
         groups: (N,), the patient ... of each image.
-        level: Of Wilson's interval. With `groups`, there are as many trials as groups, as if the images of a group said the
-            same: the interval is rather too wide than too narrow.
+        level: Of Wilson's interval. With `groups`, there are as many trials as groups, as if the images of a group counted
+            as one: the interval is rather too wide than too narrow.
 
     Raises:
         UsageError: An argument is not as described.
@@ -110,7 +147,7 @@ def operating_point(
     for rows, right in ((case, called), (~case, ~called)):
         share = float(right[rows].mean()) if rows.any() else np.nan
         low, high = wilson(share, len(np.unique(units[rows])), level)
-        shares.append(Interval(share, float(low), float(high)) if rows.any() else Interval(np.nan, np.nan, np.nan))
+        shares.append(Interval(share, float(low), float(high)) if rows.any() else Interval(np.nan))
     return OperatingPoint(shares[0], shares[1], int(case.sum()), int((~case).sum()))
 
 

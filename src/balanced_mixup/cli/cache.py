@@ -22,16 +22,16 @@ def cache(
     cache_dir: Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Show the decoded images that trainings keep on the disk, and what they take of it; `--clear` deletes them.
+    """Show the decoded images that trainings keep on disk, and the space that they take; `--clear` deletes them.
 
-    Nothing is lost but time: a training that needs them decodes the images again.
+    Nothing but time is lost: a training that needs them decodes the images again.
 
     Parameters
     ----------
     clear
-        Delete what is shown.
+        Delete the stores that are shown.
     data
-        Only images of this folder or file.
+        Only the images of this folder or file.
     cache_dir
         Folder of the decoded images; $BMIXUP_CACHE_DIR or the user's cache folder if not given.
     json
@@ -44,17 +44,17 @@ def cache(
     folder = cache_dir or default_cache_dir()
     found = cached_stores(folder)
     if data is not None:
-        found = [holding for holding in found if Path(holding.origin) == data.resolve()]
+        found = [store for store in found if Path(store.origin) == data.resolve()]
     kept: list[str] = []
-    for holding in tuple(found) if clear else ():
+    for store in tuple(found) if clear else ():
         try:
-            holding.remove()
+            store.remove()
         except RunError as error:
             kept.append(str(error))
-            found.remove(holding)
-    total = sum(holding.disk_bytes for holding in found)
+            found.remove(store)
+    total = sum(store.disk_bytes for store in found)
     if json:
-        stores = [{**vars(holding), "folder": str(holding.folder)} for holding in found]
+        stores = [{**vars(store), "folder": str(store.folder)} for store in found]
         print_json({"cache_dir": str(folder), "cleared": clear, "disk_bytes": total, "stores": stores})
     else:
         _show(found, total, folder, data, clear)
@@ -68,12 +68,10 @@ def _show(found: "list[CachedStore]", total: int, folder: Path, data: Path | Non
         table = Table(box=None, pad_edge=False)
         for heading in ("images of", "size", "images", "on disk", "last used"):
             table.add_column(heading, justify="right" if heading in ("size", "images", "on disk") else "left", overflow="fold")
-        for holding in found:
-            used = f"{datetime.fromtimestamp(holding.last_used):%Y-%m-%d %H:%M}"
-            table.add_row(
-                escape(holding.origin), f"{holding.size} px", f"{holding.images:,}", human_bytes(holding.disk_bytes), used
-            )
+        for store in found:
+            used = f"{datetime.fromtimestamp(store.last_used):%Y-%m-%d %H:%M}"
+            table.add_row(escape(store.origin), f"{store.size} px", f"{store.images:,}", human_bytes(store.disk_bytes), used)
         console.print(table, "")
     what = "decoded images" + (f" of {data}" if data is not None else "") + f" in {folder}."
-    verb = "Deleted" if clear else "In all"
+    verb = "Deleted" if clear else "Total:"
     console.print(f"{verb} {human_bytes(total)} of {what}" if found else f"No {what}", soft_wrap=True, markup=False)

@@ -1,4 +1,4 @@
-"""`bmixup check`: classes, groups, sizes, the planned split, and every problem."""
+"""`bmixup check`."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -28,24 +28,24 @@ def check(
     seed: int = 0,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Look at a data set before anything is trained: every image is opened, every problem is listed at once.
+    """Check a data set before training: opens every image and lists all problems at once.
 
-    Shows class counts and shares, groups, image sizes and the split that a training would make. Exit status 2 if there is a
-    problem that would stop a training.
+    Shows class counts, groups, image sizes and the split that a training would use. Exit status 2 if there is a problem that
+    would stop a training.
 
     Parameters
     ----------
     val_fraction
-        Share for validation, where the data give none.
+        Fraction for validation, if the data have no validation split.
     test_fraction
-        Share for the test, where the data give no split.
+        Fraction for the test, if the data have no split.
     seed
-        Of the split.
+        Seed of the split.
     json
         Print one JSON object.
     """
     from balanced_mixup.cli.show import print_json
-    from balanced_mixup.data.preparation import scan_dataset
+    from balanced_mixup.data.inspection import inspect
     from balanced_mixup.data.sources import load
 
     settings = settings or DataSettings()
@@ -53,8 +53,7 @@ def check(
         raise UsageError(
             "Expected no `--exclude-bad` for `check`, which lists every problem; it is for `train` and `evaluate`."
         )
-    manifest = load(settings)
-    inspection = scan_dataset(manifest, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
+    inspection = inspect(load(settings), val_fraction, test_fraction, seed=seed)
     if json:
         print_json(inspection.to_dict())
     else:
@@ -63,18 +62,17 @@ def check(
 
 
 def show(inspection: "Inspection", console: Console) -> None:
-    """Print what `inspection` found; the last line says how many problems and warnings there are."""
+    """Print the inspection; the last line counts problems and warnings."""
     console.print(_class_table(inspection))
     console.print(_facts(inspection))
     _show_problems(console, inspection.fatal, "bold red")
     _show_problems(console, inspection.warnings, "bold yellow")
-    console.print(_verdict(len(inspection.fatal), len(inspection.warnings)))
+    console.print(_summary(len(inspection.fatal), len(inspection.warnings)))
 
 
 def _class_table(inspection: "Inspection") -> Table:
-    """One row a class: its images, their share as a number and as a bar, and how many of them each part gets."""
-    parts = [part for part in SPLITS if len(inspection.planned.rows(part))]
-    of_part = [inspection.planned.counts(part) for part in parts]
+    """One row a class: its images, their fraction as a number and as a bar, and how many of them are in each split."""
+    by_split = {split: inspection.planned.counts(split) for split in SPLITS if len(inspection.planned.rows(split))}
     counts = inspection.manifest.counts()
     total, largest = max(int(counts.sum()), 1), max(int(counts.max(initial=0)), 1)
     table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True)
@@ -82,19 +80,19 @@ def _class_table(inspection: "Inspection") -> Table:
     table.add_column("images", f"{counts.sum():,}", justify="right")
     table.add_column("share", justify="right")
     table.add_column("", width=_BAR_WIDTH)
-    for part, in_part in zip(parts, of_part, strict=True):
-        table.add_column(part, f"{in_part.sum():,}", justify="right")
+    for split, in_split in by_split.items():
+        table.add_column(split, f"{in_split.sum():,}", justify="right")
     for k, name in enumerate(inspection.manifest.classes):
         bar = Bar(largest, 0, int(counts[k]), width=_BAR_WIDTH, color="cyan")
-        split = (f"{in_part[k]:,}" for in_part in of_part)
-        table.add_row(Text(name), f"{counts[k]:,}", f"{counts[k] / total:.1%}", bar, *split)
+        cells = (f"{in_split[k]:,}" for in_split in by_split.values())
+        table.add_row(Text(name), f"{counts[k]:,}", f"{counts[k] / total:.1%}", bar, *cells)
     return table
 
 
 def _facts(inspection: "Inspection") -> Table:
     facts = Table.grid(padding=(0, 2))
     facts.add_row("")
-    facts.add_row("order", "grades, in the order above" if inspection.manifest.ordinal else "none")
+    facts.add_row("order", "ordinal, in the order above" if inspection.manifest.ordinal else "none")
     facts.add_row("groups", _groups(inspection))
     facts.add_row("sizes", _sizes(inspection))
     facts.add_row("split", _split(inspection))
@@ -105,12 +103,12 @@ def _facts(inspection: "Inspection") -> Table:
 def _groups(inspection: "Inspection") -> str:
     sizes = inspection.group_sizes
     if not len(sizes):
-        return "none named: each image counts by itself (--group-column names patients, lesions, ...)"
+        return "none given: images are treated as independent (--group-column names patients, lesions, ...)"
     return f"{len(sizes):,}, of {sizes[0]:,} to {sizes[-1]:,} images each (median {np.median(sizes):g})"
 
 
 def _sizes(inspection: "Inspection") -> str:
-    """Say the most frequent sizes, width × height, and the range of all."""
+    """Describe the most frequent sizes, width × height, and the range of all."""
     sizes = inspection.sizes
     if not sizes:
         return "no image could be read"
@@ -127,7 +125,7 @@ def _split(inspection: "Inspection") -> str:
         return "as given" if inspection.manifest.split is not None else "none"
     made = f"{plan.val_fraction:g} for validation"
     if inspection.manifest.split is not None and len(inspection.manifest.rows("test")):
-        made += " out of the given training part"
+        made += " out of the given training split"
     elif plan.test_fraction > 0:
         made += f", {plan.test_fraction:g} for test"
     by = "by class" if inspection.manifest.groups is None else "by class, no group divided"
@@ -144,7 +142,7 @@ def _show_problems(console: Console, problems: Sequence[Problem], style: str) ->
     console.print(text)
 
 
-def _verdict(errors: int, warnings: int) -> Text:
+def _summary(errors: int, warnings: int) -> Text:
     if not errors and not warnings:
         return Text("no problems", style="bold green")
     text = f"{errors} problem{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"

@@ -1,17 +1,17 @@
 """`bmixup demo`."""
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from balanced_mixup.evaluation.compare import Difference
     from balanced_mixup.evaluation.experiment import Experiment
+    from balanced_mixup.runs.scores import Scores
 
 _METHODS = ("balanced-mixup", "instance")
 _METRICS = ("quadratic_kappa", "mcc", "kendall_tau", "balanced_accuracy", "macro_f1", "accuracy")
@@ -19,9 +19,9 @@ _SETTINGS = {"data": "synthetic-fundus", "size": 64, "epochs": 4}
 
 
 def demo(*, out: Path = Path("demo"), seed: int = 0) -> None:
-    """Show the main job on built-in data: train plain and with Balanced-MixUp, score both, and say what can be concluded.
+    """Try it on built-in data: train without and with Balanced-MixUp, score both, and compare them.
 
-    3,000 drawn photographs of the retina, five grades as rare as in a screening programme. A few minutes on two cores.
+    3,000 drawn photographs of the retina, five grades, as imbalanced as in a screening programme. A few minutes on two cores.
 
     Parameters
     ----------
@@ -43,15 +43,15 @@ def demo(*, out: Path = Path("demo"), seed: int = 0) -> None:
         experiments.append(train(_SETTINGS, method=method, seed=seed, out=folder, resume=True))
     differences = compare(experiments[0].folder.path, experiments[1].folder.path)
     tests = [experiment.scores["test"] for experiment in experiments]
-    console.rule("Scores on the held-out test part", align="left")
-    console.print(f"{tests[0]['n']:,} images of {tests[0]['groups']:,} patients, none of them seen in training.\n")
+    console.rule("Scores on the held-out test split", align="left")
+    console.print(f"{tests[0].n:,} images of {tests[0].groups:,} patients, none of them seen in training.\n")
     table = Table(box=None, pad_edge=False)
     table.add_column("score")
     for heading in (*_METHODS, "difference"):
         table.add_column(f"{heading}\n[95 % interval]", justify="right")
     for name in _METRICS:
-        values = (interval(test["metrics"][name]) for test in tests)
-        table.add_row(METRICS[name].label, *values, interval(asdict(differences[name].interval), "+.3f"))
+        values = (interval(test.metrics[name]) for test in tests)
+        table.add_row(METRICS[name].label, *values, interval(differences[name].interval, "+.3f"))
     console.print(table, "")
     _print_classes(console, tests)
     console.print(verdict(differences["quadratic_kappa"]), verdict(differences["balanced_accuracy"]), "", sep="\n")
@@ -59,27 +59,27 @@ def demo(*, out: Path = Path("demo"), seed: int = 0) -> None:
 
 
 def verdict(difference: "Difference") -> str:
-    """Say which of the two runs is better by a score, and whether the interval lets one say so."""
+    """Return which of the two runs is better by a score, and whether the difference is significant."""
     from balanced_mixup.metrics import METRICS
 
     label, d = METRICS[difference.metric].label, difference.interval
     if difference.winner is None:
         ahead = _METHODS[0] if d.value > 0 else _METHODS[1]
         return (
-            f"By {label}, {ahead} is ahead by {abs(d.value):.3f}, but the interval of the difference includes 0: these images "
-            "do not allow to say which is better."
+            f"By {label}, {ahead} is ahead by {abs(d.value):.3f}, but the interval of the difference includes 0: on these "
+            "images the two are not significantly different."
         )
     better = _METHODS[0] if difference.winner == "a" else _METHODS[1]
-    return f"By {label}, {better} is better by {abs(d.value):.3f}; the interval of the difference leaves out 0."
+    return f"By {label}, {better} is better by {abs(d.value):.3f}; the interval of the difference excludes 0."
 
 
-def _print_classes(console: Console, tests: "Sequence[Mapping[str, Any]]") -> None:
+def _print_classes(console: Console, tests: "Sequence[Scores]") -> None:
     table = Table(box=None, pad_edge=False)
-    for heading in ("grade", "images", *(f"found by {method}" for method in _METHODS)):
+    for heading in ("grade", "images", *(f"recognised by {method}" for method in _METHODS)):
         table.add_column(heading, justify="left" if heading == "grade" else "right")
-    for name, row in tests[0]["per_class"].items():
-        found = (round(test["per_class"][name]["recall"]["value"] * row["support"]) for test in tests)
-        table.add_row(name, str(row["support"]), *(str(count) for count in found))
+    for name, row in tests[0].per_class.items():
+        recognised = (round(test.per_class[name].recall.value * row.support) for test in tests)
+        table.add_row(name, str(row.support), *(str(count) for count in recognised))
     console.print(table, "")
 
 
@@ -91,7 +91,7 @@ def _print_where(console: Console, experiments: "Sequence[Experiment]") -> None:
         console.print(f"Run folder: {experiment.folder.path}", soft_wrap=True)
     console.print(
         "In each: report.html (open it in a browser), metrics.json (scores), predictions.parquet (a probability per class for "
-        "each image), history.csv, recipe.yaml, weights.safetensors, manifest.csv (who was in which part).\n\n"
+        "each image), history.csv, recipe.yaml, weights.safetensors, manifest.csv (which image was in which split).\n\n"
         "With your own images: bmixup check --data labels.csv --images photos --label-column diagnosis --group-column patient",
         soft_wrap=True,
     )

@@ -24,17 +24,17 @@ def evaluate(
 ) -> None:
     """Score a run on data that it has not seen, each score with a 95 % bootstrap interval.
 
-    Without `--data`: the test part that the run held out. With it: any labelled data, with column names of their own; labels
-    that are called otherwise are translated with `--label-map.THEIRS OURS`. Column names not given are those of the run.
-    Whole groups are resampled where there are groups.
+    Without `--data`: the test split that the run held out. With it: any labelled data, with column names of their own; other
+    names of classes are translated with `--label-map.THEIRS OURS`. Column names not given are those of the run. Whole groups
+    are resampled where there are groups.
 
-    Calibration tells whether probabilities can be believed: ECE is how far they are from the share that is right, before and
-    after the correction that was fitted on the run's validation part (`predict` makes it, too). Scores are of the probabilities
-    as the model gave them, or with `--prior` of those corrected to other class shares.
+    Calibration: the ECE is the distance between probabilities and accuracy, before and after the correction that was fitted on
+    the run's validation split (`predict` applies it, too). Scores are of the probabilities as the model predicted them, or with
+    `--prior` of those corrected to another class prior.
 
     ```
     bmixup evaluate runs/mine --prior uniform                  # as if all classes were equally frequent
-    bmixup evaluate runs/mine --sensitivity.melanoma 0.95      # from what probability on, to find 95 % of the melanomas?
+    bmixup evaluate runs/mine --sensitivity.melanoma 0.95      # the threshold for a sensitivity of 95 % on melanoma
     ```
 
     Parameters
@@ -42,19 +42,19 @@ def evaluate(
     run
         Folder of a finished run.
     split
-        Part of the data to score; their test part if they have one, else all.
+        Split of the data to score; their test split if they have one, else all.
     allow_seen
-        Score images that the run was trained on, too (such scores are too good).
+        Score images that the run was trained on, too (such scores are too high).
     flip
         Average over each image and its mirror image, as in the paper.
     out
         Folder for predictions.parquet and metrics.json; one in the run's `evaluations` if not given.
     prior
-        Score probabilities that are corrected to other class shares: `train` (as the training part), `uniform` (all alike),
+        Score probabilities that are corrected to another class prior: `train` (that of the training split), `uniform`,
         `estimate` (from the images that are scored), or a CSV file with the columns class and share.
     sensitivity
-        Share of the cases of a class to find, as --sensitivity.CLASS 0.95: the threshold for it is chosen on the run's
-        validation part, and sensitivity and specificity are counted on the images that are scored.
+        Wanted sensitivity for a class, as --sensitivity.CLASS 0.95: the threshold is chosen on the run's validation split, and
+        its sensitivity and specificity are measured on the images that are scored.
     report
         With --data or --out: write report.html beside the scores.
     json
@@ -63,21 +63,19 @@ def evaluate(
     from balanced_mixup.cli import show
     from balanced_mixup.cli.report import report_at_the_end
     from balanced_mixup.evaluation.evaluate import evaluate as score_run
-    from balanced_mixup.runs.run_folder import RunFolder
+    from balanced_mixup.runs.run import Run
 
     given = {} if settings is None else settings.model_dump(exclude_unset=True)
     result = score_run(
         run, split=split, allow_seen=allow_seen, flip=flip, out=out, prior=prior, sensitivity=sensitivity, **given
     )
     if json:
-        show.print_json(result)
+        show.print_json({**result.to_dict(), "folder": None if result.folder is None else str(result.folder)})
     else:
-        part = "all images" if result["split"] == "all" else f"the {result['split']} part"
-        corrected = (
-            "" if result["prior"] is None else f", probabilities corrected to the class shares `{result['prior']['name']}`"
-        )
-        title = f"{part} of {result['data'] or 'the data that the run was made with'}{corrected}"
-        show.print_scores(result, title, RunFolder(run))
+        images = "all images" if result.split == "all" else f"the {result.split} split"
+        corrected = "" if result.prior is None else f", probabilities corrected to the class prior `{result.prior.name}`"
+        title = f"{images} of {result.data or 'the data of the run'}{corrected}"
+        show.print_scores(result.scores, title, ordinal=Run.open(run).ordinal)
         show.print_calibration(result)
-    if report and result["folder"] is not None:
-        report_at_the_end(Path(result["folder"]))
+    if report and result.folder is not None:
+        report_at_the_end(result.folder)

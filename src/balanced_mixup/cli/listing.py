@@ -58,17 +58,18 @@ def _plain_table(title: str) -> Table:
 
 def _tables() -> dict[str, Sequence[tuple[str, ...]]]:
     from balanced_mixup.benchmark.protocols import PROTOCOLS
-    from balanced_mixup.data.sources import SOURCES
+    from balanced_mixup.data.sources import sources
     from balanced_mixup.datasets.cards import TASKS
     from balanced_mixup.methods import METHODS
-    from balanced_mixup.training.recipe import MONITORS, RECIPE_SUMMARIES
+    from balanced_mixup.metrics import METRICS
+    from balanced_mixup.training.recipe import RECIPE_SUMMARIES
 
     published = [(name, task, "published: `bmixup prepare`") for name, task in TASKS.items()]
     return {
         "methods": [(name, method.summary(), method.title) for name, method in METHODS.items()],
         "recipes": list(RECIPE_SUMMARIES.items()),
-        "sources": [*SOURCES.items(), *published],
-        "metrics": [(name, summary) for name, summary in MONITORS.items()],
+        "sources": [*((source.name, source.summary) for source in sources().values()), *published],
+        "metrics": [(name, metric.summary) for name, metric in METRICS.items()],
         "protocols": [(protocol.name, protocol.summary) for protocol in PROTOCOLS.values()],
     }
 

@@ -19,16 +19,16 @@ def predict(
     """Predict the class of images without labels.
 
     Writes a CSV with a row an image: image, prediction, and p_CLASS, the probability of each class. The probabilities are
-    calibrated on the run's validation part, so that of the images with 80 % for a class about 80 % are of it, where classes are
-    as frequent as they were there. Where they are not, say how frequent they are with `--prior`:
+    calibrated on the run's validation split: of the images with 80 % for a class about 80 % are of it, where classes are as
+    frequent as they were there. Where they are not, give their frequencies with `--prior`:
 
     ```
     bmixup predict runs/mine new_photos --prior estimate
     bmixup predict runs/mine new_photos --prior clinic.csv
     ```
 
-    `estimate` finds out from the images at hand; the CSV has the columns class and share, a row a class. This holds where only
-    the frequencies differ, not what a class looks like, and can change the predicted class.
+    `estimate` estimates them from the given images; the CSV has the columns class and share, a row a class. This is valid where
+    only the frequencies differ, not the appearance of a class, and can change the predicted class.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ def predict(
     calibrate
         Correct the probabilities by the temperature fitted on validation images (keeps the predicted class).
     prior
-        Correct them to other class shares: `train` (as the training part), `uniform` (all alike), `estimate` (from the images
-        at hand), or a CSV file with the columns class and share.
+        Correct them to another class prior: `train` (that of the training split), `uniform`, `estimate` (from the given
+        images), or a CSV file with the columns class and share.
     """
     from balanced_mixup.cli import show
     from balanced_mixup.evaluation.predict import predict_files

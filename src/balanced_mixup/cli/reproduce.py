@@ -13,7 +13,7 @@ from balanced_mixup.training.recipe import Placement
 
 if TYPE_CHECKING:
     from balanced_mixup.data.manifest import Manifest
-    from balanced_mixup.paper.reproduce import PaperTable, Pocket
+    from balanced_mixup.paper.reproduce import PaperTable, Quick
     from balanced_mixup.report.figures import Drawing
 
 What = Literal["table1", "table2", "table3", "figure1", "figure2", "figure3", "all"]
@@ -25,7 +25,8 @@ def reproduce(
     *,
     data: Path | None = None,
     out: Path = Path("reproduction"),
-    pocket: Annotated[bool, Parameter(negative="")] = False,
+    quick: Annotated[bool, Parameter(negative="")] = False,
+    pocket: Annotated[bool, Parameter(negative="", show=False)] = False,
     images: int | None = None,
     size: int | None = None,
     epochs: int | None = None,
@@ -38,7 +39,7 @@ def reproduce(
     """Make a table or figure of the paper again, ours beside what was published.
 
     Tables 1 and 2 need EyePACS (and Messidor-2), Table 3 HyperKvasir, each made with `bmixup prepare`. The paper's settings:
-    512 px, both backbones, all methods, 30 epochs; it says before it starts how long that takes here. `--pocket` runs the same
+    512 px, both backbones, all methods, 30 epochs; it says before it starts how long that takes here. `--quick` runs the same
     protocol small on any prepared data set. Start it again to go on after a kill.
 
     Figure 1 shows the class distributions (of `--data`, or the published counts), Figure 2 how Balanced-MixUp fills the data
@@ -52,16 +53,16 @@ def reproduce(
         A folder made by `bmixup prepare`, or one that holds several of them.
     out
         Folder for runs, tables (.md, .tex, .csv) and figures (.svg, .png, and .csv with the numbers).
-    pocket
+    quick
         Small: some images of any prepared data set, a small size, few epochs, one backbone.
     images
-        With --pocket: about so many images; 1000 if not given.
+        With --quick: about so many images; 1000 if not given.
     size
-        With --pocket: side in pixels; 64 if not given.
+        With --quick: side in pixels; 64 if not given.
     epochs
-        With --pocket: 6 if not given.
+        With --quick: 6 if not given.
     backbone
-        With --pocket: tf_efficientnet_lite0 if not given.
+        With --quick: tf_efficientnet_lite0 if not given.
     protocol
         paper: as published (too good: the epoch is chosen on the fold that is scored), if not given. honest: it is not.
     jobs
@@ -73,12 +74,13 @@ def reproduce(
     from balanced_mixup.cli.benchmark import print_outcome
     from balanced_mixup.paper.reproduce import TABLES, paper_plan
 
-    small = _pocket(pocket, images=images, size=size, epochs=epochs, backbone=backbone)
+    quick = quick or pocket  # its name until 0.1
+    small = _quick(quick, images=images, size=size, epochs=epochs, backbone=backbone)
     where = {} if placement is None else placement.model_dump(exclude_unset=True)
     names = (*TABLES, *_FIGURES) if what == "all" else (what,)
     tables = {name: TABLES[name] for name in names if name in TABLES}
     if not tables:
-        useless = {"pocket": pocket, "protocol": protocol, "jobs": jobs, "dry_run": dry_run, **where}
+        useless = {"quick": quick, "protocol": protocol, "jobs": jobs, "dry_run": dry_run, **where}
         _refuse_with_figures(what, useless | ({"data": data} if what == "figure3" else {}))
     if tables and data is None:
         first = next(iter(tables))
@@ -87,10 +89,11 @@ def reproduce(
     plans = {name: paper_plan(table, data or Path(), small, protocol or "paper") for name, table in tables.items()}
     for name in names:
         if name in _FIGURES and not dry_run:
-            _save(_FIGURES[name](data if what != "all" else None), out / name)
+            _draw(name, data if what != "all" else None, out / name)
     status = 0
     for name, plan in plans.items():
-        folder = out / ("pocket" if small else tables[name].data)  # tables of the same data share their runs
+        quick_folder = "pocket" if (out / "pocket").is_dir() else "quick"  # runs of its older name go on
+        folder = out / (quick_folder if small else tables[name].data)  # tables of the same data share their runs
         outcome = run_benchmark(plan, folder, where, 1 if jobs is None else jobs, dry_run=dry_run)
         status |= print_outcome(outcome, folder)
         if outcome.finished and not dry_run:
@@ -98,14 +101,14 @@ def reproduce(
     return status
 
 
-def _pocket(asked: bool, **settings: Any) -> "Pocket | None":
-    from balanced_mixup.paper.reproduce import Pocket
+def _quick(asked: bool, **settings: Any) -> "Quick | None":
+    from balanced_mixup.paper.reproduce import Quick
 
     given = {name: value for name, value in settings.items() if value is not None}
     if given and not asked:
         flags = ", ".join(f"--{name}" for name in given)
-        raise UsageError(f"Expected {flags} only with --pocket: without it the paper's settings are used.")
-    return replace(Pocket(), **given) if asked else None
+        raise UsageError(f"Expected {flags} only with --quick: without it the paper's settings are used.")
+    return replace(Quick(), **given) if asked else None
 
 
 def _refuse_with_figures(what: str, settings: Mapping[str, object]) -> None:
@@ -131,22 +134,25 @@ def _write_table(table: "PaperTable", folder: Path, stem: Path) -> None:
     Console().print(f"Written to {stem}.md, .tex and .csv", soft_wrap=True, highlight=False, markup=False)
 
 
-def _save(drawing: "Drawing", stem: Path) -> None:
+def _draw(name: str, data: Path | None, stem: Path) -> None:
+    from balanced_mixup.extras import require
+
+    require("A figure", "report", "matplotlib")
     from balanced_mixup.report.figures import save
 
-    paths = save(drawing, stem)
+    paths = save(_FIGURES[name](data), stem)
     Console().print("Written to " + ", ".join(map(str, paths)), soft_wrap=True, highlight=False, markup=False)
 
 
 def _figure1(data: Path | None) -> "Drawing":
-    from balanced_mixup.datasets.cards import CARDS
+    from balanced_mixup.datasets.cards import get_card
     from balanced_mixup.report.figures import ClassCounts, figure1
 
     if data is not None:
         manifest = _load(data)
         return figure1([ClassCounts(data.resolve().name, manifest.classes, manifest.counts().tolist(), manifest.ordinal)])
     shown = []
-    for card in (CARDS["eyepacs"], CARDS["hyperkvasir"]):
+    for card in (get_card("eyepacs"), get_card("hyperkvasir")):
         # The training images of EyePACS, as in the paper.
         counts = card.counts.get("train") or card.counts["all"]
         shown.append(

@@ -1,6 +1,7 @@
 """Printing scores: tables for people, JSON for programs."""
 
 import json
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +14,12 @@ from rich.table import Table
 if TYPE_CHECKING:
     import pandas as pd
 
+    from balanced_mixup.calibration.class_prior import TargetPrior
+    from balanced_mixup.calibration.thresholds import ThresholdResult
     from balanced_mixup.evaluation.experiment import Experiment
-    from balanced_mixup.runs.run_folder import RunFolder
+    from balanced_mixup.runs.evaluation import EvaluationResult
+    from balanced_mixup.runs.scores import Scores
+    from balanced_mixup.statistics.bootstrap import Interval
 
 
 def print_json(content: Any) -> None:
@@ -23,34 +28,33 @@ def print_json(content: Any) -> None:
     sys.stdout.write("\n")
 
 
-def interval(score: Mapping[str, float | None], form: str = ".3f", ends: str = ".2f") -> str:
+def interval(score: "Interval", form: str = ".3f", ends: str = ".2f") -> str:
     """Return "0.612 [0.58, 0.65]", or a dash for what is undefined; `form` and `ends` are how its numbers are written."""
-    value, low, high = (score[key] for key in ("value", "low", "high"))
-    if value is None:
+    if math.isnan(score.value):
         return "–"
-    return f"{value:{form}}" + ("" if low is None or high is None else f" [{low:{ends}}, {high:{ends}}]")
+    bounds = "" if math.isnan(score.low) or math.isnan(score.high) else f" [{score.low:{ends}}, {score.high:{ends}}]"
+    return f"{score.value:{form}}{bounds}"
 
 
-def print_scores(scores: Mapping[str, Any], title: str, run: "RunFolder") -> None:
-    """Print a table of scores and one of classes, of a run whose model knows whether the classes are grades."""
+def print_scores(scores: "Scores", title: str, *, ordinal: bool) -> None:
+    """Print a table of the scores that apply, and one of classes."""
     from balanced_mixup.metrics import METRICS, applicable
-    from balanced_mixup.runs.classifier import ModelCard
 
     console = Console()
-    of = f"{scores['n']:,} images" + (f" in {scores['groups']:,} groups" if scores["groups"] else "")
+    of = f"{scores.n:,} images" + (f" in {scores.groups:,} groups" if scores.groups else "")
     console.print(f"[bold]Scores on {escape(title)}[/]: {of}", "", highlight=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     table.add_column("score")
     table.add_column("value [95 % interval]", justify="right")
-    for name, score in applicable(scores["metrics"], ModelCard.read(run.model).ordinal).items():
+    for name, score in applicable(scores.metrics, ordinal).items():
         table.add_row(METRICS[name].label, interval(score))
     console.print(table, "")
     classes = Table(box=None, pad_edge=False)
     classes.add_column("class")
     for heading in ("images", "recall [95 % interval]", "precision [95 % interval]"):
         classes.add_column(heading, justify="right")
-    for name, row in scores["per_class"].items():
-        classes.add_row(escape(name), f"{row['support']:,}", interval(row["recall"]), interval(row["precision"]))
+    for name, row in scores.per_class.items():
+        classes.add_row(escape(name), f"{row.support:,}", interval(row.recall), interval(row.precision))
     console.print(classes, "")
 
 
@@ -63,81 +67,80 @@ _CALIBRATION = {
 }
 
 
-def print_calibration(scores: Mapping[str, Any]) -> None:
-    """Print what `Assessment.of` says about calibration, class shares and thresholds."""
+def print_calibration(result: "EvaluationResult") -> None:
+    """Print calibration, class prior and thresholds of an evaluation."""
     console = Console()
-    if (calibration := scores["calibration"]) is None:
+    if (calibration := result.calibration) is None:
         return
-    prior = scores["prior"]
+    stages = (calibration.before, calibration.after)
     table = Table(box=None, pad_edge=False)
     table.add_column("calibration (lower is better)")
     table.add_column("as predicted", justify="right")
     table.add_column("corrected", justify="right")
     for name, label in _CALIBRATION.items():
-        if name in calibration["before"]:
-            table.add_row(label, *(interval(calibration[when][name], ends=".3f") for when in ("before", "after")))
+        if name in calibration.before.metrics:
+            table.add_row(label, *(interval(stage.metrics[name], ends=".3f") for stage in stages))
         if name == "ece":
-            chance = (f"{calibration[when]['ece_by_chance']:.3f}" for when in ("before", "after"))
-            table.add_row("  by chance, if perfect", *chance)
+            table.add_row("  by chance, if perfect", *(f"{stage.ece_by_chance:.3f}" for stage in stages))
     console.print(table, "")
-    shares = "" if prior is None else f", class shares `{escape(prior['name'])}`"
-    fitted = f"fitted on {calibration['images']:,} validation images"
-    said = f"Corrected: temperature {calibration['temperature']:.2f}{shares}, {fitted}.\n"
-    console.print(said, soft_wrap=True, highlight=False)
-    if prior is not None:
-        _print_shares(console, prior)
-    if scores["thresholds"]:
-        _print_thresholds(console, scores["thresholds"])
+    prior = "" if result.prior is None else f", class prior `{escape(result.prior.name)}`"
+    fitted = f"fitted on {calibration.images:,} validation images"
+    line = f"Corrected: temperature {calibration.temperature:.2f}{prior}, {fitted}.\n"
+    console.print(line, soft_wrap=True, highlight=False)
+    if result.prior is not None:
+        _print_prior(console, result.prior, tuple(result.scores.per_class))
+    if result.thresholds:
+        _print_thresholds(console, result.thresholds)
 
 
-def _print_shares(console: Console, prior: Mapping[str, Any]) -> None:
+def _print_prior(console: Console, prior: "TargetPrior", classes: tuple[str, ...]) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("class")
-    table.add_column(f"share ({escape(prior['name'])})", justify="right")
-    for name, share in prior["shares"].items():
+    table.add_column(f"share ({escape(prior.name)})", justify="right")
+    for name, share in prior.by_class(classes).items():
         table.add_row(escape(name), interval(share))
     console.print(table, "")
-    if not prior["converged"]:
-        console.print("The estimate of the shares did not come to rest: it says little.\n")
+    if not prior.converged:
+        console.print("The estimate of the class prior has not converged and is unreliable.\n")
 
 
-def _print_thresholds(console: Console, thresholds: Mapping[str, Any]) -> None:
+def _print_thresholds(console: Console, thresholds: Mapping[str, "ThresholdResult"]) -> None:
     from balanced_mixup.calibration.thresholds import DECIMALS
 
     table = Table(box=None, pad_edge=False)
     table.add_column("class")
-    for heading in ("wanted", "counts from", "sensitivity found", "specificity"):
+    for heading in ("wanted", "threshold", "sensitivity", "specificity"):
         table.add_column(heading, justify="right")
     for name, row in thresholds.items():
-        found = ("–",) * 3
-        if row["threshold"] is not None:
-            found = f"{row['threshold']:.{DECIMALS}f}", interval(row["sensitivity"]), interval(row["specificity"])
-        table.add_row(escape(name), f"{row['wanted']:g}", *found)
+        cells = ("–",) * 3
+        if row.point is not None:
+            cells = f"{row.threshold.value:.{DECIMALS}f}", interval(row.point.sensitivity), interval(row.point.specificity)
+        table.add_row(escape(name), f"{row.threshold.wanted:g}", *cells)
     console.print(table, "")
     for name, row in thresholds.items():
-        if row["note"]:
-            console.print(f"{escape(name)}: {row['note']}.", soft_wrap=True, highlight=False)
-    said = "An image counts as the class from that corrected probability on (as `bmixup predict` writes it); [95 % interval].\n"
-    console.print(escape(said), soft_wrap=True, highlight=False)
+        if row.threshold.note:
+            console.print(f"{escape(name)}: {row.threshold.note}.", soft_wrap=True, highlight=False)
+    line = "The threshold is on the corrected probability of the class, as `bmixup predict` writes it; [95 % interval].\n"
+    console.print(escape(line), soft_wrap=True, highlight=False)
 
 
 def print_experiment(experiment: "Experiment") -> None:
-    """Print the scores of what was held out."""
-    scores = experiment.scores
+    """Print the scores on held-out data."""
+    scores, ordinal = experiment.scores, experiment.run.ordinal
     if "test" in scores:
-        print_scores(scores["test"], "the held-out test part", experiment.folder)
+        print_scores(scores["test"], "the held-out test split", ordinal=ordinal)
     else:
-        print_scores(scores["val"], "the validation part", experiment.folder)
+        print_scores(scores["val"], "the validation split", ordinal=ordinal)
         Console().print(
-            "These are validation scores: the epoch was chosen by them, so they are a little too good. For an honest number "
-            "score data that were not part of this run (`bmixup evaluate RUN --data ...`), or train with "
+            "These are validation scores: the epoch was chosen by them, so they are slightly optimistic. For an unbiased "
+            "estimate score data that were not part of this run (`bmixup evaluate RUN --data ...`), or train with "
             "`--test-fraction 0.2`.\n"
         )
     Console().print(f"Run folder: {escape(str(experiment.folder.path))}", soft_wrap=True, highlight=False)
 
 
 def print_predictions(table: "pd.DataFrame", out: Path) -> None:
-    """Print how many images were predicted as what, and where the table is."""
+    """Print the number of images for each predicted class, and where the table is."""
     counts = table["prediction"].value_counts()
     console = Console()
     view = Table(box=None, pad_edge=False)

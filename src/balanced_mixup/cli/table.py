@@ -16,12 +16,12 @@ def table(
     form: Annotated[Literal["md", "latex", "csv", "runs"], Parameter(name="--format")] = "md",
     out: Path | None = None,
 ) -> None:
-    """Show what a benchmark allows to say, in the layout of the paper's tables.
+    """Show the results of a benchmark in the layout of the paper's tables.
 
-    For each method the median over the folds with the lowest and highest, and a mark where it cannot be told from the best;
-    its paired difference to the baseline with interval and p-value (corrected resampled t-test over folds, bootstrap over the
-    images of a single test part; Holm's correction for several methods); mean ranks over data sets. Can be shown while the
-    benchmark is still running.
+    For each method the median over the folds with the lowest and highest, and a mark where it is not significantly different
+    from the best; its paired difference to the baseline with interval and p-value (corrected resampled t-test over folds,
+    bootstrap over the images of a single test split; Holm's correction for several methods); mean ranks over data sets. Works
+    while the benchmark is still running, too.
 
     Parameters
     ----------

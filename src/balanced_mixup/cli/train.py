@@ -53,7 +53,8 @@ def train(
     if not experiment.scores:
         return  # one of several processes, of which the first speaks
     if json:
-        show.print_json({"run": str(experiment.folder.path), **experiment.scores})
+        scores = {split: scores.to_dict() for split, scores in experiment.scores.items()}
+        show.print_json({"run": str(experiment.folder.path), **scores})
     else:
         show.print_experiment(experiment)
     if report:

@@ -1,15 +1,15 @@
 """Augmentation on tensors, different for each image of a batch: one resampling and one colour matrix.
 
-Scale, shift, rotation and both flips are one affine map, applied by a single bilinear resampling (outside of the image it is
-black, as in the published pipeline). Brightness, contrast, saturation and hue are one 3x4 matrix on (R, G, B, 1) for each
-image, composed in a random order as torchvision's ColorJitter does; the normalisation that the model expects is part of it.
+Scale, shift, rotation and both flips are one affine map, applied by a single bilinear resampling (black outside of the image,
+as in the published pipeline). Brightness, contrast, saturation and hue are one 3x4 matrix on (R, G, B, 1) for each
+image, composed in a random order as in torchvision's ColorJitter; the normalisation that the model expects is part of it.
 
-Where this differs from PIL on 8-bit images, knowingly: values are rounded and clipped to the grey range once, at the end, not
-after each operation; the hue is turned about the grey axis of RGB, of all linear maps the one nearest to a small turn in HSV
-(for a share h of the circle it differs by at most 4 h times the span between a pixel's largest and smallest channel).
+Deliberate differences from PIL on 8-bit images: values are clipped once, at the end, not rounded and clipped after each
+operation; the hue is rotated about the grey axis of RGB, the linear map nearest to a small rotation in HSV (for a fraction h of
+the circle it differs by at most 4 h times the difference between the largest and smallest channel of a pixel).
 
-All parameters come from uniform numbers that the caller draws by key, `N_UNIFORMS` for each image, so that an image's
-augmentation depends on its place in the epoch alone and not on how the epoch is cut into batches.
+All parameters come from uniform numbers that the caller draws by key, `N_UNIFORMS` for each image, so that the augmentation of
+an image depends on its place in the epoch alone and not on how the epoch is divided into batches.
 """
 
 import itertools
@@ -28,15 +28,15 @@ _ORDERS = tuple(itertools.permutations(range(4)))
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Ranges that the parameters are drawn from, uniformly.
+    """Ranges of the uniformly drawn parameters.
 
     Args:
-        scale: Smallest and largest enlargement.
-        shift: Largest horizontal shift, as a share of the width, either way.
-        rotation: Largest rotation in degrees, either way.
+        scale: Smallest and largest magnification.
+        shift: Largest horizontal shift, as a fraction of the width, in either direction.
+        rotation: Largest rotation in degrees, in either direction.
         one_geometry: Draw one of scale, shift and rotation for each image (the published pipeline), instead of all three.
         brightness, contrast, saturation: Factors between 1 - x and 1 + x.
-        hue: Largest turn of the hue, as a share of the full circle, either way.
+        hue: Largest rotation of the hue, as a fraction of the full circle, in either direction.
         horizontal_flip, vertical_flip: Mirror half of the images.
     """
 
@@ -53,7 +53,7 @@ class Augmentation:
 
     @property
     def moves(self) -> bool:
-        """Whether pixels change places."""
+        """Whether the geometry changes."""
         geometry = self.scale != (1.0, 1.0) or self.shift or self.rotation
         return bool(geometry or self.horizontal_flip or self.vertical_flip)
 
@@ -123,7 +123,7 @@ class Augmentation:
             ],
             dim=1,
         )
-        # The order of the four operations, one of 24, from a single uniform number.
+        # One of the 24 orders of the four operations, from a single uniform number.
         code = (uniforms[:, 10] * 24).long().clamp(max=23)
         order = torch.tensor(_ORDERS, device=mean.device)[code]
         matrix = eye.expand(len(mean), 3, 3)
@@ -151,7 +151,7 @@ def resample(images: Tensor, affine: Tensor) -> Tensor:
 
 
 def sampling_grid(affine: Tensor, height: int, width: int) -> Tensor:
-    """Return where each output pixel lies in the input, (B, H, W, 2): torch's `affine_grid`, in half its time."""
+    """Return the position of each output pixel in the input, (B, H, W, 2): torch's `affine_grid` in half the time."""
     x, y = ((2 * torch.arange(n, dtype=affine.dtype, device=affine.device) + 1) / n - 1 for n in (width, height))
     grid = affine.new_empty(len(affine), height, width, 2)
     of_rows = affine[:, :, 1, None] * y + affine[:, :, 2, None]
@@ -162,14 +162,14 @@ def sampling_grid(affine: Tensor, height: int, width: int) -> Tensor:
 
 
 def recolour(images: Tensor, matrix: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Send each pixel's colour through `matrix`, clip it to 0..1, and normalise it.
+    """Apply `matrix` to the colour of each pixel, clip it to 0..1, and normalise it.
 
     Args:
         images: (B, 3, H, W) in 0..1.
         matrix: (B, 3, 4), on (R, G, B, 1).
         mean, std: (3,), of each channel.
     """
-    # Normalising is part of the matrix, so the limits of the clipping are normalised as well.
+    # Normalisation is part of the matrix, so the clipping limits are normalised as well.
     linear, offset = matrix[:, :, :3] / std[:, None], (matrix[:, :, 3] - mean) / std
     coloured = torch.baddbmm(offset[:, :, None], linear, images.flatten(2)).reshape(images.shape)
     low, high = -mean / std, (1 - mean) / std

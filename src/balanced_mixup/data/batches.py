@@ -1,8 +1,8 @@
-"""From rows to batches: what a training step reads, and what validation and prediction read.
+"""From rows to batches, for training, validation and prediction.
 
-A training step reads its images in one gather: those of the stage's branch, and of its partners only those whose weight counts.
-Everything in a batch is a function of (seed, epoch, step), and is cut for the ranks: rank r of R has the samples r, r + R,
-r + 2R ... of each batch. While the model works on one step, threads prepare the next ones.
+A training step reads its images in one gather: those of the stage's branch, and of its partners only those that are mixed in.
+Everything in a batch is a function of (seed, epoch, step), and is divided between the ranks: rank r of R has the samples r,
+r + R, r + 2R ... of each batch. While the model works on one step, threads prepare the next ones.
 """
 
 import os
@@ -30,7 +30,7 @@ Batch = TypeVar("Batch", "TrainBatch", Tensor)
 
 
 class TrainBatch(NamedTuple):
-    """What a training step of B samples reads: M >= B images, the first B are the samples, the others partners.
+    """What a training step of B samples reads: M >= B images, of which the first B are the samples, the others partners.
 
     pixels: uint8 (M, H, W, 3), or precomputed features float32 (M, C, F) of C copies. labels: int64 (M,). uniforms: float32
     (M, N_UNIFORMS), for the augmentation. partner: int64 (B,), where each sample's partner stands among the M. weight,
@@ -75,18 +75,16 @@ class TrainBatches:
         Args:
             pixels: All N images of the data set.
             labels: (N,), the class of each.
-            rows: Which of the N are for training; the branches number them from 0.
+            rows: The training images among the N; the branches number them from 0.
             stage: Where samples and partners come from, and how they are mixed.
             batch_size: Samples a step, of all ranks together; a multiple of `world_size`. The last, incomplete batch of an
-                epoch is left out, unless it is the only one.
-            seed: With the epoch it decides every draw.
-            epoch: From 0.
-            rank: This process, from 0.
-            world_size: Number of processes.
-            device: Where the steps are to arrive, when iterated over.
+                epoch is dropped, unless it is the only one.
+            seed, epoch: Decide every draw; epochs count from 0.
+            rank, world_size: This process, from 0, and the number of processes.
+            device: The device on which iteration yields the steps.
 
         Raises:
-            UsageError: The batch cannot be cut into equal parts for the ranks.
+            UsageError: The batch cannot be divided equally between the ranks.
         """
         if batch_size % world_size or len(rows) < world_size:
             raise UsageError(
@@ -108,7 +106,7 @@ class TrainBatches:
         return prepared_ahead(self.step, len(self), self.device)
 
     def step(self, step: int) -> TrainBatch:
-        """Return this rank's part of one step's batch."""
+        """Return this rank's share of one batch."""
         b = self.batch_size
         positions = np.arange(step * b, (step + 1) * b)
         candidates = self.stage.branch.rows(self.epoch, positions)
@@ -142,10 +140,10 @@ class TrainBatches:
 
 
 class EvalBatches:
-    """Images in the order of `rows`, each by itself, once.
+    """Images in the order of `rows`, each once.
 
-    With several ranks, rank r of R has the images r, r + R, r + 2R ...; all have equally many, for which some begin again with
-    the first ones.
+    With several ranks, rank r of R has the images r, r + R, r + 2R ...; all have equally many, for which some repeat the first
+    ones.
     """
 
     def __init__(
@@ -158,15 +156,15 @@ class EvalBatches:
         world_size: int = 1,
         device: torch.device | None = None,
     ) -> None:
-        """Take some `rows` of `pixels`, `batch_size` at a time, to arrive on `device`.
+        """Read some `rows` of `pixels`, `batch_size` at a time, to `device`.
 
-        If no batch size is given, a batch has 4 million pixels (256 images of 128 px, 16 of 512 px): memory does not grow with
-        the size of the images.
+        Without a batch size, a batch has 4 million pixels (256 images of 128 px, 16 of 512 px): memory does not grow with the
+        size of the images.
         """
         shared = -(-len(rows) // world_size)
         self.pixels = pixels
         self.rows = rows[np.arange(rank, shared * world_size, world_size) % max(1, len(rows))]
-        self.batch_size = batch_size or _fitting_batch_size(pixels)
+        self.batch_size = batch_size or max(1, min(256, 2**22 // (pixels.shape[1] * pixels.shape[2])))
         self.device = device
 
     def __len__(self) -> int:
@@ -185,7 +183,7 @@ class EvalBatches:
 def prepared_ahead(make: Callable[[int], Batch], count: int, device: torch.device | None = None) -> Iterator[Batch]:
     """Yield make(0), make(1) ... make(count - 1), while threads make the next ones.
 
-    With a GPU as `device` they arrive there, copied while the GPU computes.
+    With a GPU as `device` they are copied there while the GPU computes.
     """
     stream = torch.cuda.Stream(device) if device is not None and device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
@@ -201,7 +199,7 @@ def prepared_ahead(make: Callable[[int], Batch], count: int, device: torch.devic
             current = torch.cuda.current_stream(device)
             current.wait_event(event)
             for tensor in batch if isinstance(batch, TrainBatch) else (batch,):
-                tensor.record_stream(current)  # its memory is not used again before the model is done with it
+                tensor.record_stream(current)  # its memory is not reused before the model is done with it
         return batch
 
     with ThreadPoolExecutor(_THREADS) as threads:
@@ -226,8 +224,3 @@ def _each(batch: Batch, function: Callable[[Tensor], Tensor]) -> Batch:
 
 def _pinned(tensor: Tensor) -> Tensor:
     return tensor.pin_memory() if tensor.device.type == "cpu" else tensor
-
-
-def _fitting_batch_size(pixels: Pixels) -> int:
-    _, height, width, _ = pixels.shape
-    return max(1, min(256, 2**22 // int(height * width)))

@@ -1,4 +1,4 @@
-"""Folds for cross-validation: stratified by class, groups whole; and the files that keep a split."""
+"""Folds for cross-validation, stratified by class with groups intact, and split files."""
 
 import csv
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from balanced_mixup.data.sources.table import read_table
 from balanced_mixup.data.splits import Keys, make_split
 from balanced_mixup.errors import DataError, Problem, UsageError
 
-UNUSED = "unused"  # the part of an image that is left out
+UNUSED = "unused"  # the split of an image that is excluded
 
 
 def k_folds(labels: npt.NDArray[np.int64], groups: Keys | None, k: int, seed: int) -> npt.NDArray[np.int64]:
-    """Return the fold of each image, int64 (N,), 0 ... k - 1; each fold is the test part once.
+    """Return the fold of each image, int64 (N,), 0 ... k - 1; each fold is the test split once.
 
     Args:
         labels: (N,).
-        groups: (N,), images with the same value stay together; None: each image by itself.
+        groups: (N,), images with the same value stay together; None: no groups.
         k: Number of folds.
         seed: Decides which groups go where.
 
@@ -37,16 +37,16 @@ def k_folds(labels: npt.NDArray[np.int64], groups: Keys | None, k: int, seed: in
 def check_published(
     data: str, folds: npt.NDArray[np.int64], groups: npt.NDArray[np.int64] | None, names: Sequence[str]
 ) -> None:
-    """Make sure that published folds can be used.
+    """Check that published folds are usable.
 
     Args:
         data: Name of the data set, for messages.
         folds: (N,), the fold of each image.
-        groups: (N,), images with the same value have to stay together; None: each image by itself.
+        groups: (N,), images with the same value have to stay together; None: no groups.
         names: Of the N images.
 
     Raises:
-        UsageError: There is one fold alone, or a group is in several of them.
+        UsageError: There is only one fold, or a group is in several of them.
     """
     if len(np.unique(folds)) < 2:
         raise UsageError(f"Expected two or more published folds of the data {data!r}, but all images are in one.")
@@ -57,14 +57,14 @@ def check_published(
     if len(divided):
         one, other = names[first[group[divided[0]]]], names[divided[0]]
         raise UsageError(
-            f"Expected the published folds of the data {data!r} to keep together what is of one group or of equal content, but "
-            f"{len(np.unique(group[divided]))} such are in several folds; {one!r} and {other!r} are. Leave out `fold_column` "
-            "to have folds made; `protocol: paper` takes groups apart, as published, but not images of equal content."
+            f"Expected the published folds of the data {data!r} to keep groups and identical images together, but "
+            f"{len(np.unique(group[divided]))} of them are in several folds, such as {one!r} and {other!r}. Omit `fold_column` "
+            "to have folds made; `protocol: paper` divides groups, as published, but not identical images."
         )
 
 
 def sample(labels: npt.NDArray[np.int64], groups: Keys | None, count: int, seed: int) -> npt.NDArray[np.int64]:
-    """Return the rows of about `count` images in ascending order, stratified by class, groups whole; all if there are fewer."""
+    """Return the ascending rows of about `count` images, stratified by class with groups intact; all if there are fewer."""
     if count >= len(labels):
         return np.arange(len(labels))
     share = count / len(labels)
@@ -72,7 +72,7 @@ def sample(labels: npt.NDArray[np.int64], groups: Keys | None, count: int, seed:
 
 
 def write_split(path: Path, names: Sequence[str], split: npt.NDArray[np.str_]) -> None:
-    """Write the part of each image as a table, image and split, that `--split-file` takes."""
+    """Write a table of image and split, for `--split-file`."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("image", "split"))
@@ -82,43 +82,38 @@ def write_split(path: Path, names: Sequence[str], split: npt.NDArray[np.str_]) -
 def with_split_file(manifest: Manifest, path: Path) -> Manifest:
     """Return the data set with the split that a table of image and split gives.
 
-    Images whose part is "unused" are left out. One that the table does not name is a problem of its row.
+    Images whose split is "unused" are excluded. An image that the table does not name is a problem of its row.
 
     Raises:
-        DataError: The table cannot be read, or names what is no part or no image of the data set.
+        DataError: The table cannot be read, or contains an unknown split or image.
     """
     table = read_table(path)
-    missing = {"image", "split"} - set(table.header)
-    if missing:
+    if {"image", "split"} - set(table.header):
         message = f"{path.name}: expected the columns image and split, got {', '.join(table.header)}"
         raise DataError([Problem("split file", message, "Write one row an image: its name and train, val or test.")])
     position = {name: row for row, name in enumerate(manifest.images.names)}
     split = np.full(len(manifest), "", dtype="<U6")
     problems = []
     for name, cell, where in zip(table.column("image"), table.column("split"), table.where, strict=True):
-        part = UNUSED if cell.lower() == UNUSED else SPLIT_NAMES.get(cell.lower(), "")
+        value = UNUSED if cell.lower() == UNUSED else SPLIT_NAMES.get(cell.lower(), "")
         if name not in position:
             problems.append(f"{where}: the data have no image {name!r}")
-        elif not part:
+        elif not value:
             problems.append(f"{where}: expected train, val, test or {UNUSED}, got {cell!r}")
         elif split[position[name]]:
             problems.append(f"{where}: {name!r} again")
         else:
-            split[position[name]] = part
+            split[position[name]] = value
     if problems:
         remedy = "Use the split file that was made for these data."
         raise DataError([Problem("split file", message, remedy) for message in problems])
     unnamed = tuple(
-        Problem("image without a part", f"{name} is not in {path.name}", "Give it a part in the split file.", (row,))
+        Problem("image without a split", f"{name} is not in {path.name}", "Add it to the split file.", (row,))
         for name, row in position.items()
         if not split[row]
     )
     same_test = manifest.split is not None and np.array_equal(split == "test", manifest.split == "test")
-    divided = replace(
-        manifest,
-        split=split,
-        published_split=manifest.published_split and same_test,
-        problems=(*manifest.problems, *unnamed),
-    )
+    published = manifest.published_split and same_test
+    manifest = replace(manifest, split=split, published_split=published, problems=(*manifest.problems, *unnamed))
     used = np.flatnonzero(split != UNUSED)
-    return divided if len(used) == len(split) else divided.subset(used)
+    return manifest if len(used) == len(split) else manifest.subset(used)

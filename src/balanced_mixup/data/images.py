@@ -1,14 +1,14 @@
-"""Reading images: whatever a file holds becomes RGB uint8 (H, W, 3) in one defined way.
+"""Reading images: the content of any image file becomes RGB uint8 (H, W, 3) in one defined way.
 
 - The EXIF orientation is applied; of an animation or a multi-page file the first frame is read.
 - Palette images go through their palette; greyscale is replicated; 1-bit becomes 0 and 255; CMYK, YCbCr, LAB and HSV are
   converted by Pillow.
 - Transparency (an alpha channel, or a colour or palette entry marked transparent) is composited over black.
-- 16-bit greyscale is scaled from 0..65535 to 0..255: never clipped and never stretched image by image, so that intensities
-  stay comparable. Pillow itself reduces 16-bit colour to its upper eight bits.
+- 16-bit greyscale is scaled from 0..65535 to 0..255, never clipped or stretched per image, so that intensities stay
+  comparable. Pillow itself reduces 16-bit colour to the upper eight bits.
 - Floating point, and 32-bit integers outside 0..65535, have no defined range and are an error.
-- Resizing is Pillow's antialiased bilinear filter to a square. A JPEG more than twice as large is decoded at 1/2, 1/4 or 1/8
-  first, never below twice the wanted size; the result depends on the file and the size alone.
+- Images are resized to a square with Pillow's antialiased bilinear filter. A JPEG more than twice as large is first decoded
+  at 1/2, 1/4 or 1/8, never below twice the requested size; the result depends on the file and the size alone.
 """
 
 import hashlib
@@ -17,18 +17,19 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from balanced_mixup.data.manifest import Scan, Stamp
+from balanced_mixup.data.manifest import Images, Scan, Stamp
 from balanced_mixup.errors import DataError, Problem
 
-# Raster formats alone: Pillow would hand an EPS to Ghostscript, which nobody wants to happen to an uploaded file.
+# Raster formats only: Pillow would run Ghostscript on an EPS, which must not happen to an uploaded file.
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 EXTENSIONS = frozenset(
     (".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
@@ -45,44 +46,30 @@ _TRANSPOSE = {
 }
 
 
-class FileImages:
+class FileImages(Images):
     """Images in files under one folder, opened when they are read."""
 
     def __init__(self, root: Path, names: Sequence[str], files: Sequence[str | Problem] | None = None) -> None:
         """Store where the images are; nothing is opened.
 
         Args:
-            root: Folder that the files' paths start from.
-            names: What each image is called in messages and predictions.
-            files: Path of each image from `root`, where it is not the name; or the problem that stands in its place,
-                which `read` then raises.
+            root: Folder that the paths of the files start from.
+            names: Name of each image in messages and predictions.
+            files: Path of each image from `root`, if it is not the name; or the problem that takes its place, which reading
+                the image then raises.
         """
-        self.names = names
-        self._root = root
-        self._files = names if files is None else files
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self.names)
-
-    def read(self, index: int, size: int | None = None) -> npt.NDArray[np.uint8]:
-        """Return image `index` as RGB uint8 (H, W, 3); with `size` resized to (size, size, 3). DataError where it cannot."""
-        return _decode(self._bytes(index), self.names[index], size)[0]
+        self.names, self.origin = names, str(root.resolve())
+        self._root, self._files = root, names if files is None else files
 
     def digest(self, index: int) -> str:
-        """Return the BLAKE2 hash of the file's bytes. DataError where the file cannot be read."""
+        """Return the BLAKE2 hash of the bytes of the file. DataError if it cannot be read."""
         return _hash(self._bytes(index))
 
     def scan(self, index: int, size: int | None = None) -> Scan:
-        """Return pixels, stored size and digest of image `index` from one reading. DataError where it cannot."""
+        """Return pixels, original size and digest of image `index` from one read. DataError if it cannot be read."""
         data = self._bytes(index)
         pixels, (height, width) = _decode(data, self.names[index], size)
         return Scan(pixels, height, width, _hash(data))
-
-    @property
-    def origin(self) -> str:
-        """The folder."""
-        return str(self._root.resolve())
 
     def key(self, index: int) -> str:
         """Return the path of image `index` from the folder."""
@@ -90,13 +77,15 @@ class FileImages:
         return "" if isinstance(file, Problem) else file
 
     def stamp(self, index: int) -> Stamp | None:
-        """Return size and times of change of the file of image `index`; None where there is none."""
+        """Return size and timestamps of the file of image `index`; None if there is none."""
         file = self._files[index]
         return None if isinstance(file, Problem) else stamp_of(self._root / file)
 
-    def part(self, rows: Sequence[int]) -> "FileImages":
+    def subset(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Self:
         """Return some of the images."""
-        return FileImages(self._root, [self.names[row] for row in rows], [self._files[row] for row in rows])
+        some = copy(self)
+        some.names, some._files = [self.names[row] for row in rows], [self._files[row] for row in rows]
+        return some
 
     def _bytes(self, index: int) -> bytes:
         file = self._files[index]
@@ -105,7 +94,7 @@ class FileImages:
         return _read_file(self._root / file, self.names[index])
 
 
-class ArrayImages:
+class ArrayImages(Images):
     """Images in memory: uint8 (N, H, W) greyscale or (N, H, W, 3) RGB."""
 
     def __init__(
@@ -116,57 +105,50 @@ class ArrayImages:
         Args:
             names: One name an image.
             pixels: uint8 (N, H, W) or (N, H, W, 3).
-            file: What they were read from, if a file.
-            stamp: Of that file, from before the reading.
+            file: The file that they were read from, if any.
+            stamp: Of that file, from before it was read.
         """
-        self.names = names
-        self._pixels = pixels
-        self._file = file
-        self._stamp = stamp
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self.names)
-
-    def read(self, index: int, size: int | None = None) -> npt.NDArray[np.uint8]:
-        """Return image `index` as RGB uint8 (H, W, 3); with `size` resized to (size, size, 3)."""
-        return np.array(_resize(Image.fromarray(self._pixels[index]).convert("RGB"), size))
+        self.names, self.origin = names, None if file is None else str(file.resolve())
+        self._pixels, self._rows = pixels, np.arange(len(pixels))
+        self._file, self._stamp = file, stamp
 
     def digest(self, index: int) -> str:
-        """Return the BLAKE2 hash of the array's shape and bytes."""
-        pixels = self._pixels[index]
+        """Return the BLAKE2 hash of the shape and bytes of the array."""
+        pixels = self._pixels[self._rows[index]]
         return _hash(repr(pixels.shape).encode() + pixels.tobytes())
 
     def scan(self, index: int, size: int | None = None) -> Scan:
-        """Return pixels, stored size and digest of image `index`."""
+        """Return pixels, original size and digest of image `index`."""
         height, width = self._pixels.shape[1:3]
-        return Scan(self.read(index, size), height, width, self.digest(index))
-
-    @property
-    def origin(self) -> str | None:
-        """The file that the images were read from."""
-        return None if self._file is None else str(self._file.resolve())
+        image = Image.fromarray(self._pixels[self._rows[index]]).convert("RGB")
+        return Scan(np.array(_resize(image, size)), height, width, self.digest(index))
 
     def key(self, index: int) -> str:
         """Return the name of image `index`."""
         return self.names[index]
 
     def stamp(self, index: int) -> Stamp | None:
-        """Return size and times of change that the file had when it was read."""
+        """Return size and timestamps of the file when it was read."""
         return self._stamp
 
-    def part(self, rows: Sequence[int]) -> "ArrayImages":
-        """Return some of the images, as a copy."""
-        return ArrayImages([self.names[row] for row in rows], self._pixels[list(rows)], self._file, self._stamp)
+    def subset(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Self:
+        """Return some of the images."""
+        some = type(self)([self.names[row] for row in rows], self._pixels, self._file, self._stamp)
+        some._rows = self._rows[np.asarray(rows, np.int64)]
+        return some
+
+    def __getstate__(self) -> dict[str, object]:
+        """Pickle the pixels of these images alone."""
+        return self.__dict__ | {"_pixels": self._pixels[self._rows], "_rows": np.arange(len(self._rows))}
 
 
 def load_rgb(source: str | Path | BinaryIO, size: int | None = None, *, at_least: int | None = None) -> npt.NDArray[np.uint8]:
-    """Read one image as RGB uint8 (H, W, 3), or (size, size, 3), as the module says.
+    """Read one image as RGB uint8 (H, W, 3), or (size, size, 3); the module says how.
 
     Args:
         source: A path or an open binary file.
-        size: Side of the square to resize to; the stored size if None.
-        at_least: Without `size`, a JPEG may be decoded at 1/2, 1/4 or 1/8, as long as no side is shorter than this.
+        size: Side of the square to resize to; the original size if None.
+        at_least: Without `size`, a JPEG may be decoded at 1/2, 1/4 or 1/8, as long as no side becomes shorter than this.
 
     Raises:
         DataError: Missing, a folder, empty, damaged, not an image, too large, or of a pixel format without a defined range.
@@ -177,14 +159,14 @@ def load_rgb(source: str | Path | BinaryIO, size: int | None = None, *, at_least
 
 
 def stamp_of(path: Path) -> Stamp | None:
-    """Return size and times of change of a file; None where there is none."""
+    """Return size and timestamps of a file; None if there is none."""
     now = time.time_ns()
     try:
         status = path.stat()
     except (OSError, ValueError):
         return None
-    mark = f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
-    return Stamp(mark, max(status.st_mtime_ns, status.st_ctime_ns), now)
+    fingerprint = f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
+    return Stamp(fingerprint, max(status.st_mtime_ns, status.st_ctime_ns), now)
 
 
 def _hash(data: bytes) -> str:
@@ -196,10 +178,10 @@ def _read_file(path: Path, name: str) -> bytes:
         if path.is_file():
             return path.read_bytes()
         if path.is_dir():
-            raise _bad("not a file", f"{name}: expected an image file, got a folder", "Name the images in it one by one.")
+            raise _bad("not a file", f"{name}: expected an image file, got a folder", "Name the image files in it.")
         if path.exists():
             raise _bad("not a file", f"{name}: expected an image file, got a device or pipe", "Name a regular file.")
-    except (OSError, ValueError) as error:  # no permission, a failing disk, a name that no file can have
+    except (OSError, ValueError) as error:  # no permission, a failing disk, an impossible name
         raise _bad("unreadable file", f"{name}: {error}", "Check the file's permissions and the disk.") from error
     remedy = "Check the folder of the images (--images) and the spelling, or restore the file."
     raise _bad("missing file", f"{name}: no such file" + (f" ({path})" if str(path) != name else ""), remedy)
@@ -212,7 +194,7 @@ def _bad(kind: str, message: str, remedy: str) -> DataError:
 def _decode(
     data: bytes, name: str, size: int | None, at_least: int | None = None
 ) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
-    """Return RGB pixels, and height and width as they are without resizing."""
+    """Return RGB pixels, and height and width before resizing."""
     shortest = at_least if size is None else 2 * size
     with _opened(data, name) as image:
         width, height = image.size
@@ -229,9 +211,9 @@ def _decode(
 
 @contextmanager
 def _opened(data: bytes, name: str) -> Iterator[Image.Image]:
-    """Open an image from its bytes; whatever goes wrong inside becomes a DataError that names it."""
+    """Open an image from its bytes; any failure inside the block becomes a DataError that names the image."""
     if not data:
-        raise _bad("empty file", f"{name}: the file has 0 bytes", "Restore the file, or take it out of the data.")
+        raise _bad("empty file", f"{name}: the file has 0 bytes", "Restore the file, or remove it from the data.")
     try:
         with _pillow_is_quiet, Image.open(BytesIO(data), formats=FORMATS) as image:
             yield image
@@ -242,18 +224,18 @@ def _opened(data: bytes, name: str) -> Iterator[Image.Image]:
         raise _bad("not an image", message, f"Readable formats are {', '.join(FORMATS)}; convert or restore it.") from error
     except Image.DecompressionBombError as error:
         raise _bad("image too large", f"{name}: {error}", "Shrink the image, or cut it into tiles.") from error
-    except Exception as error:  # on a damaged file, a decoder may fail in any way
+    except Exception as error:  # a decoder can fail in any way on a damaged file
         message = f"{name}: truncated or damaged ({error or type(error).__name__})"
-        raise _bad("damaged image", message, "Restore the file, or take it out of the data.") from error
+        raise _bad("damaged image", message, "Restore the file, or remove it from the data.") from error
 
 
 def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation 1..8."""
-    if image.format == "TIFF":  # Pillow turns TIFF files by itself
+    if image.format == "TIFF":  # Pillow has applied it
         return 1
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # damaged EXIF data say nothing, and the pixels are still good
+    except Exception:  # damaged EXIF data: the pixels are still good
         return 1
     return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
@@ -273,7 +255,7 @@ def _to_eight_bits(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
     low, high = values.min(), values.max()
     if image.mode == "F" or low < 0 or high > 65535:
         message = f"{name}: expected at most 16 bits a channel, got pixel mode {image.mode} with values {low:g} to {high:g}"
-        remedy = "Save it as 8-bit or 16-bit greyscale, scaled alike for all images."
+        remedy = "Save it as 8-bit or 16-bit greyscale, with the same scale for all images."
         raise _bad("unknown pixel range", message, remedy)
     return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
@@ -285,8 +267,8 @@ def _resize(image: Image.Image, size: int | None) -> Image.Image:
 class _QuietPillow:
     """Silences Pillow's own warnings (damaged EXIF data, a large image) while any thread decodes.
 
-    `warnings.catch_warnings` changes the whole process and is not made for threads that overlap, so the first one to
-    enter sets the filter and the last one to leave takes it away.
+    `warnings.catch_warnings` changes the whole process and does not support overlapping threads, so the first thread to
+    enter sets the filter and the last one to leave removes it.
     """
 
     def __init__(self) -> None:

@@ -1,10 +1,10 @@
-"""Looking at a whole data set before anything is done with it: every image is opened once, every problem is found at once."""
+"""Inspecting a whole data set before it is used: every image is opened once, and every problem is reported at once."""
 
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,15 +12,16 @@ import numpy.typing as npt
 
 from balanced_mixup.data import checks
 from balanced_mixup.data.manifest import SPLITS, Manifest, Scan
-from balanced_mixup.data.splits import check_fractions, complete_split, given_parts
+from balanced_mixup.data.splits import check_fractions, complete_split, given_splits
 from balanced_mixup.errors import DataError, Problem
+from balanced_mixup.progress import progress_bar
 
 _CHUNK = 32  # images a thread takes at a time
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How the data are to be divided for training; see `complete_split`."""
+class SplitPlan:
+    """How the data will be split for training; see `complete_split`."""
 
     val_fraction: float
     test_fraction: float
@@ -29,20 +30,20 @@ class Plan:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What is known of a data set once each of its images was opened.
+    """What is known of a data set after each of its images was opened.
 
     Args:
-        manifest: As it came from its source, with the problems of its images added; its split is the given one.
-        planned: The same with the split that training would use (the given one where `plan` is None).
+        manifest: As its source gave it, with the problems of its images added; its split is the given one.
+        planned: The same with the split that training would use (the given one if `plan` is None).
         plan: How the split was made; None for data that are not to be trained on.
-        shapes: int64 (N, 2), height and width of each image; 0 where it could not be read.
-        digests: (N,), the digest of each image; "" where it could not be read.
-        problems: Everything that was found, of the table, the images, and between images.
+        shapes: int64 (N, 2), height and width of each image; 0 if it could not be read.
+        digests: (N,), the digest of each image; "" if it could not be read.
+        problems: All problems, of the table, of single images and between images.
     """
 
     manifest: Manifest
     planned: Manifest
-    plan: Plan | None
+    plan: SplitPlan | None
     shapes: npt.NDArray[np.int64]
     digests: tuple[str, ...]
     problems: tuple[Problem, ...]
@@ -54,17 +55,17 @@ class Inspection:
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """The problems that the user should only know."""
+        """The problems that do not stop a training."""
         return tuple(problem for problem in self.problems if not problem.fatal)
 
     @property
     def excludable(self) -> tuple[Problem, ...]:
-        """The problems that leaving out rows would solve: fatal ones that name rows, and leaks in a published split."""
+        """The problems that excluding rows would solve: fatal ones that name rows, and leaks in a published split."""
         return tuple(problem for problem in self.problems if problem.rows and (problem.fatal or problem.kind == checks.LEAK))
 
     @property
     def group_sizes(self) -> npt.NDArray[np.int64]:
-        """Number of images of each group, ascending; of length 0 where there are no groups."""
+        """Number of images of each group, ascending; empty if there are no groups."""
         groups = self.manifest.groups
         return np.zeros(0, np.int64) if groups is None else np.sort(np.unique(groups, return_counts=True)[1])
 
@@ -76,32 +77,25 @@ class Inspection:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as plain lists, numbers and strings, for JSON."""
-        counts = self.manifest.counts()
-        parts = {part: self.planned.counts(part).tolist() for part in SPLITS if len(self.planned.rows(part))}
-        groups, sizes = self.group_sizes, self.sizes
+        counts, sizes = self.manifest.counts(), self.group_sizes
+        by_split = {split: self.planned.counts(split).tolist() for split in SPLITS if len(self.planned.rows(split))}
+        spread = {"min": int(sizes[0]), "median": float(np.median(sizes)), "max": int(sizes[-1])} if len(sizes) else {}
         return {
             "n": len(self.manifest),
             "ordinal": self.manifest.ordinal,
             "classes": [
                 {"name": name, "count": int(counts[k]), "share": float(counts[k] / max(counts.sum(), 1))}
-                | {part: of_class[k] for part, of_class in parts.items()}
+                | {split: split_counts[k] for split, split_counts in by_split.items()}
                 for k, name in enumerate(self.manifest.classes)
             ],
-            "groups": _spread(groups) if len(groups) else None,
-            "sizes": [{"width": width, "height": height, "count": count} for (width, height), count in sizes],
-            "split": {part: len(self.planned.rows(part)) for part in parts},
-            "split_given": sorted(given_parts(self.manifest), key=SPLITS.index),
+            "groups": {"count": len(sizes), **spread} if spread else None,
+            "sizes": [{"width": width, "height": height, "count": count} for (width, height), count in self.sizes],
+            "split": {split: len(self.planned.rows(split)) for split in by_split},
+            "split_given": sorted(given_splits(self.manifest), key=SPLITS.index),
             "errors": len(self.fatal),
             "warnings": len(self.warnings),
-            "problems": [
-                {"kind": p.kind, "message": p.message, "remedy": p.remedy, "rows": list(p.rows), "fatal": p.fatal}
-                for p in self.problems
-            ],
+            "problems": [asdict(problem) | {"rows": list(problem.rows)} for problem in self.problems],
         }
-
-
-def _spread(sizes: npt.NDArray[np.int64]) -> dict[str, float]:
-    return {"count": len(sizes), "min": int(sizes[0]), "median": float(np.median(sizes)), "max": int(sizes[-1])}
 
 
 def inspect(
@@ -111,40 +105,38 @@ def inspect(
     *,
     seed: int = 0,
     scan: Callable[[int], Scan] | None = None,
-    progress: Callable[[int], None] | None = None,
 ) -> Inspection:
-    """Open every image of `manifest` and find everything that is wrong with it; nothing is raised for bad data.
+    """Open every image of `manifest`, with a progress bar, and find all problems; bad data raise no error.
 
     Args:
         manifest: N images.
-        val_fraction: Share for validation, as for `complete_split`; None for data that are not to be trained on: no split is
-            planned and none is missed.
-        test_fraction: Share for the test.
+        val_fraction: Fraction for validation, as for `complete_split`; None for data that are not to be trained on: no split
+            is planned, and a missing one is no problem.
+        test_fraction: Fraction for the test.
         seed: Of the split.
-        scan: Opens the image of a row, as `Images.scan` does, which it is if not given. Called from several threads, in any
-            order; may keep the pixels.
-        progress: Called with the number of images done so far.
+        scan: Opens the image of a row; `Images.scan` if not given. Called from several threads, in any order; may keep the
+            pixels.
 
     Raises:
-        UsageError: The fractions cannot be had.
+        UsageError: The fractions are impossible.
     """
-    plan = None if val_fraction is None else Plan(val_fraction, test_fraction, seed)
+    plan = None if val_fraction is None else SplitPlan(val_fraction, test_fraction, seed)
     if plan is not None:
         check_fractions(manifest, plan.val_fraction, plan.test_fraction)
-    found: list[_Finding] = []
-    for some in _open_all(len(manifest), scan or manifest.images.scan):
-        found += some
-        if progress is not None:
-            progress(len(found))
-    problems = [problem for finding in found for problem in finding.problems]
-    # a row without a usable path has its problem from the source, and the same again from the attempt to read it
-    manifest = replace(manifest, problems=tuple(dict.fromkeys((*manifest.problems, *problems))))
-    shapes = np.array([(finding.height, finding.width) for finding in found], np.int64).reshape(-1, 2)
-    return _judge(manifest, plan, shapes, tuple(finding.digest for finding in found))
+    opened: list[_Opened] = []
+    with progress_bar("Reading images", len(manifest)) as advance:
+        for chunk in _open_all(len(manifest), scan or manifest.images.scan):
+            opened += chunk
+            advance(len(chunk))
+    # A row without a usable path has a problem from its source, and the same one from the attempt to read it.
+    problems = dict.fromkeys((*manifest.problems, *(problem for image in opened for problem in image.problems)))
+    shapes = np.array([(image.height, image.width) for image in opened], np.int64).reshape(-1, 2)
+    digests = tuple(image.digest for image in opened)
+    return _inspect_together(replace(manifest, problems=tuple(problems)), plan, shapes, digests)
 
 
-class _Finding(NamedTuple):
-    """What opening one image told; the defaults stand for an image that cannot be read."""
+class _Opened(NamedTuple):
+    """What is known of one image after it was opened; the defaults stand for an unreadable one."""
 
     height: int = 0
     width: int = 0
@@ -152,42 +144,44 @@ class _Finding(NamedTuple):
     problems: tuple[Problem, ...] = ()
 
 
-def _open_all(n: int, scan: Callable[[int], Scan]) -> Iterator[list[_Finding]]:
-    """Yield the findings in the order of the images, some at a time, while several threads go on."""
+def _open_all(n: int, scan: Callable[[int], Scan]) -> Iterator[list[_Opened]]:
+    """Yield the images in their order, in chunks, while several threads open the next ones."""
 
-    def look(row: int) -> _Finding:
+    def open_image(row: int) -> _Opened:
         try:
             found = scan(row)
         except DataError as error:
-            return _Finding(problems=tuple(replace(problem, rows=(row,)) for problem in error.problems))
-        return _Finding(found.height, found.width, found.digest)
+            return _Opened(problems=tuple(replace(problem, rows=(row,)) for problem in error.problems))
+        return _Opened(found.height, found.width, found.digest)
 
-    def look_at_some(start: int) -> list[_Finding]:
-        return [look(row) for row in range(start, min(start + _CHUNK, n))]
+    def open_chunk(start: int) -> list[_Opened]:
+        return [open_image(row) for row in range(start, min(start + _CHUNK, n))]
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        yield from threads.map(look_at_some, range(0, n, _CHUNK))
+        yield from threads.map(open_chunk, range(0, n, _CHUNK))
 
 
-def _judge(manifest: Manifest, plan: Plan | None, shapes: npt.NDArray[np.int64], digests: tuple[str, ...]) -> Inspection:
-    """Plan the split, and look for what is wrong between images that have been opened."""
+def _inspect_together(
+    manifest: Manifest, plan: SplitPlan | None, shapes: npt.NDArray[np.int64], digests: tuple[str, ...]
+) -> Inspection:
+    """Plan the split, and find the problems between images that have been opened."""
     found = [*checks.identical_images(manifest, digests), *checks.divided_groups(manifest)]
     planned = manifest
     if plan is not None:
         planned = complete_split(manifest, plan.val_fraction, plan.test_fraction, plan.seed, digests)
-        test_wanted = plan.test_fraction > 0 and not given_parts(manifest) - {"train"}
-        found += checks.empty_parts(planned, SPLITS if test_wanted else SPLITS[:2])
+        needs_test = plan.test_fraction > 0 and not given_splits(manifest) - {"train"}
+        found += checks.empty_splits(planned, SPLITS if needs_test else SPLITS[:2])
         found += checks.small_classes(planned)
     return Inspection(manifest, planned, plan, shapes, digests, (*manifest.problems, *found))
 
 
 def exclude(inspection: Inspection) -> tuple[Inspection, npt.NDArray[np.int64]]:
-    """Leave out the rows of `inspection.excludable`, and judge what remains again, without opening an image again.
+    """Exclude the rows of `inspection.excludable` and inspect the rest again, without opening an image again.
 
-    What names no rows stays, such as a group on both sides of a given split; the remaining data may have fatal problems too.
+    Problems that name no rows stay, such as a group on both sides of a given split; the remaining data may have fatal ones too.
 
     Returns:
-        The inspection of the remaining rows, and the rows that were left out, int64, ascending, as in `inspection.manifest`.
+        The inspection of the remaining rows, and the rows that were excluded, int64, ascending, as in `inspection.manifest`.
 
     Raises:
         DataError: No row would remain.
@@ -198,4 +192,5 @@ def exclude(inspection: Inspection) -> tuple[Inspection, npt.NDArray[np.int64]]:
         raise DataError(inspection.problems)
     rows = np.setdiff1d(np.arange(n), bad)
     digests = tuple(inspection.digests[row] for row in rows)
-    return _judge(inspection.manifest.subset(rows), inspection.plan, inspection.shapes[rows], digests), bad
+    manifest = inspection.manifest.subset(rows)
+    return _inspect_together(manifest, inspection.plan, inspection.shapes[rows], digests), bad

@@ -1,8 +1,9 @@
 """The manifest: one row an image, whatever source the data come from."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +20,13 @@ SPLIT_NAMES = {
     "dev": "val",
     "test": "test",
     "testing": "test",
-}  # what others call the parts, in lower case
+}  # other names of the splits, in lower case
 
-_SETTLED_NS = 2 * 10**9  # the coarsest clock of a file system
+_SETTLED_NS = 2 * 10**9  # the coarsest timestamp resolution of a file system
 
 
 class Scan(NamedTuple):
-    """One image from a single reading: pixels as `Images.read` gives them, its size without resizing, its digest."""
+    """One image from a single read: its pixels, RGB uint8 (H, W, 3), its size before resizing, its digest."""
 
     pixels: npt.NDArray[np.uint8]
     height: int
@@ -34,108 +35,54 @@ class Scan(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """What tells cheaply whether an image is still the same.
+    """A cheap way to see whether an image has changed; its times are in ns since 1970."""
 
-    Args:
-        mark: Differs once the image has changed.
-        changed_ns: When it changed last, in ns since 1970.
-        seen_ns: When this was looked at.
+    fingerprint: str  # differs once the image has changed
+    changed_ns: int  # time of the last change
+    seen_ns: int  # time at which the stamp was taken
+
+    @property
+    def lasting_fingerprint(self) -> str:
+        """The fingerprint; "" if the last change is so recent that another one could leave the timestamps as they are."""
+        return self.fingerprint if self.seen_ns - self.changed_ns > _SETTLED_NS else ""
+
+
+class Images(ABC):
+    """Images by position. `names` are unique within a data set and identify images in messages and predictions.
+
+    `origin` is the folder or file that the images are read from; None if they exist in memory only.
     """
 
-    mark: str
-    changed_ns: int
-    seen_ns: int
-
-    @property
-    def lasting_mark(self) -> str:
-        """The mark, if a later change is sure to change it; "" if it changed so lately that its times may not tell."""
-        return self.mark if self.seen_ns - self.changed_ns > _SETTLED_NS else ""
-
-
-class Images(Protocol):
-    """Pixels by position. `names` are unique within a data set and stand for the images in messages and predictions."""
-
     names: Sequence[str]
-
-    @property
-    def origin(self) -> str | None:
-        """Where the images come from: a folder, a file; None where they are made or held in memory alone."""
-        ...
+    origin: str | None
 
     def __len__(self) -> int:
         """Number of images."""
-        ...
+        return len(self.names)
 
     def read(self, index: int, size: int | None = None) -> npt.NDArray[np.uint8]:
-        """Return image `index` as RGB uint8 (H, W, 3); with `size` resized to (size, size, 3).
+        """Return image `index` as RGB uint8 (H, W, 3), or resized to (size, size, 3). DataError if it cannot be read."""
+        return self.scan(index, size).pixels
 
-        Raises:
-            DataError: The image is missing or cannot be read; the message names it.
-        """
-        ...
+    @abstractmethod
+    def scan(self, index: int, size: int | None = None) -> Scan:
+        """Return the pixels of image `index`, its original size and its digest, from a single read. DataError as `read`."""
 
+    @abstractmethod
     def digest(self, index: int) -> str:
         """Return a hash of the stored content: equal for identical images, whatever their names."""
-        ...
 
-    def scan(self, index: int, size: int | None = None) -> Scan:
-        """Return what `read` and `digest` give, and the size without resizing, from a single reading."""
-        ...
-
+    @abstractmethod
     def key(self, index: int) -> str:
-        """Return what names image `index` within its origin."""
-        ...
+        """Return the name of image `index` within its origin."""
 
+    @abstractmethod
     def stamp(self, index: int) -> Stamp | None:
-        """Return the stamp of image `index` without reading it; None where it is not there."""
-        ...
+        """Return the stamp of image `index` without reading it; None if it does not exist."""
 
-    def part(self, rows: Sequence[int]) -> "Images":
-        """Return some of the images, with nothing of the others, as it is sent to another process."""
-        ...
-
-
-class ImageSubset:
-    """Some of the images of another data set, in the order of `rows`."""
-
-    def __init__(self, images: Images, rows: npt.NDArray[np.int64]) -> None:
-        """Args: rows: int64 (M,), positions in `images`."""
-        self.names: Sequence[str] = [images.names[row] for row in rows]
-        self._images = images
-        self._rows = rows.tolist()
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self._rows)
-
-    def read(self, index: int, size: int | None = None) -> npt.NDArray[np.uint8]:
-        """Return image `index` of the subset as `Images.read` does."""
-        return self._images.read(self._rows[index], size)
-
-    def digest(self, index: int) -> str:
-        """Return the digest of image `index` of the subset."""
-        return self._images.digest(self._rows[index])
-
-    def scan(self, index: int, size: int | None = None) -> Scan:
-        """Scan image `index` of the subset."""
-        return self._images.scan(self._rows[index], size)
-
-    @property
-    def origin(self) -> str | None:
-        """Where the whole data set comes from."""
-        return self._images.origin
-
-    def key(self, index: int) -> str:
-        """Return what names image `index` of the subset within its origin."""
-        return self._images.key(self._rows[index])
-
-    def stamp(self, index: int) -> Stamp | None:
-        """Return the stamp of image `index` of the subset."""
-        return self._images.stamp(self._rows[index])
-
-    def part(self, rows: Sequence[int]) -> Images:
-        """Return some of the images of the subset."""
-        return self._images.part([self._rows[row] for row in rows])
+    @abstractmethod
+    def subset(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Self:
+        """Return some of the images without copying pixels; pickled, it contains nothing of the others."""
 
 
 @dataclass(frozen=True)
@@ -144,13 +91,13 @@ class Manifest:
 
     Args:
         images: N images.
-        labels: int64 (N,), positions in `classes`; -1 where the label could not be understood (then `problems` says why).
+        labels: int64 (N,), positions in `classes`; -1 where the label is not understood (`problems` says why).
         classes: Names of the K classes in their order.
-        ordinal: The classes are grades in that order.
-        groups: str (N,), the patient, lesion ... an image belongs to, or None.
+        ordinal: The classes are ordinal, in that order.
+        groups: str (N,), the patient, lesion ... that an image belongs to, or None.
         split: str (N,), each of "train", "val", "test", or None where no split is given.
-        published_split: The split came with the data set and is not the user's to change: a leak in it is told, not refused.
-        problems: What the source found wrong with the table itself; images have not been opened yet.
+        published_split: The split was published with the data and is not the user's to change: a leak in it is a warning.
+        problems: What is wrong with the table itself; no image has been opened yet.
     """
 
     images: Images
@@ -166,36 +113,34 @@ class Manifest:
         """Number of images."""
         return len(self.labels)
 
-    def counts(self, part: str | None = None) -> npt.NDArray[np.int64]:
-        """Return the number of images of each class, int64 (K,), of the whole or of one part of the split."""
-        labels = self.labels if part is None else self.labels[self.rows(part)]
+    def counts(self, split: str | None = None) -> npt.NDArray[np.int64]:
+        """Return the number of images of each class, int64 (K,), in total or in one split."""
+        labels = self.labels if split is None else self.labels[self.rows(split)]
         return np.bincount(labels[labels >= 0], minlength=len(self.classes))
 
-    def rows(self, part: str) -> npt.NDArray[np.int64]:
-        """Return the rows of one part of the split ("train", "val" or "test"), in ascending order."""
+    def rows(self, split: str) -> npt.NDArray[np.int64]:
+        """Return the rows of one split ("train", "val" or "test"), in ascending order."""
         if self.split is None:
             return np.zeros(0, np.int64)
-        return np.flatnonzero(self.split == part)
+        return np.flatnonzero(self.split == split)
 
     def with_split(self, split: npt.NDArray[np.str_]) -> "Manifest":
         """Return the same data set with another split."""
         return replace(self, split=split)
 
     def subset(self, rows: npt.NDArray[np.int64]) -> "Manifest":
-        """Return the data set of some rows; problems that concern other rows alone are left behind."""
+        """Return the data set of some rows, without the problems that concern other rows alone."""
         position = {row: new for new, row in enumerate(rows.tolist())}
         problems = []
         for problem in self.problems:
             kept = tuple(position[row] for row in problem.rows if row in position)
             if kept or not problem.rows:
                 problems.append(replace(problem, rows=kept))
-        return Manifest(
-            images=ImageSubset(self.images, rows),
+        return replace(
+            self,
+            images=self.images.subset(rows),
             labels=self.labels[rows],
-            classes=self.classes,
-            ordinal=self.ordinal,
             groups=None if self.groups is None else self.groups[rows],
             split=None if self.split is None else self.split[rows],
-            published_split=self.published_split,
             problems=tuple(problems),
         )

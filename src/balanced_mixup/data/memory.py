@@ -9,11 +9,11 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
 
 @cache
 def keep_freed_memory() -> None:
-    """Let the C library keep memory that is freed, for the next step or image, instead of giving it back each time.
+    """Let the C library keep freed memory for the next step or image, instead of returning it to the system each time.
 
-    Having it handed out page by page again took a tenth of a training step on two cores, and a fourth of decoding a photograph.
+    Getting it back page by page took a tenth of a training step on two cores, and a quarter of decoding a photograph.
     """
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)  # the largest that there is
+        mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)  # the maximum
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)

@@ -1,7 +1,4 @@
-"""Where the pixels of a data set are: in memory, in a file, on the GPU, or still in their source.
-
-Whatever they lie in, a step asks for its rows in one gather.
-"""
+"""The pixels of a data set, in memory, in a file, on the GPU or still to be decoded: a step reads its rows in one gather."""
 
 import math
 import os
@@ -14,26 +11,24 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from balanced_mixup.data.manifest import Images, ImageSubset
+from balanced_mixup.data.manifest import Images
 from balanced_mixup.errors import DataError, Problem, RunError
 
 Rows = npt.NDArray[np.int64]
 
 
 class Pixels(Protocol):
-    """The pixels of N images of one size."""
+    """The pixels of N images of one size; `shape` is (N, H, W, 3)."""
 
     @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(N, H, W, 3)."""
-        ...
+    def shape(self) -> tuple[int, int, int, int]: ...  # noqa: D102
 
     def gather(self, rows: Rows) -> Tensor:
-        """Return uint8 (len(rows), H, W, 3), a copy."""
+        """Return a copy of some images, uint8 (len(rows), H, W, 3)."""
         ...
 
     def subset(self, rows: Rows) -> "Pixels":
-        """Return some of the images, in the order of `rows`; nothing is copied."""
+        """Return a view of some images, in the order of `rows`."""
         ...
 
 
@@ -41,27 +36,23 @@ class ArrayPixels:
     """Pixels in memory."""
 
     def __init__(self, array: npt.NDArray[np.uint8], rows: Rows | None = None) -> None:
-        """Take uint8 (M, H, W, 3) without a copy; with `rows` (N,) these of them."""
+        """Take uint8 (M, H, W, 3) without a copy, or the `rows` (N,) of it."""
         self._array = array
         self._rows = np.arange(len(array)) if rows is None else rows
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(N, H, W, 3)."""
-        _, height, width, channels = self._array.shape
-        return (len(self._rows), height, width, channels)
+        _, height, width, channels = array.shape
+        self.shape = (len(self._rows), height, width, channels)
 
     def gather(self, rows: Rows) -> Tensor:
-        """Return uint8 (len(rows), H, W, 3), a copy."""
+        """Return a copy of some images, uint8 (len(rows), H, W, 3)."""
         return torch.from_numpy(self._array[self._rows[rows]])
 
     def subset(self, rows: Rows) -> "ArrayPixels":
-        """Return some of the images; nothing is copied."""
+        """Return a view of some images."""
         return ArrayPixels(self._array, self._rows[rows])
 
 
 class OpenFile:
-    """A file that is open for reading as long as this is used; it may be deleted meanwhile."""
+    """A file that stays open for reading as long as this object lives, even if it is deleted."""
 
     def __init__(self, path: Path) -> None:
         """Open the file at `path`."""
@@ -78,34 +69,30 @@ class FilePixels:
     """Pixels in a file, one image after the other, uint8 (H, W, 3) each.
 
     All processes share them through the page cache. Each image is read by one call at its offset. A memory mapping is no
-    faster where the pages are in memory, and far slower where they are not (each fault reads around itself); it cannot always
-    be larger than the memory, and a file that is cut off kills the process instead of raising.
+    faster for cached pages and far slower for others (each page fault reads ahead); it cannot always exceed the memory, and a
+    truncated file kills the process instead of raising an error.
     """
 
     def __init__(self, file: Path | OpenFile, height: int, width: int, slots: Rows) -> None:
-        """Read from `file`; `slots` (N,) says as the how-manieth in it each image is."""
+        """Read from `file`; `slots` (N,) are the positions of the images in it, counted in images."""
         self._file = OpenFile(file) if isinstance(file, Path) else file
         self._image, self._slots = (height, width, 3), slots
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(N, H, W, 3)."""
-        return (len(self._slots), *self._image)
+        self.shape = (len(slots), *self._image)
 
     def gather(self, rows: Rows) -> Tensor:
         """Return uint8 (len(rows), H, W, 3).
 
         Raises:
-            RunError: The file is shorter than it was.
+            RunError: The file has been truncated.
         """
         size, out = math.prod(self._image), np.empty((len(rows), *self._image), np.uint8)
         for image, slot in zip(out, self._slots[rows].tolist(), strict=True):
             if os.preadv(self._file.descriptor, [image.data], slot * size) != size:
-                raise RunError(f"The decoded images in {self._file.name!r} were cut off while they were used.")
+                raise RunError(f"The decoded images in {self._file.name!r} were truncated while they were in use.")
         return torch.from_numpy(out)
 
     def subset(self, rows: Rows) -> "FilePixels":
-        """Return some of the images; nothing is copied."""
+        """Return a view of some images."""
         return FilePixels(self._file, *self._image[:2], self._slots[rows])
 
 
@@ -114,11 +101,12 @@ class DevicePixels:
 
     def __init__(self, pixels: Tensor) -> None:
         """Take uint8 (N, H, W, 3), on the device."""
-        self._pixels = pixels
+        n, height, width, channels = pixels.shape
+        self._pixels, self.shape = pixels, (n, height, width, channels)
 
     @classmethod
     def copy_of(cls, pixels: Pixels, device: torch.device) -> "DevicePixels":
-        """Copy `pixels` to `device`, some at a time."""
+        """Copy `pixels` to `device`, in chunks."""
         n, height, width, _ = pixels.shape
         out = torch.empty(pixels.shape, dtype=torch.uint8, device=device)
         step = max(1, 2**28 // (height * width * 3))
@@ -127,40 +115,30 @@ class DevicePixels:
             out[start : start + len(rows)] = pixels.gather(rows).to(device)
         return cls(out)
 
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(N, H, W, 3)."""
-        n, height, width, channels = self._pixels.shape
-        return (n, height, width, channels)
-
     def gather(self, rows: Rows) -> Tensor:
         """Return uint8 (len(rows), H, W, 3) on the device."""
         return self._pixels[torch.from_numpy(rows).to(self._pixels.device)]
 
     def subset(self, rows: Rows) -> "DevicePixels":
-        """Return some of the images, a copy on the device."""
+        """Return a copy of some images on the device."""
         return DevicePixels(self.gather(rows))
 
 
 class SourcePixels:
-    """Pixels that are decoded from their source whenever they are asked for, by a thread a core."""
+    """Pixels that are decoded from their source at each gather, by one thread a core."""
 
     def __init__(self, images: Images, size: int, digests: tuple[str, ...]) -> None:
-        """Take N images, resized to (size, size); `digests` (N,) are those that they had when the data were checked."""
+        """Take N images, resized to (size, size); `digests` (N,) are theirs from when the data were checked."""
         self._images, self._size, self._digests = images, size, digests
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(N, size, size, 3)."""
-        return (len(self._digests), self._size, self._size, 3)
+        self.shape = (len(digests), size, size, 3)
 
     def gather(self, rows: Rows) -> Tensor:
         """Return uint8 (len(rows), size, size, 3).
 
         Raises:
-            DataError: An image is missing, damaged or not the one that was there when the data were checked.
+            DataError: An image is missing, damaged or has changed since the data were checked.
         """
-        # A pool of its own for each gather costs 0.1 ms, and leaves no threads behind when the data are no longer used.
+        # A new pool for each gather costs 0.1 ms and leaves no threads behind.
         gathered = np.empty((len(rows), *self.shape[1:]), np.uint8)
         with ThreadPoolExecutor() as threads:
             for place, pixels in enumerate(threads.map(self._decode, rows.tolist())):
@@ -170,13 +148,13 @@ class SourcePixels:
     def _decode(self, row: int) -> npt.NDArray[np.uint8]:
         scan = self._images.scan(row, self._size)
         if scan.digest != self._digests[row]:
-            message = f"{self._images.names[row]}: its content is not what it was when the data were checked"
-            raise DataError([Problem("changed image", message, "Leave the images as they are while a training uses them.")])
+            message = f"{self._images.names[row]}: its content has changed since the data were checked"
+            raise DataError([Problem("changed image", message, "Do not change images while a training uses them.")])
         return scan.pixels
 
     def subset(self, rows: Rows) -> "SourcePixels":
-        """Return some of the images."""
-        return SourcePixels(ImageSubset(self._images, rows), self._size, tuple(self._digests[row] for row in rows))
+        """Return a view of some images."""
+        return SourcePixels(self._images.subset(rows), self._size, tuple(self._digests[row] for row in rows))
 
 
 def as_pixels(pixels: Pixels | npt.NDArray[np.uint8]) -> Pixels:

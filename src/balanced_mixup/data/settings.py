@@ -1,4 +1,4 @@
-"""What a user says about a data set; the same keys as command-line flags, in YAML and as Python keywords."""
+"""The settings that describe a data set; the same keys are command-line flags, YAML keys and Python keywords."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,17 +9,17 @@ CacheKind = Literal["none", "disk", "ram", "device"]
 
 
 def as_text(value: object) -> object:
-    """Let YAML's and Python's numbers and paths stand for their text: a class may be called 0."""
+    """Turn numbers and paths from YAML and Python into text: a class may be called 0."""
     return str(value) if isinstance(value, int | float | Path) and not isinstance(value, bool) else value
 
 
 def _texts(value: object) -> object:
-    """Do the same for the keys and values of a mapping."""
+    """Apply `as_text` to the keys and values of a mapping."""
     return {as_text(key): as_text(name) for key, name in value.items()} if isinstance(value, dict) else value
 
 
 def _split_commas(value: object) -> object:
-    """Let "mel,nv,bkl" stand for three names, on the command line and in YAML."""
+    """Turn "mel,nv,bkl", from the command line or YAML, into three names."""
     value = [as_text(part) for part in value] if isinstance(value, list | tuple) else as_text(value)
     if isinstance(value, str):
         value = [value]
@@ -35,32 +35,31 @@ class DataSettings(BaseModel):
 
     data: Annotated[str, BeforeValidator(as_text)] = Field(
         "",
-        description="A CSV with one row an image, a folder of class folders, a folder that `bmixup prepare` made, a "
-        "MedMNIST npz, or the name of a built-in source (`bmixup list sources`).",
+        description="A CSV with one row an image, a folder of class folders, a folder made by `bmixup prepare`, a MedMNIST "
+        "npz, or the name of another source (`bmixup list sources`).",
     )
     images: Path | None = Field(
-        None, description="Folder that the paths in the CSV start from; the CSV's own folder if not given."
+        None, description="Folder that the paths in the CSV are relative to; the CSV's own folder if not given."
     )
     image_column: str = Field("image", description="Column of the CSV with the path of the image.")
     label_column: str = Field("label", description="Column of the CSV with the class: a number or a name.")
     group_column: str | None = Field(
-        None, description="Column that says which images belong together (a patient, a lesion); a group is never split."
+        None, description="Column with the group of an image (a patient, a lesion); a group is never divided between splits."
     )
-    split_column: str | None = Field(None, description="Column that says train, val or test, where the split is given.")
+    split_column: str | None = Field(None, description="Column with train, val or test, if the split is given.")
     split_file: Path | None = Field(
-        None, description="Table of image and split (train, val, test or unused), such as a fold; goes over any other split."
+        None, description="Table of image and split (train, val, test or unused), such as a fold; overrides any other split."
     )
     ignore_groups: bool = Field(
-        False, description="Treat images of one group as if they had nothing in common, as much of the literature does."
+        False, description="Split images of one group like unrelated ones, as much of the literature does."
     )
     classes: Annotated[tuple[str, ...] | None, BeforeValidator(_split_commas)] = Field(
-        None, description="All classes in their order, as a,b,c; sorted labels if not given (numbers by value)."
+        None, description="All classes in their order, as a,b,c; the sorted labels if not given (numbers by value)."
     )
     label_map: Annotated[dict[str, str], BeforeValidator(_texts)] = Field(
-        default_factory=dict, description="Other names for labels, as --label-map.OLD NEW (in YAML a mapping old: new)."
+        default_factory=dict, description="New names for labels, as --label-map.OLD NEW (in YAML a mapping old: new)."
     )
-    ordinal: bool = Field(False, description="The classes are grades in their order (0 < 1 < 2 ...).")
+    ordinal: bool = Field(False, description="The classes are ordinal, in their order (0 < 1 < 2 ...).")
     exclude_bad: bool = Field(
-        False,
-        description="Leave out the rows that have a problem and list them in the run folder, instead of stopping.",
+        False, description="Exclude rows that have a problem and list them in the run folder, instead of stopping."
     )

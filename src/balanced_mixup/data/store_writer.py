@@ -1,4 +1,7 @@
-"""Adding images to a store: what is written when, so that a kill at any moment leaves it correct."""
+"""Adding images to a store, in an order of writes that leaves it valid when the process is killed at any moment.
+
+Worker processes import this file; its imports are fast.
+"""
 
 import errno
 import json
@@ -7,62 +10,49 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from balanced_mixup.data.decoding import Entry, write_pixels
-from balanced_mixup.errors import RunError, human_bytes
-
-if TYPE_CHECKING:
-    from balanced_mixup.data.store import Store
+from balanced_mixup.data.manifest import Images
+from balanced_mixup.data.memory import keep_freed_memory
+from balanced_mixup.data.store_format import CHANNELS, HEADER, INDEX, PIXELS, IndexEntry, explain_errors, write_pixels
+from balanced_mixup.errors import DataError, RunError, human_bytes
 
 log = logging.getLogger("balanced_mixup")
 
 _FLUSH_SECONDS = 1.0
 
 
-@contextmanager
-def explained(store: "Store") -> Iterator[None]:
-    """Say in our error what goes wrong with the files of a store."""
-    try:
-        yield
-    except OSError as error:
-        raise RunError(
-            f"The store of decoded images in {str(store.folder)!r} cannot be written: {error}. Choose another folder with "
-            "`--cache-dir`, or `--cache ram` or `none` to write nothing."
-        ) from error
+class StoreWriter:
+    """Adds images to a store from several threads; used by the process that has locked it."""
 
-
-class Writer:
-    """Adds images to a store, from several threads; used by the process that holds the lock."""
-
-    def __init__(self, store: "Store", index: Mapping[str, Entry], count: int) -> None:
-        """Add about `count` images to a store whose index is given."""
-        self._store = store
-        self._known = len(index)
+    def __init__(self, folder: Path, header: Mapping[str, Any], index: Mapping[str, IndexEntry], count: int) -> None:
+        """Prepare to add about `count` images to the store in `folder`, whose header and index are given."""
+        self._folder, self._header, self._count = folder, header, count
+        self._image_bytes = header["size"] ** 2 * CHANNELS
+        self._new_store = not index  # damaged, of another version, or never begun: nothing in it counts
         self._first = self._next = 1 + max((entry.slot for entry in index.values()), default=-1)
-        self._count = count
         self._lines: list[str] = []
         self._mutex, self._flushing = threading.Lock(), threading.Lock()
         self._flushed = time.monotonic()
 
-    def __enter__(self) -> "Writer":
-        """Open the files and reserve the space. RunError where they cannot be written or the disk is too small."""
-        store = self._store
-        log.info("Storing decoded images in %s (%s).", store.folder, human_bytes(self._count * store.image_bytes))
-        with explained(store):
-            store.folder.mkdir(exist_ok=True)
-            if not self._known:  # damaged, of another version, or never begun: nothing in it counts
-                for name in ("index.jsonl", "pixels.bin"):
-                    (store.folder / name).unlink(missing_ok=True)
-                (store.folder / "store.json").write_text(json.dumps(store.header), encoding="utf-8")
-            self._pixels = os.open(store.folder / "pixels.bin", os.O_RDWR | os.O_CREAT, 0o666)
-            self._index = (store.folder / "index.jsonl").open("ab+")
-            self._end_cut_off_line()
+    def __enter__(self) -> "StoreWriter":
+        """Open the files and reserve the space. RunError if they cannot be written or the disk is too small."""
+        folder = self._folder
+        log.info("Storing decoded images in %s (%s).", folder, human_bytes(self._count * self._image_bytes))
+        with explain_errors(folder):
+            folder.mkdir(exist_ok=True)
+            if self._new_store:
+                for name in (INDEX, PIXELS):
+                    (folder / name).unlink(missing_ok=True)
+                (folder / HEADER).write_text(json.dumps(self._header), encoding="utf-8")
+            self._pixels = os.open(folder / PIXELS, os.O_RDWR | os.O_CREAT, 0o666)
+            self._index = (folder / INDEX).open("ab+")
+            self._end_truncated_line()
         try:
             self._reserve()
         except BaseException:
@@ -70,19 +60,19 @@ class Writer:
             raise
         return self
 
-    def _end_cut_off_line(self) -> None:
+    def _end_truncated_line(self) -> None:
         if self._index.tell():
             self._index.seek(-1, os.SEEK_END)
             if self._index.read(1) != b"\n":
                 self._index.write(b"\n")
 
     def _reserve(self) -> None:
-        """Make sure that the disk has room for all that is to come."""
-        store, need, start = self._store, self._count * self._store.image_bytes, self._first * self._store.image_bytes
-        # What a build that was killed has reserved is ours already.
-        free = shutil.disk_usage(store.folder).free + max(0, os.fstat(self._pixels).st_blocks * 512 - start)
+        """Make sure that the disk has room for all images to come."""
+        need, start = self._count * self._image_bytes, self._first * self._image_bytes
+        # Space that a killed process had reserved is ours already.
+        free = shutil.disk_usage(self._folder).free + max(0, os.fstat(self._pixels).st_blocks * 512 - start)
         too_small = RunError(
-            f"The decoded images need {human_bytes(need)}, but the disk of {str(store.folder)!r} has {human_bytes(free)} free. "
+            f"The decoded images need {human_bytes(need)}, but the disk of {str(self._folder)!r} has {human_bytes(free)} free. "
             "Choose another folder with `--cache-dir`, make room (`bmixup cache`), or use `--cache none`."
         )
         if need > free:
@@ -95,21 +85,21 @@ class Writer:
                     os.ftruncate(self._pixels, start)
                     raise too_small from error
 
-    def take(self, count: int) -> list[int]:
-        """Return that many new slots."""
+    def reserve_slots(self, count: int) -> list[int]:
+        """Return `count` new slots."""
         with self._mutex:
             first, self._next = self._next, self._next + count
         return list(range(first, first + count))
 
     def add(self, pixels: npt.NDArray[np.uint8]) -> int:
         """Write the pixels of one image and return their slot."""
-        (slot,) = self.take(1)
-        with explained(self._store):
+        (slot,) = self.reserve_slots(1)
+        with explain_errors(self._folder):
             write_pixels(self._pixels, pixels, slot)
         return slot
 
-    def note(self, key: str, entry: Entry) -> None:
-        """Enter an image in the index, once its pixels are written."""
+    def record(self, key: str, entry: IndexEntry) -> None:
+        """Add an image to the index, once its pixels are written."""
         with self._mutex:
             self._lines.append(json.dumps([key, *entry]) + "\n")
         if time.monotonic() - self._flushed > _FLUSH_SECONDS and self._flushing.acquire(blocking=False):
@@ -122,22 +112,48 @@ class Writer:
         self._flushed = time.monotonic()
         with self._mutex:
             lines, self._lines = self._lines, []
-        with explained(self._store):
+        with explain_errors(self._folder):
             os.fsync(self._pixels)
             self._index.write("".join(lines).encode())
             self._index.flush()
             os.fsync(self._index.fileno())
 
     def __exit__(self, *_: object) -> None:
-        """Enter what was added in the index, and give back what was reserved in vain."""
+        """Write the rest of the index, and release space that was reserved for images that turned out to be bad."""
         try:
             self._flush()
-            # What was reserved for images that turned out to be bad.
-            os.ftruncate(self._pixels, self._next * self._store.image_bytes)
+            os.ftruncate(self._pixels, self._next * self._image_bytes)
         finally:
             self._close()
 
     def _close(self) -> None:
         os.close(self._pixels)
-        with explained(self._store):
+        with explain_errors(self._folder):
             self._index.close()
+
+
+def decode_into(path: Path, images: Images, size: int, slots: Sequence[int]) -> list[IndexEntry | None]:
+    """Decode images, resized to (size, size), into their slots of the file at `path`: what a worker process runs.
+
+    Returns:
+        The index entry of each image; None if it could not be read or changed in the meantime.
+    """
+    keep_freed_memory()
+    file = os.open(path, os.O_WRONLY)
+    try:
+        return [_decode_one(file, images, row, size, slot) for row, slot in enumerate(slots)]
+    finally:
+        os.close(file)
+
+
+def _decode_one(file: int, images: Images, row: int, size: int, slot: int) -> IndexEntry | None:
+    stamp = images.stamp(row)  # before the read, so that a later change is noticed now or next time
+    try:
+        scan = images.scan(row, size)
+    except DataError:
+        return None
+    write_pixels(file, scan.pixels, slot)
+    again = images.stamp(row)
+    if stamp is None or again is None or again.fingerprint != stamp.fingerprint:
+        return None
+    return IndexEntry(stamp.lasting_fingerprint, scan.digest, scan.height, scan.width, slot)

@@ -1,21 +1,21 @@
-"""What is known of a published data set, and how the rows of its label files are read."""
+"""The description of a published data set, and how the rows of its label files are read."""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-
-PREPARED = "prepare.yaml"  # stands in each folder that a data set was prepared in
+from functools import cached_property
 
 Cells = Mapping[str, str]
+Column = str | Callable[[Cells], str]  # the name of a column, or a function of the cells of a row
 
 
-def column(name: str) -> Callable[[Cells], str]:
-    """Return a function from the cells of a row to the one in the column `name`."""
-    return lambda cells: cells[name]
+def cell(column: Column, cells: Cells) -> str:
+    """Return the value of a column in a row."""
+    return cells[column] if isinstance(column, str) else column(cells)
 
 
 def key(image: str) -> str:
-    """Return what the name of an image is matched by: no folder, no image extension, lower case.
+    """Return the name by which an image is matched: without folder and image extension, in lower case.
 
     Label files write `10_left`, `IM004806.JPG` or `0.jpg` for files called `10_left.jpeg`, `IM004806.jpg` and `0.png`.
     """
@@ -24,113 +24,73 @@ def key(image: str) -> str:
 
 @dataclass(frozen=True)
 class LabelFile:
-    """One published label file.
-
-    Args:
-        names: What the file may be called; the published name first.
-        image: Column with the name of the image.
-        label: The class of a row, "" where it has none.
-        needs: Columns that `label` and `group` read.
-        split: Part that all its images belong to, "" where none is published.
-        group: The patient, video or lesion of a row; None where that is not published.
-        keep: Further columns that are passed on as they are.
-        constants: Further columns with one value for the whole file.
-    """
+    """A published label file. `names` are its possible names, the published one first."""
 
     names: tuple[str, ...]
-    image: str
-    label: Callable[[Cells], str]
-    needs: tuple[str, ...]
-    split: str = ""
-    group: Callable[[Cells], str] | None = None
-    keep: tuple[str, ...] = ()
-    constants: Mapping[str, str] = field(default_factory=dict)
+    image: str  # column with the name of the image
+    label: Column  # the class of a row, "" if it has none
+    split: str = ""  # split that all its images belong to, "" if none is published
+    group: Column | None = None  # the patient, video or lesion of a row; None if it is not published
+    needs: tuple[str, ...] = ()  # columns that `label` and `group` read if they are functions
+    keep: tuple[str, ...] = ()  # further columns to keep
+    constants: Mapping[str, str] = field(default_factory=dict)  # further columns with one value for the whole file
 
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns that the file must have."""
-        return tuple(dict.fromkeys((self.image, *self.needs, *self.keep)))
+        named = (column for column in (self.label, self.group) if isinstance(column, str))
+        return tuple(dict.fromkeys((self.image, *named, *self.needs, *self.keep)))
 
 
 @dataclass(frozen=True)
-class FoldFile:
-    """A published division of the images into folds.
-
-    Args:
-        names: What the file may be called.
-        image: Column with the name of the image.
-        label: Column with its class, in the file's own spelling.
-        fold: Column with the number of its fold.
-        becomes: Our name of that column.
-    """
+class PublishedFolds:
+    """A published file with the fold of each image. `names` are its possible names."""
 
     names: tuple[str, ...]
-    image: str
-    label: str
-    fold: str
-    becomes: str
+    image: str  # column with the name of the image
+    label: str  # column with its class, in the file's own spelling
+    fold: str  # column with the number of its fold
+    column: str  # name of that column in the prepared table
 
 
 @dataclass(frozen=True)
 class Card:
-    """A published data set.
+    """A published data set."""
 
-    Args:
-        name: What the command line calls it.
-        title: Its own name.
-        task: What is to be told from what, in a line.
-        classes: The K classes as published, in their order, each with a readable name.
-        ordinal: The classes are grades in that order.
-        counts: Published images of each part and class; the part is "all" where no split is published. Empty where only
-            `totals` are.
-        url: Its own page, where to get it.
-        licence: What may be done with the images.
-        layout: The files and folders that are expected under the raw folder.
-        groups: What a group is, or why there is none.
-        citation: What to cite.
-        totals: Published images of each part.
-        label_files: How the labels are read; several of one name are its different editions.
-        fold_files: Published folds, used where they are there.
-        aliases: Other spellings of classes, in folders and fold files.
-        class_folders: The folder of an image is named after its class.
-        passes_over: Names of folders that hold no labelled images of this data set.
-        fundus: The images are photographs of the retina, to be cropped to its disc.
-        sizes: The sizes that exist; any if empty.
-        default_size: Side of the prepared images in pixels.
-        default_format: Of the prepared images.
-    """
-
-    name: str
-    title: str
-    task: str
-    classes: Mapping[str, str]
-    ordinal: bool
-    counts: Mapping[str, Mapping[str, int]]
-    url: str
-    licence: str
-    layout: str
-    groups: str
+    name: str  # on the command line
+    title: str  # its own name
+    task: str  # the classification task, in a line
+    classes: Mapping[str, str]  # the K classes as published, in their order, each with a readable name
+    ordinal: bool  # the classes are ordinal, in that order
+    counts: Mapping[str, Mapping[str, int]]  # published images of each split ("all": none is published) and class
+    url: str  # its home page, where to get it
+    licence: str  # what the images may be used for
+    layout: str  # the files and folders that are expected under the raw folder
+    groups: str  # what a group is, or why there is none
     citation: str
-    totals: Mapping[str, int] = field(default_factory=dict)
-    label_files: tuple[LabelFile, ...] = ()
-    fold_files: tuple[FoldFile, ...] = ()
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    class_folders: bool = False
-    passes_over: tuple[str, ...] = ()
-    fundus: bool = False
-    sizes: tuple[int, ...] = ()
-    default_size: int = 512
-    default_format: str = "jpg"
+    totals: Mapping[str, int] = field(default_factory=dict)  # published images of each split, if `counts` is empty
+    label_files: tuple[LabelFile, ...] = ()  # several of one name are its different editions
+    folds: tuple[PublishedFolds, ...] = ()  # used if their file exists
+    aliases: Mapping[str, str] = field(default_factory=dict)  # other spellings of classes, in folders and fold files
+    class_folders: bool = False  # the folder of an image is named after its class
+    skipped_folders: tuple[str, ...] = ()  # names of folders without labelled images of this data set
+    fundus: bool = False  # the images are photographs of the retina, to be cropped to its disc
+    sizes: tuple[int, ...] = ()  # the available sizes; any if empty
+    default_size: int = 512  # side of the prepared images in pixels
+    default_format: str = "jpg"  # of the prepared images
 
     @property
     def published(self) -> dict[str, int]:
-        """Published images of each part."""
-        return {part: sum(counts.values()) for part, counts in self.counts.items()} or dict(self.totals)
+        """Published images of each split."""
+        return {split: sum(counts.values()) for split, counts in self.counts.items()} or dict(self.totals)
 
     def class_of(self, spelling: str) -> str | None:
-        """Return the class that a folder or a fold file calls `spelling`, None where it is none."""
-        spellings = {_plain(name): name for name in self.classes} | {_plain(a): name for a, name in self.aliases.items()}
-        return spellings.get(_plain(spelling))
+        """Return the class that a folder or a fold file calls `spelling`, None if it is not a class."""
+        return self._spellings.get(_plain(spelling))
+
+    @cached_property
+    def _spellings(self) -> dict[str, str]:
+        return {_plain(name): name for name in self.classes} | {_plain(a): name for a, name in self.aliases.items()}
 
 
 def _plain(name: str) -> str:

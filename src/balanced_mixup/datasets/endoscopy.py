@@ -1,6 +1,6 @@
 """Cards of the endoscopy images: HyperKvasir and Kvasir-Capsule."""
 
-from balanced_mixup.datasets.card import Card, Cells, FoldFile, LabelFile, column
+from balanced_mixup.datasets.card import Card, Cells, LabelFile, PublishedFolds
 
 _FINDINGS = {
     "barretts": ("Barrett's oesophagus", 41),
@@ -29,9 +29,9 @@ _FINDINGS = {
 }
 
 
-def _folds(k: int) -> FoldFile:
+def _folds(k: int) -> PublishedFolds:
     names = (f"{k}_fold_split.csv", f"hyperkvasir_{k}_fold_split.csv")
-    return FoldFile(names, "file-name", "class-name", "split-index", f"fold{k}")
+    return PublishedFolds(names, "file-name", "class-name", "split-index", f"fold{k}")
 
 
 HYPERKVASIR = Card(
@@ -50,14 +50,10 @@ HYPERKVASIR = Card(
     "Scientific Data 7:283, 2020.",
     label_files=(
         LabelFile(
-            ("image-labels.csv", "hyperkvasir_image-labels.csv"),
-            "Video file",
-            column("Finding"),
-            ("Finding",),
-            keep=("Organ", "Classification"),
+            ("image-labels.csv", "hyperkvasir_image-labels.csv"), "Video file", "Finding", keep=("Organ", "Classification")
         ),
     ),
-    fold_files=(_folds(2), _folds(5)),
+    folds=(_folds(2), _folds(5)),
     # the spellings of the fold files
     aliases={
         "normal-pylorus": "pylorus",
@@ -70,7 +66,7 @@ HYPERKVASIR = Card(
         "oesophagitis-b-d": "esophagitis-b-d",
     },
     class_folders=True,
-    passes_over=("segmented-images", "unlabeled-images", "labeled-videos"),
+    skipped_folders=("segmented-images", "unlabeled-images", "labeled-videos"),
 )
 
 _FRAMES = {
@@ -94,7 +90,7 @@ def _video(cells: Cells) -> str:
 
 def _split(fold: int) -> LabelFile:
     names = (f"split_{fold}.csv", f"kvasircapsule_split_{fold}.csv")
-    return LabelFile(names, "filename", column("label"), ("label",), group=_video, constants={"fold2": str(fold)})
+    return LabelFile(names, "filename", "label", group=_video, constants={"fold2": str(fold)})
 
 
 KVASIR_CAPSULE = Card(
@@ -120,5 +116,5 @@ KVASIR_CAPSULE = Card(
         "Normal clean mucosa": "Normal",
     },
     class_folders=True,
-    passes_over=("unlabelled_videos", "labelled_videos"),
+    skipped_folders=("unlabelled_videos", "labelled_videos"),
 )

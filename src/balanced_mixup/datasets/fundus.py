@@ -1,9 +1,9 @@
-"""The disc of the retina in a fundus photograph: where it is, so that all photographs can be cropped alike.
+"""Finding the disc of the retina in a fundus photograph, so that all photographs can be cropped alike.
 
-The camera shows the retina as a bright disc on a dark ground. Its edge is found where the picture is brighter than the ground,
-and a circle is fitted to that edge by consensus: what is no arc of the circle (a notch that marks the upper side, a reflex or
-haze over the rim, text beside the disc, the straight edge where the picture cuts the disc off) is outvoted, not averaged in.
-The crop is the square about the circle, so that a disc cut off at top and bottom keeps its shape and its scale.
+The camera shows the retina as a bright disc on a dark background. Its edge is where the picture becomes brighter than the
+background, and a circle is fitted to it by consensus: what is no arc of the circle (a notch that marks the upper side, a reflex
+or haze over the rim, text beside the disc, the straight edge of a truncated disc) is outvoted, not averaged in. The crop is the
+square about the circle, so that a disc truncated at top and bottom keeps its shape and scale.
 """
 
 from itertools import product
@@ -16,16 +16,16 @@ from scipy import ndimage, optimize
 
 Floats = npt.NDArray[np.float64]
 
-_SIDE = 512  # pixels of the longer side that the disc is looked for at
-_CONTRAST = 8.0  # grey levels between disc and ground below which there is no disc to be seen
-_EDGE = 0.12  # share of that contrast above the ground where the disc begins: its rim is darker than its middle
-_TOLERANCE = 0.012  # distance from the circle, in radii, within which a point of the edge lies on it
+_SIDE = 512  # longer side, in pixels, at which the disc is searched for
+_CONTRAST = 8.0  # grey levels between disc and background below which there is no visible disc
+_EDGE = 0.12  # fraction of that contrast at which the disc begins: its rim is darker than its middle
+_TOLERANCE = 0.012  # largest distance from the circle, in radii, of a point of the edge that lies on it
 _VOTERS = 36  # points of the edge that propose circles
-_MAJORITY = 0.4  # share of the edge that has to lie on the circle
+_MAJORITY = 0.4  # fraction of the edge that has to lie on the circle
 
 
 class Box(NamedTuple):
-    """A square in pixels, right and lower side excluded; it may reach beyond the picture, where the ground is black."""
+    """A square in pixels, right and bottom excluded; it may extend beyond the picture, where it is black."""
 
     left: int
     top: int
@@ -34,9 +34,9 @@ class Box(NamedTuple):
 
 
 def find_disc(image: npt.NDArray[np.uint8]) -> Box | None:
-    """Return the smallest square about the disc of the retina, or None where there is no disc.
+    """Return the smallest square about the disc of the retina, or None if there is no disc.
 
-    A disc whose edge is not seen as an arc anywhere (the picture is cropped within it) is bounded by what is seen of it.
+    A disc without any arc of its edge in the picture (which is cropped within it) is bounded by its visible part.
 
     Args:
         image: RGB uint8 (H, W, 3), in any size.
@@ -59,36 +59,36 @@ def find_disc(image: npt.NDArray[np.uint8]) -> Box | None:
 
 
 def _brightness(image: npt.NDArray[np.uint8], step: int) -> Floats:
-    """Return the brightest channel of every `step`-th block of pixels, averaged, without speckles."""
+    """Return the brightest channel of the mean of each block of `step` x `step` pixels, without speckles."""
     level = np.asarray(Image.fromarray(image).reduce(step), np.float64).max(-1)
     return np.asarray(ndimage.median_filter(level, 3, mode="nearest"), np.float64)
 
 
 def _mask(level: Floats) -> npt.NDArray[np.bool_] | None:
-    """Return which pixels belong to the disc, bool (h, w), or None where nothing stands out.
+    """Return which pixels belong to the disc, bool (h, w), or None if nothing stands out.
 
-    The ground is the darkest corner: haze or a reflex seldom reaches all four. Where all corners are as bright as the middle
+    The background is the darkest corner: haze or a reflex seldom reaches all four. If all corners are as bright as the middle,
     the picture lies within the disc, which then is all of it.
     """
     height, width = level.shape
     h, w = max(1, height // 25), max(1, width // 25)
     corners = [np.median(level[rows, columns]) for rows, columns in product((np.s_[:h], np.s_[-h:]), (np.s_[:w], np.s_[-w:]))]
-    ground = min(corners)
+    background = min(corners)
     centre = level[height // 4 : height - height // 4, width // 4 : width - width // 4]
-    middle = np.quantile(centre, 0.75)  # of the retina, even where dark ground or a dark macula takes half of the centre
-    if middle - ground < _CONTRAST:
-        return np.ones(level.shape, bool) if ground >= _CONTRAST else None
-    bright = level > ground + max(_EDGE * (middle - ground), _CONTRAST / 4)
-    parts, _ = ndimage.label(ndimage.binary_opening(bright, iterations=2))  # cuts off speckles and lines that touch the disc
-    sizes = np.bincount(parts.ravel())
+    middle = np.quantile(centre, 0.75)  # of the retina, even if dark background or a dark macula fills half of the centre
+    if middle - background < _CONTRAST:
+        return np.ones(level.shape, bool) if background >= _CONTRAST else None
+    bright = level > background + max(_EDGE * (middle - background), _CONTRAST / 4)
+    regions, _ = ndimage.label(ndimage.binary_opening(bright, iterations=2))  # removes speckles and lines that touch the disc
+    sizes = np.bincount(regions.ravel())
     sizes[0] = 0
     if not sizes.any():
         return None
-    return np.asarray(ndimage.binary_fill_holes(parts == sizes.argmax()), np.bool_)
+    return np.asarray(ndimage.binary_fill_holes(regions == sizes.argmax()), np.bool_)
 
 
 def _edge(mask: npt.NDArray[np.bool_]) -> Floats:
-    """Return the x and y (N, 2) where rows and columns enter and leave the disc, in pixels; not where the picture ends."""
+    """Return the x and y (N, 2) where rows and columns enter and leave the disc, in pixels, except at the picture's border."""
     points = []
     for lines, swap in ((mask, False), (mask.T, True)):
         n = lines.shape[1]
@@ -102,7 +102,7 @@ def _edge(mask: npt.NDArray[np.bool_]) -> Floats:
 
 
 def _circle(points: Floats, shape: tuple[int, ...]) -> tuple[float, float, float] | None:
-    """Return x, y and radius of the circle that most points agree with, or None where no circle convinces."""
+    """Return x, y and radius of the circle that most points agree with, or None if there is no such circle."""
     if len(points) < 3 * _VOTERS // 2:
         return None
     turn = np.arctan2(*(points - points.mean(0)).T[::-1])
@@ -118,7 +118,7 @@ def _circle(points: Floats, shape: tuple[int, ...]) -> tuple[float, float, float
         near = points[_on(best[None], points)[0]]
         refined = optimize.least_squares(lambda c, p: np.hypot(*(p - c[:2]).T) - c[2], best, args=(near,)).x
         if _on(refined[None], points).sum() < 0.9 * len(near) or not _plausible(refined[None], shape)[0]:
-            break  # a short arc tells little of its circle
+            break  # a short arc determines its circle poorly
         best = refined
     if _on(best[None], points)[0].mean() < _MAJORITY:
         return None
@@ -127,14 +127,14 @@ def _circle(points: Floats, shape: tuple[int, ...]) -> tuple[float, float, float
 
 
 def _plausible(circles: Floats, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-    """Return which circles (M, 3) have their centre in the picture and a radius that a disc may have, bool (M,)."""
+    """Return which circles (M, 3) have their centre in the picture and a plausible radius, bool (M,)."""
     x, y, radius = circles.T
-    inside = (x > 0) & (x < shape[1]) & (y > 0) & (y < shape[0])  # not where x or y is not finite
+    inside = (x > 0) & (x < shape[1]) & (y > 0) & (y < shape[0])  # False if x or y is not finite
     return np.asarray(inside & (radius > 0.2 * min(shape)) & (radius < max(shape)), np.bool_)
 
 
 def _through(triples: Floats) -> Floats:
-    """Return x, y and radius (M, 3) of the circles through triples of points (M, 3, 2); not finite where they are in line."""
+    """Return x, y and radius (M, 3) of the circles through triples of points (M, 3, 2); not finite if they are collinear."""
     a, b, c = triples[:, 0], triples[:, 1] - triples[:, 0], triples[:, 2] - triples[:, 0]
     cross = 2 * (b[:, 0] * c[:, 1] - b[:, 1] * c[:, 0])
     bb, cc = (b**2).sum(1), (c**2).sum(1)

@@ -1,15 +1,14 @@
 """The 2-D MedMNIST data sets: their cards from the package `medmnist`, their images from its npz files."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from balanced_mixup.data.manifest import SPLITS
 from balanced_mixup.datasets.card import Card
 from balanced_mixup.errors import RunError, UsageError
 
 SETS = {
     "pathmnist": "9 tissues in histology of the colon",
-    "dermamnist": "7 kinds of skin lesions in dermatoscopy (HAM10000; one lesion may be in several parts)",
+    "dermamnist": "7 kinds of skin lesions in dermatoscopy (HAM10000; one lesion may be in several splits)",
     "octmnist": "4 diagnoses in optical coherence tomography of the retina",
     "pneumoniamnist": "pneumonia in X-rays of the chest",
     "retinamnist": "diabetic retinopathy, grade 0 to 4, from photographs of the retina",
@@ -21,11 +20,9 @@ SETS = {
     "organsmnist": "11 organs in sagittal slices of computed tomography",
 }
 REFUSED = {
-    "chestmnist": "each of its images has up to 14 labels at once, and Balanced-MixUp draws classes, of which an image has one",
+    "chestmnist": "each of its images has up to 14 labels at once, but Balanced-MixUp needs one class an image",
 }
 SIZES = (28, 64, 128, 224)
-_URL = "https://medmnist.com"
-_NO_GROUPS = "none: patients are not published"
 
 
 def card(name: str) -> Card:
@@ -34,7 +31,14 @@ def card(name: str) -> Card:
     Raises:
         RunError: The package `medmnist` is not installed.
     """
-    about = _info()[name]
+    try:
+        from medmnist import INFO
+    except ImportError as error:
+        raise RunError(
+            f"The MedMNIST data sets need the package medmnist, which cannot be imported ({error}). Install it with "
+            '`pip install "balanced-mixup[medmnist]"`.'
+        ) from error
+    about = INFO[name]
     return Card(
         name=name,
         title=str(about["python_class"]),
@@ -42,11 +46,11 @@ def card(name: str) -> Card:
         classes=dict(about["label"]),
         ordinal=about["task"] == "ordinal-regression",
         counts={},
-        totals={part: int(about["n_samples"][part]) for part in ("train", "val", "test")},
-        url=_URL,
+        totals={split: int(about["n_samples"][split]) for split in SPLITS},
+        url="https://medmnist.com",
         licence=str(about["license"]),
         layout=f"{name}.npz, or {', '.join(f'{name}_{size}.npz' for size in SIZES[1:])}; without --root it is downloaded",
-        groups=_NO_GROUPS,
+        groups="none: patients are not published",
         citation="Yang et al.: MedMNIST v2, a large-scale lightweight benchmark for 2D and 3D biomedical image classification. "
         "Scientific Data 10:41, 2023.",
         sizes=SIZES,
@@ -60,7 +64,7 @@ def npz_of(card: Card, root: Path | None, size: int) -> Path:
 
     Args:
         card: One of `SETS`.
-        root: The npz itself, or a folder with it; None to have the package download it to its own folder.
+        root: The npz itself, or a folder with it; None: the package downloads it to its own folder.
         size: One of `SIZES`.
 
     Raises:
@@ -74,34 +78,22 @@ def npz_of(card: Card, root: Path | None, size: int) -> Path:
     if path.is_file():
         return path
     raise UsageError(
-        f"Expected --root to be {name} or a folder with it, but there is no {str(path)!r}. Leave --root out to have it "
-        f"downloaded, or fetch it from {card.url}."
+        f"Expected --root to be {name} or a folder with it, but there is no {str(path)!r}. Omit --root to have it "
+        f"downloaded, or get it from {card.url}."
     )
 
 
 def _download(card: Card, size: int) -> Path:
-    """Have the package download an npz, unless it has it; return the folder."""
+    """Let the package download an npz, unless it has it; return the folder."""
     import medmnist
 
     data_set = getattr(medmnist, card.title)
     root = medmnist.info.DEFAULT_ROOT
     try:
         data_set(split="val", root=root, size=size, download=True)
-    except Exception as error:  # the package wraps whatever went wrong, damaged files included
+    except Exception as error:  # the package wraps all errors, damaged files included
         raise RunError(
             f"{card.title} of {size} px could not be downloaded to {root!r} ({type(error).__name__}). Check the network, or "
-            f"fetch the npz from {card.url} by other means and name it with --root."
+            f"download the npz from {card.url} by other means and name it with --root."
         ) from error
     return Path(root)
-
-
-def _info() -> Mapping[str, Mapping[str, Any]]:
-    try:
-        from medmnist import INFO
-    except ImportError as error:
-        raise RunError(
-            f"The MedMNIST data sets need the package medmnist, which cannot be imported ({error}). Install it with "
-            '`pip install "balanced-mixup[medmnist]"`.'
-        ) from error
-    found: Mapping[str, Mapping[str, Any]] = INFO
-    return found

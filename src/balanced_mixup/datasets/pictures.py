@@ -1,8 +1,8 @@
-"""Making the prepared images: cropped, resized, written atomically, by a process a core; what is there is not made again.
+"""Writing the prepared images: cropped, resized, written atomically, by one process a core; existing ones are kept.
 
 Every image becomes a square of `size` x `size` pixels, as in the paper, whose pipeline resizes to 512 x 512 whatever the shape.
-Photographs of the retina are cropped to the square about the retina's disc first, so that the disc stays round; other images
-that are not square are squeezed, which also is what a training would do to them.
+Photographs of the retina are first cropped to the square about the disc of the retina, so that it stays round; other images
+that are not square are squeezed, as a training would do too.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,79 +21,78 @@ from balanced_mixup.datasets.fundus import Box, find_disc
 from balanced_mixup.errors import DataError
 from balanced_mixup.files import write_atomically
 
-FORMATS = {"jpg": "JPEG", "png": "PNG"}
+FORMATS = ("jpg", "png")
 NO_DISC = "no disc of the retina was found: the whole picture was taken"
 _CHUNK = 32  # images that a process takes at a time
 
 
 @dataclass(frozen=True)
-class Look:
-    """What prepared images are like: side in pixels, a key of `FORMATS`, and whether they are cropped to the retina's disc."""
+class ImageFormat:
+    """The format of prepared images: side in pixels, one of `FORMATS`, and whether they are cropped to the retina's disc."""
 
     size: int
     format: str
     fundus: bool
 
 
-class Made(NamedTuple):
-    """What became of one image: whether it is there now, whether it was made just now, and what is to be said of it."""
+class Written(NamedTuple):
+    """The state of one image: whether it exists, whether it was written just now, and a remark on it."""
 
-    there: bool
+    exists: bool
     new: bool = False
-    fault: str = ""
+    remark: str = ""
 
 
-def make_all(
-    images: Images, targets: Sequence[Path], look: Look, jobs: int | None, progress: Callable[[int], None]
-) -> list[Made]:
-    """Make the prepared images that are not there yet.
+def write_images(
+    images: Images, targets: Sequence[Path], form: ImageFormat, jobs: int | None, progress: Callable[[int], None]
+) -> list[Written]:
+    """Write the prepared images that do not exist yet.
 
     Args:
         images: N raw images.
         targets: N paths to write to.
-        look: What they are to be like.
+        form: The format of the prepared images.
         jobs: Processes; one a core if None.
         progress: Called with the number of images done since the last call.
 
     Returns:
-        For each image what became of it.
+        The state of each image.
 
     Raises:
-        OSError: An image could not be written.
+        RunError: An image could not be written.
     """
     chunks = [range(start, min(start + _CHUNK, len(targets))) for start in range(0, len(targets), _CHUNK)]
     processes = min(jobs or cpu_count(), max(len(chunks), 1))
-    tasks = (delayed(make_some)(images.part(rows), [targets[row] for row in rows], look) for rows in chunks)
-    made: list[Made] = []
+    tasks = (delayed(_write_some)(images.subset(rows), [targets[row] for row in rows], form) for rows in chunks)
+    written: list[Written] = []
     try:
         for some in Parallel(processes, return_as="generator", max_nbytes=None)(tasks):
-            made += some
+            written += some
             progress(len(some))
     finally:
         if processes > 1:
-            get_reusable_executor().shutdown(wait=True)  # its processes would wait for more work, and keep their memory
-    return made
+            get_reusable_executor().shutdown(wait=True)  # idle processes would keep their memory
+    return written
 
 
-def make_some(images: Images, targets: Sequence[Path], look: Look) -> list[Made]:
-    """Make some prepared images; one that is there is complete, as it was renamed when it was."""
-    return [_make(images, row, target, look) for row, target in enumerate(targets)]
+def _write_some(images: Images, targets: Sequence[Path], form: ImageFormat) -> list[Written]:
+    return [_write_one(images, row, target, form) for row, target in enumerate(targets)]
 
 
-def _make(images: Images, row: int, target: Path, look: Look) -> Made:
-    if target.exists():
-        with suppress(OSError):  # one that was damaged since is made again
-            return Made(True, fault=_comment(target) if look.fundus else "")
+def _write_one(images: Images, row: int, target: Path, form: ImageFormat) -> Written:
+    if target.exists():  # complete, as it is renamed when it is
+        with suppress(OSError):  # one that was damaged since is written again
+            return Written(True, remark=_comment(target) if form.fundus else "")
     try:
-        image, fault = _fundus(images, row, look.size) if look.fundus else (Image.fromarray(images.read(row, look.size)), "")
+        image, remark = _fundus(images, row, form.size) if form.fundus else (Image.fromarray(images.read(row, form.size)), "")
     except DataError as error:
-        return Made(False, fault=error.problems[0].message)
-    write_atomically(target, lambda temporary: _save(image, temporary, look.format, fault))
-    return Made(True, True, fault)
+        return Written(False, remark=error.problems[0].message)
+    write_atomically(target, lambda temporary: _save(image, temporary, form.format, remark))
+    return Written(True, True, remark)
 
 
 def _fundus(images: Images, row: int, size: int) -> tuple[Image.Image, str]:
-    """Return a photograph of the retina cropped to its disc and resized; black where the disc reaches beyond the picture."""
+    """Return a photograph of the retina cropped to its disc and resized, black outside of the picture, and a remark."""
     pixels = load_rgb(Path(images.origin or "", images.key(row)), at_least=2 * size)
     disc = find_disc(pixels)
     cropped = Image.fromarray(pixels).crop(disc or _square(*pixels.shape[:2]))
@@ -107,14 +106,14 @@ def _square(height: int, width: int) -> Box:
     return Box(left, top, left + side, top + side)
 
 
-def _save(image: Image.Image, path: Path, kind: str, comment: str) -> None:
-    """Write an image; what is to be said of it goes into its comment, so that a later run can say it again."""
-    if kind == "jpg":
-        image.save(path, "JPEG", quality=95, subsampling=0, comment=comment.encode())
+def _save(image: Image.Image, path: Path, suffix: str, remark: str) -> None:
+    """Write an image; the remark becomes its comment, so that a later run can report it again."""
+    if suffix == "jpg":
+        image.save(path, "JPEG", quality=95, subsampling=0, comment=remark.encode())
     else:
         info = PngImagePlugin.PngInfo()
-        if comment:
-            info.add_text("comment", comment)
+        if remark:
+            info.add_text("comment", remark)
         image.save(path, "PNG", pnginfo=info)
 
 

@@ -1,6 +1,6 @@
 """From the raw files of a published data set to a folder of images and labels that can be trained on."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,60 +11,48 @@ from balanced_mixup.data.images import FileImages
 from balanced_mixup.data.manifest import Images
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import npz
+from balanced_mixup.data.sources.prepared import PROBLEMS
 from balanced_mixup.datasets import medmnist
 from balanced_mixup.datasets.card import Card
 from balanced_mixup.datasets.cards import get_card
-from balanced_mixup.datasets.matching import match
-from balanced_mixup.datasets.pictures import FORMATS, Look, Made, make_all
-from balanced_mixup.datasets.prepared_folder import PROBLEMS, Folder
-from balanced_mixup.datasets.raw import scan
-from balanced_mixup.datasets.raw_labels import Finding, Labels, Row, read_labels
+from balanced_mixup.datasets.pictures import FORMATS, ImageFormat, Written, write_images
+from balanced_mixup.datasets.prepared_folder import PreparedFolder
+from balanced_mixup.datasets.raw import Discrepancy, LabelledImage, match, scan
+from balanced_mixup.datasets.raw_labels import RawLabels, count, read_labels
 from balanced_mixup.errors import DataError, Problem, RunError, UsageError, nearest
 from balanced_mixup.progress import progress_bar
 
-_FETCH = "Fetch the images again: no archive was unpacked whole, or the disk is damaged."
-
 
 @dataclass(frozen=True)
-class Outcome:
-    """A prepared data set.
-
-    Args:
-        card: What it is.
-        folder: Where it is.
-        labelled: Images of each part and class in the label files.
-        prepared: Images of each part and class in the folder.
-        made: Images that were made just now; the others were there.
-        findings: Everything that is not as published.
-        skipped: Number of files in raw folders that are none of this data set's.
-    """
+class PreparedDataset:
+    """The result of preparing a data set."""
 
     card: Card
-    folder: Folder
-    labelled: Mapping[str, Counter[str]]
-    prepared: Mapping[str, Counter[str]]
-    made: int
-    findings: tuple[Finding, ...]
-    skipped: Mapping[str, int]
+    folder: PreparedFolder
+    labelled: Mapping[str, Counter[str]]  # images of each split and class in the label files
+    prepared: Mapping[str, Counter[str]]  # images of each split and class in the folder
+    new: int  # images that were written just now
+    discrepancies: tuple[Discrepancy, ...]  # everything that is not as published
+    skipped: Mapping[str, int]  # files in each raw folder that does not belong to this data set
 
     @property
     def kinds(self) -> Counter[str]:
-        """How many findings there are of each kind."""
-        return Counter(finding.kind for finding in self.findings)
+        """Number of discrepancies of each kind."""
+        return Counter(wrong.kind for wrong in self.discrepancies)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all but the single findings, which `problems.csv` has, as plain numbers and strings, for JSON."""
+        """Return all but the single discrepancies, which are in `problems.csv`, as plain numbers and strings, for JSON."""
         return {
             "name": self.card.name,
             "out": str(self.folder.path),
-            "size": self.folder.look.size,
-            "images": {part: self.prepared[part].total() for part in self.prepared},
+            "size": self.folder.format.size,
+            "images": {split: counts.total() for split, counts in self.prepared.items()},
             "published": self.card.published,
-            "made_now": self.made,
+            "made_now": self.new,
             "classes": {
                 name: {
-                    part: {"labelled": self.labelled[part][name], "prepared": self.prepared[part][name]}
-                    for part in self.labelled
+                    split: {"labelled": counts[name], "prepared": self.prepared[split][name]}
+                    for split, counts in self.labelled.items()
                 }
                 for name in self.card.classes
             },
@@ -82,15 +70,15 @@ def prepare_dataset(
     size: int | None = None,
     image_format: str | None = None,
     jobs: int | None = None,
-) -> Outcome:
-    """Prepare a published data set; images that are there already are not made again.
+) -> PreparedDataset:
+    """Prepare a published data set; images that exist already are kept.
 
     Args:
-        name: Of the data set, a key of `CARDS`.
+        name: Of the data set, a key of `TASKS`.
         root: Folder with its raw files as they were published (MedMNIST: the npz or its folder; None: download it).
-        out: Folder for the result: new, empty, or begun before with the same settings.
-        size: Side of the images in pixels; the card's own if None.
-        image_format: "jpg" or "png"; the card's own if None.
+        out: Folder for the result: new, empty, or started before with the same settings.
+        size: Side of the images in pixels; the card's default if None.
+        image_format: "jpg" or "png"; the card's default if None.
         jobs: Processes; one a core if None.
 
     Raises:
@@ -99,43 +87,45 @@ def prepare_dataset(
         RunError: The disk is full, or a package or a download failed.
     """
     card = get_card(name)
-    look = Look(card.default_size if size is None else size, image_format or card.default_format, card.fundus)
-    _check(card, look, jobs)
-    folder = Folder(out, name, look)
+    form = ImageFormat(card.default_size if size is None else size, image_format or card.default_format, card.fundus)
+    _check(card, form, jobs)
+    folder = PreparedFolder(out, name, form)
     folder.check()
-    source = _npz_source(card, root, look.size) if card.sizes else _raw_source(card, root, folder)
-    if not source.names:
-        raise _no_images(card, root, len(source.labels.rows))
-    rows = {name: source.labels.rows[name] for name in source.names}
-    findings = [*source.labels.findings, *source.findings]
+    raw = _read_npz(card, root, form.size) if card.sizes else _read_folder(card, root, folder)
+    if not raw.names:
+        message = f"{root}: expected images of {card.title}, got none of the {len(raw.labels.rows)} in its label files"
+        remedy = f"Unpack the archives first. Get them from {card.url}; expected: {card.layout}."
+        raise DataError([Problem("no images", message, remedy)])
+    rows = {name: raw.labels.rows[name] for name in raw.names}
+    wrong = [*raw.labels.discrepancies, *raw.discrepancies]
     with folder.opened():
-        made = _make(folder, source, jobs)
-        for name, one in zip(source.names, made, strict=True):
-            if not one.there:
-                findings.append(Finding("unreadable image", rows.pop(name).image, one.fault))
-            elif one.fault:
-                findings.append(Finding("no retina disc", rows[name].image, one.fault))
+        written = _write(folder, raw, jobs)
+        for name, image in zip(raw.names, written, strict=True):
+            if not image.exists:
+                wrong.append(Discrepancy("unreadable image", rows.pop(name).image, image.remark))
+            elif image.remark:
+                wrong.append(Discrepancy("no retina disc", rows[name].image, image.remark))
         if not rows:
-            unreadable = [finding for finding in findings if finding.kind == "unreadable image"]
-            raise DataError([Problem(finding.kind, finding.message, _FETCH) for finding in unreadable])
-        prepared = _count(rows)
-        folder.write(rows, findings, _about(card, look, prepared))
-    new = sum(one.new for one in made)
-    return Outcome(card, folder, source.labels.counts, prepared, new, tuple(findings), source.skipped)
+            remedy = "Download the images again: no archive was unpacked completely, or the disk is damaged."
+            raise DataError([Problem(w.kind, w.message, remedy) for w in wrong if w.kind == "unreadable image"])
+        prepared = count(rows.values())
+        folder.write(rows, wrong, _about(card, form, prepared))
+    new = sum(image.new for image in written)
+    return PreparedDataset(card, folder, raw.labels.counts, prepared, new, tuple(wrong), raw.skipped)
 
 
-class _Source(NamedTuple):
-    """What there is to prepare: the labels, the keys of the N images that are there, these images, and what is wrong."""
+class _Raw(NamedTuple):
+    """What can be prepared: the labels, the keys of the N images that exist, these images, and what is wrong."""
 
-    labels: Labels
+    labels: RawLabels
     names: list[str]
     images: Images
-    findings: list[Finding]
+    discrepancies: list[Discrepancy]
     skipped: Mapping[str, int]
 
 
-def _raw_source(card: Card, root: Path | None, folder: Folder) -> _Source:
-    """Look at the raw folder of a data set of image files."""
+def _read_folder(card: Card, root: Path | None, folder: PreparedFolder) -> _Raw:
+    """Read the raw folder of a data set of image files."""
     if root is None or not root.is_dir():
         got = "none" if root is None else f"{str(root)!r}, which {'is a file' if root.exists() else 'does not exist'}"
         raise UsageError(
@@ -143,19 +133,15 @@ def _raw_source(card: Card, root: Path | None, folder: Folder) -> _Source:
             f"unpack it there: {card.layout}."
         )
     raw = scan(root, card)
-    labels = read_labels(card, raw)
-
-    def prepared(name: str) -> bool:
-        return (folder.path / folder.image(name)).exists()
-
-    paths, findings = match(card, labels, raw, prepared)
-    names = [name for name in labels.rows if name in paths or prepared(name)]
+    labels, prepared = read_labels(card, raw), folder.existing()
+    paths, wrong = match(card, labels.rows, labels.known, raw, prepared)
+    names = [name for name in labels.rows if name in paths or name in prepared]
     images = FileImages(root, [labels.rows[name].image for name in names], [str(paths.get(name, "")) for name in names])
-    return _Source(labels, names, images, findings, raw.skipped)
+    return _Raw(labels, names, images, wrong, raw.skipped)
 
 
-def _npz_source(card: Card, root: Path | None, size: int) -> _Source:
-    """Look at an npz of MedMNIST; its images are named train_00000, ..."""
+def _read_npz(card: Card, root: Path | None, size: int) -> _Raw:
+    """Read an npz of MedMNIST; its images are named train_00000, ..."""
     path = medmnist.npz_of(card, root, size)
     manifest = npz.load(DataSettings(data=str(path), classes=tuple(card.classes)))
     height, width = manifest.images.read(0).shape[:2]
@@ -165,58 +151,45 @@ def _npz_source(card: Card, root: Path | None, size: int) -> _Source:
     if manifest.problems:
         raise DataError(manifest.problems)
     split = [] if manifest.split is None else manifest.split.tolist()
-    labels = Labels()
-    for name, label, part in zip(manifest.images.names, manifest.labels.tolist(), split, strict=True):
-        labels.rows[name] = Row(name, manifest.classes[label], part, "", {}, path.name)
-    labels.counts = _count(labels.rows)
-    labels.findings = [
-        Finding("label count", "", f"{part}: expected {published} images, got {labels.counts[part].total()}")
-        for part, published in card.published.items()
-        if labels.counts[part].total() != published
+    rows = {
+        name: LabelledImage(name, manifest.classes[label], part, "", {}, path.name)
+        for name, label, part in zip(manifest.images.names, manifest.labels.tolist(), split, strict=True)
+    }
+    counts = count(rows.values())
+    wrong = [
+        Discrepancy("label count", "", f"{name}: expected {published} images, got {counts[name].total()}")
+        for name, published in card.published.items()
+        if counts[name].total() != published
     ]
-    return _Source(labels, list(labels.rows), manifest.images, [], {})
+    return _Raw(RawLabels(rows, set(rows), counts, wrong), list(rows), manifest.images, [], {})
 
 
-def _check(card: Card, look: Look, jobs: int | None) -> None:
-    if card.sizes and look.size not in card.sizes:
-        raise UsageError(
-            f"Expected --size to be one of {', '.join(map(str, card.sizes))} for {card.name}, but got {look.size}."
-        )
-    if not 8 <= look.size <= 4096:
-        raise UsageError(f"Expected --size to be from 8 to 4096 pixels, but got {look.size}.")
-    if look.format not in FORMATS:
-        hint = nearest(look.format, FORMATS)
-        raise UsageError(f"Expected --format to be {' or '.join(FORMATS)}, but got {look.format!r}.{hint}")
+def _check(card: Card, form: ImageFormat, jobs: int | None) -> None:
+    if card.sizes and form.size not in card.sizes:
+        sizes = ", ".join(map(str, card.sizes))
+        raise UsageError(f"Expected --size to be one of {sizes} for {card.name}, but got {form.size}.")
+    if not 8 <= form.size <= 4096:
+        raise UsageError(f"Expected --size to be from 8 to 4096 pixels, but got {form.size}.")
+    if form.format not in FORMATS:
+        hint = nearest(form.format, FORMATS)
+        raise UsageError(f"Expected --format to be {' or '.join(FORMATS)}, but got {form.format!r}.{hint}")
     if jobs is not None and jobs < 1:
         raise UsageError(f"Expected --jobs to be at least 1, but got {jobs}.")
 
 
-def _no_images(card: Card, root: Path | None, labelled: int) -> DataError:
-    message = f"{root}: expected images of {card.title}, got none of the {labelled} that its label files name"
-    remedy = f"Unpack the archives first. Get them from {card.url}; expected: {card.layout}."
-    return DataError([Problem("no images", message, remedy)])
-
-
-def _make(folder: Folder, source: _Source, jobs: int | None) -> list[Made]:
-    targets = [folder.path / folder.image(name) for name in source.names]
+def _write(folder: PreparedFolder, raw: _Raw, jobs: int | None) -> list[Written]:
+    targets = [folder.path / folder.image(name) for name in raw.names]
     try:
         with progress_bar("Preparing images", len(targets)) as advance:
-            return make_all(source.images, targets, folder.look, jobs, advance)
+            return write_images(raw.images, targets, folder.format, jobs, advance)
     except RunError as error:
         raise RunError(
-            f"{error} Make room if the disk is full, and give the same command again: what is there is not made again."
+            f"{error} Make room if the disk is full, and give the same command again: images that exist are kept."
         ) from error
 
 
-def _count(rows: Mapping[str, Row]) -> dict[str, Counter[str]]:
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in rows.values():
-        counts[row.part][row.label] += 1
-    return counts
-
-
-def _about(card: Card, look: Look, prepared: Mapping[str, Counter[str]]) -> dict[str, Any]:
-    """Return what `dataset.yaml` says."""
+def _about(card: Card, form: ImageFormat, prepared: Mapping[str, Counter[str]]) -> dict[str, Any]:
+    """Return the content of `dataset.yaml`."""
     return {
         "name": card.name,
         "title": card.title,
@@ -224,9 +197,9 @@ def _about(card: Card, look: Look, prepared: Mapping[str, Counter[str]]) -> dict
         "classes": list(card.classes),
         "class_titles": dict(card.classes),
         "ordinal": card.ordinal,
-        "size": look.size,
-        "crop": "disc of the retina" if look.fundus else "none",
-        "counts": {part: {name: counts[name] for name in card.classes} for part, counts in prepared.items()},
+        "size": form.size,
+        "crop": "disc of the retina" if form.fundus else "none",
+        "counts": {split: {name: counts[name] for name in card.classes} for split, counts in prepared.items()},
         "published": card.published,
         "groups": card.groups,
         "licence": card.licence,

@@ -1,8 +1,8 @@
-"""The folder of a prepared data set: its settings, its images, its table, what was found, and what it is.
+"""The folder of a prepared data set.
 
 prepare.yaml    settings, written first: the folder is being prepared, or is prepared
 images/         the images
-labels.csv      image, label, group, split and further published columns; only images that are there
+labels.csv      image, label, group, split and further published columns; only images that exist
 problems.csv    kind, image, message: everything that is not as published
 dataset.yaml    what the data set is, written last: the folder can be trained on
 """
@@ -17,105 +17,95 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from balanced_mixup.datasets.card import PREPARED
-from balanced_mixup.datasets.pictures import Look
-from balanced_mixup.datasets.raw_labels import Finding, Row
+from balanced_mixup.data.sources import PREPARED
+from balanced_mixup.data.sources.prepared import DATASET, LABELS, PROBLEMS
+from balanced_mixup.datasets.pictures import ImageFormat
+from balanced_mixup.datasets.raw import Discrepancy, LabelledImage
 from balanced_mixup.errors import UsageError
 from balanced_mixup.files import write_atomically, write_text
 
-DATASET = "dataset.yaml"
-LABELS = "labels.csv"
-PROBLEMS = "problems.csv"
-
 
 @dataclass(frozen=True)
-class Folder:
+class PreparedFolder:
     """A folder that the data set `name` is prepared in."""
 
     path: Path
     name: str
-    look: Look
+    format: ImageFormat
 
     def image(self, name: str) -> Path:
         """Return the path of a prepared image from the folder; `name` is a `card.key`."""
-        return Path("images", f"{name}.{self.look.format}")
+        return Path("images", f"{name}.{self.format.format}")
+
+    def existing(self) -> set[str]:
+        """Return the keys of the images that exist."""
+        return {path.stem for path in (self.path / "images").glob(f"*.{self.format.format}")}
 
     def check(self) -> None:
-        """Refuse a folder that holds something else, or the data set with other settings.
-
-        Raises:
-            UsageError: It is not to be used.
-        """
-        if self.path.exists() and not self.path.is_dir():
-            raise UsageError(f"Expected --out to be a folder, but {str(self.path)!r} is a file.")
+        """Raise UsageError if the folder contains something else, or the data set with other settings."""
+        path, settings = self.path, self._settings()
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"Expected --out to be a folder, but {str(path)!r} is a file.")
         try:
-            before = yaml.safe_load((self.path / PREPARED).read_text(encoding="utf-8"))
+            before = yaml.safe_load((path / PREPARED).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            if self.path.is_dir() and any(path.name != ".lock" for path in self.path.iterdir()):
+            if path.is_dir() and any(file.name != ".lock" for file in path.iterdir()):
                 raise UsageError(
-                    f"Expected --out to be a new or empty folder, or one that is being prepared, but {str(self.path)!r} holds "
+                    f"Expected --out to be a new or empty folder, or one that is being prepared, but {str(path)!r} contains "
                     "other files. Choose another folder."
                 ) from None
             return
         except (ValueError, yaml.YAMLError) as error:
-            raise UsageError(
-                f"{str(self.path / PREPARED)!r} is damaged ({error}): delete the folder, or choose another."
-            ) from error
-        settings = self._settings()
+            raise UsageError(f"{str(path / PREPARED)!r} is damaged ({error}): delete the folder, or choose another.") from error
         before = before if isinstance(before, dict) else {}
-        other = [f"{key} {before.get(key)!r}" for key, value in settings.items() if before.get(key) != value]
+        other = [key for key in settings if before.get(key) != settings[key]]
         if other:
+            expected, got = (", ".join(f"{key} {values.get(key)!r}" for key in other) for values in (before, settings))
             raise UsageError(
-                f"Expected the settings that {str(self.path)!r} was begun with, {', '.join(other)}; but got "
-                f"{', '.join(f'{key} {value!r}' for key, value in settings.items() if before.get(key) != value)}. Choose "
-                "another folder, or delete this one."
+                f"Expected the settings that {str(path)!r} was started with, {expected}; but got {got}. Choose another folder, "
+                "or delete this one."
             )
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Hold the folder for this process while the block runs; what a killed one left half-written is removed.
+        """Lock the folder while the block runs; half-written files of a killed process are removed.
 
         Raises:
-            UsageError: The folder is not to be used, or another process is preparing it.
+            UsageError: The folder is unsuitable, or another process is preparing it.
         """
         self.check()
         (self.path / "images").mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / ".lock")
         try:
-            lock.acquire(timeout=0)
+            with FileLock(self.path / ".lock").acquire(timeout=0):
+                write_text(self.path / PREPARED, _yaml(self._settings()))
+                for temporary in (self.path / "images").glob(".*.tmp"):
+                    temporary.unlink()
+                yield
         except Timeout:
             raise UsageError(
                 f"Another process is preparing {str(self.path)!r}: wait for it, or choose another folder."
             ) from None
-        try:
-            write_text(self.path / PREPARED, _yaml(self._settings()))
-            for half in (self.path / "images").glob(".*.tmp"):
-                half.unlink()
-            yield
-        finally:
-            lock.release()
 
-    def write(self, rows: Mapping[str, Row], findings: Sequence[Finding], about: Mapping[str, Any]) -> None:
+    def write(self, rows: Mapping[str, LabelledImage], wrong: Sequence[Discrepancy], about: Mapping[str, Any]) -> None:
         """Write the tables and, last, what the data set is.
 
         Args:
-            rows: The images that are there, by `card.key`.
-            findings: Everything that is not as published.
-            about: What `dataset.yaml` says beside the columns.
+            rows: The prepared images, by `card.key`.
+            wrong: Everything that is not as published.
+            about: The content of `dataset.yaml` apart from the columns.
         """
         more = list(dict.fromkeys(name for row in rows.values() for name in row.more))
-        groups, split = (any(getattr(row, role) for row in rows.values()) for role in ("group", "split"))
-        roles = ["image", "label", *(["group"] if groups else []), *(["split"] if split else [])]
+        roles = ["image", "label", *(role for role in ("group", "split") if any(getattr(row, role) for row in rows.values()))]
         table = [[*roles, *more]]
         for name, row in rows.items():
-            cells = {"image": self.image(name).as_posix(), "label": row.label, "group": row.group, "split": row.split}
+            cells = vars(row) | {"image": self.image(name).as_posix()}
             table.append([*(cells[role] for role in roles), *(row.more.get(column, "") for column in more)])
         _write_csv(self.path / LABELS, table)
-        _write_csv(self.path / PROBLEMS, [Finding._fields, *findings])
+        _write_csv(self.path / PROBLEMS, [Discrepancy._fields, *wrong])
         write_text(self.path / DATASET, _yaml({**about, "columns": {role: role for role in roles}, "more_columns": more}))
 
     def _settings(self) -> dict[str, Any]:
-        return {"name": self.name, **asdict(self.look)}
+        return {"name": self.name, **asdict(self.format)}
 
 
 def _write_csv(path: Path, rows: Sequence[Sequence[str]]) -> None:

@@ -1,166 +1,132 @@
-"""The published label files of a data set as one list of images, with everything in them that cannot be used."""
+"""The published label files of a data set as one list of images, and everything in them that is unusable."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from balanced_mixup.data.sources.label_names import canonical
-from balanced_mixup.data.sources.table import Table, read_table
-from balanced_mixup.datasets.card import Card, FoldFile, LabelFile, key
-from balanced_mixup.datasets.raw import Raw
+from balanced_mixup.data.sources.table import TextTable, read_table
+from balanced_mixup.datasets.card import Card, LabelFile, PublishedFolds, cell, key
+from balanced_mixup.datasets.raw import Discrepancy, LabelledImage, RawFolder
 from balanced_mixup.errors import DataError, Problem
 
-
-class Finding(NamedTuple):
-    """Something that is not as published: its kind, the image that it concerns ("" if none) and what it is in a line."""
-
-    kind: str
-    image: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """One labelled image; `image` is named as in the label file, `split` and `group` are "" where there is none."""
-
-    image: str
-    label: str
-    split: str
-    group: str
-    more: dict[str, str]
-    where: str
-
-    @property
-    def part(self) -> str:
-        """Part that the image is counted to."""
-        return self.split or "all"
+Counts = dict[str, Counter[str]]  # of split and class; the split is "all" where none is published
 
 
 @dataclass
-class Labels:
-    """What the label files say.
+class RawLabels:
+    """The content of the label files."""
 
-    Args:
-        rows: By `card.key` of the image, in the order of the files; those that can be used.
-        named: The key of each image that they name.
-        counts: Labelled images of each part and class as the files have them.
-        findings: What cannot be used, and what differs from the published counts.
-    """
-
-    rows: dict[str, Row] = field(default_factory=dict)
-    named: set[str] = field(default_factory=set)
-    counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    findings: list[Finding] = field(default_factory=list)
+    rows: dict[str, LabelledImage] = field(default_factory=dict)  # the usable images by `card.key`, in the order of the files
+    known: set[str] = field(default_factory=set)  # the key of each image in the files
+    counts: Counts = field(default_factory=dict)  # labelled images in the files
+    discrepancies: list[Discrepancy] = field(default_factory=list)  # what is unusable, or not as many as published
 
 
-def read_labels(card: Card, raw: Raw) -> Labels:
-    """Read all label files of a data set that are there; those that are not are a finding.
+def count(rows: Iterable[LabelledImage]) -> Counts:
+    """Count images by split and class."""
+    counts: Counts = defaultdict(Counter)
+    for row in rows:
+        counts[row.split or "all"][row.label] += 1
+    return counts
+
+
+def read_labels(card: Card, raw: RawFolder) -> RawLabels:
+    """Read all label files of a data set that exist; a missing one is a discrepancy.
 
     Raises:
-        DataError: None is there, or one of them is no such table.
+        DataError: None exists, or one of them is another table.
     """
-    labels = Labels()
-    conflicts = set()
-    found = {names: raw.file(names) for names in dict.fromkeys(spec.names for spec in card.label_files)}
-    if not any(found.values()):
-        message = f"{raw.root}: expected {' or '.join(names[0] for names in found)}, got no such file"
-        remedy = f"Unpack what {card.url} offers. Expected in the folder: {card.layout}."
+    files = {names: raw.file(names) for names in dict.fromkeys(spec.names for spec in card.label_files)}
+    if not any(files.values()):
+        message = f"{raw.root}: expected {' or '.join(names[0] for names in files)}, got no such file"
+        remedy = f"Unpack the files from {card.url}. Expected in the folder: {card.layout}."
         raise DataError([Problem("no label file", message, remedy)])
-    for names, path in found.items():
+    labels = RawLabels()
+    rows: list[LabelledImage] = []
+    contradictory = set()
+    for names, path in files.items():
         if path is None:
-            labels.findings.append(Finding("missing label file", "", f"{names[0]} is not there: its images are left out"))
+            message = f"{names[0]} does not exist: its images are left out"
+            labels.discrepancies.append(Discrepancy("missing label file", "", message))
             continue
         table = read_table(path)
         spec = _edition([spec for spec in card.label_files if spec.names == names], table)
-        labels.findings += [Finding("malformed row", "", problem.message) for problem in table.problems]
-        for row in _rows(card, spec, table, labels):
-            labels.counts[row.part][row.label] += 1
-            first = labels.rows.setdefault(key(row.image), row)
+        labels.discrepancies += [Discrepancy("malformed row", "", problem.message) for problem in table.problems]
+        for name, row in _rows(card, spec, table, labels):
+            rows.append(row)
+            first = labels.rows.setdefault(name, row)
             if first is not row:
-                labels.findings.append(_repeated(first, row))
+                labels.discrepancies.append(_repeated(first, row))
             if first.label != row.label:
-                conflicts.add(key(row.image))
-    for name in conflicts:
+                contradictory.add(name)
+    labels.counts = count(rows)
+    for name in contradictory:
         del labels.rows[name]
-    labels.findings += _unlike_published(card, labels.counts)
-    for fold_file in card.fold_files:
-        if (path := raw.file(fold_file.names)) is not None:
-            labels.findings += _add_folds(card, fold_file, read_table(path), labels.rows)
+    labels.discrepancies += [
+        Discrepancy("label count", "", f"{split}, class {name}: expected {published} labels, got {labels.counts[split][name]}")
+        for split, by_class in card.counts.items()
+        for name, published in by_class.items()
+        if split in labels.counts and labels.counts[split][name] != published
+    ]
+    for folds in card.folds:
+        if (path := raw.file(folds.names)) is not None:
+            labels.discrepancies += _add_folds(card, folds, read_table(path), labels.rows)
     return labels
 
 
-def _edition(specs: list[LabelFile], table: Table) -> LabelFile:
+def _edition(specs: list[LabelFile], table: TextTable) -> LabelFile:
     """Return the edition of a label file that has the columns of this one."""
     _check_columns(table, [spec.columns for spec in specs])
     return next(spec for spec in specs if set(spec.columns) <= set(table.header))
 
 
-def _check_columns(table: Table, editions: Sequence[tuple[str, ...]]) -> None:
+def _check_columns(table: TextTable, editions: list[tuple[str, ...]]) -> None:
     if not any(set(columns) <= set(table.header) for columns in editions):
         expected = " or ".join(", ".join(columns) for columns in editions)
         message = f"{table.name}: expected the columns {expected}; got {', '.join(table.header)}"
-        raise DataError([Problem("unknown label file", message, "Take the file as it was published.")])
+        raise DataError([Problem("unknown label file", message, "Use the file as it was published.")])
 
 
-def _rows(card: Card, spec: LabelFile, table: Table, labels: Labels) -> Iterator[Row]:
-    """Yield the rows with a class; the others become findings."""
-    for cells, where in _cells(table):
-        image, label = cells[spec.image], canonical(spec.label(cells))
-        labels.named.add(key(image))
+def _rows(card: Card, spec: LabelFile, table: TextTable, labels: RawLabels) -> Iterator[tuple[str, LabelledImage]]:
+    """Yield key and content of the rows with a class; the others become discrepancies."""
+    for cells, where in table.records():
+        image, label = cells[spec.image], canonical(cell(spec.label, cells))
+        name = key(image)
+        labels.known.add(name)
         if label in card.classes:
-            more = {name: cells[name] for name in spec.keep} | dict(spec.constants)
-            group = "" if spec.group is None else spec.group(cells)
-            yield Row(image, label, spec.split, group, more, where)
+            more = {column: cells[column] for column in spec.keep} | dict(spec.constants)
+            group = "" if spec.group is None else cell(spec.group, cells)
+            yield name, LabelledImage(image, label, spec.split, group, more, where)
         elif label == "":
-            labels.findings.append(Finding("without a class", image, f"{where}: {_said(cells)}"))
+            content = ", ".join(f"{column} {value!r}" for column, value in cells.items())
+            labels.discrepancies.append(Discrepancy("without a class", image, f"{where}: {content}"))
         else:
             message = f"{where}: expected one of {', '.join(card.classes)}; got {label!r}"
-            labels.findings.append(Finding("unknown class", image, message))
+            labels.discrepancies.append(Discrepancy("unknown class", image, message))
 
 
-def _cells(table: Table) -> Iterator[tuple[dict[str, str], str]]:
-    for row, where in zip(table.rows, table.where, strict=True):
-        yield dict(zip(table.header, row, strict=True)), where
-
-
-def _said(cells: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {cell!r}" for name, cell in cells.items())
-
-
-def _repeated(first: Row, row: Row) -> Finding:
+def _repeated(first: LabelledImage, row: LabelledImage) -> Discrepancy:
     if first.label == row.label:
-        return Finding("repeated row", row.image, f"{row.where}: again, as in {first.where}; the first counts")
+        return Discrepancy("repeated row", row.image, f"{row.where}: again, as in {first.where}; the first is used")
     message = f"{row.where}: {row.label}, but {first.where} says {first.label}; the image is left out"
-    return Finding("contradictory labels", row.image, message)
+    return Discrepancy("contradictory labels", row.image, message)
 
 
-def _unlike_published(card: Card, counts: Mapping[str, Counter[str]]) -> list[Finding]:
-    """Compare parts that are there with the published counts."""
-    return [
-        Finding("label count", "", f"{part}, class {name}: expected {published} labels, got {counts[part][name]}")
-        for part, of_class in card.counts.items()
-        for name, published in of_class.items()
-        if part in counts and counts[part][name] != published
-    ]
-
-
-def _add_folds(card: Card, spec: FoldFile, table: Table, rows: Mapping[str, Row]) -> list[Finding]:
-    """Note the published fold of each image as a further column, "" where the file does not have it."""
+def _add_folds(card: Card, spec: PublishedFolds, table: TextTable, rows: Mapping[str, LabelledImage]) -> Iterator[Discrepancy]:
+    """Add the published fold of each image as a further column, "" if the file does not have it."""
     _check_columns(table, [(spec.image, spec.label, spec.fold)])
-    findings = []
     folds: dict[str, str] = {}
-    for cells, where in _cells(table):
-        image = cells[spec.image]
+    for cells, where in table.records():
+        image, label = cells[spec.image], cells[spec.label]
         row = rows.get(key(image))
         if row is None:
-            findings.append(Finding("fold without label", image, f"{where}: the image is in no label file"))
-        elif card.class_of(cells[spec.label]) != row.label:
-            message = f"{where}: {cells[spec.label]!r}, but {row.where} says {row.label!r}, which counts"
-            findings.append(Finding("other class in the fold file", image, message))
+            yield Discrepancy("fold without label", image, f"{where}: the image is in no label file")
+        elif card.class_of(label) != row.label:
+            message = f"{where}: {label!r}, but {row.where} says {row.label!r}, which is used"
+            yield Discrepancy("other class in the fold file", image, message)
         folds[key(image)] = cells[spec.fold]
     for name, row in rows.items():
-        row.more[spec.becomes] = folds.get(name, "")
+        row.more[spec.column] = folds.get(name, "")
         if name not in folds:
-            findings.append(Finding("label without fold", row.image, f"{table.name} does not name the image"))
-    return findings
+            yield Discrepancy("label without fold", row.image, f"the image is not in {table.name}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from balanced_mixup.datasets.card import Card, Cells, LabelFile, column, key
+from balanced_mixup.datasets.card import Card, Cells, LabelFile, key
 
 GRADES = {
     "0": "no retinopathy",
@@ -35,19 +35,16 @@ EYEPACS = Card(
     url="https://www.kaggle.com/c/diabetic-retinopathy-detection",
     licence="rules of the Kaggle competition: research use, not to be passed on",
     layout="trainLabels.csv with train/*.jpeg, retinopathy_solution.csv with test/*.jpeg (either pair will do)",
-    groups="patient: both eyes of one person, who is in one part only",
+    groups="patient: both eyes of one person, who is in one split only",
     citation="EyePACS and California Healthcare Foundation: Diabetic Retinopathy Detection. Kaggle, 2015.",
     label_files=(
-        LabelFile(
-            ("trainLabels.csv", "eyepacs_trainLabels.csv"), "image", column("level"), ("level",), "train", group=_patient
-        ),
+        LabelFile(("trainLabels.csv", "eyepacs_trainLabels.csv"), "image", "level", "train", _patient),
         LabelFile(
             ("retinopathy_solution.csv", "eyepacs_retinopathy_solution.csv"),
             "image",
-            column("level"),
-            ("level",),
+            "level",
             "test",
-            group=_patient,
+            _patient,
             keep=("Usage",),
         ),
     ),
@@ -74,7 +71,7 @@ MESSIDOR2 = Card(
             ("messidor_data.csv", "messidor2_messidor_data.csv"),
             "id_code",
             _adjudicated,
-            ("diagnosis", "adjudicated_gradable"),
+            needs=("diagnosis", "adjudicated_gradable"),
             keep=("adjudicated_dme", "adjudicated_gradable"),
         ),
     ),
@@ -90,10 +87,10 @@ APTOS2019 = Card(
     counts={"all": _counts((1805, 370, 999, 193, 295))},
     url="https://www.kaggle.com/c/aptos2019-blindness-detection",
     licence="rules of the Kaggle competition: research use, not to be passed on",
-    layout="train.csv, train_images/*.png (test_images is passed over: its labels are not published)",
+    layout="train.csv, train_images/*.png (test_images is skipped: its labels are not published)",
     groups="none: patients are not published",
     citation="Asia Pacific Tele-Ophthalmology Society: APTOS 2019 Blindness Detection. Kaggle, 2019.",
-    label_files=(LabelFile(("train.csv", "aptos2019_train.csv"), "id_code", column("diagnosis"), ("diagnosis",)),),
-    passes_over=("test_images",),
+    label_files=(LabelFile(("train.csv", "aptos2019_train.csv"), "id_code", "diagnosis"),),
+    skipped_folders=("test_images",),
     fundus=True,
 )

@@ -1,6 +1,6 @@
-"""The card of the photographs of skin lesions: HAM10000, with the test part of ISIC 2018 Task 3."""
+"""The card of the photographs of skin lesions: HAM10000, with the test set of ISIC 2018 Task 3."""
 
-from balanced_mixup.datasets.card import Card, Cells, LabelFile, column
+from balanced_mixup.datasets.card import Card, Cells, LabelFile
 
 _LESIONS = {
     "akiec": ("actinic keratosis or Bowen's disease", 327, 43),
@@ -25,7 +25,7 @@ _TEST = ("ISIC2018_Task3_Test_GroundTruth.csv", "ISIC2018_Task3_Test_GroundTruth
 
 HAM10000 = Card(
     name="ham10000",
-    title="HAM10000, with the test part of ISIC 2018 Task 3",
+    title="HAM10000, with the test set of ISIC 2018 Task 3",
     task="7 kinds of pigmented skin lesions in dermatoscopy",
     classes={name: title for name, (title, _, _) in _LESIONS.items()},
     ordinal=False,
@@ -37,7 +37,7 @@ HAM10000 = Card(
     licence="CC BY-NC 4.0",
     layout="HAM10000_metadata.csv with HAM10000_images_part_1/*.jpg and HAM10000_images_part_2/*.jpg (or "
     "ISIC2018_Task3_Training_Input/*.jpg), ISIC2018_Task3_Test_GroundTruth.csv with ISIC2018_Task3_Test_Input/*.jpg (either "
-    "part will do)",
+    "pair will do)",
     groups="lesion: up to six photographs of one; in the challenge's own test file it is not published, there each image "
     "counts by itself",
     citation="Tschandl, Rosendahl, Kittler: The HAM10000 dataset. Scientific Data 5:180161, 2018. Codella et al.: Skin lesion "
@@ -46,14 +46,13 @@ HAM10000 = Card(
         LabelFile(
             ("HAM10000_metadata.csv", "HAM10000_metadata", "HAM10000_metadata.tab"),
             "image_id",
-            column("dx"),
-            ("dx", "lesion_id"),
+            "dx",
             "train",
-            group=column("lesion_id"),
+            "lesion_id",
             keep=_DETAILS,
         ),
-        LabelFile(_TEST, "image", _marked, _ONE_HOT, "test", group=column("image")),
-        LabelFile(_TEST, "image_id", column("dx"), ("dx", "lesion_id"), "test", group=column("lesion_id"), keep=_DETAILS),
+        LabelFile(_TEST, "image", _marked, "test", "image", needs=_ONE_HOT),
+        LabelFile(_TEST, "image_id", "dx", "test", "lesion_id", keep=_DETAILS),
     ),
-    passes_over=("*segmentation*", "ISIC2018_Task3_Validation_Input"),
+    skipped_folders=("*segmentation*", "ISIC2018_Task3_Validation_Input"),
 )

@@ -1,17 +1,17 @@
 """`synthetic-fundus`: drawn photographs of the retina, graded 0-4 like diabetic retinopathy, for demos, tests and teaching.
 
-- An eye is planned as outlines in units of the field radius, so the same eye can be rendered at any size.
+- An eye consists of outlines in units of the field radius, so the same eye can be rendered at any size.
 - Every eye is laid out as a right eye (optic disc, the nasal side, on the right); a left eye is its mirror image.
-- Colour is the light that the tissue did not absorb: pigment and blood are layers of absorbance over a bright ground.
-- Class shares are those of EyePACS, exact to rounding. Grades differ in how many lesions of each kind are expected, and
-  neighbouring grades overlap, as they do in life.
+- Colour is the light that the tissue did not absorb: pigment and blood are absorbing layers over a bright background.
+- Class frequencies are those of EyePACS, exact to rounding. Grades differ in the expected number of lesions of each kind, and
+  neighbouring grades overlap, as in reality.
 """
 
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from balanced_mixup.data.images import ArrayImages
 from balanced_mixup.data.manifest import Manifest
+from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.errors import UsageError
 from balanced_mixup.randomness import generator
 
@@ -27,8 +28,11 @@ Floats = npt.NDArray[np.floating]
 Layer = Literal["blood", "lipid", "wool"]
 
 EYES = ("left", "right")
+CLASSES = ("0", "1", "2", "3", "4")
 SHARES = np.array([0.735, 0.07, 0.15, 0.025, 0.02])
-EYE_DIFFERENCE = 0.15  # of an eye's severity from its patient's, in standard deviations: some 87 % of patients share a grade
+EYE_DIFFERENCE = (
+    0.15  # of an eye's severity from its patient's, in standard deviations: in some 87 % of patients both eyes have one grade
+)
 SUPERSAMPLING = 3  # pixels drawn for each pixel of the image, along either axis
 STEPS = 9  # points along a vessel
 
@@ -38,7 +42,7 @@ def rgb(red: float, green: float, blue: float) -> Floats:
     return np.array([red, green, blue], np.float32)[:, None, None]
 
 
-GROUND = rgb(0.98, 0.60, 0.33)  # the retina without pigment
+UNPIGMENTED = rgb(0.98, 0.60, 0.33)  # the retina without pigment
 DISC = rgb(1.1, 0.92, 0.58)
 TINTS: dict[Layer, Floats] = {"lipid": rgb(1.0, 0.92, 0.48), "wool": rgb(1.0, 0.88, 0.62)}
 PIGMENT_ABSORBANCE = rgb(0.45, 0.85, 1.05)
@@ -53,7 +57,7 @@ class Lesion:
     radius: tuple[float, float]  # smallest and largest
     opacity: tuple[float, float]  # smallest and largest, 0 to 1
     layer: Layer
-    spread: float | None = None  # standard deviation about a common centre; None where they lie anywhere
+    spread: float | None = None  # standard deviation about a common centre; None: anywhere
 
 
 LESIONS = {
@@ -80,11 +84,11 @@ def enlarge(grid: Floats, size: int) -> Floats:
     return np.asarray(Image.fromarray(grid).resize((size, size), Image.Resampling.BICUBIC))
 
 
-class Look:
-    """What the photographs of a patient share: the pigment of the eyes, and the camera with its light."""
+class Appearance:
+    """What the photographs of a patient have in common: the pigment of the eyes, and the camera with its light."""
 
     def __init__(self, rng: np.random.Generator) -> None:
-        """Draw the look of a patient."""
+        """Draw the appearance of a patient's photographs."""
         self.pigment = rng.uniform(0.1, 0.75)
         self.gain = rng.uniform(0.8, 1.05) * rgb(*rng.normal(1, (0.04, 0.06, 0.12)))
         self.vignette = rng.uniform(0.15, 0.5)
@@ -158,7 +162,7 @@ def vessel_tree(rng: np.random.Generator, disc: Floats) -> Iterator[Shapes]:
 
 
 def blobs(rng: np.random.Generator, centres: Floats, radius: Floats) -> Floats:
-    """Return the outlines (V, 12, 2) of spots about `centres` (V, 2), stretched somehow and with an irregular edge."""
+    """Return the outlines (V, 12, 2) of spots about `centres` (V, 2), randomly stretched and with an irregular edge."""
     turn = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     stretch, axis = rng.uniform(0, (0.45, 2 * np.pi), (len(centres), 2)).T[..., None]
     edge = radius[:, None] * (1 + stretch * np.cos(2 * turn + axis)) * rng.normal(1, 0.12, (len(centres), 12))
@@ -191,7 +195,7 @@ def lesions(rng: np.random.Generator, grade: int, disc: Floats) -> Iterator[Shap
 
 
 def proliferation(rng: np.random.Generator, disc: Floats) -> Iterator[Shapes]:
-    """Yield what makes grade 4: tufts of new vessels, or blood that has run out before the retina and settled."""
+    """Yield the signs of grade 4: tufts of new vessels, or preretinal haemorrhage that has settled."""
     bleeding = rng.random() < 0.5
     if bleeding:
         turn = np.linspace(0, np.pi, 12)
@@ -227,42 +231,42 @@ def coverage(shapes: list[Shapes], layer: Layer, size: int, radius: float) -> Fl
     return np.asarray(covered, np.float32) / 255
 
 
-def retina(eye: Eye, marks: list[Shapes], look: Look, size: int) -> Floats:
+def retina(eye: Eye, spots: list[Shapes], appearance: Appearance, size: int) -> Floats:
     """Return the colour of the evenly lit retina, float32 (3, size, size)."""
-    x, y = pixel_grid(size) / look.radius
+    x, y = pixel_grid(size) / appearance.radius
     from_macula = (x - eye.macula[0]) ** 2 + (y - eye.macula[1]) ** 2
     macula = 0.5 * np.exp(-from_macula / 0.09) + np.exp(-from_macula / 0.008)
-    pigment = look.pigment + eye.macula_depth * macula + enlarge(eye.mottling, size)
+    pigment = appearance.pigment + eye.macula_depth * macula + enlarge(eye.mottling, size)
     to_disc = np.sqrt(((x - eye.disc[0]) / eye.disc_axes[0]) ** 2 + ((y - eye.disc[1]) / eye.disc_axes[1]) ** 2)
     disc = 0.45 - 0.45 * np.tanh(4.5 * (to_disc - 1))
-    colour: Floats = GROUND * np.exp(-pigment * PIGMENT_ABSORBANCE)
+    colour: Floats = UNPIGMENTED * np.exp(-pigment * PIGMENT_ABSORBANCE)
     colour += disc * (DISC - colour)
     for layer, tint in TINTS.items():
-        if any(group.layer == layer for group in marks):
-            colour += coverage(marks, layer, size, look.radius) * (tint - colour)
-    colour *= np.exp(-coverage(eye.vessels + marks, "blood", size, look.radius) * BLOOD_ABSORBANCE)
+        if any(group.layer == layer for group in spots):
+            colour += coverage(spots, layer, size, appearance.radius) * (tint - colour)
+    colour *= np.exp(-coverage(eye.vessels + spots, "blood", size, appearance.radius) * BLOOD_ABSORBANCE)
     return colour
 
 
 def photograph(seed: int, patient: str, eye: str, grade: int, size: int) -> npt.NDArray[np.uint8]:
     """Return the photograph of one eye of a patient, RGB uint8 (size, size, 3): a function of the arguments alone."""
-    look = Look(generator(seed, "fundus look", patient))
+    appearance = Appearance(generator(seed, "fundus look", patient))
     anatomy = Eye(generator(seed, "fundus anatomy", patient, eye))
-    marks = list(lesions(generator(seed, "fundus lesions", patient, eye), grade, anatomy.disc))
-    x, y = pixel_grid(size) / look.radius
+    spots = list(lesions(generator(seed, "fundus lesions", patient, eye), grade, anatomy.disc))
+    x, y = pixel_grid(size) / appearance.radius
     distance = np.sqrt(x**2 + y**2)
-    field = np.clip((1 - distance) * look.radius * size + 0.5, 0, 1)
-    light = field * (1 - look.vignette * distance**2 + look.tilt[0] * x + look.tilt[1] * y)
-    colour = np.clip(255 * look.gain * light * retina(anatomy, marks, look, size), 0, 255)
+    field = np.clip((1 - distance) * appearance.radius * size + 0.5, 0, 1)
+    light = field * (1 - appearance.vignette * distance**2 + appearance.tilt[0] * x + appearance.tilt[1] * y)
+    colour = np.clip(255 * appearance.gain * light * retina(anatomy, spots, appearance, size), 0, 255)
     sharp = Image.fromarray(colour.astype(np.uint8).transpose(1, 2, 0))
-    seen = np.asarray(sharp.filter(ImageFilter.GaussianBlur(look.blur * size))).transpose(2, 0, 1)
+    seen = np.asarray(sharp.filter(ImageFilter.GaussianBlur(appearance.blur * size))).transpose(2, 0, 1)
     grain = generator(seed, "fundus grain", patient, eye, size).standard_normal((size, size), np.float32)
-    noisy: Floats = np.clip(seen + 255 * look.noise * field * grain, 0, 255)
+    noisy: Floats = np.clip(seen + 255 * appearance.noise * field * grain, 0, 255)
     return noisy.astype(np.uint8).transpose(1, 2, 0)[:, :: -1 if eye == "left" else 1]
 
 
 def class_counts(n: int) -> npt.NDArray[np.int64]:
-    """Return how many of `n` eyes have each grade, int64 (5,): the shares by largest remainder, and no grade missing."""
+    """Return how many of `n` eyes have each grade, int64 (5,): `SHARES` by largest remainder, and no grade missing."""
     counts: npt.NDArray[np.int64] = np.floor(n * SHARES).astype(np.int64)
     counts[np.argsort(counts - n * SHARES, kind="stable")[: n - counts.sum()]] += 1
     counts = counts.clip(2 if n >= 100 else 1)
@@ -273,8 +277,8 @@ def class_counts(n: int) -> npt.NDArray[np.int64]:
 def grades_of_eyes(n: int, seed: int) -> npt.NDArray[np.int64]:
     """Return the grades of `n` eyes, int64 (n,); eyes 2i and 2i + 1 belong to patient i.
 
-    The severity of an eye is that of its patient and a little of its own. Ranking all eyes by it and cutting the ranks at the
-    class counts gives exact shares and fellow eyes that mostly agree.
+    The severity of an eye is that of its patient plus a small deviation. Ranking all eyes by it and cutting the ranks at the
+    class counts gives exact counts and fellow eyes that mostly agree.
     """
     rng = generator(seed, "fundus grades", n)
     severity = np.repeat(rng.standard_normal((n + 1) // 2), 2)[:n] + EYE_DIFFERENCE * rng.standard_normal(n)
@@ -283,26 +287,8 @@ def grades_of_eyes(n: int, seed: int) -> npt.NDArray[np.int64]:
     return grades
 
 
-def render(
-    n: int, size: int, seed: int
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.str_], npt.NDArray[np.str_]]:
-    """Return `n` photographs uint8 (n, size, size, 3) with their grades int64 (n,), patients str (n,) and eyes str (n,)."""
-    grades = grades_of_eyes(n, seed)
-    patients = np.array([f"p{i // 2 + 1:04d}" for i in range(n)])
-    eyes = np.resize(EYES, n)
-    pixels = np.empty((n, size, size, 3), np.uint8)
-
-    def draw(i: int) -> None:
-        pixels[i] = photograph(seed, str(patients[i]), str(eyes[i]), int(grades[i]), size)
-
-    # Small images spend their time in the interpreter, where a second thread only gets in the way.
-    with ThreadPoolExecutor(1 if size < 192 else os.cpu_count()) as pool:
-        list(pool.map(draw, range(n)))
-    return pixels, grades, patients, eyes
-
-
 def synthetic_fundus(n: int = 3000, size: int = 96, seed: int = 0) -> Manifest:
-    """Draw `n` fundus photographs of (n + 1) // 2 patients, `size` pixels wide, with grades 0 to 4 in the shares of EyePACS.
+    """Draw `n` fundus photographs of (n + 1) // 2 patients, `size` pixels wide, with grades 0 to 4 as frequent as in EyePACS.
 
     Raises:
         UsageError: `n` is under 20 or `size` is not from 32 to 1024.
@@ -311,6 +297,28 @@ def synthetic_fundus(n: int = 3000, size: int = 96, seed: int = 0) -> Manifest:
         raise UsageError(f"Expected `n` to be at least 20, but got {n}.")
     if not 32 <= size <= 1024:
         raise UsageError(f"Expected `size` to be from 32 to 1024, but got {size}.")
-    pixels, grades, patients, eyes = render(n, size, seed)
+    grades = grades_of_eyes(n, seed)
+    patients = np.array([f"p{i // 2 + 1:04d}" for i in range(n)])
+    eyes = np.resize(EYES, n).tolist()
+    pixels = np.empty((n, size, size, 3), np.uint8)
+
+    def draw(i: int) -> None:
+        pixels[i] = photograph(seed, str(patients[i]), eyes[i], int(grades[i]), size)
+
+    # Small images spend their time in the interpreter, where a second thread only slows it down.
+    with ThreadPoolExecutor(1 if size < 192 else os.cpu_count()) as pool:
+        list(pool.map(draw, range(n)))
     names = [f"{patient}_{eye}" for patient, eye in zip(patients, eyes, strict=True)]
-    return Manifest(ArrayImages(names, pixels), grades, ("0", "1", "2", "3", "4"), ordinal=True, groups=patients)
+    return Manifest(ArrayImages(names, pixels), grades, CLASSES, ordinal=True, groups=patients)
+
+
+def load(settings: DataSettings) -> Manifest:
+    """Return the manifest of the source `synthetic-fundus`. UsageError for other classes than its own."""
+    if settings.classes not in (None, CLASSES):
+        raise UsageError(f"Expected no --classes with synthetic-fundus, whose classes are {', '.join(CLASSES)}.")
+    return _built_in()
+
+
+@cache  # the demo trains twice in one process
+def _built_in() -> Manifest:
+    return synthetic_fundus()

@@ -1,12 +1,11 @@
-"""Two runs on the same images: what differs, and whether the data allow to say so."""
+"""Two runs on the same images: the differences of their scores, and whether they are significant."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import METRICS
-from balanced_mixup.runs.predictions import Predictions
-from balanced_mixup.runs.run_folder import RunFolder
+from balanced_mixup.runs.run import Run
 from balanced_mixup.statistics.bootstrap import Interval, paired_difference
 
 
@@ -19,7 +18,7 @@ class Difference:
 
     @property
     def winner(self) -> str | None:
-        """Return "a" or "b" where the interval leaves out 0, else None."""
+        """Return "a" or "b" where the interval excludes 0, else None."""
         if self.interval.low > 0:
             return "a" if METRICS[self.metric].higher_is_better else "b"
         if self.interval.high < 0:
@@ -28,12 +27,12 @@ class Difference:
 
 
 def compare(run_a: Path | str, run_b: Path | str, split: str = "test") -> dict[str, Difference]:
-    """Return the difference a - b of every metric on a part that both runs held out.
+    """Return the difference a - b of every metric on a split that both runs held out.
 
     Raises:
-        UsageError: A run is not finished, or they did not hold out the same images with the same labels.
+        UsageError: A run has no predictions, or they did not hold out the same images with the same labels.
     """
-    a, b = (Predictions.read(RunFolder(Path(run)).require_finished().predictions).part(split) for run in (run_a, run_b))
+    a, b = (Run.open(run).predictions.in_split(split) for run in (run_a, run_b))
     if a.images != b.images or a.classes != b.classes or (a.labels != b.labels).any():
         raise UsageError(f"Expected two runs that held out the same images, but {str(run_a)!r} and {str(run_b)!r} did not.")
     intervals = paired_difference(a.labels, a.probabilities, b.probabilities, a.groups)

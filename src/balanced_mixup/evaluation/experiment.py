@@ -1,6 +1,7 @@
 """An experiment: train by a recipe, then score what was held out. This is `bmixup train`."""
 
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,23 +9,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from lightning.pytorch.callbacks import Callback
 
-from balanced_mixup.calibration.correction import calibrate_run
+from balanced_mixup.calibration.correction import Correction
+from balanced_mixup.data.manifest import SPLITS
 from balanced_mixup.data.preparation import Cache, Prepared, prepare
-from balanced_mixup.data.sources import BUILT_IN, kind_of, load
+from balanced_mixup.data.sources import is_named, kind_of, load
 from balanced_mixup.errors import BalancedMixupError, RunError, UsageError
-from balanced_mixup.evaluation.evaluate import predict_part, write_excluded
-from balanced_mixup.files import read_json, write_atomically, write_json, write_text
+from balanced_mixup.evaluation.evaluate import predict_rows, write_excluded
+from balanced_mixup.files import write_atomically, write_text
 from balanced_mixup.heads import head_to_dict
 from balanced_mixup.metrics import METRICS, applicable
 from balanced_mixup.randomness import torch_seed
-from balanced_mixup.runs.classifier import Classifier, ModelCard
+from balanced_mixup.runs.classifier import Classifier
 from balanced_mixup.runs.environment import describe_environment, fingerprint
+from balanced_mixup.runs.formats import ENVIRONMENT_FILE, METRICS_FILE, write_file
 from balanced_mixup.runs.identity import base_identity, identity
 from balanced_mixup.runs.log import log_file
+from balanced_mixup.runs.model_card import ModelCard
+from balanced_mixup.runs.predictions import Predictions
+from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.run_folder import RunFolder
+from balanced_mixup.runs.scores import Scores
+from balanced_mixup.statistics.bootstrap import Interval
 from balanced_mixup.training.backbones import Backbone, check_name, create
 from balanced_mixup.training.fit import fit
 from balanced_mixup.training.inputs import TrainingData
@@ -38,14 +47,19 @@ log = logging.getLogger("balanced_mixup")
 
 @dataclass(frozen=True)
 class Experiment:
-    """A finished run: where it is, and the scores of its validation and test part (see `Predictions.scores`).
+    """A finished run: where it is, and the scores of its validation and test split.
 
     Where several processes train, the first alone scores; in the others there are no scores.
     """
 
     folder: RunFolder
     recipe: Recipe
-    scores: Mapping[str, Any]
+    scores: Mapping[str, Scores]
+
+    @property
+    def run(self) -> Run:
+        """All that the run's folder holds."""
+        return Run(self.folder)
 
 
 def train(
@@ -87,21 +101,15 @@ def train(
             log.info("The run in %s is finished already.", run.path)
         else:
             _train(recipe, run, None if base is None else Path(base), callbacks)
-        scores = read_json(run.metrics)
-        try:
-            for part in sorted({"val", *scores}):
-                told = applicable(scores[part]["metrics"], ModelCard.read(run.model).ordinal)
-                note(f"Scores ({part}): {_in_a_line(told)}")
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise UsageError(
-                f"The file {str(run.metrics)!r} is damaged: it lacks scores. Delete it; `--resume` makes it again."
-            ) from None
+        scores = Run(run).scores
+        for split in sorted(scores):
+            note(f"Scores ({split}): {_in_a_line(applicable(scores[split].metrics, Run(run).ordinal))}")
         return Experiment(run, recipe, scores)
 
 
-def _in_a_line(metrics: Mapping[str, Any]) -> str:
-    values = {METRICS[name].label: score["value"] for name, score in metrics.items()}
-    return ", ".join(f"{label} {value:.3f}" for label, value in values.items() if value is not None)
+def _in_a_line(metrics: Mapping[str, Interval]) -> str:
+    scores = ((METRICS[name].label, score.value) for name, score in metrics.items())
+    return ", ".join(f"{label} {value:.3f}" for label, value in scores if not math.isnan(value))
 
 
 def _join_training(
@@ -112,7 +120,7 @@ def _join_training(
     base: Path | None,
     callbacks: Sequence[Callback],
 ) -> Experiment:
-    """Take part in the training of a run that the first process looks after; writes nothing and says nothing."""
+    """Take part in a training that the first process manages; writes and logs nothing."""
     log.setLevel(logging.ERROR)
     exit_with_parent()
     try:
@@ -122,7 +130,7 @@ def _join_training(
             end = _end_of_base(recipe, prepared, base)
             fit(recipe, backbone, _training_data(prepared), run, base=end, callbacks=callbacks)
     except BalancedMixupError:
-        time.sleep(GRACE_SECONDS)  # what is wrong for all processes is said by the first, with which this one ends
+        time.sleep(GRACE_SECONDS)  # the first process reports what is wrong for all, and this one ends with it
         raise
     return Experiment(run, recipe, {})
 
@@ -131,7 +139,7 @@ def _start(recipe: Recipe) -> tuple[Backbone, Prepared]:
     """Return what a training starts from."""
     check_name(recipe.backbone)
     manifest = load(recipe)
-    # Before the images are read, which can take long: weights that cannot be had should not be found out afterwards.
+    # Before the images are read, which can take long: missing weights should be noticed first.
     seed = torch_seed(recipe.seed, "initial weights")
     head = first_method(recipe.method).head()
     backbone = create(recipe.backbone, len(manifest.classes), recipe.size, recipe.weights, seed, head)
@@ -157,14 +165,10 @@ def _train(recipe: Recipe, run: RunFolder, base: Path | None, callbacks: Sequenc
     backbone, prepared = _start(recipe)
     end = None if run.weights.is_file() else _end_of_base(recipe, prepared, base)  # refused before the run is begun
     manifest = prepared.manifest
-    parts = {part: manifest.rows(part) for part in ("train", "val", "test")}
-    log.info("%d images: %s.", len(manifest), ", ".join(f"{len(rows)} {part}" for part, rows in parts.items()))
-    log.info(
-        "%d classes, %s: %s.",
-        len(manifest.classes),
-        "graded" if manifest.ordinal else "in this order",
-        ", ".join(manifest.classes),
-    )
+    splits = {split: manifest.rows(split) for split in SPLITS}
+    log.info("%d images: %s.", len(manifest), ", ".join(f"{len(rows)} {split}" for split, rows in splits.items()))
+    kind = "ordinal classes" if manifest.ordinal else "classes"
+    log.info("%d %s: %s.", len(manifest.classes), kind, ", ".join(manifest.classes))
     _note_data(recipe, run, prepared)
     card = ModelCard(
         backbone=recipe.backbone,
@@ -179,36 +183,55 @@ def _train(recipe: Recipe, run: RunFolder, base: Path | None, callbacks: Sequenc
     if not run.weights.is_file():
         fit(recipe, backbone, _training_data(prepared), run, base=end, callbacks=callbacks)
     run.remove_checkpoints()
-    rows = np.concatenate([parts["val"], parts["test"]])
+    rows = np.concatenate([splits["val"], splits["test"]])
     classifier = Classifier.load(run.path, "cpu" if recipe.accelerator == "cpu" else None)
-    predictions = predict_part(classifier, prepared, rows)
+    predictions = predict_rows(classifier, prepared, rows)
     predictions.write(run.predictions)
-    calibrate_run(run, predictions, recipe, manifest.counts("train"))
-    write_json(run.metrics, {part: predictions.part(part).scores() for part in ("val", "test") if len(parts[part])})
+    calibrate(run, predictions, recipe, manifest.counts("train"))
+    scores = {split: Scores.of(predictions.in_split(split)).to_dict() for split in ("val", "test") if len(splits[split])}
+    write_file(run.metrics, scores, METRICS_FILE)
     log.info("Everything is in %s.", run.path)
 
 
-def _end_of_base(recipe: Recipe, prepared: Prepared, base: Path | None) -> SegmentEnd | None:
+def calibrate(run: RunFolder, predictions: Predictions, recipe: Recipe, counts: npt.NDArray[np.int64]) -> Correction:
+    """Fit the correction on the validation split of predictions, score it on each split, and store it in calibration.json.
+
+    Args:
+        run: Where it is stored.
+        predictions: Of the validation split, and of the test split if there is one.
+        recipe: Of the run.
+        counts: (K,), training images of each class.
+    """
+    splits = {name: predictions.in_split(name) for name in ("val", "test")}
+    validation = splits["val"]
+    fitted = Correction.fit(validation.labels, validation.probabilities, validation.classes, recipe, counts)
+    scores = {
+        name: fitted.score_stages(split.labels, split.probabilities, split.groups)
+        for name, split in splits.items()
+        if len(split)
+    }
+    correction = fitted.model_copy(update={"scores": scores})
+    write_text(run.calibration, correction.model_dump_json(indent=2) + "\n")
+    return correction
+
+
+def _end_of_base(recipe: Recipe, prepared: Prepared, path: Path | None) -> SegmentEnd | None:
     """Return what the training of the method's base ended with in another run: one of the base, or one with the same base."""
-    if base is None:
+    if path is None:
         return None
-    other, wanted = RunFolder(base), base_identity(recipe, fingerprint(prepared.manifest, prepared.digests))
-    if wanted is None:
+    base, wanted = recipe.method.base(), base_identity(recipe, fingerprint(prepared.manifest, prepared.digests))
+    if base is None:
         raise UsageError(f"Expected no `base` with the method {recipe.method.name}, which starts from no other training.")
-    content = make_recipe(load_yaml(other.recipe)), str(read_json(other.environment).get("data_fingerprint"))
-    if identity(*content) == wanted and other.weights.is_file():
-        return SegmentEnd(other.weights, other.history)
-    if base_identity(*content) == wanted and other.end_of_base.weights.is_file():
-        return other.end_of_base
+    other = Run.open(path)
+    fingerprint_there = str(other.environment.get("data_fingerprint"))
+    if identity(other.recipe, fingerprint_there) == wanted and other.folder.weights.is_file():
+        return SegmentEnd(other.folder.weights, other.folder.history)
+    if base_identity(other.recipe, fingerprint_there) == wanted and other.folder.end_of_base.weights.is_file():
+        return other.folder.end_of_base
     raise UsageError(
-        f"Expected `base` to be a finished training of {_base_name(recipe)} by the same settings and on the same data, but "
+        f"Expected `base` to be a finished training of {base.name} by the same settings and on the same data, but "
         f"{str(other.path)!r} is not."
     )
-
-
-def _base_name(recipe: Recipe) -> str:
-    base = recipe.method.base()
-    return recipe.method.name if base is None else base.name
 
 
 def _new_folder(recipe: Recipe) -> Path:
@@ -263,7 +286,7 @@ def _take_up(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
 def with_absolute_paths(recipe: Recipe) -> Recipe:
     """Return the recipe with paths that hold wherever it is read again."""
     update: dict[str, Any] = {}
-    if recipe.data not in BUILT_IN and Path(recipe.data).exists():
+    if not is_named(recipe.data) and Path(recipe.data).exists():
         update["data"] = str(Path(recipe.data).resolve())
     for name in ("images", "split_file"):
         if (path := getattr(recipe, name)) is not None:
@@ -276,11 +299,11 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
 
 
 def _note_data(recipe: Recipe, run: RunFolder, prepared: Prepared) -> None:
-    """Write down what the run is made with, or, on resuming, make sure that it is still the same."""
+    """Record what the run is made with; on resuming, check that it is still the same."""
     mark = fingerprint(prepared.manifest, prepared.digests)
     resumed = run.environment.is_file()
     if resumed:
-        before = read_json(run.environment).get("data_fingerprint")
+        before = Run(run).environment.get("data_fingerprint")
         if before != mark:
             raise UsageError(
                 f"The data have changed since the run in {str(run.path)!r} was started (fingerprint {before}, now {mark}). "
@@ -301,4 +324,4 @@ def _note_data(recipe: Recipe, run: RunFolder, prepared: Prepared) -> None:
     )
     write_atomically(run.manifest, lambda temporary: table.to_csv(temporary, index=False))
     write_excluded(prepared, run.excluded)
-    write_json(run.environment, describe_environment(recipe.seed, mark))
+    write_file(run.environment, describe_environment(recipe.seed, mark), ENVIRONMENT_FILE)

@@ -1,4 +1,4 @@
-"""Other data than a run's own, to be scored by it: read as the run's were, and the part of them that is scored."""
+"""Other data than a run's own, to be scored by it: how they are read, and which split of them is scored."""
 
 import logging
 from collections.abc import Collection
@@ -17,7 +17,7 @@ log = logging.getLogger("balanced_mixup")
 
 
 def like_run(settings: DataSettings, recipe: Recipe, classes: tuple[str, ...], *, ordinal: bool) -> DataSettings:
-    """Fill in what was not said from what the run was trained with: the meaning of labels and the names of columns.
+    """Fill in the settings that are not given from those of the run: the meaning of labels and the names of columns.
 
     Args:
         settings: Of the other data.
@@ -47,10 +47,10 @@ def _header(data: str) -> list[str]:
 
 
 def choose(manifest: Manifest, split: str | None) -> tuple[npt.NDArray[np.int64], str]:
-    """Return the rows to score, and which part they are: `split`, or the test part where there is one, else "all".
+    """Return the rows to score and the name of their split: `split`, or "test" where there is one, else "all".
 
     Raises:
-        UsageError: The data have no such part.
+        UsageError: The data have no such split.
     """
     has_test = manifest.split is not None and (manifest.split == "test").any()
     split = split or ("test" if has_test else "all")
@@ -58,19 +58,21 @@ def choose(manifest: Manifest, split: str | None) -> tuple[npt.NDArray[np.int64]
         return np.arange(len(manifest)), split
     rows = manifest.rows(split)
     if not len(rows):
-        raise UsageError(f"Expected data with a part {split!r}, but they give no image to it; `--split all` takes them whole.")
+        raise UsageError(
+            f"Expected data with a split {split!r}, but they have no image in it; `--split all` takes all of them."
+        )
     return rows, split
 
 
 def warn_of_shared_groups(manifest: Manifest, rows: npt.NDArray[np.int64], trained: Collection[str]) -> None:
-    """Say which groups of the rows to score occur among those that were `trained` on."""
+    """Warn of groups of the rows to score that occur among those that were `trained` on."""
     if manifest.groups is None:
         return
     shared = set(trained) & set(manifest.groups[rows].tolist()) - {""}
     if shared:
         log.warning(
             "%d groups occur under the same name in the training data (such as %r). If they are the same patients, these "
-            "scores are too good.",
+            "scores are too high.",
             len(shared),
             min(shared),
         )

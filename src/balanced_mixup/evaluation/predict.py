@@ -1,6 +1,7 @@
 """Predict images without labels."""
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from balanced_mixup.data.preparation import read
 from balanced_mixup.data.sources.unlabelled import unlabelled
 from balanced_mixup.errors import DataError, RunError, UsageError
 from balanced_mixup.files import write_atomically
-from balanced_mixup.runs.classifier import Classifier, ModelCard
+from balanced_mixup.runs.classifier import Classifier
+from balanced_mixup.runs.model_card import ModelCard
 from balanced_mixup.runs.predictions import PREFIX
-from balanced_mixup.runs.run_folder import RunFolder
+from balanced_mixup.runs.run import Run
 
 log = logging.getLogger("balanced_mixup")
 
-_SHARES_SAID = 12
+_MOST_SHARES = 12  # in a message
 
 
 def predict_files(
@@ -34,22 +36,22 @@ def predict_files(
         paths: Files and folders.
         out: The CSV: image, prediction, p_CLASS for each class.
         flip: Average over each image and its mirror image.
-        calibrate: Give the probabilities the temperature that was fitted on the run's validation part.
-        prior: Class shares that the probabilities are corrected to: "train", "uniform", "estimate" (from these images), or a
+        calibrate: Correct the probabilities by the temperature that was fitted on the run's validation split.
+        prior: Class prior that the probabilities are corrected to: "train", "uniform", "estimate" (from these images), or a
             CSV file with the columns class and share.
 
     Returns:
         The table, a row an image.
 
     Raises:
-        UsageError: The run is not finished or cannot be calibrated, or the shares are not as they should be.
+        UsageError: The run is not finished or cannot be calibrated, or the prior is not as it should be.
         DataError: Images are missing or cannot be read; names all of them, and nothing is written.
         RunError: The CSV cannot be written.
     """
     if prior is not None and not calibrate:
-        raise UsageError("Expected no `prior` without calibration: what prior the raw probabilities carry is part of it.")
+        raise UsageError("Expected no `prior` without calibration: the prior that the raw probabilities carry is part of it.")
     classifier = Classifier.load(run)
-    correction = Correction.of(RunFolder(run)) if calibrate else None
+    correction = Run.open(run).calibration if calibrate else None
     target = None if correction is None or prior is None else correction.prior(prior)
     card = classifier.card
     images, pixels = read_images(paths, card)
@@ -84,18 +86,18 @@ def read_images(paths: Sequence[Path], card: ModelCard) -> tuple[list[str], Pixe
 
 
 def _described(correction: Correction, target: TargetPrior | None) -> str:
-    """Return what was done to the probabilities, in words."""
+    """Describe the correction in a sentence."""
     fitted = f"fitted on the {correction.images:,} validation images of the run"
     if target is None:
         return f"The probabilities are calibrated: temperature {correction.temperature:.2f}, {fitted}."
-    shares = target.to_dict(correction.classes)["shares"]
-    largest_first = sorted(shares.items(), key=lambda item: -item[1]["value"])
-    said = [
-        f"{name} {share['value']:.1%}" + ("" if share["low"] is None else f" [{share['low']:.1%}, {share['high']:.1%}]")
-        for name, share in largest_first[:_SHARES_SAID]
+    shares = target.by_class(correction.classes)
+    largest_first = sorted(shares.items(), key=lambda item: -item[1].value)
+    listed = [
+        f"{name} {share.value:.1%}" + ("" if math.isnan(share.low) else f" [{share.low:.1%}, {share.high:.1%}]")
+        for name, share in largest_first[:_MOST_SHARES]
     ]
-    more = f" and {len(shares) - _SHARES_SAID} more classes" if len(shares) > _SHARES_SAID else ""
+    more = f" and {len(shares) - _MOST_SHARES} more classes" if len(shares) > _MOST_SHARES else ""
     return (
-        f"The probabilities are corrected to the class shares `{target.name}`: {', '.join(said)}{more} (temperature "
-        f"{correction.prior_temperature:.2f} and the model's own shares {fitted})."
+        f"The probabilities are corrected to the class prior `{target.name}`: {', '.join(listed)}{more} (temperature "
+        f"{correction.prior_temperature:.2f} and the model's own prior {fitted})."
     )

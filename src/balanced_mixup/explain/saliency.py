@@ -10,20 +10,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from captum.attr import LayerGradCam
-from matplotlib import colormaps
 
 from balanced_mixup.data.batches import EvalBatches
 from balanced_mixup.data.pixels import Pixels, as_pixels
 from balanced_mixup.errors import UsageError
 from balanced_mixup.explain.feature_map import find_map
+from balanced_mixup.extras import require
 from balanced_mixup.progress import progress_bar
 from balanced_mixup.runs.classifier import Classifier
 
 Floats = npt.NDArray[np.float32]
 
 _ROUND_OFF = 1e-6  # of the largest absolute value: what float32 sums leave where they should leave nothing
-COLOURS = colormaps["viridis"]  # perceptually uniform, and read alike by colour-blind people
+COLOURS = "viridis"  # perceptually uniform, and read alike by colour-blind people
 _STRENGTH = 0.75  # of the colour at the strongest evidence; the image stays visible under it
 
 
@@ -49,7 +48,7 @@ def saliency(
         speaks for the class.
 
     Raises:
-        UsageError: Images or targets are not as described, or the model has no feature map.
+        UsageError: Images or targets are not as described, the model has no feature map, or captum is not installed.
     """
     return upsampled(evidence(classifier, pixels, rows, targets), classifier.card.size)
 
@@ -66,6 +65,9 @@ def evidence(
     logit for A_c. After a mean over places and a linear head, L sums to the logit less its bias. Arguments and errors are
     those of `saliency`.
     """
+    require("Grad-CAM", "explain", "captum")
+    from captum.attr import LayerGradCam
+
     pixels = as_pixels(pixels)
     rows = np.arange(pixels.shape[0]) if rows is None else rows
     _check_pixels(pixels, classifier.card.size)
@@ -108,7 +110,10 @@ def overlay(image: npt.NDArray[np.uint8], saliency_map: Floats) -> npt.NDArray[n
         raise UsageError(
             f"Expected an image uint8 (H, W, 3) and a map (H, W), but got {image.dtype} {image.shape} and {saliency_map.shape}."
         )
-    colours = 255 * COLOURS(saliency_map)[..., :3]
+    require("A saliency overlay", "explain", "matplotlib")
+    from matplotlib import colormaps
+
+    colours = 255 * colormaps[COLOURS](saliency_map)[..., :3]
     share = _STRENGTH * saliency_map[..., None]
     blended: npt.NDArray[np.uint8] = np.rint((1 - share) * image + share * colours).astype(np.uint8)
     return blended

@@ -2,10 +2,9 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
-
 from balanced_mixup import mixing
 from balanced_mixup.methods.base import Method, Stage, TrainSet, register
+from balanced_mixup.methods.settings import Alpha, WeightPer
 
 
 @register
@@ -14,14 +13,8 @@ class BalancedMixUp(Method):
 
     title: ClassVar[str] = "Bal-Mxp"
     name: Literal["balanced-mixup"] = "balanced-mixup"
-    alpha: float = Field(
-        0.2,
-        gt=0,
-        le=100,
-        description="Mixing weights come from Beta(alpha, 1) in balanced-mixup, where their mean is alpha / (1 + alpha), and "
-        "from Beta(alpha, alpha) in mixup.",
-    )
-    weight_per: Literal["batch", "sample"] = Field("sample", description="One mixing weight for each batch or each sample.")
+    alpha: Alpha = 0.2
+    weight_per: WeightPer = "sample"
 
     def stages(self, data: TrainSet) -> tuple[Stage, ...]:
         """Return one stage whose samples of the instance branch are mixed with partners of the class branch."""

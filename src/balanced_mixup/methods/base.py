@@ -17,7 +17,7 @@ entry point of the group `balanced_mixup.methods`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
@@ -27,7 +27,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from balanced_mixup.errors import UsageError, nearest
-from balanced_mixup.plugins import load_plugins
+from balanced_mixup.plugins import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -254,36 +254,7 @@ class Method(BaseModel):
 MethodType = TypeVar("MethodType", bound=type[Method])
 
 
-class _Registry(Mapping[str, type[Method]]):
-    """Methods by name: the built-in ones, then those of other distributions, which are imported when first asked for."""
-
-    def __init__(self) -> None:
-        self._methods: dict[str, type[Method]] = {}
-        self._complete = False
-
-    def add(self, method: type[Method]) -> None:
-        name = str(method.model_fields["name"].default)
-        if self._methods.setdefault(name, method) is not method:
-            raise UsageError(f"There are two methods of the name {name!r}: {self._methods[name]} and {method}.")
-
-    def _all(self) -> Mapping[str, type[Method]]:
-        if not self._complete:
-            self._complete = True
-            for _, method in load_plugins("methods"):
-                self.add(method)
-        return self._methods
-
-    def __getitem__(self, name: str) -> type[Method]:
-        return self._all()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-
-METHODS = _Registry()
+METHODS: Registry[type[Method]] = Registry("methods", type(Method), lambda method: str(method.model_fields["name"].default))
 
 
 def register(method: MethodType) -> MethodType:

@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from torch import Tensor
 
@@ -17,28 +16,28 @@ from balanced_mixup.errors import UsageError
 from balanced_mixup.methods import METHODS
 from balanced_mixup.paper.figure2_training import Epochs, Floats, Samples, trained
 from balanced_mixup.randomness import generator
-from balanced_mixup.report.figures.drawing import (
+from balanced_mixup.report.figures.style import (
     BLUE,
     GREEN,
     GREY,
     INK,
+    LINE,
     ORANGE,
     PAGE,
     PURPLE,
     SKY,
     VERMILLION,
     Drawing,
-    canvas,
-    house_style,
-    panel,
-    width_of,
-    write,
+    figure_style,
+    legend_below,
+    new_figure,
+    short_name,
+    sign,
 )
 
 COLOURS = (BLUE, ORANGE, VERMILLION, GREEN, PURPLE, SKY, INK)
 PANELS = {"instance": "Imbalanced data", "balanced-mixup": "Balanced-MixUp", "mixup": "MixUp"}
 
-_LEFT, _SIDE, _GAP, _TOP, _LINE = 4.5, 52.0, 3.5, 11.0, 3.8  # mm
 _GRID = 240
 _BETWEEN = 0.1, 0.9  # weights at which a sample lies clearly between two
 _EDGED = 3.0  # square points: a smaller marker would be all edge
@@ -71,6 +70,7 @@ def imbalanced_points(seed: int = 0) -> tuple[Floats, npt.NDArray[np.int64], lis
     return points.astype(np.float32), labels, ["frequent", "less frequent", "rare"]
 
 
+@figure_style()
 def figure2(
     points: npt.NDArray[np.floating],
     labels: npt.NDArray[np.integer],
@@ -83,7 +83,7 @@ def figure2(
     """Draw the data, an epoch of Balanced-MixUp and one of MixUp, as Fig. 2 of the paper, each with a classifier's regions.
 
     A sample has the mixture of colours that its target is. The regions are those of a small network trained on such samples,
-    anew each epoch, with their soft targets; the lines are where its answer changes. Small classes have large markers, on
+    anew each epoch, with their soft targets; the lines are where its prediction changes. Small classes have large markers, on
     top, and what is clearly mixed has an edge unless its marker is tiny. Of more than seven classes the three largest and the
     three smallest have a colour; the others share a grey.
 
@@ -105,12 +105,12 @@ def figure2(
     counts = np.bincount(labels)
     colours, areas = _markers(counts)
     plane = _Plane(points.astype(np.float32), labels.astype(np.int64), classes, counts, colours, areas, axes)
-    with house_style():
-        entries = _entries(plane)
-        columns = max(1, min(len(entries), int((PAGE - 4) / (max(width_of(str(entry.get_label())) for entry in entries) + 8))))
-        figure = canvas(PAGE, _TOP + _SIDE + (7 if any(axes) else 4) + -(-len(entries) // columns) * _LINE)
-        tables = [_draw(figure, plane, name, index, alpha, seed) for index, name in enumerate(PANELS)]
-        figure.legend(handles=entries, loc="lower center", ncols=columns, borderaxespad=0.3, handletextpad=0.1)
+    entries = _entries(plane)
+    figure = new_figure(PAGE, 70 + (4 if any(axes) else 0) + LINE * len(entries) / 2)
+    panels = figure.subplots(1, len(PANELS))
+    tables = [_draw(panel, plane, name, alpha, seed) for panel, name in zip(panels, PANELS, strict=True)]
+    panels[0].set_ylabel(axes[1])
+    legend_below(figure, entries)
     return Drawing(figure, pd.concat(tables, ignore_index=True))
 
 
@@ -140,22 +140,15 @@ def _check(
     points: npt.NDArray[np.floating], labels: npt.NDArray[np.integer], classes: Sequence[str], dimensions: int | None
 ) -> None:
     """Check points (N, `dimensions`), or (N, D) with D >= 2 where None, their labels and the class names."""
-    wanted = f"(N, {dimensions or 'D'})"
     if points.ndim != 2 or points.shape[1] < 2 or points.shape[1] != (dimensions or points.shape[1]):
+        wanted = f"(N, {dimensions or 'D'})"
         raise UsageError(f"Expected points of shape {wanted}, at least two numbers each, but got {points.shape}.")
     if not np.isfinite(points).all():
         raise UsageError(f"Expected finite points, but row {int((~np.isfinite(points)).any(1).argmax())} is not.")
-    if not len(points) or labels.shape != points.shape[:1] or labels.dtype.kind not in "iu":
+    if len(classes) < 2 or set(labels.tolist()) != set(range(len(classes))) or labels.shape != points.shape[:1]:
         raise UsageError(
-            f"Expected {len(points)} integers as labels, one or more, but got {labels.dtype} of shape {labels.shape}."
+            f"Expected a label from 0 to {len(classes) - 1} for each point, and points of each of two or more classes."
         )
-    if len(classes) < 2:
-        raise UsageError(f"Expected at least two classes, but got {len(classes)}.")
-    if labels.min() < 0 or labels.max() >= len(classes):
-        raise UsageError(f"Expected labels from 0 to {len(classes) - 1}, but got {labels.min()} to {labels.max()}.")
-    empty = np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0)
-    if len(empty):
-        raise UsageError(f"Expected points of each class, but got none of {classes[empty[0]]!r}; leave the class out.")
 
 
 def _markers(counts: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
@@ -174,27 +167,25 @@ def _named(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return order if len(order) <= len(COLOURS) else np.concatenate([order[:3], order[-3:]])
 
 
-def _draw(figure: Figure, plane: _Plane, name: str, index: int, alpha: float, seed: int) -> pd.DataFrame:
+def _draw(axes: Axes, plane: _Plane, name: str, alpha: float, seed: int) -> pd.DataFrame:
     """Draw the panel of a method and return its numbers."""
     chosen = METHODS[name]
     mixes = "alpha" in chosen.model_fields
     method = chosen(**({"alpha": alpha} if mixes else {}))
     epochs = Epochs(plane.points, plane.labels, method, seed)
     samples = epochs.samples(0, epochs.n)
-    left = _LEFT + index * (_SIDE + _GAP)
-    axes = panel(figure, left, _TOP, _SIDE, _SIDE)
-    axes.set(xticks=[], yticks=[], xlabel=plane.axes[0], ylabel=plane.axes[1] if index == 0 else "")
+    axes.set(xticks=[], yticks=[], xlabel=plane.axes[0])
     axes.spines[["top", "right"]].set_visible(True)
     _draw_regions(axes, plane, trained(epochs))
     _draw_samples(axes, plane, samples)
-    rarest = int(plane.counts.argmin())
-    write(figure, left, 2, PANELS[name] + (f", α = {alpha:g}" if mixes else ""), bold=True)
-    write(figure, left, 5.6, f"smallest class: {float(samples.targets[:, rarest].mean()):.1%} of the targets")
+    rarest = float(samples.targets[:, int(plane.counts.argmin())].mean())
+    title = PANELS[name] + (f", α = {alpha:g}" if mixes else "")
+    axes.set_title(f"{title}\nsmallest class: {rarest:.1%} of the targets")
     return _numbers(plane, name, samples)
 
 
 def _draw_regions(axes: Axes, plane: _Plane, classify: Callable[[Tensor], Tensor]) -> None:
-    """Colour the plane by the classifier's probabilities, and draw a line where its answer changes."""
+    """Colour the plane by the classifier's probabilities, and draw a line where its prediction changes."""
     low, high = plane.points.min(0), plane.points.max(0)
     low, high = low - 0.06 * (high - low), high + 0.06 * (high - low)
     x, y = (np.linspace(low[i], high[i], _GRID, dtype=np.float32) for i in (0, 1))
@@ -230,10 +221,10 @@ def _entries(plane: _Plane) -> list[Line2D]:
     """Return the entries of the legend: a colour for each class, and what an edge means."""
 
     def marker(text: str, colour: str, edge: str) -> Line2D:
-        return Line2D([], [], linestyle="", marker="o", markersize=4, color=colour, markeredgecolor=edge, label=text)
+        return sign(text, linestyle="", marker="o", color=colour, markeredgecolor=edge)
 
     counts, named = plane.counts, _named(plane.counts)
-    entries = [marker(f"{plane.classes[k]} ({counts[k]:,})", *[to_hex(plane.colours[k])] * 2) for k in named]
+    entries = [marker(f"{short_name(plane.classes[k], 60)} ({counts[k]:,})", *[to_hex(plane.colours[k])] * 2) for k in named]
     if len(named) < len(counts):
         others = np.delete(counts, named)
         entries.insert(3, marker(f"{len(others)} others ({others.min():,} to {others.max():,} each)", GREY, GREY))

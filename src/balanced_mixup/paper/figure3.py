@@ -4,21 +4,30 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFormatter
 
 from balanced_mixup.errors import UsageError
 from balanced_mixup.mixing import NEGLIGIBLE
-from balanced_mixup.report.figures.drawing import GREY, PAGE, PALETTE, Drawing, canvas, house_style, panel, write
+from balanced_mixup.report.figures.style import (
+    DASHES,
+    GREY,
+    LINE,
+    PAGE,
+    PALETTE,
+    Drawing,
+    figure_style,
+    legend_below,
+    new_figure,
+    sign,
+)
 
 ALPHAS = (0.1, 0.2, 0.3, 1.0)
 
 _DENSITY_END = 3.0
 _SMALLEST = 1e-4
-_DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (8, 2)))
-_HEIGHT, _LINE, _COLUMNS = 40.0, 3.6, (16.0, 38.0, 80.0)  # mm
 
 
+@figure_style()
 def figure3(alphas: Sequence[float] = ALPHAS) -> Drawing:
     """Draw density and distribution of w ~ Beta(alpha, 1), and below them what they mean, as Fig. 3 of the paper.
 
@@ -39,56 +48,33 @@ def figure3(alphas: Sequence[float] = ALPHAS) -> Drawing:
         raise UsageError(f"Expected one to {len(PALETTE)} different values of `alpha`, but got {list(alphas)}.")
     if not all(np.isfinite(alpha) and alpha > 0 for alpha in alphas):
         raise UsageError(f"Expected each `alpha` to be a number above 0, but got {list(alphas)}.")
-    curves = [_curve(alpha) for alpha in alphas]
-    with house_style():
-        figure = canvas(PAGE, _HEIGHT + 20 + (len(alphas) + 1) * _LINE)
-        write(figure, 2, 2, "a", bold=True)
-        write(figure, 86, 2, "b", bold=True)
-        density = panel(figure, 13, 7, 68, _HEIGHT)
-        distribution = panel(figure, 98, 7, 68, _HEIGHT)
-        table = panel(figure, 0, _HEIGHT + 18.5, PAGE, (len(alphas) + 1) * _LINE)
-        for curve, colour, dashes in zip(curves, PALETTE, _DASHES, strict=False):
-            for axes, values in ((density, curve["density"]), (distribution, curve["distribution"])):
-                axes.plot(curve["weight"], values, color=colour, linestyle=dashes, linewidth=1.2)
-        _label_density(density)
-        _label_distribution(distribution)
-        _tabulate(table, alphas)
+    figure = new_figure(PAGE, 60 + LINE * len(alphas))
+    density, distribution = figure.subplots(1, 2)
+    curves, entries = [], []
+    for alpha, colour, dashes in zip(alphas, PALETTE, DASHES, strict=False):
+        weight = np.geomspace(_SMALLEST, 1, 301)
+        shares = {"mean_weight": alpha / (1 + alpha), "unchanged": NEGLIGIBLE**alpha}
+        values = {"weight": weight, "density": alpha * weight ** (alpha - 1), "distribution": weight**alpha}
+        curves.append(pd.DataFrame({"alpha": alpha, **shares, **values}))
+        look = {"color": colour, "linestyle": dashes, "linewidth": 1.2}
+        density.plot(weight, values["density"], **look)
+        distribution.plot(weight, values["distribution"], **look)
+        text = (
+            f"α = {alpha:g}: mean weight α / (1 + α) = {shares['mean_weight']:.3f}, {_share(shares['unchanged'])} of the draws"
+        )
+        entries.append(sign(f"{text} under 1/510, which change nothing", **look))
+    density.set(xlim=(0, 1), ylim=(0, _DENSITY_END), xlabel="weight w of the class-balanced image", title="a")
+    density.set_ylabel(f"density (cut off at {_DENSITY_END:g})")
+    distribution.set_xscale("log")
+    distribution.set(xlim=(_SMALLEST, 1), ylim=(0, 1), xlabel="weight w (log scale)", ylabel="proportion of draws below w")
+    distribution.xaxis.set_major_locator(LogLocator(numticks=5))
+    distribution.xaxis.set_major_formatter(FuncFormatter(lambda weight, _: f"{weight:g}"))
+    distribution.xaxis.set_minor_locator(NullLocator())
+    distribution.yaxis.set_major_formatter(PercentFormatter(1))
+    distribution.axvspan(_SMALLEST, NEGLIGIBLE, color=GREY, alpha=0.18, linewidth=0)
+    distribution.set_title("b   grey: w < 1/510, nothing changes")
+    legend_below(figure, entries)
     return Drawing(figure, pd.concat(curves, ignore_index=True))
-
-
-def _curve(alpha: float) -> pd.DataFrame:
-    weight = np.geomspace(_SMALLEST, 1, 301)
-    shares = {"mean_weight": alpha / (1 + alpha), "unchanged": NEGLIGIBLE**alpha}
-    density = alpha * weight ** (alpha - 1)
-    return pd.DataFrame({"alpha": alpha, **shares, "weight": weight, "density": density, "distribution": weight**alpha})
-
-
-def _label_density(axes: Axes) -> None:
-    axes.set(xlim=(0, 1), ylim=(0, _DENSITY_END), xlabel="weight w of the class-balanced image")
-    axes.set_ylabel(f"density (cut off at {_DENSITY_END:g})")
-
-
-def _label_distribution(axes: Axes) -> None:
-    axes.set_xscale("log")
-    axes.set(xlim=(_SMALLEST, 1), ylim=(0, 1), xlabel="weight w (log scale)", ylabel="share of draws below w")
-    axes.xaxis.set_major_locator(LogLocator(numticks=5))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda weight, _: f"{weight:g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.axvspan(_SMALLEST, NEGLIGIBLE, color=GREY, alpha=0.18, linewidth=0)
-    axes.text(_SMALLEST, 1.02, "grey: w < 1/510, nothing changes", va="bottom")
-
-
-def _tabulate(axes: Axes, alphas: Sequence[float]) -> None:
-    """Write a line for each alpha: how it is drawn, the mean weight, and the share of draws that change nothing."""
-    axes.set(xlim=(0, PAGE), ylim=(len(alphas) + 0.5, -0.5))
-    axes.set_axis_off()
-    rows = [(f"α = {alpha:g}", f"{alpha / (1 + alpha):.3f}", _share(NEGLIGIBLE**alpha)) for alpha in alphas]
-    for row, cells in enumerate([("", "mean weight α / (1 + α)", "draws under 1/510, which change nothing"), *rows]):
-        for left, cell in zip(_COLUMNS, cells, strict=True):
-            axes.text(left, row, cell, va="center")
-    for row, (colour, dashes) in enumerate(zip(PALETTE[: len(alphas)], _DASHES, strict=False), start=1):
-        axes.plot((2, 13), (row, row), color=colour, linestyle=dashes, linewidth=1.2)
 
 
 def _share(share: float) -> str:

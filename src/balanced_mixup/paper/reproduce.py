@@ -12,9 +12,9 @@ import yaml
 
 from balanced_mixup.benchmark.plan import Plan, make_plan
 from balanced_mixup.benchmark.results import EXTERNAL
-from balanced_mixup.benchmark.summary import Entry
+from balanced_mixup.benchmark.summary import MethodSummary
 from balanced_mixup.benchmark.tables import Grid, meaning, score_cell
-from balanced_mixup.datasets.prepared_folder import DATASET
+from balanced_mixup.data.sources.prepared import DATASET
 from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.paper.published import BACKBONE_TITLES, SOURCES, published_table
@@ -59,13 +59,13 @@ TABLES: Mapping[str, PaperTable] = {
 
 
 @dataclass(frozen=True)
-class Pocket:
+class Quick:
     """The same protocol small, on any prepared data: for a look, and where there is no GPU.
 
     Args:
         images: About so many, stratified by class.
         size: Side in pixels.
-        epochs: Passes over them, in small batches: a network that makes few steps answers with the largest class alone.
+        epochs: Passes over them, in small batches, as after few steps a network predicts the largest class alone.
         backbone: Of timm; the default has its ImageNet weights on this machine.
     """
 
@@ -75,29 +75,29 @@ class Pocket:
     backbone: str = "tf_efficientnet_lite0"
 
 
-def paper_plan(table: PaperTable, data: Path, pocket: Pocket | None, protocol: Literal["paper", "honest"]) -> Plan:
+def paper_plan(table: PaperTable, data: Path, quick: Quick | None, protocol: Literal["paper", "honest"]) -> Plan:
     """Return the plan of a table.
 
     Args:
         table: Which.
         data: The prepared data set, or a folder of several, named by their cards.
-        pocket: Small, on whatever data set `data` is.
+        quick: Small, on whatever data set `data` is.
         protocol: As published, or honest.
 
     Raises:
         UsageError: The data are not there, or are not those of the table.
     """
-    found = find_data(data, None if pocket else table.data)
-    entry: dict[str, Any] = {"data": str(found), "scheme": "given" if table.folds is None and pocket is None else "folds"}
-    if table.external is not None and pocket is None:
+    found = find_data(data, None if quick else table.data)
+    entry: dict[str, Any] = {"data": str(found), "scheme": "given" if table.folds is None and quick is None else "folds"}
+    if table.external is not None and quick is None:
         entry["external"] = {table.external: {"data": str(find_data(data, table.external))}}
-    if pocket is None:
+    if quick is None:
         settings: dict[str, Any] = {"recipe": "paper"}
         backbones = list(BACKBONE_TITLES)
     else:
-        entry["images_at_most"] = pocket.images
-        settings = {"size": pocket.size, "epochs": pocket.epochs, "batch_size": 16}
-        backbones = [pocket.backbone]
+        entry["images_at_most"] = quick.images
+        settings = {"size": quick.size, "epochs": quick.epochs, "batch_size": 16}
+        backbones = [quick.backbone]
     return make_plan(
         {
             "data": {_card_of(found): entry},
@@ -123,7 +123,7 @@ def find_data(folder: Path, card: str | None) -> Path:
         )
     raise UsageError(
         f"Expected the prepared data set {card} in {str(folder)!r} or in its folder {card!r}, but it is not there. Make it "
-        f"with `bmixup prepare {card} --root RAW --out {folder / card}`; `--pocket` takes any prepared data set."
+        f"with `bmixup prepare {card} --root RAW --out {folder / card}`; `--quick` takes any prepared data set."
     )
 
 
@@ -134,7 +134,7 @@ def _card_of(prepared: Path) -> str:
         raise UsageError(f"Expected {str(prepared / DATASET)!r} to describe a prepared data set, but: {error!r}.") from None
 
 
-def beside_published(table: PaperTable, entries: Sequence[Entry]) -> list[Grid]:
+def beside_published(table: PaperTable, entries: Sequence[MethodSummary]) -> list[Grid]:
     """Return the table with our scores beside the published ones, in per cent as it prints them, one for each data set."""
     return [
         _grid(table, data, [entry for entry in entries if entry.data == data])
@@ -142,7 +142,7 @@ def beside_published(table: PaperTable, entries: Sequence[Entry]) -> list[Grid]:
     ]
 
 
-def _grid(table: PaperTable, data: str, entries: Sequence[Entry]) -> Grid:
+def _grid(table: PaperTable, data: str, entries: Sequence[MethodSummary]) -> Grid:
     published = published_table(table.number)
     card = data.split(EXTERNAL)[-1]
     same = published[(published["data"] == card) & published["backbone"].isin({entry.backbone for entry in entries})]
@@ -181,7 +181,7 @@ def _published_value(published: pd.DataFrame, method: str, backbone: str | None,
     return float(rows["value"].iloc[0]) if len(rows) else np.nan
 
 
-def _cells(entry: Entry | None, published: float, comparable: bool) -> list[str]:
+def _cells(entry: MethodSummary | None, published: float, comparable: bool) -> list[str]:
     theirs = "–" if np.isnan(published) else f"{100 * published:.1f}"
     if entry is None or np.isnan(entry.mean.mean):
         return ["–", theirs, *(["–"] if comparable else [])]

@@ -1,24 +1,24 @@
-"""The report of a benchmark: which methods can be told apart, on which classes they differ, and what they cost."""
+"""The report of a benchmark: which methods differ significantly, on which classes, and what they cost."""
 
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
-from balanced_mixup.benchmark.results import EXTERNAL, Results, read_results
-from balanced_mixup.benchmark.summary import LEVEL, Entry, summarise
+from balanced_mixup.benchmark.results import EXTERNAL, Results, held_out_scores, read_results
+from balanced_mixup.benchmark.summary import LEVEL, MethodSummary, summarise
 from balanced_mixup.benchmark.tables import grids, metrics_of, notes
-from balanced_mixup.files import read_json
 from balanced_mixup.metrics import METRICS
-from balanced_mixup.report.citation import CITATION
 from balanced_mixup.report.document import Block, Chart, Document, Folded, Listing, Note, Section, Table, Text
-from balanced_mixup.report.figures.comparison import forest, ranks
-from balanced_mixup.report.figures.cost import cost_by_score
-from balanced_mixup.report.figures.rarity import score_by_rarity
+from balanced_mixup.report.figures import cost_by_score, forest, ranks, score_by_rarity
+from balanced_mixup.report.words import CITATION
+from balanced_mixup.runs.run import Run
+from balanced_mixup.runs.scores import read_scores
 
 
 def benchmark_report(path: Path, folder: Path) -> Document:
@@ -34,65 +34,64 @@ def benchmark_report(path: Path, folder: Path) -> Document:
     runs = benchmark.read().runs
     recalls = _recalls(benchmark, runs, results.baseline)
     sections = [
-        Section("summary", "In short", _summary(results, entries, recalls)),
+        Section("summary", "Summary", _summary(results, entries, recalls)),
         Section("tables", "Scores and differences", _tables(results, entries)),
         Section("ranks", "Ranks", _ranks(entries, metrics[0])),
         Section("rarity", "Rare and frequent classes", _rarity(recalls)),
         Section("cost", "Cost", _cost(benchmark, runs, entries, metrics[0])),
-        Section("runs", "Every run", [_runs(benchmark, runs, folder, metrics)]),
-        Section("making", "How this was made", _making(benchmark)),
+        Section("runs", "Runs", [_runs(benchmark, runs, folder, metrics)]),
+        Section("provenance", "Provenance", _provenance(benchmark)),
     ]
     data = list(dict.fromkeys(run.data for run in runs))
     title = f"{len(results.methods)} methods on {', '.join(data)}"
     return Document(title, f"Benchmark {path.resolve().name}: {results.finished} of {results.planned} runs finished", sections)
 
 
-def _summary(results: Results, entries: Sequence[Entry], recalls: Mapping[str, pd.DataFrame]) -> list[Block]:
+def _summary(results: Results, entries: Sequence[MethodSummary], recalls: Mapping[str, pd.DataFrame]) -> list[Block]:
     sentences = [
-        f"{data}, {backbone}, by {METRICS[metric].label}: {_standing(own, results.baseline)}"
+        f"{data}, {backbone}, {METRICS[metric].label}: {_standing(own, results.baseline)}"
         for (data, backbone, metric), own in _places(entries, "data", "backbone", "metric")
     ]
     for data, table in recalls.items():
         name, images, found = _rarest(table)
         sentences.append(
-            f"{data}: how much of {name}, the rarest class ({images:,.0f} images in training), is found, median of the runs: "
-            f"{found}."
+            f"{data}, recall of {name}, the rarest class ({images:,.0f} training images), median of the runs: {found}."
         )
     return [*(Note(text) for text in notes(results)), Listing(sentences)]
 
 
-def _standing(entries: Sequence[Entry], baseline: str) -> str:
-    """Return which method is best by a score, which cannot be told from it, and which differ from the baseline."""
+def _standing(entries: Sequence[MethodSummary], baseline: str) -> str:
+    """Return which method is best by a score, which do not differ significantly from it, and which differ from the baseline."""
     ranked = [entry for entry in entries if not math.isnan(entry.rank)]
     if not ranked:
-        return "no score is defined."
+        return "no method has a defined score."
     best = min(ranked, key=lambda entry: entry.rank)
-    text = f"{best.method} has the best mean, {100 * best.mean.mean:.1f} per cent."
+    text = f"{best.method} has the best mean, {100 * best.mean.mean:.1f}%."
     if all(math.isnan(entry.mean.low) for entry in entries):
-        return f"{text} One fold says nothing about chance: differences cannot be tested yet."
+        return f"{text} With a single fold, differences cannot be tested."
     alike = [entry.method for entry in entries if entry.among_best and entry.method != best.method]
     if len(alike) == len(entries) - 1 and alike:
-        text += " No other method can be told from it by these runs."
+        text += " No other method is significantly different from it."
     elif alike:
-        text += f" These cannot be told from it: {', '.join(alike)}."
+        text += f" Not significantly different from it: {', '.join(alike)}."
     elif len(entries) > 1:
-        text += " All others are worse by more than chance explains."
-    apart = [entry for entry in entries if entry.p_corrected < LEVEL]
-    if apart:
-        changes = ", ".join(f"{entry.method} by {100 * entry.difference.mean:+.1f}" for entry in apart)
-        text += f" Told apart from {baseline}: {changes} percentage points."
+        text += " All others are significantly worse."
+    significant = [entry for entry in entries if entry.p_corrected < LEVEL]
+    if significant:
+        changes = ", ".join(f"{entry.method} ({100 * entry.difference.mean:+.1f})" for entry in significant)
+        text += f" Significantly different from {baseline}, in percentage points: {changes}."
     return text
 
 
-def _places(entries: Iterable[Entry], *keys: str) -> list[tuple[tuple[str, ...], list[Entry]]]:
-    """Return the entries of each data set, backbone, or whatever the keys say."""
-    places: dict[tuple[str, ...], list[Entry]] = {}
+def _places(entries: Iterable[MethodSummary], *keys: str) -> list[tuple[tuple[str, ...], list[MethodSummary]]]:
+    """Return the entries of each data set, backbone, or whatever the keys name."""
+    places: dict[tuple[str, ...], list[MethodSummary]] = {}
     for entry in entries:
         places.setdefault(tuple(getattr(entry, key) for key in keys), []).append(entry)
     return list(places.items())
 
 
-def _tables(results: Results, entries: Sequence[Entry]) -> list[Block]:
+def _tables(results: Results, entries: Sequence[MethodSummary]) -> list[Block]:
     blocks: list[Block] = [
         Table(f"{grid.title}. {grid.note}", grid.header, grid.rows)
         for grid in grids(results, entries)
@@ -117,15 +116,13 @@ def _tables(results: Results, entries: Sequence[Entry]) -> list[Block]:
     if rows.empty:
         return [*blocks, Note(f"There is no method to compare with {results.baseline} yet.")]
     caption = (
-        f"Mean paired differences to {results.baseline} with 95 % intervals; right of the line the method is better. p after "
-        "Holm's correction."
+        f"Mean paired differences to {results.baseline} with 95% intervals; right of the line the method is better. p-values "
+        "are corrected for the number of methods (Holm)."
     )
-    apart = [f"{row.label} on {row.group}" for row in rows.itertuples() if float(str(row.p)) < LEVEL]
-    alternative = f"Told apart from {results.baseline}: {'; '.join(apart) if apart else 'none'}."
-    return [*blocks, Chart("differences", caption, alternative, forest(rows, results.baseline))]
+    return [*blocks, Chart("differences", caption, forest(rows, results.baseline))]
 
 
-def _ranks(entries: Sequence[Entry], metric: str) -> list[Block]:
+def _ranks(entries: Sequence[MethodSummary], metric: str) -> list[Block]:
     own = [entry for entry in entries if entry.metric == metric]
     several = len({entry.backbone for entry in own}) > 1
     table = pd.DataFrame(
@@ -134,11 +131,11 @@ def _ranks(entries: Sequence[Entry], metric: str) -> list[Block]:
     ).pivot(index="method", columns="place", values="rank")
     table = table.reindex(list(dict.fromkeys(entry.method for entry in own)))
     if len(table) < 2:
-        return [Note("There is one method alone.")]
-    caption = f"Rank of each method by its mean {METRICS[metric].label}, 1 is best. Ranks do not say how large differences are."
-    order = table.mean(axis=1).sort_values()
-    alternative = "Mean ranks: " + ", ".join(f"{method} {rank:.1f}" for method, rank in order.items()) + "."
-    return [Chart("ranks", caption, alternative, ranks(table))]
+        return [Note("There is only one method.")]
+    caption = (
+        f"Rank of each method by its mean {METRICS[metric].label}, 1 is best. Ranks do not show how large differences are."
+    )
+    return [Chart("ranks", caption, ranks(table))]
 
 
 def _recalls(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], baseline: str) -> dict[str, pd.DataFrame]:
@@ -162,23 +159,23 @@ def _recalls_of(benchmark: BenchmarkFolder, run: PlannedRun) -> list[dict[str, o
         return []
     table = pd.read_csv(own.manifest, dtype=str, keep_default_na=False)
     trained = table.loc[table["split"] == "train", "label"].value_counts()
-    per_class = read_json(own.metrics)[run.scored]["per_class"]
+    per_class = read_scores(own.metrics)[run.scored].per_class
     return [
         {
             "method": run.method,
             "class": name,
             "images": int(trained.get(name, 0)),
-            "recall": math.nan if row["recall"]["value"] is None else row["recall"]["value"],
+            "recall": row.recall.value,
         }
         for name, row in per_class.items()
     ]
 
 
 def _rarest(recalls: pd.DataFrame) -> tuple[str, float, str]:
-    """Return the rarest class, its number of images, and "instance 0 %, class 42 %": how much of it each method finds."""
+    """Return the rarest class, its number of images, and "instance 0%, class 42%": its recall by each method."""
     rarest = recalls.sort_values("images", kind="stable").iloc[0]
     rows = recalls[recalls["class"] == rarest["class"]].itertuples()
-    found = [f"{row.method} " + ("–" if math.isnan(row.recall) else f"{100 * row.recall:.0f} %") for row in rows]
+    found = [f"{row.method} " + ("–" if math.isnan(row.recall) else f"{100 * row.recall:.0f}%") for row in rows]
     return rarest["class"], rarest["images"], ", ".join(found)
 
 
@@ -186,50 +183,38 @@ def _rarity(recalls: Mapping[str, pd.DataFrame]) -> list[Block]:
     blocks: list[Block] = []
     for number, (data, table) in enumerate(recalls.items(), start=1):
         name, _, found = _rarest(table)
-        caption = (
-            f"{data}: share of each class that is found (median, lowest and highest of the runs), against its training images."
-        )
-        alternative = f"Of {name}, the rarest class, is found: {found}."
-        blocks.append(Chart(f"rarity-{number}", caption, alternative, score_by_rarity(table)))
+        caption = f"{data}: recall of each class (median, lowest and highest of the runs) against its training images."
+        drawing = replace(score_by_rarity(table), description=f"Recall of {name}, the rarest class: {found}.")
+        blocks.append(Chart(f"rarity-{number}", caption, drawing))
     return blocks or [Note("No run is finished.")]
 
 
-def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Sequence[Entry], metric: str) -> list[Block]:
+def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Sequence[MethodSummary], metric: str) -> list[Block]:
     costs: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
     for run in runs:
         path = benchmark.run(run).cost
-        if path.is_file() and not (cost := read_json(path))["resumed"]:
-            memory = cost.get("memory_bytes")
-            pair = float(cost["seconds"]), math.nan if memory is None else float(memory)
+        if path.is_file() and not (cost := Run(benchmark.run(run)).cost).resumed:
+            pair = cost.seconds, math.nan if cost.memory_bytes is None else float(cost.memory_bytes)
             costs.setdefault((run.data, run.backbone, run.method), []).append(pair)
     blocks: list[Block] = []
-    for number, ((data, backbone), own) in enumerate(
-        _places((entry for entry in entries if entry.metric == metric), "data", "backbone"), start=1
-    ):
-        rows = [
-            {
-                "method": entry.method,
-                "seconds": float(np.median([seconds for seconds, _ in costs[data, backbone, entry.method]])),
-                "memory": float(np.median([memory for _, memory in costs[data, backbone, entry.method]])),
-                "score": entry.mean.mean,
-                "low": entry.mean.low,
-                "high": entry.mean.high,
-            }
-            for entry in own
-            if (data, backbone, entry.method) in costs and not math.isnan(entry.mean.mean)
-        ]
+    places = _places((entry for entry in entries if entry.metric == metric), "data", "backbone")
+    for number, ((data, backbone), own) in enumerate(places, start=1):
+        rows, resumed = [], []
+        for entry in own:
+            if (found := costs.get((data, backbone, entry.method))) is None:
+                resumed.append(entry.method)
+            elif not math.isnan(entry.mean.mean):
+                seconds, memory = (float(np.median(values)) for values in zip(*found, strict=True))
+                score = {"score": entry.mean.mean, "low": entry.mean.low, "high": entry.mean.high}
+                rows.append({"method": entry.method, "seconds": seconds, "memory": memory, **score})
         if not rows or EXTERNAL in data:
             continue
-        resumed = [entry.method for entry in own if (data, backbone, entry.method) not in costs]
         label = METRICS[metric].label
-        caption = f"{data}, {backbone}: {label} (mean with 95 % interval) against what a training costs (median of the runs)."
+        caption = f"{data}, {backbone}: {label} (mean with 95% interval) against the cost of a training (median of the runs)."
         if resumed:
-            caption += f" Not shown, as none of their runs was made in one go: {', '.join(resumed)}."
-        table = pd.DataFrame(rows)
-        fastest = table.sort_values("seconds", kind="stable").iloc[0]
-        alternative = f"The fastest is {fastest['method']}, {fastest['seconds']:.0f} s."
-        blocks.append(Chart(f"cost-{number}", caption, alternative, cost_by_score(table, label)))
-    return blocks or [Note("What the trainings cost is not known: no run was made in one go.")]
+            caption += f" Not shown, because all of their runs were interrupted and resumed: {', '.join(resumed)}."
+        blocks.append(Chart(f"cost-{number}", caption, cost_by_score(pd.DataFrame(rows), label)))
+    return blocks or [Note("The cost of the trainings is unknown: all runs were interrupted and resumed.")]
 
 
 def _runs(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], folder: Path, metrics: Sequence[str]) -> Table:
@@ -237,17 +222,20 @@ def _runs(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], folder: Path, 
     for run in runs:
         own = benchmark.run(run)
         finished = own.metrics.is_file()
-        scores = read_json(own.metrics)[run.scored]["metrics"] if finished else {}
-        values = (scores[name]["value"] if finished else None for name in metrics)
-        state = [f"{value:.3f}" if value is not None else "–" for value in values]
+        scores = held_out_scores(Run(own), run.scored) if finished else {}
+        values = (scores.get(name, math.nan) for name in metrics)
+        state = ["–" if math.isnan(value) else f"{value:.3f}" for value in values]
         rows.append([run.title, *state, "finished" if finished else "not finished"])
         links.append(Path(os.path.relpath(own.path.resolve(), folder)).as_posix() if own.path.is_dir() else "")
     return Table(
-        "Each leads to the folder of its run.", ["run", *(METRICS[name].label for name in metrics), "state"], rows, links=links
+        "All runs, with links to their folders.",
+        ["run", *(METRICS[name].label for name in metrics), "state"],
+        rows,
+        links=links,
     )
 
 
-def _making(benchmark: BenchmarkFolder) -> list[Block]:
+def _provenance(benchmark: BenchmarkFolder) -> list[Block]:
     plan = benchmark.plan
     blocks: list[Block] = []
     if plan.is_file():

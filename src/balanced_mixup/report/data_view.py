@@ -1,4 +1,6 @@
-"""The data of a run, and its training: class sizes, parts, what the method makes of them, the curves."""
+"""The data of a run, and its training: class sizes, splits, class prior, learning curves."""
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -6,66 +8,58 @@ from balanced_mixup.calibration.priors import training_prior
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.report.contents import RunContents, require
 from balanced_mixup.report.document import Block, Chart, Table
-from balanced_mixup.report.figures import ClassCounts, figure1
-from balanced_mixup.report.figures.history import training_curves
-from balanced_mixup.report.figures.priors import prior_bars
-from balanced_mixup.report.words import counted, percent, spoken
+from balanced_mixup.report.figures import ClassCounts, figure1, prior_bars, training_curves
+from balanced_mixup.report.words import counted, display_name, percent
 from balanced_mixup.training.schedules import epochs_since_best
 
 
 def data_view(run: RunContents) -> list[Block]:
-    """Show the classes and parts of the data, and what weight the method gives to each class.
+    """Return the classes and splits of the data, and what weight the method gives to each class.
 
     Raises:
         UsageError: The run lacks the list of its images.
     """
-    counts = {part: run.counts(part) for part in ("train", "val", "test")}
+    counts = {split: run.counts(split) for split in ("train", "val", "test")}
     total = np.sum(list(counts.values()), axis=0)
     table = Table(
-        "Images of each class in the parts of the data.",
+        "Images of each class in each split.",
         ["class", "training", "validation", "test", "all"],
-        [[name, *(f"{counts[part][k]:,}" for part in counts), f"{total[k]:,}"] for k, name in enumerate(run.classes)]
-        + [["all", *(f"{counts[part].sum():,}" for part in counts), f"{total.sum():,}"]],
+        [[name, *(f"{own[k]:,}" for own in counts.values()), f"{total[k]:,}"] for k, name in enumerate(run.classes)]
+        + [["all", *(f"{own.sum():,}" for own in counts.values()), f"{total.sum():,}"]],
     )
-    ordinal = run.ordinal
-    drawing = figure1([ClassCounts("Training images", run.classes, counts["train"].tolist(), ordinal)])
-    largest, smallest = counts["train"].max(), counts["train"][counts["train"] > 0].min()
-    alternative = (
-        f"Bars: training images of each of {len(run.classes)} classes, from {smallest:,} to {largest:,}, "
-        f"a ratio of {largest / smallest:.1f} to 1."
-    )
+    sizes = figure1([ClassCounts("Training images", run.classes, counts["train"].tolist(), run.ordinal)])
     natural, effective = counts["train"] / counts["train"].sum(), training_prior(run.recipe, counts["train"])
     rarest = int(np.argmin(np.where(natural > 0, natural, np.inf)))
-    seen = (
-        f"The share of each class in the training images, and of the weight that the method {run.recipe.method.name} gives it "
-        "in training (by sampling, mixing and loss)."
+    weights = (
+        f"The rarest class, {display_name(run.classes[rarest])}, has {percent(natural[rarest])} of the training images and "
+        f"{percent(effective[rarest])} of the weight in training."
     )
-    shares = f"{percent(natural[rarest])} of the images, {percent(effective[rarest])} of the weight"
+    caption = (
+        f"Proportion of each class in the training images, and the weight that {run.recipe.method.name} gives it in training "
+        f"through sampling, mixing and loss. {weights}"
+    )
     return [
         table,
-        Chart("classes", "How many training images each class has.", alternative, drawing),
-        Chart(
-            "prior", seen, f"{spoken(run.classes[rarest])}, the rarest: {shares}.", prior_bars(run.classes, natural, effective)
-        ),
+        Chart("classes", "Training images of each class.", sizes),
+        Chart("prior", caption, replace(prior_bars(run.classes, natural, effective), description=weights)),
     ]
 
 
 def training_curves_view(run: RunContents) -> list[Block]:
-    """Show loss and scores over the epochs, and which epoch was kept.
+    """Return loss and scores over the epochs, and which epoch was kept.
 
     Raises:
         UsageError: The run has no history.
     """
-    history = require(run.history, "the book of its epochs (history.csv)")
+    history = require(run.history, "the history of its epochs (history.csv)")
     scores = history[run.monitor].to_numpy(float)
     best = max(1, len(scores) - epochs_since_best(scores.tolist()))
-    label = METRICS[run.monitor].label
     labels = {name: metric.label for name, metric in METRICS.items()}
-    verb = "was kept" if run.finished else "is the best so far"
-    text = f"Epoch {best} of {len(history)} {verb}"
+    label, verb = labels[run.monitor], "was kept" if run.finished else "is the best so far"
+    reason = f"it has the best {label} on validation data, {scores[best - 1]:.3f}"
     if np.isnan(scores).all():
-        text += f": {label} on validation was never defined."
-    else:
-        text += f": its {label} on validation, {scores[best - 1]:.3f}, was the best."
-    alternative = f"Curves over {counted(len(history), 'epoch')}. {text}"
-    return [Chart("training", text, alternative, training_curves(history, run.monitor, best, labels))]
+        reason = f"{label} on validation data was never defined"
+    text = f"Epoch {best} of {len(history)} {verb}: {reason}."
+    drawing = training_curves(history, run.monitor, best, labels)
+    description = f"Learning curves over {counted(len(history), 'epoch')}. {text}"
+    return [Chart("training", text, replace(drawing, description=description))]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from balanced_mixup.report.figures.drawing import Drawing
+from balanced_mixup.report.figures.style import Drawing
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,11 @@ class Chart:
     Args:
         name: Of its files, unique within the report.
         caption: What it shows and how to read it.
-        alternative: What it says, in words, for those who cannot see it.
-        drawing: The figure with its numbers.
+        drawing: The figure with its numbers and its description in words.
     """
 
     name: str
     caption: str
-    alternative: str
     drawing: Drawing
 
 

@@ -1,29 +1,30 @@
 """Explain predictions: for each image a picture of where the evidence for a class lies, and a table of all."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from matplotlib.cm import ScalarMappable
-from matplotlib.figure import Figure
 
-from balanced_mixup.calibration.correction import Correction
 from balanced_mixup.errors import RunError, UsageError, nearest
 from balanced_mixup.evaluation.predict import read_images
 from balanced_mixup.explain.saliency import COLOURS, evidence, overlay, positive_share, upsampled
+from balanced_mixup.extras import require
 from balanced_mixup.files import write_atomically
 from balanced_mixup.progress import progress_bar
-from balanced_mixup.report.figures.drawing import canvas, house_style, panel, width_of, write
 from balanced_mixup.runs.classifier import Classifier
-from balanced_mixup.runs.run_folder import RunFolder
+from balanced_mixup.runs.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TABLE = "explanations.csv"
 
 _MOST = 10  # classes beside each other in one picture
-_SIDE, _GAP, _TOP, _BAR, _RIGHT = 50.0, 3.0, 5.0, 2.0, 17.0  # mm
-_LONGEST = 60  # characters of a class's name that could fit over a picture
+_SIDE = 52.0  # mm, of a picture
 _STEM = 100  # characters of an image's name that its picture keeps
 
 
@@ -44,7 +45,7 @@ def explain_files(
         out: A new or empty folder, for a PNG an image (what the model sees, beside it with the evidence) and explanations.csv.
         target: Class whose evidence is shown; the predicted one if not given.
         top: How many of the likeliest classes are shown, instead of a `target`.
-        calibrate: Give the probabilities the temperature that was fitted on the run's validation part.
+        calibrate: Give the probabilities the temperature that was fitted on the run's validation split.
 
     Returns:
         What explanations.csv holds, a row for each image and class shown: image; prediction and its probability, as `predict`
@@ -52,17 +53,18 @@ def explain_files(
         places a side that the map has; picture, the name of the PNG.
 
     Raises:
-        UsageError: The run is not finished, cannot be calibrated or has no feature map, there is no such class, or `out` is
-            not to be used.
+        UsageError: The run is not finished, cannot be calibrated or has no feature map, there is no such class, `out` is not to
+            be used, or the extra `explain` is not installed.
         DataError: Images are missing or cannot be read; names all of them, and nothing is written.
         RunError: The pictures cannot be written.
     """
+    require("bmixup explain", "explain", "captum", "matplotlib")
     classifier = Classifier.load(run)
     card = classifier.card
     _check(card.classes, target, top)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"Expected `out` to be a new or empty folder, but {str(out)!r} exists. Choose another `--out`.")
-    correction = Correction.of(RunFolder(run)) if calibrate else None
+    correction = Run.open(run).calibration if calibrate else None
     images, pixels = read_images(paths, card)
     probabilities = classifier.probabilities(pixels)
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, : top or 1]
@@ -88,7 +90,7 @@ def explain_files(
         with progress_bar("Drawing", len(images)) as advance:
             for row, (picture, shown) in enumerate(table.groupby("picture", sort=False)):
                 image = pixels.gather(np.array([row]))[0].numpy()
-                _save(_draw(image, upsampled(maps[shown.index], card.size), shown), out / str(picture))
+                _save(draw(image, upsampled(maps[shown.index], card.size), shown), out / str(picture))
                 advance(1)
         write_atomically(out / TABLE, lambda temporary: table.to_csv(temporary, index=False, float_format="%.6f"))
     except OSError as error:
@@ -123,36 +125,38 @@ def _picture_names(images: Sequence[str]) -> list[str]:
     return names
 
 
-def _draw(image: npt.NDArray[np.uint8], maps: npt.NDArray[np.float32], shown: pd.DataFrame) -> Figure:
+def draw(image: npt.NDArray[np.uint8], maps: npt.NDArray[np.float32], shown: pd.DataFrame) -> "Figure":
     """Draw an image (size, size, 3), beside it the same with each of its maps (M, size, size); `shown` has a row a map."""
-    with house_style():
-        figure = canvas((1 + len(maps)) * (_SIDE + _GAP) + _RIGHT, _TOP + _SIDE + _GAP)
-        first = shown.iloc[0]
-        _picture(figure, 0, image, f"Predicted: {_likely(first['prediction'], first['probability'])}")
-        for place, (found, row) in enumerate(zip(maps, shown.to_dict("records"), strict=True), start=1):
-            title = "Evidence for" if found.any() else "No evidence for"
-            _picture(figure, place, overlay(image, found), f"{title} {_likely(row['target'], row['target_probability'])}")
-        bar = panel(figure, (1 + len(maps)) * (_SIDE + _GAP), _TOP, _BAR, _SIDE)
-        figure.colorbar(ScalarMappable(cmap=COLOURS), cax=bar, ticks=[0, 1]).ax.set_yticklabels(["none", "strongest"])
+    from matplotlib.cm import ScalarMappable
+
+    from balanced_mixup.report.figures.style import figure_style, new_figure
+
+    first, rows = shown.iloc[0], shown.to_dict("records")
+    pictures = [(image, f"Predicted: {_likely(first['prediction'], first['probability'])}")]
+    for found, row in zip(maps, rows, strict=True):
+        title = "Evidence for" if found.any() else "No evidence for"
+        pictures.append((overlay(image, found), f"{title} {_likely(row['target'], row['target_probability'])}"))
+    with figure_style():
+        figure = new_figure(_SIDE * len(pictures) + 18, _SIDE + 10)
+        panels = figure.subplots(1, len(pictures))
+        for axes, (picture, title) in zip(panels, pictures, strict=True):
+            axes.imshow(picture)
+            axes.set_axis_off()
+            axes.set_title(title)
+        bar = figure.colorbar(ScalarMappable(cmap=COLOURS), ax=panels[-1], ticks=[0, 1])
+        bar.ax.set_yticklabels(["none", "strongest"])
     return figure
 
 
-def _picture(figure: Figure, place: int, image: npt.NDArray[np.uint8], title: str) -> None:
-    left = _GAP / 2 + place * (_SIDE + _GAP)
-    axes = panel(figure, left, _TOP, _SIDE, _SIDE)
-    axes.imshow(image)
-    axes.set_axis_off()
-    write(figure, left, 1.3, title)
-
-
 def _likely(name: str, probability: float) -> str:
-    """Return "name (87 %)", the name cut to what fits over a picture."""
-    cut = name[:_LONGEST] + ("…" if len(name) > _LONGEST else "")
-    while (width := width_of(f"No evidence for {cut} (100 %)")) > _SIDE:
-        cut = cut[: int(len(cut) * _SIDE / width) - 1] + "…"
-    return f"{cut} ({100 * probability:.0f} %)"
+    """Return "name (87%)", the name shortened and on a line of its own where it is long."""
+    from balanced_mixup.report.figures.style import short_name
+
+    return "\n".join(textwrap.wrap(f"{short_name(name)} ({100 * probability:.0f}%)", 34))
 
 
-def _save(figure: Figure, path: Path) -> None:
-    with house_style():
+def _save(figure: "Figure", path: Path) -> None:
+    from balanced_mixup.report.figures.style import figure_style
+
+    with figure_style():
         write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", metadata={"Software": None}))

@@ -7,14 +7,13 @@ page's text colour, so that they are light or dark as the page is.
 import base64
 import re
 from importlib.resources import files
-from io import StringIO
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from balanced_mixup.report import document
 from balanced_mixup.report.document import Chart, Document
-from balanced_mixup.report.figures.drawing import INK, house_style
+from balanced_mixup.report.figures.style import INK, to_svg
 
 
 def to_html(report: Document) -> str:
@@ -47,15 +46,12 @@ def _own_names(tag: str, chart: str) -> str:
 
 def _svg(chart: Chart) -> Markup:
     """Return the figure as an element of the page."""
-    buffer = StringIO()
-    with house_style():
-        chart.drawing.figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = buffer.getvalue()
+    svg = to_svg(chart.drawing)
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<[^>]+>", lambda tag: _own_names(tag[0], chart.name), svg)
     width = chart.drawing.figure.get_size_inches()[0] * 25.4
-    head = f'<svg role="img" aria-label="{escape(chart.alternative)}" style="--width: {width:.0f}" '
+    head = f'<svg role="img" aria-label="{escape(chart.drawing.description)}" style="--width: {width:.0f}" '
     # Its size is left to the style sheet.
     first, rest = svg.split(">", 1)
     first = re.sub(r' (width|height)="[^"]*"', "", first)

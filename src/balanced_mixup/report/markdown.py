@@ -31,7 +31,7 @@ def _lines(block: Block, figures: Path, name: str) -> list[str]:
         case Folded(title, text):
             return [f"<details><summary>{_text(title)}</summary>", "", "<pre>", html.escape(text), "</pre>", "</details>"]
         case Chart():
-            return [_image(block.alternative, figures.name, f"{block.name}.png"), "", _text(block.caption)]
+            return [_image(block.drawing.description, figures.name, f"{block.name}.png"), "", _text(block.caption)]
         case Table():
             return _table(block)
         case Gallery():

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from balanced_mixup.data.manifest import Images, ImageSubset
+from balanced_mixup.data.manifest import Images
 from balanced_mixup.data.sources import load
 from balanced_mixup.errors import DataError, UsageError
 from balanced_mixup.report.contents import RunContents
@@ -42,14 +42,14 @@ class Originals:
         source = load(run.settings).images
         position = {name: row for row, name in enumerate(source.names)}
         if not any(name in position for name in names):
-            raise UsageError(f"The data no longer name any of the images; the first is {names[0]!r}.")
+            raise UsageError(f"None of the images is in the data any more; the first was {names[0]!r}.")
         known = (
             {}
-            if run.images is None or run.part == "other"
+            if run.images is None or run.split == "other"
             else dict(zip(run.images["image"], run.images["digest"], strict=True))
         )
         rows = np.array([position.get(name, -1) for name in names], dtype=np.int64)
-        return cls(ImageSubset(source, rows), tuple((rows >= 0).tolist()), tuple(known.get(name, "") for name in names))
+        return cls(source.subset(rows), tuple((rows >= 0).tolist()), tuple(known.get(name, "") for name in names))
 
     def read(self, row: int, size: int) -> Pixels8 | None:
         """Return an image, uint8 (size, size, 3); None where it is gone, or not what it was when the run was made."""

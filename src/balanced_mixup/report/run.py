@@ -1,4 +1,4 @@
-"""The report of a run: what was found and missed, what it learned from, and how far its answers can be believed."""
+"""The report of a run: what was found and missed, what it learned from, and how far its predictions can be believed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,14 +8,14 @@ import yaml
 
 from balanced_mixup.errors import BalancedMixupError
 from balanced_mixup.report.calibration_view import calibration_view
-from balanced_mixup.report.citation import CITATION
 from balanced_mixup.report.contents import RunContents, read_evaluation, read_run
 from balanced_mixup.report.data_view import data_view, training_curves_view
 from balanced_mixup.report.document import Block, Document, Folded, Note, Section, Text
-from balanced_mixup.report.mistakes import mistakes
+from balanced_mixup.report.errors_view import errors_view
 from balanced_mixup.report.scores_view import confusion_view, curves_view, scores_view
 from balanced_mixup.report.summary import summary
 from balanced_mixup.report.training_view import training_view
+from balanced_mixup.report.words import CITATION
 
 
 def run_report(path: Path) -> Document:
@@ -26,7 +26,7 @@ def run_report(path: Path) -> Document:
     """
     run = read_run(path)
     title = f"{run.recipe.method.name} on {_data_name(run.recipe.data)}"
-    return Document(title, f"Run {path.resolve().name}: {run.recipe.backbone}, {run.recipe.size} px", _sections(run, _PARTS))
+    return Document(title, f"Run {path.resolve().name}: {run.recipe.backbone}, {run.recipe.size} px", _sections(run, _VIEWS))
 
 
 def evaluation_report(path: Path) -> Document:
@@ -38,7 +38,7 @@ def evaluation_report(path: Path) -> Document:
     run = read_evaluation(path)
     title = f"{run.recipe.method.name}, trained on {_data_name(run.recipe.data)}, scored on {_data_name(run.settings.data)}"
     subtitle = f"Run {run.folder.path.name}: {run.recipe.backbone}, {run.recipe.size} px"
-    return Document(title, subtitle, _sections(run, {name: part for name, part in _PARTS.items() if name not in _TRAINING}))
+    return Document(title, subtitle, _sections(run, {name: view for name, view in _VIEWS.items() if name not in _TRAINING}))
 
 
 def _data_name(data: str) -> str:
@@ -47,20 +47,20 @@ def _data_name(data: str) -> str:
     return path.parent.name if path.stem in ("labels", "manifest") and path.parent.name else path.stem
 
 
-def _sections(run: RunContents, parts: Mapping[str, tuple[str, "_Builder"]]) -> list[Section]:
-    first, *others = (Section(name, title, _built(build, run)) for name, (title, build) in parts.items())
+def _sections(run: RunContents, views: Mapping[str, tuple[str, "_View"]]) -> list[Section]:
+    first, *others = (Section(name, title, _blocks(view, run)) for name, (title, view) in views.items())
     missing = [Note(reason) for reason in run.missing]
     return [Section(first.name, first.title, [*missing, *first.blocks]), *others]
 
 
-def _built(build: "_Builder", run: RunContents) -> Sequence[Block]:
+def _blocks(view: "_View", run: RunContents) -> Sequence[Block]:
     try:
-        return build(run)
+        return view(run)
     except BalancedMixupError as error:
-        return [Note(f"This part is missing. {error}")]
+        return [Note(f"This section is missing. {error}")]
 
 
-def _making(run: RunContents) -> list[Block]:
+def _provenance(run: RunContents) -> list[Block]:
     environment = run.environment
     return [
         Folded("Recipe", _yaml(run.recipe.settings())),
@@ -73,17 +73,17 @@ def _yaml(content: Mapping[str, Any]) -> str:
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
-_Builder = Callable[[RunContents], Sequence[Block]]
-_PARTS: Mapping[str, tuple[str, _Builder]] = {
-    "summary": ("In short", summary),
-    "data": ("The data", data_view),
-    "training-images": ("What training sees", training_view),
+_View = Callable[[RunContents], Sequence[Block]]
+_VIEWS: Mapping[str, tuple[str, _View]] = {
+    "summary": ("Summary", summary),
+    "data": ("Data", data_view),
+    "training-images": ("Training images", training_view),
     "training": ("Training", training_curves_view),
     "scores": ("Scores", scores_view),
-    "confusion": ("What is taken for what", confusion_view),
-    "curves": ("ROC and precision-recall", curves_view),
-    "calibration": ("How sure it is", calibration_view),
-    "gallery": ("Mistakes and doubts", mistakes),
-    "making": ("How this was made", _making),
+    "confusion": ("Confusion matrix", confusion_view),
+    "curves": ("ROC and precision-recall curves", curves_view),
+    "calibration": ("Calibration", calibration_view),
+    "gallery": ("Errors and uncertain predictions", errors_view),
+    "provenance": ("Provenance", _provenance),
 }
 _TRAINING = ("data", "training-images", "training")

@@ -1,7 +1,7 @@
 """The first section of a report: what was found and what was missed, for somebody who reads nothing else."""
 
+import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,8 @@ from balanced_mixup.calibration.class_prior import rare_classes
 from balanced_mixup.metrics import confusion
 from balanced_mixup.report.contents import RunContents
 from balanced_mixup.report.document import Block, Listing, Note, Text
-from balanced_mixup.report.words import counted, found_and_missed, percent, spoken, with_interval
+from balanced_mixup.report.words import class_sentence, counted, display_name, percent, with_interval
+from balanced_mixup.runs.scores import ClassScores, Scores
 
 Counts = npt.NDArray[np.int64]
 
@@ -18,70 +19,72 @@ MOST = 12  # rare classes that get a sentence of their own
 
 
 def summary(run: RunContents) -> list[Block]:
-    """Say how many images of each rare class were found, and of the others together."""
+    """Return how many images of each rare class were found, and of the others together."""
     notes: list[Block] = []
     if not run.finished:
-        notes.append(Note(f"This run is not finished: go on with it (bmixup train --out {run.folder.path} --resume)."))
+        notes.append(Note(f"This run is not finished. To resume it: bmixup train --out {run.folder.path} --resume"))
     if run.scores is None or run.predictions is None:
         return [*notes, Text("There are no scores yet.")]
-    if run.part == "val":
+    if run.split == "val":
         notes.append(
-            Note("Nothing was held out for a test: the epoch was chosen by these images, so the scores are a little too good.")
+            Note("There is no test split: the epoch was chosen on these images, so the scores are slightly optimistic.")
         )
     table = confusion(run.predictions.labels, run.predictions.probabilities).astype(np.int64)
-    return [*notes, Text(_overall(run, run.scores, table)), *_prior(run), *_classes(run, run.scores["per_class"], table)]
+    return [*notes, Text(_overall(run, run.scores, table)), *_prior(run), *_classes(run, run.scores.per_class, table)]
 
 
-def _overall(run: RunContents, scores: Mapping[str, Any], table: Counts) -> str:
-    metrics = scores["metrics"]
-    groups = f" from {counted(scores['groups'], 'group')} (by {run.settings.group_column})" if scores["groups"] else ""
-    text = f"Scored on {counted(scores['n'], 'image')}{groups}: {run.scored}. "
-    if metrics["balanced_accuracy"]["value"] is not None:
-        share = with_interval(metrics["balanced_accuracy"])
-        text += f"Averaged over the classes, {share} of a class's images are found (balanced accuracy). "
-    text += f"Of all images {with_interval(metrics['accuracy'])} are right."
+def _overall(run: RunContents, scores: Scores, table: Counts) -> str:
+    metrics, column = scores.metrics, run.settings.group_column
+    groups = f" in {counted(scores.groups, 'group')}" if scores.groups else ""
+    groups += f" (column {column})" if groups and column else ""
+    text = f"Scored on {counted(scores.n, 'image')}{groups}: {run.scored}. "
+    if not math.isnan(metrics["balanced_accuracy"].value):
+        text += f"Balanced accuracy, the mean recall of the classes, is {with_interval(metrics['balanced_accuracy'])}. "
+    text += f"Accuracy over all images is {with_interval(metrics['accuracy'])}."
     if run.ordinal:
         near = sum(int(np.trace(table, offset)) for offset in (-1, 0, 1))
-        text += f" {percent(near / table.sum())} are at most one grade off."
+        text += f" {percent(near / table.sum())} of the predictions are at most one class off."
     return text
 
 
 def _prior(run: RunContents) -> list[Block]:
-    """Say to what class shares the probabilities were corrected, if to any."""
-    prior = None if run.evaluation is None else run.evaluation.get("prior")
-    if not prior:
+    """Return to what class prior the probabilities were corrected, if to any."""
+    prior = run.target
+    if prior is None:
         return []
-    shares = sorted(prior["shares"].items(), key=lambda item: -item[1]["value"])
-    said = [f"{spoken(name)} {with_interval(share)}" for name, share in shares[:MOST]]
+    shares = sorted(prior.by_class(run.classes).items(), key=lambda item: -item[1].value)
+    listing = ", ".join(f"{display_name(name)} {with_interval(share)}" for name, share in shares[:MOST])
     blocks: list[Block] = [
         Text(
-            f"All of this is of probabilities corrected to the class shares `{prior['name']}`: {', '.join(said)}"
-            f"{' ...' if len(shares) > MOST else ''}. That can change the answers."
+            f"All scores are of probabilities corrected to the class prior `{prior.name}`: {listing}"
+            f"{' ...' if len(shares) > MOST else ''}. This can change the predicted class."
         )
     ]
-    if not prior["converged"]:
-        blocks.append(Note("The estimate of the class shares did not come to rest: it says little."))
+    if not prior.converged:
+        blocks.append(Note("The estimate of the class prior did not converge: do not rely on it."))
     return blocks
 
 
-def _classes(run: RunContents, per_class: Mapping[str, Any], table: Counts) -> list[Block]:
+def _classes(run: RunContents, per_class: Mapping[str, ClassScores], table: Counts) -> list[Block]:
     trained = None if run.images is None else run.counts("train")
-    classes = run.classes
-    everything = list(range(len(classes)))
+    classes, everything = run.classes, list(range(len(run.classes)))
     rare = [] if trained is None else rare_classes(trained)
     chosen = (rare or everything)[:MOST]
     sentences = [
-        found_and_missed(k, classes, table, None if trained is None else int(trained[k]), per_class[classes[k]]["recall"])
+        class_sentence(k, classes, table, None if trained is None else int(trained[k]), per_class[classes[k]].recall)
         for k in chosen
     ]
     if rare:
-        head = "The rare classes, with fewer than half of the training images of an even share, the rarest first:"
+        head = (
+            "Rare classes, the rarest first (rare: fewer than half of the training images it would have if all classes were "
+            "equally large):"
+        )
     else:
-        head = "The classes:" if trained is None else "No class is rare. The classes:"
+        head = "Classes:" if trained is None else "No class is rare. Classes:"
     blocks: list[Block] = [Text(head), Listing(sentences)]
     others = [k for k in everything if k not in chosen]
     if others:
         total, hits = int(table[others].sum()), int(sum(table[k, k] for k in others))
-        names = ", ".join(spoken(classes[k]) for k in others) if len(others) <= 5 else f"{len(others)} classes"
-        blocks.append(Text(f"Of the others ({names}) {hits:,} of {counted(total, 'image')} are found."))
+        names = ", ".join(display_name(classes[k]) for k in others) if len(others) <= 5 else counted(len(others), "class")
+        blocks.append(Text(f"Other classes ({names}): {hits:,} of {counted(total, 'image')} found."))
     return blocks

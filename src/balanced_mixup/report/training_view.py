@@ -1,4 +1,4 @@
-"""What training sees: images of each class with and without augmentation, and what the method mixed of them."""
+"""Training images of each class with and without augmentation, and what the method mixed of them."""
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from balanced_mixup.randomness import uniforms
 from balanced_mixup.report.contents import RunContents, require
 from balanced_mixup.report.document import Block, Gallery, Note, Picture, View
 from balanced_mixup.report.originals import Originals, jpeg
-from balanced_mixup.report.words import percent, spoken
+from balanced_mixup.report.words import counted, display_name, percent
 from balanced_mixup.training.preprocessing import scaled
 from balanced_mixup.training.recipe import Recipe
 from balanced_mixup.training.segments import segments_of
@@ -24,11 +24,11 @@ Integers = npt.NDArray[np.int64]
 _CLASSES = 12  # of which an example is shown
 _MIXED = 8  # mixed samples that are shown
 _VISIBLE = 0.1  # weight of a partner from which a mixture is shown
-_TRIES = 5  # images of a class that are looked at, should the first be gone
+_TRIES = 5  # images of a class that are tried, should the first be gone
 
 
 def training_view(run: RunContents) -> list[Block]:
-    """Show the rarest classes' images as they are and augmented, and the most mixed samples of the run's first batch.
+    """Return the rarest classes' images as they are and augmented, and the most mixed samples of the run's first batch.
 
     Raises:
         DataError, UsageError: All images are gone.
@@ -44,7 +44,7 @@ def training_view(run: RunContents) -> list[Block]:
     try:
         batch = _first_batch(run.recipe, stage, originals, labels, rows)
     except DataError as error:
-        return [examples, Note(f"What the method mixed cannot be shown. {error}")]
+        return [examples, Note(f"The mixed samples cannot be shown. {error}")]
     augment = AUGMENTATIONS[run.recipe.augmentation]
     mixed, targets = batch.mixed(augment(scaled(batch.pixels), batch.uniforms).clamp(0, 1), len(run.classes), stage.mix)
     return [examples, _mixtures(batch, mixed, targets, run.classes)]
@@ -75,35 +75,39 @@ def _examples(run: RunContents, originals: Originals, labels: Integers, rows: In
             continue
         numbers = torch.from_numpy(uniforms(np.arange(N_UNIFORMS), run.recipe.seed, "report", row).astype(np.float32))
         augmented = AUGMENTATIONS[name](scaled(torch.from_numpy(image[None])), numbers[None])[0]
-        kind = f"training image of {spoken(run.classes[k])}"
+        kind = f"training image of {display_name(run.classes[k])}"
         views = [View(jpeg(image), f"A {kind}."), View(_picture(augmented), f"The same {kind}, augmented.")]
-        pictures.append(Picture(views, [spoken(run.classes[k])]))
+        pictures.append(Picture(views, [display_name(run.classes[k])]))
     if not pictures:
-        return Note("The training images are gone, or not what they were when the run was made.")
-    caption = f"An image of each class as it is, and beside it as training sees it (augmentation: {name}, {size} px)."
+        return Note("The training images are missing or no longer the same as when the run was made.")
+    caption = f"An image of each class, and the same image augmented as in training (augmentation: {name}, {size} px)."
     if len(present) > _CLASSES:
-        caption += f" The {_CLASSES} rarest classes."
+        caption += f" Shown are the {_CLASSES} rarest classes."
     return Gallery(caption, pictures)
 
 
 def _mixtures(batch: TrainBatch, mixed: Tensor, targets: Tensor, classes: tuple[str, ...]) -> Block:
-    """Show samples (B, 3, H, W) with their targets (B, K), those with the greatest weight of a partner of another class."""
+    """Return pictures of samples (B, 3, H, W) with their targets (B, K), the most strongly mixed ones."""
     weight = batch.weight.numpy()
     differ = (batch.labels[: len(weight)] != batch.labels[batch.partner]).numpy()
     nearest = np.argsort(np.abs(weight - 0.5), kind="stable")
     visible = [int(b) for b in nearest if differ[b] and _VISIBLE <= weight[b] <= 1 - _VISIBLE]
     if not visible:
-        return Note(f"No sample of the run's first batch of {len(weight)} holds a tenth of an image of another class.")
+        return Note(
+            f"No sample of the first batch ({counted(len(weight), 'sample')}) has 10% or more of an image of another class."
+        )
     pictures = []
     for b in visible[:_MIXED]:
         shares = targets[b].numpy()
         lines = [
-            f"{percent(float(shares[k]))} {spoken(classes[k])}" for k in np.argsort(-shares, kind="stable") if shares[k] > 0
+            f"{percent(float(shares[k]))} {display_name(classes[k])}"
+            for k in np.argsort(-shares, kind="stable")
+            if shares[k] > 0
         ]
         pictures.append(Picture([View(_picture(mixed[b]), f"A mixed training image: {' and '.join(lines)}.")], lines))
     caption = (
-        "The most mixed samples of the run's first batch, with their targets. "
-        f"{len(visible)} of its {len(weight)} samples hold a tenth or more of an image of another class."
+        f"The most strongly mixed samples of the first batch, with their targets: {len(visible)} of its "
+        f"{counted(len(weight), 'sample')} have 10% or more of an image of another class."
     )
     return Gallery(caption, pictures)
 

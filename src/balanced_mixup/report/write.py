@@ -1,14 +1,16 @@
 """`bmixup report`: the report of a run or a benchmark as a file, with its figures as files beside it."""
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder
 from balanced_mixup.errors import RunError, UsageError
-from balanced_mixup.files import write_bytes, write_text
-from balanced_mixup.report.document import Document
-from balanced_mixup.report.figures import save
+from balanced_mixup.extras import require
+from balanced_mixup.files import write_bytes
 from balanced_mixup.runs.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from balanced_mixup.report.document import Document
 
 Format = Literal["html", "pdf", "md"]
 
@@ -26,19 +28,23 @@ def write_report(path: Path | str, out: Path | str | None = None, form: Format |
         The file.
 
     Raises:
-        UsageError: It is neither a run nor a benchmark, there is no such format, or the file's name is that of another one.
+        UsageError: It is neither a run nor a benchmark, there is no such format, the file's name is that of another one, or
+            what the format needs is not installed.
         RunError: The report cannot be written.
     """
     path = Path(path)
     form = _format(out, form)
     target = Path(out) if out is not None else path / f"report.{form}"
+    require("A report", "report", "matplotlib", *(["jinja2"] if form != "md" else []))
+    from balanced_mixup.report.figures import save
+
     report = make_report(path, target.resolve().parent)
     figures = target.with_name(f"{target.stem}-figures")
     try:
         figures.mkdir(parents=True, exist_ok=True)
         for chart in report.charts():
             save(chart.drawing, figures / chart.name)
-        _write(report, target, figures, form)
+        write_bytes(target, _rendered(report, figures, form))
     except OSError as error:
         raise RunError(f"The report {str(target)!r} could not be written: {error}.") from error
     return target
@@ -57,35 +63,26 @@ def _format(out: Path | str | None, form: Format | None) -> Format:
     return "pdf" if suffix == "pdf" else "md" if suffix == "md" else "html"
 
 
-def make_report(path: Path, folder: Path) -> Document:
+def make_report(path: Path, folder: Path) -> "Document":
     """Return the report of a run, an evaluation or a benchmark, as it is written to a file in `folder`."""
-    if RunFolder(path).recipe.is_file():
-        from balanced_mixup.report.run import run_report
+    from balanced_mixup.report.benchmark import benchmark_report
+    from balanced_mixup.report.run import evaluation_report, run_report
 
+    if RunFolder(path).recipe.is_file():
         return run_report(path)
     if BenchmarkFolder(path).index.is_file():
-        from balanced_mixup.report.benchmark import benchmark_report
-
         return benchmark_report(path, folder)
     if (path / "metrics.json").is_file():
-        from balanced_mixup.report.run import evaluation_report
-
         return evaluation_report(path)
     what = "it has neither a recipe.yaml nor a benchmark.json" if path.is_dir() else "there is no such folder"
     raise UsageError(f"Expected {str(path)!r} to be the folder of a run or of a benchmark, but {what}.")
 
 
-def _write(report: Document, target: Path, figures: Path, form: Format) -> None:
-    match form:
-        case "html":
-            from balanced_mixup.report.html import to_html
+def _rendered(report: "Document", figures: Path, form: Format) -> bytes:
+    from balanced_mixup.report.html import to_html
+    from balanced_mixup.report.markdown import to_markdown
+    from balanced_mixup.report.pdf import to_pdf
 
-            write_text(target, to_html(report))
-        case "md":
-            from balanced_mixup.report.markdown import to_markdown
-
-            write_text(target, to_markdown(report, figures))
-        case "pdf":
-            from balanced_mixup.report.pdf import to_pdf
-
-            write_bytes(target, to_pdf(report))
+    if form == "pdf":
+        return to_pdf(to_html(report))
+    return (to_markdown(report, figures) if form == "md" else to_html(report)).encode()

@@ -1,13 +1,11 @@
 """A trained classifier: the weights of a run with all that is needed to use them."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -15,49 +13,12 @@ from torch import nn
 from balanced_mixup.data.batches import EvalBatches
 from balanced_mixup.data.pixels import Pixels, as_pixels
 from balanced_mixup.errors import UsageError
-from balanced_mixup.files import write_text
 from balanced_mixup.heads import head_from_dict
 from balanced_mixup.progress import progress_bar
+from balanced_mixup.runs.model_card import ModelCard
 from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.training.backbones import build, set_head
 from balanced_mixup.training.preprocessing import Preprocessing, flip_averaged
-
-
-class ModelCard(BaseModel):
-    """What prediction needs beside the weights; `model.json` of a run.
-
-    size: side of the images in pixels. mean, std: of each colour channel, for images in 0..1. head: how outputs become
-    probabilities.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: Literal[1] = 1
-    backbone: str
-    classes: tuple[str, ...]
-    ordinal: bool
-    size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    head: Mapping[str, Any] = {"name": "softmax"}
-
-    def write(self, path: Path) -> None:
-        """Write the card as JSON."""
-        write_text(path, self.model_dump_json(indent=2) + "\n")
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a card.
-
-        Raises:
-            UsageError: It is damaged, or of another version of this program.
-        """
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise UsageError(
-                f"Expected {str(path)!r} to describe a model of this version of the program, but: {error}"
-            ) from None
 
 
 class Classifier:

@@ -1,4 +1,4 @@
-"""What a run was made with: versions, machine, seed, the data's fingerprint and the code's commit."""
+"""The environment of a run: versions, machine, seed, fingerprint of the data, commit of the code."""
 
 import hashlib
 import importlib.metadata

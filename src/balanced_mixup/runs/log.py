@@ -11,7 +11,7 @@ log = logging.getLogger("balanced_mixup")
 
 
 class _Handler(logging.FileHandler):
-    """A log without which a training can do: what a full disk does not take was on the terminal."""
+    """A log that a training can do without: what a full disk does not take was on the terminal, too."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Do not print a traceback."""

@@ -1,4 +1,4 @@
-"""The folder of a run: what stands where."""
+"""The folder of a run: the path of each file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,61 +7,29 @@ from balanced_mixup.errors import UsageError
 from balanced_mixup.training.training_files import TrainingFiles
 
 
+class _File:
+    """A file in the folder of a run, as an attribute."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, run: "RunFolder", owner: type["RunFolder"]) -> Path:
+        return run.path / self._name
+
+
 @dataclass(frozen=True)
 class RunFolder(TrainingFiles):
-    """Paths of a run.
+    """Paths of a run; beside them evaluations/ with scores on other data, and report.html."""
 
-    recipe.yaml: all settings. environment.json: versions, device, seed, data fingerprint, git commit. manifest.csv: image,
-    label, group, split and digest of every image. model.json: what prediction needs beside the weights. history.csv: a row
-    an epoch. weights.safetensors: of the best epoch. predictions.parquet: probabilities for the validation and test part.
-    metrics.json: their scores. calibration.json: how to correct probabilities. cost.json: what it took. evaluations/: scores on
-    other data. train.log: what was printed. report.html: to look at.
-    """
-
-    @property
-    def recipe(self) -> Path:
-        """All settings."""
-        return self.path / "recipe.yaml"
-
-    @property
-    def environment(self) -> Path:
-        """Versions, device, seed, data fingerprint, git commit."""
-        return self.path / "environment.json"
-
-    @property
-    def manifest(self) -> Path:
-        """Image, label, group, split and digest of every image."""
-        return self.path / "manifest.csv"
-
-    @property
-    def excluded(self) -> Path:
-        """Rows that were left out, with the reason (with `exclude_bad`)."""
-        return self.path / "excluded.csv"
-
-    @property
-    def model(self) -> Path:
-        """What prediction needs beside the weights."""
-        return self.path / "model.json"
-
-    @property
-    def predictions(self) -> Path:
-        """Probabilities for the validation and test part."""
-        return self.path / "predictions.parquet"
-
-    @property
-    def metrics(self) -> Path:
-        """Scores of the validation and test part."""
-        return self.path / "metrics.json"
-
-    @property
-    def calibration(self) -> Path:
-        """Temperature and class prior, fitted on the validation part, and what they do for the probabilities."""
-        return self.path / "calibration.json"
-
-    @property
-    def log(self) -> Path:
-        """What was printed."""
-        return self.path / "train.log"
+    recipe = _File("recipe.yaml")  # all settings
+    environment = _File("environment.json")  # versions, device, seed, data fingerprint, git commit
+    manifest = _File("manifest.csv")  # image, label, group, split and digest of every image
+    excluded = _File("excluded.csv")  # rows that were left out, with the reason (with `exclude_bad`)
+    model = _File("model.json")  # what prediction needs beside the weights
+    predictions = _File("predictions.parquet")  # probabilities for the validation and test split
+    metrics = _File("metrics.json")  # scores of the validation and test split
+    calibration = _File("calibration.json")  # temperature and class prior, and how well calibrated the probabilities are
+    log = _File("train.log")  # what was printed
 
     def require_finished(self) -> "RunFolder":
         """Return the folder.

@@ -1,19 +1,21 @@
-"""How sure a score is: percentile intervals by the bootstrap (Efron 1979).
+"""The uncertainty of a score: percentile intervals by the bootstrap (Efron 1979).
 
 The test images are drawn again with replacement, as many as there are, and scored; the middle 95 % of 2,000 such scores are the
-interval. It tells how far the score would move with other test images of the same kind, not with another training run.
+interval. It shows how much the score would vary with other test images of the same kind, not with another training run.
 
-Images of one patient are alike, so two of them say less than two of different patients. With `groups` whole groups are drawn
-(the cluster bootstrap), which gives the wider, honest interval. The draws are the same for every model with the same images,
-so two models are compared by subtracting their replicates: what makes an image hard for both cancels out, and the interval of
-their difference is narrower than their two intervals suggest.
+Images of one patient are alike, so two of them carry less information than two of different patients. With `groups` whole
+groups are drawn (the cluster bootstrap), which gives the wider, honest interval. The draws are the same for every model with
+the same images, so two models are compared by subtracting their replicates: what makes an image hard for both cancels out, and
+the interval of their difference is narrower than their two intervals suggest.
 
 A replicate in which a score is undefined, such as the recall of a class that was not drawn, is left out for that score. Where
 more than half are left out, or where there is only one image or group to draw from, the interval is (NaN, NaN).
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,21 +23,45 @@ import numpy.typing as npt
 from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import METRICS, Array, ArrayOrTensor, class_precision, class_recall, confusion
 from balanced_mixup.randomness import generator
-from balanced_mixup.statistics.paired_tests import Comparison
+from balanced_mixup.statistics.paired_tests import Comparison, wilson
 
 # Weights, or entries of confusion matrices, that are held at once (16 MiB as float64); a few such arrays live together.
 CHUNK_ENTRIES = 2**21
 
-_MACRO = ("balanced_accuracy", "macro_f1", "macro_auc")
+_SAME = 1e-9  # scores of draws that differ by less differ by rounding alone
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A score of the images themselves, and the percentile interval `low` to `high` of its replicates."""
+    """A score of the images themselves, and the percentile interval `low` to `high` of its replicates; NaN where undefined."""
 
     value: float
-    low: float
-    high: float
+    low: float = math.nan
+    high: float = math.nan
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Return value, low and high for JSON, with None for NaN."""
+        return {key: None if math.isnan(number) else number for key, number in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` returned. KeyError, TypeError or ValueError where it is something else."""
+        return cls(*(math.nan if content[key] is None else float(content[key]) for key in ("value", "low", "high")))
+
+    def unless_constant(self, trials: int | None = None) -> "Interval":
+        """Return the score without an interval of width 0, which would look like certainty.
+
+        Where all draws score the same, 1 of 1 recognised would be 100 % to 100 %.
+
+        Args:
+            trials: Of a proportion, the number of images or groups: where it is 0 or 1, it gets Wilson's interval instead.
+        """
+        if not self.high - self.low < _SAME:
+            return self
+        if trials is None or self.value not in (0, 1):
+            return Interval(self.value)
+        low, high = wilson(self.value, trials)
+        return Interval(self.value, float(low), float(high))
 
 
 @dataclass(frozen=True)
@@ -74,28 +100,30 @@ def bootstrap(
     probabilities: ArrayOrTensor,
     groups: npt.NDArray[np.str_] | None = None,
     *,
+    metrics: Sequence[str] | None = None,
     replicates: int = 2000,
     level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Return every metric with its interval.
+    """Return metrics with their intervals.
 
     Args:
         y: Integers (N,), labels 0 ... K - 1.
         probabilities: (N, K), rows summing to 1.
         groups: (N,), the patient ... of each image; whole groups are drawn. Images are drawn where None.
+        metrics: Names in `METRICS`; all if not given. The macro AUC takes most of the time.
         replicates: Number of draws.
         level: Share of the replicates inside the interval.
         seed: The draws are a function of it, and the same for every model with the same images.
 
     Returns:
-        The names in `METRICS`, then "recall_0" ... "recall_{K-1}" and "precision_0" ... "precision_{K-1}".
+        These metrics, then "recall_0" ... "recall_{K-1}" and "precision_0" ... "precision_{K-1}".
 
     Raises:
         UsageError: An argument is not as described.
     """
-    found = replicate(y, [probabilities], groups, replicates=replicates, seed=seed)
-    return {name: found.interval(name, level) for name in found.values}
+    replicated = replicate(y, [probabilities], groups, metrics=metrics, replicates=replicates, seed=seed)
+    return {name: replicated.interval(name, level) for name in replicated.values}
 
 
 def paired_difference(
@@ -110,7 +138,7 @@ def paired_difference(
 ) -> dict[str, Interval]:
     """Return the difference a - b of every metric with its interval, both models scored on the same draws.
 
-    An interval without 0 says that the two differ on images like these. Arguments, names and errors as in `bootstrap`.
+    An interval that excludes 0 means that the two differ on images like these. Arguments, names and errors as in `bootstrap`.
     """
     if probabilities_a.shape != probabilities_b.shape:
         raise UsageError(
@@ -127,7 +155,7 @@ def replicate(
     trainings: Sequence[ArrayOrTensor],
     groups: npt.NDArray[np.str_] | None = None,
     *,
-    metrics: Sequence[str] = tuple(METRICS),
+    metrics: Sequence[str] | None = None,
     replicates: int = 2000,
     seed: int = 0,
 ) -> Replicates:
@@ -135,8 +163,7 @@ def replicate(
 
     Args:
         trainings: Each one's probabilities (N, K).
-        metrics: Names in `METRICS`; the macro AUC takes most of the time.
-        y, groups, replicates, seed: As in `bootstrap`.
+        y, groups, metrics, replicates, seed: As in `bootstrap`.
 
     Returns:
         For these metrics, then "recall_0" ... as in `bootstrap`.
@@ -146,14 +173,15 @@ def replicate(
     """
     if replicates < 1:
         raise UsageError(f"Expected `replicates` to be at least 1, but got {replicates}.")
+    metrics = tuple(METRICS) if metrics is None else metrics
     values = _mean_estimates(y, trainings, None, metrics)
     units = units_of(len(y), groups)
     if units.max() == 0:
-        parts = [{name: np.full(replicates, np.nan) for name in values}]
+        chunks = [{name: np.full(replicates, np.nan) for name in values}]
     else:
         chunk = max(1, CHUNK_ENTRIES // max(len(y), trainings[0].shape[1] ** 2))
-        parts = [_mean_estimates(y, trainings, weights, metrics) for weights in draws_of(units, replicates, chunk, seed)]
-    draws = {name: np.concatenate([part[name] for part in parts]) for name in values}
+        chunks = [_mean_estimates(y, trainings, weights, metrics) for weights in draws_of(units, replicates, chunk, seed)]
+    draws = {name: np.concatenate([drawn[name] for drawn in chunks]) for name in values}
     return Replicates({name: float(value) for name, value in values.items()}, draws)
 
 
@@ -175,7 +203,7 @@ def _estimates(
     if weights is not None:
         # A mean over fewer classes is another score: where a draw misses a class of the images, macro scores are undefined.
         missed = ((table.sum(-1) == 0) & (confusion(y, probabilities).sum(-1) > 0)).any(-1)
-        estimates |= {name: np.where(missed, np.nan, estimates[name]) for name in _MACRO if name in estimates}
+        estimates |= {name: np.where(missed, np.nan, estimates[name]) for name in metrics if METRICS[name].macro}
     for name, values in (("recall", class_recall(table)), ("precision", class_precision(table))):
         estimates |= {f"{name}_{k}": values[..., k] for k in range(values.shape[-1])}
     return estimates

@@ -1,4 +1,4 @@
-"""Whether one method is better than another: tests over folds, corrected for what makes naive ones too sure.
+"""Is one method better than another? Tests over folds, corrected for what makes naive ones overconfident.
 
 Two cross-validation folds share most of their training images, so their scores are not independent, and the ordinary t-test
 finds differences that are not there. The corrected resampled t-test (Nadeau and Bengio, "Inference for the Generalization
@@ -6,8 +6,8 @@ Error", Machine Learning 52, 2003; for repeated cross-validation Bouckaert and F
 Where many methods are compared with one, Holm's step-down procedure (Scandinavian Journal of Statistics 6, 1979) keeps the
 chance of any false finding at the level.
 
-Wilson's interval of a share ("Probable Inference", Journal of the American Statistical Association 22, 1927) has a width where
-none or all are right, too: there the bootstrap has none.
+Wilson's interval of a proportion ("Probable Inference", Journal of the American Statistical Association 22, 1927) has a width
+where none or all are right, too: there the bootstrap has none.
 """
 
 from collections.abc import Sequence
@@ -76,12 +76,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def wilson(share: npt.ArrayLike, trials: npt.ArrayLike, level: float = 0.95) -> tuple[Array, Array]:
-    """Return the ends, within 0 to 1, of Wilson's interval of shares (...) of `trials` (...); 0 and 1 for no trial."""
+def wilson(proportion: npt.ArrayLike, trials: npt.ArrayLike, level: float = 0.95) -> tuple[Array, Array]:
+    """Return the ends, within 0 to 1, of Wilson's interval of proportions (...) of `trials` (...); 0 and 1 for no trial."""
     n = np.asarray(trials, np.float64)
-    middle = np.where(n > 0, np.asarray(share, np.float64), 0.5)
+    middle = np.where(n > 0, np.asarray(proportion, np.float64), 0.5)
     z = float(stats.norm.ppf((1 + level) / 2))
     centre = n * middle + z**2 / 2
     half = z * np.sqrt(n * middle * (1 - middle) + z**2 / 4)
-    # The interval holds the share itself and stays within 0 to 1, but for rounding.
+    # The interval contains the proportion itself and stays within 0 to 1, but for rounding.
     return np.clip((centre - half) / (n + z**2), 0, middle), np.clip((centre + half) / (n + z**2), middle, 1)

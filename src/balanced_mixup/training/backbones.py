@@ -88,7 +88,7 @@ def _of_timm(name: str, num_classes: int, size: int, weights: str) -> Any:
 @cache
 def foreign() -> dict[str, Callable[..., nn.Module]]:
     """Return the backbones of other distributions: by name, functions of `size` and `weights` that return a module."""
-    return dict(load_plugins("backbones"))
+    return load_plugins("backbones", Callable, ())[0]  # type: ignore[arg-type]  # an abstract class is a class, too
 
 
 class FeatureClassifier(nn.Module):

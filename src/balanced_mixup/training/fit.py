@@ -87,7 +87,7 @@ def fit(
         return
     training.history.write(run.history)
     log.info("Trained in %.0f s.", (seconds := time.monotonic() - start))
-    write_json(run.cost, {"seconds": round(seconds, 1), "memory_bytes": peak_memory(device), "resumed": resumed})
+    write_json(run.cost, {"format": 1, "seconds": round(seconds, 1), "memory_bytes": peak_memory(device), "resumed": resumed})
     save_weights(run.weights, weights)
 
 

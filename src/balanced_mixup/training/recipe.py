@@ -15,18 +15,8 @@ from balanced_mixup.data.settings import CacheKind, DataSettings, as_text
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.methods import METHODS, BalancedMixUp, Method, get_method, methods_with
 from balanced_mixup.methods.base import Optimizer, Schedule
+from balanced_mixup.metrics import METRICS
 from balanced_mixup.settings_file import load_yaml as load_yaml
-
-# Keys and meaning of `metrics.METRICS`, known here without waiting for torch.
-MONITORS: Mapping[str, str] = {
-    "quadratic_kappa": "agreement beyond chance, errors weighted by squared distance (ordinal classes)",
-    "mcc": "correlation between label and prediction, all classes together",
-    "kendall_tau": "rank correlation tau-b between label and prediction (ordinal classes)",
-    "balanced_accuracy": "mean recall: each class counts the same, however rare",
-    "macro_f1": "mean F1 over the classes",
-    "accuracy": "share of images that are right",
-    "macro_auc": "area under the ROC curve, one class against the rest, mean over the classes",
-}
 
 
 def _known_augmentation(name: str) -> str:
@@ -36,7 +26,7 @@ def _known_augmentation(name: str) -> str:
 
 
 def _known_monitor(name: str | None) -> str | None:
-    return None if name is None else _one_of(name, MONITORS, "monitor")
+    return None if name is None else _one_of(name, METRICS, "monitor")
 
 
 def _known_recipe(name: str) -> str:

@@ -101,9 +101,9 @@ def make_logger(recipe: Recipe, folder: Path) -> Logger | None:
                 return WandbLogger(project="balanced-mixup", name=name, save_dir=folder)
             case None:
                 return None
-    except ModuleNotFoundError as error:
+    except ModuleNotFoundError:
         raise UsageError(
-            f"`--logger {recipe.logger}` needs a package that is not installed ({error.name}): "
+            f"`--logger {recipe.logger}` needs {recipe.logger}, which is not installed: "
             f"pip install 'balanced-mixup[{recipe.logger}]'."
         ) from None
 

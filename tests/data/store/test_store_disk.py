@@ -12,7 +12,6 @@ import pytest
 from watched import NAMES, REMEDIES, SIZE, SOME, decoded, disk_of, fresh, hashed, read, scan_all, store_of, used_bytes, write
 
 from balanced_mixup.data import store_writer
-from balanced_mixup.data.manifest import ImageSubset
 from balanced_mixup.errors import RunError
 
 
@@ -82,7 +81,7 @@ def full(*arguments):
 def test_a_disk_that_is_too_small_is_found_out_first(watched, cache, later, monkeypatch, limit, have):
     images, size = watched(), 100
     store = store_of(images, cache, size)
-    scan_all(ImageSubset(images, np.arange(have)), cache, size)
+    scan_all(images.subset(np.arange(have)), cache, size)
     images.work()
     with monkeypatch.context() as patch:
         if limit == "free space":

@@ -17,7 +17,6 @@ from balanced_mixup.data import store as store_module
 from balanced_mixup.data import store_writer
 from balanced_mixup.data.cached_stores import cached_stores
 from balanced_mixup.data.images import ArrayImages, FileImages, stamp_of
-from balanced_mixup.data.manifest import ImageSubset
 from balanced_mixup.data.pixels import FilePixels
 from balanced_mixup.data.store import Store
 from balanced_mixup.errors import DataError, RunError
@@ -142,7 +141,7 @@ def test_a_store_that_is_cleared_while_it_is_opened(stored, cache, again):
             opened.scan(row)
         cached_stores(cache)[0].remove()
         if again:  # in another order
-            read(ImageSubset(stored, np.arange(len(stored))[::-1]), cache)
+            read(stored.subset(np.arange(len(stored))[::-1]), cache)
     np.testing.assert_array_equal(opened.pixels().gather(np.arange(len(stored))), fresh(stored))
 
 
@@ -155,7 +154,7 @@ def test_a_store_that_is_made_anew_while_its_index_is_read(stored, cache, monkey
         found = index(store) if when == "after" or len(calls) > 1 else None
         if len(calls) == 1:
             cached_stores(cache)[0].remove()
-            read(ImageSubset(stored, np.arange(len(stored))[::-1]), cache)
+            read(stored.subset(np.arange(len(stored))[::-1]), cache)
         return index(store) if found is None else found
 
     monkeypatch.setattr(Store, "index", index_beside_another_process)

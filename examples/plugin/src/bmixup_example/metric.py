@@ -12,4 +12,4 @@ def _worst_recall(table: Array) -> Array:
     return worst
 
 
-worst_recall = Metric("worst_recall", "worst recall", confusion, _worst_recall)
+worst_recall = Metric("worst_recall", "worst recall", confusion, _worst_recall, "recall of the class that is recognised least")

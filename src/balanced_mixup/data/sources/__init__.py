@@ -1,44 +1,123 @@
-"""Where data sets come from: a table, a folder of class folders, a MedMNIST-format npz, a prepared folder, or built in.
+"""Data sources: how the value of `--data` becomes a manifest.
 
-A new kind is one file with a function from settings to a manifest, and a line in each of the two tables here. A source is
-imported when it is used, so listing them costs nothing.
+A `Source` has a name, the values of `--data` that select it, and a loader, which is imported when it is used. Those of this
+package are listed here; other distributions register theirs under the entry-point group `balanced_mixup.sources`:
+
+    [project.entry-points."balanced_mixup.sources"]
+    my-archive = "my_package.archive:SOURCE"
+
+where `SOURCE = Source("my-archive", "NAME:STUDY of our image archive", "my_package.archive:load", takes_argument=True)`. A
+source without `suffixes` and `marker` is selected by name, here `--data my-archive:STUDY`; the loader reads `settings.data`.
 """
 
-from __future__ import annotations
-
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
-from balanced_mixup.datasets.card import PREPARED
-from balanced_mixup.datasets.cards import TASKS
 from balanced_mixup.errors import UsageError, nearest
+from balanced_mixup.plugins import load_plugins
 
 if TYPE_CHECKING:
     from balanced_mixup.data.manifest import Manifest
     from balanced_mixup.data.settings import DataSettings
 
-SOURCES = {
-    "csv": "LABELS.csv or .tsv: one row an image, with columns for the image, its class and, if any, group and split",
-    "folder": "DIR/<class>/..., or DIR/train/<class>/..., DIR/val/<class>/... where the split is given",
-    "npz": "FILE.npz in the format of MedMNIST: train_images, train_labels, val_images, ...",
-    "prepared": "DIR that `bmixup prepare` has made of a published data set; brings its classes, groups and split",
-    "synthetic-fundus": "built in: procedural fundus photographs, grades 0-4 with EyePACS's class shares, two eyes a patient",
-}
+PREPARED = "prepare.yaml"  # in every folder that `bmixup prepare` works or has worked in
 
 
-def load(settings: DataSettings) -> Manifest:
+@dataclass(frozen=True)
+class Source:
+    """A kind of data. Without `suffixes` and `marker` it is selected by its name.
+
+    Args:
+        name: Name in messages and, where it is selected by name, in `--data`.
+        summary: One line for `bmixup list sources`.
+        load: Function from the settings to the manifest, or its "module:function". It raises UsageError for settings that it
+            does not take, DataError if the source cannot be read; problems of single rows go into the manifest.
+        suffixes: Suffixes of its files, in lower case.
+        marker: Name of a file in its folders; "" for folders without the marker of another source.
+        takes_argument: `--data NAME:ARGUMENT` is understood too, and `settings.data` has all of it.
+        has_columns: It takes `images`, `group_column` and `split_column`.
+    """
+
+    name: str
+    summary: str
+    load: "Callable[[DataSettings], Manifest] | str"
+    suffixes: tuple[str, ...] = ()
+    marker: str | None = None
+    takes_argument: bool = False
+    has_columns: bool = False
+
+    def named_by(self, data: str) -> bool:
+        """Return whether `data` selects this source by its name."""
+        if self.suffixes or self.marker is not None:
+            return False
+        return data == self.name or (self.takes_argument and data.startswith(f"{self.name}:"))
+
+
+_BUILT_IN = (
+    Source(
+        "csv",
+        "LABELS.csv or .tsv: one row an image, with columns for the image, its class and, if any, group and split",
+        "balanced_mixup.data.sources.csv:load",
+        suffixes=(".csv", ".tsv"),
+        has_columns=True,
+    ),
+    Source(
+        "folder",
+        "DIR/<class>/..., or DIR/train/<class>/..., DIR/val/<class>/... where the split is given",
+        "balanced_mixup.data.sources.class_folders:load",
+        marker="",
+    ),
+    Source(
+        "npz",
+        "FILE.npz in the format of MedMNIST: train_images, train_labels, val_images, ...",
+        "balanced_mixup.data.sources.npz:load",
+        suffixes=(".npz",),
+    ),
+    Source(
+        "prepared",
+        "DIR made by `bmixup prepare` from a published data set, with its classes, groups and split",
+        "balanced_mixup.data.sources.prepared:load",
+        marker=PREPARED,
+    ),
+    Source(
+        "synthetic-fundus",
+        "built in: procedural fundus photographs, grades 0-4 with the class frequencies of EyePACS, two eyes a patient",
+        "balanced_mixup.datasets.synthetic:load",
+    ),
+)
+
+
+def sources() -> Mapping[str, Source]:
+    """Return all sources by name, those of other distributions included; a plugin that cannot be used gives a warning."""
+    return _sources()[0]
+
+
+@cache
+def _sources() -> tuple[dict[str, Source], dict[str, str]]:
+    built_in = {source.name: source for source in _BUILT_IN}
+    plugins, faults = load_plugins("sources", Source, built_in, lambda source: source.name)
+    return built_in | plugins, faults
+
+
+def load(settings: "DataSettings") -> "Manifest":
     """Return the data set that `settings` describe, before any image is opened.
 
     Raises:
         UsageError: There is no such source, or it does not take one of the settings.
-        DataError: The source itself cannot be read. Problems of single rows are left in the manifest instead.
+        DataError: The source itself cannot be read. Problems of single rows are in the manifest instead.
     """
-    kind = kind_of(settings.data)
-    if kind != "csv":
-        _refuse_table_settings(settings, kind)
-    manifest = _LOADERS[kind](settings)
+    source = sources()[kind_of(settings.data)]
+    if not source.has_columns:
+        _refuse_columns(settings, source)
+    try:
+        loader = resolve_name(source.load) if isinstance(source.load, str) else source.load
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(f"The loader {source.load!r} of the source {source.name!r} cannot be imported: {error!r}.") from error
+    manifest: Manifest = loader(settings)
     if settings.ignore_groups:
         manifest = replace(manifest, groups=None)
     if settings.split_file is not None:
@@ -48,79 +127,52 @@ def load(settings: DataSettings) -> Manifest:
     return manifest
 
 
+def is_named(data: str) -> bool:
+    """Return whether `data` selects a source by its name: it is no path then."""
+    return any(source.named_by(data) for source in sources().values())
+
+
 def kind_of(data: str) -> str:
-    """Return which of `SOURCES` the data are. UsageError where they are none, or are not there."""
-    path = Path(data)
+    """Return the name of the source that `--data` selects. UsageError if there is none, or if the path does not exist."""
     if not data:
-        raise UsageError(f"Expected `--data`: {_KINDS}, but got none.")
-    if data in BUILT_IN:
-        return data
+        raise UsageError(f"Expected `--data`: {_expected()}, but got none.")
+    path = Path(data)
+    for source in sources().values():
+        if source.named_by(data) or (path.suffix.lower() in source.suffixes and path.is_file()):
+            return source.name
     if path.is_dir():
-        return "prepared" if (path / PREPARED).is_file() else "folder"
-    if path.is_file() and path.suffix.lower() in _SUFFIXES:
-        return _SUFFIXES[path.suffix.lower()]
-    if data in TASKS and not path.exists():
+        kinds = sorted((source for source in sources().values() if source.marker is not None), key=lambda kind: not kind.marker)
+        return next(kind.name for kind in kinds if not kind.marker or (path / kind.marker).is_file())
+    if fault := _sources()[1].get(data.partition(":")[0]):
+        raise UsageError(fault)
+    published = resolve_name("balanced_mixup.datasets.cards:TASKS")
+    if data in published and not path.exists():
         raise UsageError(
-            f"Expected the data to be {_KINDS}, but {data!r} is the name of a published data set. Get it as `bmixup list "
-            f"sources {data}` says, make a folder of it with `bmixup prepare {data} --root RAW --out DIR`, and name DIR."
+            f"Expected the data to be {_expected()}, but {data!r} is the name of a published data set. Download it as `bmixup "
+            f"list sources {data}` says, convert it with `bmixup prepare {data} --root RAW --out DIR`, and use `--data DIR`."
         )
     raise UsageError(
-        f"Expected the data to be {_KINDS}, but {data!r} {'is none of these' if path.exists() else 'does not exist'}."
-        f"{nearest(data, (*BUILT_IN, *TASKS))}"
+        f"Expected the data to be {_expected()}, but {data!r} {'is none of these' if path.exists() else 'does not exist'}."
+        f"{nearest(data, (*_names(), *published))}"
     )
 
 
-def _refuse_table_settings(settings: DataSettings, kind: str) -> None:
+def _names() -> list[str]:
+    return [source.name for source in sources().values() if source.named_by(source.name)]
+
+
+def _expected() -> str:
+    files = [suffix for source in sources().values() for suffix in source.suffixes if source not in _BUILT_IN]
+    more = f" a file {' or '.join(files)}," if files else ""
+    return f"a .csv or .tsv table, a folder of class folders, a MedMNIST-format .npz,{more} or a source ({', '.join(_names())})"
+
+
+def _refuse_columns(settings: "DataSettings", source: Source) -> None:
     """A group or split column that was silently ignored would be a leak."""
     for name in ("images", "group_column", "split_column"):
         if getattr(settings, name) is not None:
             flag = "--" + name.replace("_", "-")
             raise UsageError(
-                f"Expected {flag} only with a table (.csv, .tsv), but {settings.data!r} is a source of the kind {kind}. "
-                f"Leave {flag} out, or describe the images by a table."
+                f"Expected {flag} only with a table (.csv, .tsv), but {settings.data!r} is a source of the kind {source.name}. "
+                f"Omit {flag}, or describe the images by a table."
             )
-
-
-def _csv(settings: DataSettings) -> Manifest:
-    from balanced_mixup.data.sources import csv
-
-    return csv.load(settings)
-
-
-def _folder(settings: DataSettings) -> Manifest:
-    from balanced_mixup.data.sources import class_folders as folder
-
-    return folder.load(settings)
-
-
-def _npz(settings: DataSettings) -> Manifest:
-    from balanced_mixup.data.sources import npz
-
-    return npz.load(settings)
-
-
-def _prepared(settings: DataSettings) -> Manifest:
-    from balanced_mixup.data.sources import prepared
-
-    return prepared.load(settings)
-
-
-@cache
-def _photographs() -> Manifest:
-    """Draw the built-in photographs; a second training in the same process, as in the demo, does not draw them again."""
-    from balanced_mixup.datasets import synthetic
-
-    return synthetic.synthetic_fundus(n=3000, size=96, seed=0)
-
-
-def _synthetic_fundus(settings: DataSettings) -> Manifest:
-    manifest = _photographs()
-    if settings.classes not in (None, manifest.classes):
-        raise UsageError(f"Expected no --classes with synthetic-fundus, whose classes are {', '.join(manifest.classes)}.")
-    return manifest
-
-
-_LOADERS = {"csv": _csv, "folder": _folder, "npz": _npz, "prepared": _prepared, "synthetic-fundus": _synthetic_fundus}
-BUILT_IN = ("synthetic-fundus",)
-_KINDS = f"a .csv or .tsv table, a folder of class folders, a MedMNIST-format .npz or a built-in source ({', '.join(BUILT_IN)})"
-_SUFFIXES = {".csv": "csv", ".tsv": "csv", ".npz": "npz"}

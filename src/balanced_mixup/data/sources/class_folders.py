@@ -1,7 +1,7 @@
-"""A folder of class folders: the name of the folder is the class, and one level above it may stand the split."""
+"""A folder of class folders: the name of a folder is the class; above them may be one folder for each split."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,70 +12,83 @@ from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources.label_names import encode
 from balanced_mixup.errors import DataError, Problem
 
-_LAYOUTS = "DIR/<class>/image.jpg, or DIR/train/<class>/image.jpg, DIR/val/<class>/... and DIR/test/<class>/..."
+_EXPECTED = "Expected DIR/<class>/image.jpg, or DIR/train/<class>/image.jpg, DIR/val/<class>/... and DIR/test/<class>/..."
 
 
 def load(settings: DataSettings) -> Manifest:
     """Return the manifest of the folder `settings.data`, images in the order of their paths.
 
     Raises:
-        DataError: A folder cannot be read, there are no images in class folders, or splits and classes are mixed up.
+        DataError: A folder cannot be read, there are no images in class folders, or splits and classes are mixed.
     """
     root = Path(settings.data)
-    parts = _parts(root)
-    files: list[Path] = []
+    split_folders = _split_folders(root)
+    names: list[str] = []
     raw: list[str] = []
     split: list[str] = []
-    problems = [] if parts[0][0] == "" else _strays(root, [path for path in _visible(root) if not path.is_dir()])
-    for part, parent in parts:
+    problems = [_stray(root, path) for path in _visible(root) if not path.is_dir()] if split_folders else []
+    for name, parent in split_folders or [("", root)]:
         for entry in _visible(parent):
-            images, others = find_images(entry) if entry.is_dir() else ([], [entry])
-            problems += _strays(root, others)
-            if entry.is_dir() and not images:
+            if not entry.is_dir():
+                problems.append(_stray(root, entry))
+                continue
+            images, others = find_images(entry)
+            problems += [_stray(root, path) for path in others]
+            if not images:
                 message = f"{entry.relative_to(root)}: expected images of a class, got none"
                 problems.append(Problem("empty class folder", message, "Add images, or remove the folder.", fatal=False))
-            files += images
+            names += [file.relative_to(root).as_posix() for file in images]
             raw += [entry.name] * len(images)
-            split += [part] * len(images)
-    if not files:
-        raise DataError([Problem("no class folders", f"{root}: no images in class folders", f"Expected {_LAYOUTS}.")])
-    names = [file.relative_to(root).as_posix() for file in files]
+            split += [name] * len(images)
+    if not names:
+        raise DataError([Problem("no class folders", f"{root}: no images in class folders", _EXPECTED)])
     labels, classes, label_problems = encode(raw, names, settings.classes, settings.label_map, settings.ordinal)
     return Manifest(
         images=FileImages(root, names),
         labels=labels,
         classes=classes,
         ordinal=settings.ordinal,
-        split=np.array(split, dtype=np.str_) if parts[0][0] else None,
+        split=np.array(split, dtype=np.str_) if split_folders else None,
         problems=(*problems, *label_problems),
     )
 
 
 def find_images(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return the images under `folder` and its other files, by extension, both sorted; hidden ones are passed over.
+    """Return the images under `folder` and its other files, by extension, both sorted; hidden ones are skipped.
 
     Raises:
         DataError: A folder cannot be read.
     """
     images: list[Path] = []
     others: list[Path] = []
-    seen: set[str] = set()  # links can lead back
-    for parent, folders, names in os.walk(folder, onerror=_unreadable, followlinks=True):
-        if (place := os.path.realpath(parent)) in seen:
-            folders.clear()
-            continue
-        seen.add(place)
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for parent, _, names in walk(folder):
         for name in names:
             if not name.startswith("."):
-                path = Path(parent, name)
+                path = parent / name
                 (images if path.suffix.lower() in EXTENSIONS else others).append(path)
     return sorted(images), sorted(others)
 
 
+def walk(root: Path, skip: Iterable[str] = ()) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield each folder under `root` with the names of its folders, which may be removed to skip them, and of its files.
+
+    Links are followed, and each folder is visited once. Hidden folders and folders with a file named in `skip` are skipped.
+
+    Raises:
+        DataError: A folder cannot be read.
+    """
+    seen: set[str] = set()  # links can lead back
+    for parent, folders, names in os.walk(root, onerror=_unreadable, followlinks=True):
+        if (place := os.path.realpath(parent)) in seen or not set(skip).isdisjoint(names):
+            folders.clear()
+            continue
+        seen.add(place)
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        yield Path(parent), folders, sorted(names)
+
+
 def _unreadable(error: OSError) -> None:
-    problem = Problem("unreadable folder", str(error), "Check the folder's permissions and the disk.")
-    raise DataError([problem]) from error
+    raise DataError([Problem("unreadable folder", str(error), "Check the folder's permissions and the disk.")]) from error
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -86,24 +99,18 @@ def _visible(folder: Path) -> list[Path]:
         raise
 
 
-def _parts(root: Path) -> list[tuple[str, Path]]:
-    """Return (part of the split, folder of its class folders) for each part; the part is "" where no split is given."""
+def _split_folders(root: Path) -> list[tuple[str, Path]]:
+    """Return each split and the folder of its class folders; none if no split is given."""
     folders = [path for path in _visible(root) if path.is_dir()]
-    parts = [path for path in folders if path.name.lower() in SPLIT_NAMES and any(map(Path.is_dir, _visible(path)))]
-    if not parts:
-        return [("", root)]
-    mixed = [path.name for path in folders if path not in parts]
-    if mixed:
-        message = f"{root}: expected splits alone or classes alone, got {parts[0].name!r} beside {mixed[0]!r}"
-        raise DataError([Problem("splits beside classes", message, f"Expected {_LAYOUTS}.")])
-    return [(SPLIT_NAMES[path.name.lower()], path) for path in parts]
+    splits = [path for path in folders if path.name.lower() in SPLIT_NAMES and any(map(Path.is_dir, _visible(path)))]
+    mixed = [path.name for path in folders if path not in splits]
+    if splits and mixed:
+        message = f"{root}: expected only splits or only classes, got {splits[0].name!r} beside {mixed[0]!r}"
+        raise DataError([Problem("splits beside classes", message, _EXPECTED)])
+    return [(SPLIT_NAMES[path.name.lower()], path) for path in splits]
 
 
-def _strays(root: Path, paths: Sequence[Path]) -> list[Problem]:
-    """Say which files are left out: images without a class, and files that are no images by their extension."""
-    problems = []
-    for path in paths:
-        kind = "image without a class folder" if path.suffix.lower() in EXTENSIONS else "no image by its extension"
-        message = f"{path.relative_to(root)} is left out"
-        problems.append(Problem(kind, message, f"Expected {_LAYOUTS}.", fatal=False))
-    return problems
+def _stray(root: Path, path: Path) -> Problem:
+    """Describe a file that is ignored: an image without a class, or a file that is no image by its extension."""
+    kind = "image without a class folder" if path.suffix.lower() in EXTENSIONS else "no image by its extension"
+    return Problem(kind, f"{path.relative_to(root)} is left out", _EXPECTED, fatal=False)

@@ -1,19 +1,18 @@
 """A table of images: one row an image, with named columns for its file, its class and, if any, its group and its split."""
 
-import os
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import numpy.typing as npt
 
 from balanced_mixup.data.images import EXTENSIONS, FileImages
 from balanced_mixup.data.manifest import SPLIT_NAMES, Manifest
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources.label_names import MISSING, encode
-from balanced_mixup.data.sources.table import Table, read_table
+from balanced_mixup.data.sources.table import TextTable, read_table
 from balanced_mixup.errors import DataError, Problem, nearest
 
 
@@ -30,28 +29,32 @@ def load(settings: DataSettings) -> Manifest:
     if not root.is_dir():
         message = f"expected --images to be a folder, but {str(root)!r} {'is a file' if root.exists() else 'does not exist'}"
         raise DataError([Problem("no image folder", message, "Name the folder of the images; unpack an archive first.")])
-    where = table.where
-    files = _locate(columns["image"], where, root)
-    labels, classes, label_problems = encode(columns["label"], where, settings.classes, settings.label_map, settings.ordinal)
-    groups, group_problems = _groups(columns.get("group"), where)
-    split, split_problems = _split(columns.get("split"), where)
-    path_problems = [file for file in files if isinstance(file, Problem)]
-    repeated = _repeated(files, {role: cells for role, cells in columns.items() if role != "image"}, where)
+    where, names = table.where, columns.pop("image")
+    files = _locate(names, where, root)
+    labels, classes, problems = encode(columns["label"], where, settings.classes, settings.label_map, settings.ordinal)
+    groups, split = columns.get("group"), columns.get("split")
     return Manifest(
-        images=FileImages(root, columns["image"], files),
+        images=FileImages(root, names, files),
         labels=labels,
         classes=classes,
         ordinal=settings.ordinal,
-        groups=groups,
-        split=split,
-        problems=(*table.problems, *path_problems, *label_problems, *group_problems, *split_problems, *repeated),
+        groups=None if groups is None else np.array(groups, np.str_),
+        split=None if split is None else np.array([SPLIT_NAMES.get(cell.lower(), "") for cell in split], np.str_),
+        problems=(
+            *table.problems,
+            *(file for file in files if isinstance(file, Problem)),
+            *problems,
+            *_missing_groups(groups or (), where),
+            *_unknown_splits(split or (), where),
+            *_repeated(files, columns, where),
+        ),
     )
 
 
-def _columns(table: Table, settings: DataSettings) -> dict[str, list[str]]:
-    """Return the cells of the image, label, group and split column, as far as they are asked for."""
-    asked = {role: getattr(settings, f"{role}_column") for role in ("image", "label", "group", "split")}
-    columns = {role: name for role, name in asked.items() if name is not None}
+def _columns(table: TextTable, settings: DataSettings) -> dict[str, list[str]]:
+    """Return the cells of the image, label, group and split columns that `settings` name."""
+    columns = {role: getattr(settings, f"{role}_column") for role in ("image", "label", "group", "split")}
+    columns = {role: name for role, name in columns.items() if name is not None}
     problems = []
     for role, name in columns.items():
         if table.header.count(name) != 1:
@@ -65,102 +68,73 @@ def _columns(table: Table, settings: DataSettings) -> dict[str, list[str]]:
 
 
 def _locate(cells: Sequence[str], where: Sequence[str], root: Path) -> list[str | Problem]:
-    """Return the path of each image from `root`, or the problem that stands in its place."""
-    index = _FolderIndex(root)
+    """Return the path of each image from `root`, or the problem that takes its place."""
+
+    @cache
+    def files_in(folder: str) -> tuple[frozenset[str], Mapping[str, list[str]]]:
+        return _list(root / folder)
+
     files: list[str | Problem] = []
     for row, cell in enumerate(cells):
-        path = _normal(cell)
+        path = posixpath.normpath(cell.replace("\\", "/"))
+        folder, name = posixpath.split(path)
         if cell.lower() in MISSING:
             message = f"{where[row]}: expected the path of an image, got {cell!r}"
             files.append(Problem("no image path", message, "Fill in the path, or remove the row.", (row,)))
-        elif path is None:
+        elif path == ".." or path.startswith(("/", "../")) or re.match("[A-Za-z]:", path):
             message = f"{where[row]}: expected a path inside the image root, got {cell!r}"
             remedy = "A path must not leave the image root: write it relative to the folder of the images (--images)."
             files.append(Problem("path outside the image root", message, remedy, (row,)))
-        elif len(found := index.candidates(path)) > 1:
-            message = f"{where[row]}: expected one image, but {cell!r} may be {' or '.join(found)}"
-            files.append(Problem("ambiguous image path", message, "Write the path with its extension.", (row,)))
         else:
-            files.append(found[0] if found else path)
+            names, by_stem = files_in(folder)
+            # The extension may be missing. Opening a file that does not exist will report it.
+            found = [path] if name in names else [posixpath.join(folder, file) for file in by_stem.get(name, [name])]
+            if len(found) > 1:
+                message = f"{where[row]}: expected one image, but {cell!r} may be {' or '.join(found)}"
+                files.append(Problem("ambiguous image path", message, "Write the path with its extension.", (row,)))
+            else:
+                files.append(found[0])
     return files
 
 
-def _normal(cell: str) -> str | None:
-    """Return a path in its shortest form with forward slashes, or None where it is absolute or leaves its root."""
-    path = posixpath.normpath(cell.replace("\\", "/"))
-    leaves = path == ".." or path.startswith(("/", "../")) or re.match("[A-Za-z]:", path)
-    return None if leaves else path
+def _list(folder: Path) -> tuple[frozenset[str], Mapping[str, list[str]]]:
+    """Return the names in a folder, none if it does not exist, and the images among them by name without extension."""
+    try:
+        names = sorted(path.name for path in folder.iterdir())
+    except (OSError, ValueError):
+        names = []
+    by_stem: dict[str, list[str]] = {}
+    for file in map(PurePosixPath, names):
+        if file.suffix.lower() in EXTENSIONS:
+            by_stem.setdefault(file.stem, []).append(file.name)
+    return frozenset(names), by_stem
 
 
-class _FolderIndex:
-    """Finds files whose extension was left out, listing each folder once instead of trying extensions row by row."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._folders: dict[str, tuple[set[str], dict[str, list[str]]]] = {}
-
-    def candidates(self, path: str) -> list[str]:
-        """Return `path` if there is such a file, otherwise the images that it names up to their extension."""
-        folder, name = posixpath.split(path)
-        if folder not in self._folders:
-            self._folders[folder] = self._list(self._root / folder)
-        names, stems = self._folders[folder]
-        return [path] if name in names else [posixpath.join(folder, file) for file in stems.get(name, [])]
-
-    @staticmethod
-    def _list(folder: Path) -> tuple[set[str], dict[str, list[str]]]:
-        """Return the names in a folder, and the images among them by their name without extension."""
-        try:
-            with os.scandir(folder) as entries:
-                names = sorted(entry.name for entry in entries)
-        except (OSError, ValueError):  # what is not there has no files; opening the image will say so
-            names = []
-        stems: dict[str, list[str]] = {}
-        for file in map(PurePosixPath, names):
-            if file.suffix.lower() in EXTENSIONS:
-                stems.setdefault(file.stem, []).append(file.name)
-        return set(names), stems
+def _missing_groups(cells: Sequence[str], where: Sequence[str]) -> Iterator[Problem]:
+    for row, cell in enumerate(cells):
+        if cell.lower() in MISSING:
+            message = f"{where[row]}: expected a group, got {cell!r}"
+            yield Problem("no group", message, "Fill in the group, or remove the row.", (row,))
 
 
-def _groups(cells: list[str] | None, where: Sequence[str]) -> tuple[npt.NDArray[np.str_] | None, list[Problem]]:
-    if cells is None:
-        return None, []
-    remedy = "Fill in the group, or remove the row."
-    problems = [
-        Problem("no group", f"{where[row]}: expected the name of a group, got {cell!r}", remedy, (row,))
-        for row, cell in enumerate(cells)
-        if cell.lower() in MISSING
-    ]
-    return np.array(cells, dtype=np.str_), problems
-
-
-def _split(cells: list[str] | None, where: Sequence[str]) -> tuple[npt.NDArray[np.str_] | None, list[Problem]]:
-    """Return the part of each row; "" where it could not be understood."""
-    if cells is None:
-        return None, []
-    parts = [SPLIT_NAMES.get(cell.lower(), "") for cell in cells]
-    remedy = f"Write train, val or test; understood are also {', '.join(SPLIT_NAMES.keys() - set(SPLIT_NAMES.values()))}."
-    problems = [
-        Problem("unknown split", f"{where[row]}: expected train, val or test, got {cells[row]!r}", remedy, (row,))
-        for row, part in enumerate(parts)
-        if not part
-    ]
-    return np.array(parts, dtype=np.str_), problems
+def _unknown_splits(cells: Sequence[str], where: Sequence[str]) -> Iterator[Problem]:
+    remedy = f"Write train, val or test; accepted are also {', '.join(SPLIT_NAMES.keys() - set(SPLIT_NAMES.values()))}."
+    for row, cell in enumerate(cells):
+        if cell.lower() not in SPLIT_NAMES:
+            yield Problem("unknown split", f"{where[row]}: expected train, val or test, got {cell!r}", remedy, (row,))
 
 
 def _repeated(files: Sequence[str | Problem], columns: Mapping[str, Sequence[str]], where: Sequence[str]) -> list[Problem]:
-    """Name the rows with the same image. Where they agree the later one is at fault; otherwise nobody knows which is right."""
+    """Report rows with the same image. If they agree only the later one is wrong; otherwise either may be."""
     problems = []
     first: dict[str, int] = {}
     for row, file in enumerate(files):
         if isinstance(file, Problem) or (earlier := first.setdefault(file, row)) == row:
             continue
-        other = [f"{role} {cells[row]!r}" for role, cells in columns.items() if cells[row] != cells[earlier]]
-        before = [f"{role} {cells[earlier]!r}" for role, cells in columns.items() if cells[row] != cells[earlier]]
-        message = f"{where[row]}: {file} again"
-        if other:
-            message += f" with {', '.join(other)}; {where[earlier]} has it with {', '.join(before)}"
-        else:
-            message += f", as in {where[earlier]}"
-        problems.append(Problem("repeated image", message, "Keep one row an image.", (earlier, row) if other else (row,)))
+        differing = [(role, cells) for role, cells in columns.items() if cells[row] != cells[earlier]]
+        here, before = (", ".join(f"{role} {cells[at]!r}" for role, cells in differing) for at in (row, earlier))
+        details = f" with {here}; {where[earlier]} has it with {before}" if differing else f", as in {where[earlier]}"
+        message = f"{where[row]}: {file} again{details}"
+        rows = (earlier, row) if differing else (row,)
+        problems.append(Problem("repeated image", message, "Keep one row an image.", rows))
     return problems

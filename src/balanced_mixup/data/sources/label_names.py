@@ -1,4 +1,4 @@
-"""From what stands in a label column to positions in an ordered list of classes; the same for every source."""
+"""From labels as written to positions in an ordered list of classes; the same for every source."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from balanced_mixup.errors import Problem, UsageError, nearest
 
-MISSING = frozenset({"", "nan", "na", "n/a", "null", "<na>"})  # what programs write for "no value", in lower case
+MISSING = frozenset({"", "nan", "na", "n/a", "null", "<na>"})  # how programs write a missing value, in lower case
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -32,15 +32,15 @@ def encode(
     Args:
         raw: The N labels as written.
         where: The place of each ("labels.csv line 7"), for messages.
-        classes: All classes in their order; if None, the labels that occur, sorted (by value if all are whole numbers).
+        classes: All classes in their order; if None, the labels that occur, sorted (by value if all are integers).
         label_map: New names for labels, applied first.
-        ordinal: The order of the classes means something, so that names need `classes`.
+        ordinal: The classes are ordinal, so that names need `classes` for their order.
 
     Returns:
-        int64 (N,) with -1 where the label could not be understood, the K classes, and what is wrong.
+        int64 (N,) with -1 for a label that is not understood, the K classes, and the problems.
 
     Raises:
-        UsageError: `classes` names a class twice.
+        UsageError: `classes` contains a class twice.
     """
     renamed = {canonical(old): canonical(new) for old, new in (label_map or {}).items()}
     written = [canonical(label) for label in raw]
@@ -56,13 +56,13 @@ def encode(
         for row, label in enumerate(labels)
         if label not in positions
     ]
-    problems += _unused_renames(renamed, written)
+    problems += _unused_renames(renamed, set(written))
     if len(names) < 2:
         found = ", ".join(map(repr, names)) or "none"
         remedy = "Check that the labels are the right ones; a classifier needs images of at least two classes."
         problems.append(Problem("too few classes", f"expected at least two classes, got {found}", remedy))
     if classes is None:
-        problems += _doubts(names, ordinal)
+        problems += _doubtful_classes(names, ordinal)
     return np.array([positions.get(label, -1) for label in labels], np.int64), names, problems
 
 
@@ -76,24 +76,24 @@ def _is_whole(label: str) -> bool:
 
 
 def _fault(label: str, raw: str, where: str, known: tuple[str, ...] | None, hint: str) -> tuple[str, str, str]:
-    """Return kind, message and remedy for a label that is no class; `known` are the classes if they were declared."""
+    """Return kind, message and remedy for a label that is not a class; `known` are the declared classes."""
     got = repr(raw) if canonical(raw) == label else f"{label!r} (renamed from {raw!r})"
     if label.lower() in MISSING:
-        return "no label", f"{where}: expected a class, got {got}", "Give the image a label, or remove the row."
-    remedy = "Correct the label, rename it with --label-map, or name all classes with --classes."
+        return "no label", f"{where}: expected a class, got {got}", "Label the image, or remove the row."
+    remedy = "Correct the label, rename it with --label-map, or declare all classes with --classes."
     if known is None:
-        return "label is no class", f"{where}: expected a whole number or a name, got {got}", remedy
+        return "label is no class", f"{where}: expected an integer or a name, got {got}", remedy
     some = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
     return "unknown label", f"{where}: expected one of {some}; got {got}.{hint}", remedy
 
 
-def _unused_renames(renamed: Mapping[str, str], written: Sequence[str]) -> list[Problem]:
-    occurring = set(written)
+def _unused_renames(renamed: Mapping[str, str], occurring: set[str]) -> list[Problem]:
+    remedy = "Check the spelling, or remove it from the label map."
     return [
         Problem(
             "unused label map",
             f"expected a label {old!r}, to be renamed {new!r} by --label-map, but none occurs.{nearest(old, occurring)}",
-            "Check the spelling, or take it out of the label map.",
+            remedy,
             fatal=False,
         )
         for old, new in renamed.items()
@@ -101,17 +101,17 @@ def _unused_renames(renamed: Mapping[str, str], written: Sequence[str]) -> list[
     ]
 
 
-def _doubts(names: tuple[str, ...], ordinal: bool) -> list[Problem]:
-    """Doubts about classes that were found in the data, not declared."""
+def _doubtful_classes(names: tuple[str, ...], ordinal: bool) -> list[Problem]:
+    """Report what looks wrong with classes that were inferred from the labels."""
     problems = []
     if ordinal and not all(map(_is_whole, names)):
         message = f"expected the order of the ordinal classes, as they are names: {', '.join(names[:12])}"
-        problems.append(Problem("no order of classes", message, "Give the grades in their order with --classes a,b,c."))
+        problems.append(Problem("no order of classes", message, "Give the classes in their order with --classes a,b,c."))
     spelling: dict[str, str] = {}
     for name in names:
         other = spelling.setdefault(name.casefold(), name)
         if other != name:
-            message = f"{other!r} and {name!r} differ in case alone and count as two classes"
-            remedy = "Make them one with --label-map, if they are one."
+            message = f"{other!r} and {name!r} differ only in case and count as two classes"
+            remedy = "Merge them with --label-map if they are the same."
             problems.append(Problem("similar classes", message, remedy, fatal=False))
     return problems

@@ -9,13 +9,13 @@ from balanced_mixup.errors import DataError, Problem
 
 
 def unlabelled(paths: Sequence[Path]) -> FileImages:
-    """Return the images that `paths` name: files as they are, folders with all images in them, however deep, sorted.
+    """Return the images that `paths` name: files as they are, folders with all images in them, at any depth, sorted.
 
-    Each is named by its path as given (folder/inside.jpg), so names are unique. Of a folder, hidden files and files that are
-    no images by their extension are passed over; a file that is named itself is taken whatever it is called.
+    Each is named by its path as given (folder/inside.jpg), so names are unique. In folders, hidden files and files that are
+    not images by their extension are skipped; a file that is named itself is used whatever its extension.
 
     Raises:
-        DataError: A path does not exist, a folder holds no images, or an image is named twice; all of them at once.
+        DataError: A path does not exist, a folder contains no images, or an image is named twice; lists all of it.
     """
     files: list[Path] = []
     problems: list[Problem] = []
@@ -32,7 +32,7 @@ def unlabelled(paths: Sequence[Path]) -> FileImages:
             problems.append(Problem("missing file", f"{path}: no such file or folder", "Check the spelling."))
     first: dict[Path, Path] = {}
     for file in files:
-        if any("\udc80" <= letter <= "\udcff" for letter in str(file)):  # how Python shows bytes that are no text
+        if any("\udc80" <= letter <= "\udcff" for letter in str(file)):  # how Python represents bytes that are not text
             problems.append(Problem("unreadable name", f"{str(file)!a}: expected a name in UTF-8", "Rename the file."))
         if (earlier := first.setdefault(file.resolve(), file)) is not file:
             message = f"{file} is the same file as {earlier}"

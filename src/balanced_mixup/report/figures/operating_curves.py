@@ -1,29 +1,40 @@
 """ROC and precision-recall curves of each class against all others.
 
-Of more classes than there are colours the rarest have one. Of the others the median and the range of the middle 80 % are
+Of more classes than there are colours the rarest have one. Of the others the median and the range of the middle 80% are
 drawn: hundreds of curves on each other would show less. Curves are thinned to what can be seen, so that 50,000 predictions make
 a small file.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from balanced_mixup.errors import UsageError
-from balanced_mixup.report.figures.drawing import GREY, INK, PAGE, Drawing, canvas, house_style, open_panel, width_of
-from balanced_mixup.report.figures.labels import COLOURS, DASHES, LINE, put, put_lines, require_names, shortened, sign, wrapped
+from balanced_mixup.report.figures.style import (
+    COLOURS,
+    DASHES,
+    GREY,
+    INK,
+    PAGE,
+    Drawing,
+    figure_style,
+    legend_beside,
+    new_figure,
+    short_name,
+    sign,
+)
+from balanced_mixup.report.words import counted
 
 Floats = npt.NDArray[np.float64]
 
 POINTS = 200  # of a curve, at most
 
-_LEFT, _TOP, _SIDE = 13.0, 4.0, 66.0  # mm
 _GRID = np.linspace(0, 1, 101)  # where the curves of the other classes are summarised
+_DOTTED: dict[str, Any] = {"linewidth": 0.8, "linestyle": (0, (1, 2))}
 
 
 @dataclass(frozen=True)
@@ -41,7 +52,7 @@ def roc_curves(y: npt.NDArray[np.integer], probabilities: Floats, classes: Seque
     """Draw the ROC curve of each class against all others, with its area in a list beside it, the rarest class first.
 
     Of more than seven classes the seven rarest have a curve of their own; of the others the median is drawn and the middle
-    80 %. A class with no images, or with all of them, has no curve, and the list says so.
+    80%. A class with no images, or with all of them, has no curve, and the list says so.
 
     Args:
         y: (N,), from 0 to K - 1.
@@ -50,7 +61,7 @@ def roc_curves(y: npt.NDArray[np.integer], probabilities: Floats, classes: Seque
 
     Returns:
         The figure, and a row for each point of a curve: class, images, area, false_positive_rate, true_positive_rate, low
-        and high (the middle 80 % of the other classes). Classes without a curve of their own have one row without a point.
+        and high (the middle 80% of the other classes). Classes without a curve of their own have one row without a point.
 
     Raises:
         UsageError: The arguments are not as described.
@@ -67,6 +78,7 @@ def precision_recall_curves(y: npt.NDArray[np.integer], probabilities: Floats, c
     return _curves(y, probabilities, classes, _precision_recall, ("recall", "precision"), "AP")
 
 
+@figure_style()
 def _curves(
     y: npt.NDArray[np.integer],
     probabilities: Floats,
@@ -75,37 +87,35 @@ def _curves(
     axes: tuple[str, str],
     area: str,
 ) -> Drawing:
-    _check(y, probabilities, classes)
     counts = np.bincount(y, minlength=len(classes))
     order = [int(k) for k in np.argsort(counts, kind="stable")]
     curves = [
-        _Curve(k, int(counts[k]), *_reordered(curve(y == k, probabilities[:, k]))) for k in order if 0 < counts[k] < len(y)
+        _Curve(k, int(counts[k]), *_thinned(*curve(y == k, probabilities[:, k]))) for k in order if 0 < counts[k] < len(y)
     ]
     without = [k for k in order if not 0 < counts[k] < len(y)]
     named, others = curves[: len(COLOURS)], curves[len(COLOURS) :]
-    with house_style():
-        figure = canvas(PAGE, _TOP + _SIDE + 11)
-        panel = open_panel(figure, _LEFT, _TOP, _SIDE, _SIDE)
-        band = _band(others)
-        _draw(panel, named, band, axes, len(y) if area == "AP" else 0)
-        _list(figure, classes, named, others, [(k, counts[k]) for k in without], area, len(y))
-    return Drawing(figure, _numbers(classes, named, others, without, counts, band, axes))
-
-
-def _check(y: npt.NDArray[np.integer], probabilities: Floats, classes: Sequence[str]) -> None:
-    if probabilities.ndim != 2 or y.shape != probabilities.shape[:1] or not len(y) or y.dtype.kind not in "iu":
-        raise UsageError(
-            f"Expected integers `y` (N,) and `probabilities` (N, K) of one image or more, but got {y.dtype} of shape {y.shape} "
-            f"and shape {probabilities.shape}."
+    band = _band(others)
+    figure = new_figure(PAGE, 76)
+    panel = figure.subplots()
+    _draw(panel, named, band, axes, len(y) if area == "AP" else 0)
+    entries = [
+        sign(
+            f"{short_name(classes[one.index])}: {one.area:.3f}, {counted(one.positives, 'image')}",
+            color=colour,
+            linestyle=dashes,
         )
-    require_names(classes, probabilities.shape[1], "`probabilities` has columns")
-    if y.min() < 0 or y.max() >= len(classes):
-        raise UsageError(f"Expected labels from 0 to {len(classes) - 1}, but got {y.min()} to {y.max()}.")
-    bad = np.flatnonzero(~np.isfinite(probabilities).all(1))
-    if len(bad):
-        raise UsageError(
-            f"Expected finite probabilities, but those of {len(bad)} images are not, row {bad[0]} first; leave them out."
-        )
+        for one, colour, dashes in zip(named, COLOURS, DASHES, strict=False)
+    ]
+    if others:
+        median, images = np.median([one.area for one in others]), sum(one.positives for one in others)
+        plural = "other class" if len(others) == 1 else "other classes"
+        entries.append(sign(f"{len(others)} {plural}: {median:.3f}, {counted(images, 'image')}", color=GREY))
+    legend_beside(figure, entries, *_notes(classes, others, [(k, int(counts[k])) for k in without], area))
+    description = f"{axes[1].replace('_', ' ')} against {axes[0].replace('_', ' ')} of each class against all others; {area}: "
+    areas = ", ".join(f"{classes[one.index]} {one.area:.3f}" for one in named) or "none"
+    return Drawing(
+        figure, _numbers(classes, named, others, without, counts, band, axes), description.capitalize() + areas + "."
+    )
 
 
 def _roc(positive: npt.NDArray[np.bool_], scores: Floats) -> tuple[Floats, Floats, float]:
@@ -126,9 +136,8 @@ def _precision_recall(positive: npt.NDArray[np.bool_], scores: Floats) -> tuple[
     return np.repeat(recall, 2)[1:-1], np.repeat(precision, 2), float(np.diff(recall) @ precision)
 
 
-def _reordered(found: tuple[Floats, Floats, float]) -> tuple[float, Floats, Floats]:
+def _thinned(x: Floats, y: Floats, area: float) -> tuple[float, Floats, Floats]:
     """Return area, x and y of a curve, thinned to points that are evenly spread along it."""
-    x, y, area = found
     if len(x) > POINTS:
         along = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
         kept = np.unique(np.searchsorted(along, np.linspace(0, along[-1], POINTS)).clip(max=len(x) - 1))
@@ -146,67 +155,37 @@ def _band(others: Sequence[_Curve]) -> Floats | None:
 
 
 def _draw(axes: Axes, named: Sequence[_Curve], band: Floats | None, names: tuple[str, str], images: int) -> None:
-    """Draw the curves, and what a guess reaches: the diagonal, or, where `images` is not 0, the prevalence of each class."""
-    axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[0, 0.25, 0.5, 0.75, 1], yticks=[0, 0.25, 0.5, 0.75, 1])
+    """Draw the curves, and what chance reaches: the diagonal, or, where `images` is not 0, the prevalence of each class."""
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xticks=[0, 0.25, 0.5, 0.75, 1], yticks=[0, 0.25, 0.5, 0.75, 1])
     axes.set(xlabel=names[0].replace("_", " "), ylabel=names[1].replace("_", " "))
     if not images:
-        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.6, linestyle=(0, (1, 2)))
+        axes.plot([0, 1], [0, 1], color=INK, **_DOTTED)
     if band is not None:
         axes.fill_between(_GRID, band[0], band[2], color=GREY, alpha=0.3, linewidth=0)
-        axes.plot(_GRID, band[1], color=GREY, linewidth=1)
+        axes.plot(_GRID, band[1], color=GREY)
     for curve, colour, dashes in reversed(list(zip(named, COLOURS, DASHES, strict=False))):
-        axes.plot(curve.x, curve.y, color=colour, linestyle=dashes, linewidth=1.2, clip_on=False)
+        axes.plot(curve.x, curve.y, color=colour, linestyle=dashes, linewidth=1.2)
         if images:
-            axes.plot([0, 1], [curve.positives / images] * 2, color=colour, linewidth=0.8, linestyle=(0, (1, 2)))
+            axes.plot([0, 1], [curve.positives / images] * 2, color=colour, **_DOTTED)
 
 
-def _list(
-    figure: Figure,
-    classes: Sequence[str],
-    named: Sequence[_Curve],
-    others: Sequence[_Curve],
-    without: Sequence[tuple[int, int]],
-    area: str,
-    images: int,
-) -> None:
-    """Write beside the panel which curve is whose, with its area and the number of its images."""
-    left, value, count = _LEFT + _SIDE + 8, PAGE - 22, PAGE - 4
-    middle = _TOP + LINE / 2
-    put(figure, left, middle, "class, the rarest first", weight="bold")
-    put(figure, value, middle, area, align="right", weight="bold")
-    put(figure, count, middle, "images", align="right", weight="bold")
-    name_width = value - width_of("0.000") - 3 - left - 9
-    for curve, colour, dashes in zip(named, COLOURS, DASHES, strict=False):
-        middle += LINE
-        sign(figure, left, middle, color=colour, linestyle=dashes, linewidth=1.2)
-        put(figure, left + 8, middle, shortened(classes[curve.index], name_width))
-        put(figure, value, middle, f"{curve.area:.3f}", align="right")
-        put(figure, count, middle, f"{curve.positives:,}", align="right")
-    if others:
-        middle += LINE
-        sign(figure, left, middle, color=GREY, linewidth=1)
-        put(figure, left + 8, middle, _one_or("other class", "other classes", len(others)))
-        put(figure, value, middle, f"{np.median([curve.area for curve in others]):.3f}", align="right")
-        put(figure, count, middle, f"{sum(curve.positives for curve in others):,}", align="right")
-    notes = []
+def _notes(classes: Sequence[str], others: Sequence[_Curve], without: Sequence[tuple[int, int]], area: str) -> list[str]:
+    if area == "AP":
+        notes = [
+            "Average precision (AP) of each class, the rarest first. Dotted: prevalence of the class, the precision of chance."
+        ]
+    else:
+        notes = ["Area under the curve (AUC) of each class, the rarest first. Dotted: chance."]
     if len(others) > 1:
         low, high = (limit([curve.area for curve in others]) for limit in (min, max))
-        notes.append(f"Grey: median of the other classes, and their middle 80%. {area} from {low:.3f} to {high:.3f}.")
-    if area == "AP":
-        notes += ["AP: average precision.", "Dotted: the share of a class, which a guess reaches."]
-    else:
-        notes += ["AUC: area under the curve.", "Dotted: a guess."]
+        notes.append(f"Grey: median of the other classes, and their middle 80%; {area} from {low:.3f} to {high:.3f}.")
     empty = [k for k, number in without if number == 0]
     if empty:
-        named_empty = f", {shortened(classes[empty[0]], 40)}" if len(empty) == 1 else ""
-        notes.append(f"No curve without images: {_one_or('class', 'classes', len(empty))}{named_empty}.")
+        which = f"1 class, {short_name(classes[empty[0]])}" if len(empty) == 1 else f"{len(empty)} classes"
+        notes.append(f"No curve without images: {which}.")
     if len(empty) < len(without):
         notes.append("No curve where all images are of one class.")
-    put_lines(figure, left, middle + LINE, wrapped(notes, PAGE - 4 - left))
-
-
-def _one_or(one: str, several: str, count: int) -> str:
-    return f"{count} {one if count == 1 else several}"
+    return notes
 
 
 def _numbers(

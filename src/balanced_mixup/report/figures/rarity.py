@@ -7,45 +7,36 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
-from balanced_mixup.errors import UsageError
-from balanced_mixup.report.figures.drawing import (
+from balanced_mixup.report.figures.style import (
     BLUE,
     COLUMN,
     GREY,
+    LINE,
     PAGE,
     Drawing,
-    canvas,
-    house_style,
-    open_panel,
-)
-from balanced_mixup.report.figures.labels import (
-    BOLD,
-    LINE,
-    extent,
-    key,
-    key_lines,
-    put,
-    put_lines,
-    require_columns,
-    rules,
-    shortened,
+    figure_style,
+    grid_lines,
+    legend_below,
+    new_figure,
+    short_name,
+    sign,
 )
 
 MANY, GROUPS = 40, 12  # of more classes than that, groups of classes of like size are shown: as many
 
 _COLUMNS = ("method", "class", "images", "recall", "low", "high")
-_LEFT, _TOP, _GAP, _HEIGHT, _AXIS, _MARGIN = 15.0, 6.5, 5.0, 38.0, 10.0, 2.0  # mm
 _OWN: dict[str, Any] = {"color": BLUE, "marker": "o", "linestyle": "none", "markersize": 3.6}
 _FIRST: dict[str, Any] = _OWN | {"color": GREY, "marker": "s", "markerfacecolor": "none"}
 _FEWEST = 0.5  # images; a class without any stands here, as 0 has no place on a logarithmic scale
 _ACROSS = 3  # panels beside each other, at most
 
 
+@figure_style()
 def score_by_rarity(rows: pd.DataFrame) -> Drawing:
     """Draw the recall of each class against its training images, a panel a method, with the first method's in grey behind.
 
     More than 40 classes are put into 12 groups by their training images. A point is then a group: median images and recall,
-    and the middle 80 % of the recalls.
+    and the middle 80% of the recalls.
 
     Args:
         rows: method, class, images (of the class in training), recall (median), low and high; NaN where undefined. Methods
@@ -53,46 +44,46 @@ def score_by_rarity(rows: pd.DataFrame) -> Drawing:
 
     Returns:
         The figure, and the rows that it shows: those given, or a row for each method and group, with the column classes.
-
-    Raises:
-        UsageError: There are no rows, or a column is missing.
     """
-    require_columns(rows, _COLUMNS, "recalls")
-    if rows.empty:
-        raise UsageError("Expected the recall of one class or more, but got none.")
     numbers = rows[list(_COLUMNS)].reset_index(drop=True)
     methods = list(dict.fromkeys(numbers["method"]))
     many = numbers["class"].nunique() > MANY
-    rarest = _rarest(numbers)
+    sizes = numbers.groupby("class", sort=False)["images"].first().sort_values(kind="stable")
+    rarest = [
+        f"{short_name(str(name), 20)} ({size:,.0f})" for name, size in sizes.head(max(1, min(4, len(sizes) // 2))).items()
+    ]
     if many:
-        numbers = _grouped(numbers)
+        numbers = _grouped(numbers, sizes)
     across = min(len(methods), _ACROSS)
-    page = COLUMN if across == 1 else PAGE
-    width = (page - _LEFT - 4 - (across - 1) * _GAP) / across
     down = -(-len(methods) // across)
-    entries = _entries(methods, many, page)
-    keyed = key_lines([text for text, _ in entries], page - 2 * _MARGIN)
-    grid = down * (_TOP + _HEIGHT) + _AXIS
-    with house_style():
-        figure = canvas(page, grid + (len(keyed) + 1) * LINE + _MARGIN)
-        first = numbers[numbers["method"] == methods[0]]
-        for index, method in enumerate(methods):
-            row, column = divmod(index, across)
-            left, top = _LEFT + column * (width + _GAP), _TOP + row * (_TOP + _HEIGHT)
-            axes = open_panel(figure, left, top, width, _HEIGHT)
-            put(figure, left, top - 2.7, shortened(str(method), width / BOLD), weight="bold")
-            _scale(axes, numbers, left_most=column == 0, lowest=index + across >= len(methods))
-            if index:
-                _draw(axes, first, _FIRST, intervals=False)
-            _draw(axes, numbers[numbers["method"] == method], _OWN, intervals=True)
-        key(figure, _MARGIN, grid, page - 2 * _MARGIN, entries)
-        put_lines(figure, _MARGIN, grid + len(keyed) * LINE, [_note(rarest, page)])
+    figure = new_figure(COLUMN if across == 1 else PAGE, 44 * down + 10 + 4 * LINE)
+    panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
+    first = numbers[numbers["method"] == methods[0]]
+    for index, (axes, method) in enumerate(zip(panels, methods, strict=False)):
+        axes.set_title(short_name(str(method)), weight="bold")
+        if index:
+            _draw(axes, first, _FIRST)
+        own = numbers[numbers["method"] == method]
+        axes.vlines(own["images"].clip(lower=_FEWEST), own["low"], own["high"], color=BLUE, linewidth=0.9)
+        _draw(axes, own, _OWN)
+    for axes in panels[len(methods) :]:
+        axes.set_axis_off()
+    _scale(panels[0], numbers)
+    for index in range(len(methods)):
+        grid_lines(panels[index], "y")
+        panels[index].tick_params(labelbottom=index + across >= len(methods))
+    for index in range(max(0, len(methods) - across), len(methods)):
+        panels[index].set_xlabel("training images (log scale)")
+    for index in range(0, len(methods), across):
+        panels[index].set_ylabel("recall")
+    own_label = "classes of like size, their median and middle 80%" if many else "a class, from lowest to highest run"
+    entries = [sign(own_label, **_OWN)] + [sign(f"the same by {short_name(methods[0])}", **_FIRST)] * (len(methods) > 1)
+    legend_below(figure, entries, f"The rarest: {', '.join(rarest)}.")
     return Drawing(figure, numbers)
 
 
-def _grouped(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return a row for each method and group of classes of like size."""
-    sizes = rows.groupby("class", sort=False)["images"].first().sort_values(kind="stable")
+def _grouped(rows: pd.DataFrame, sizes: "pd.Series[float]") -> pd.DataFrame:
+    """Return a row for each method and group of classes of like size; `sizes` are those of the classes, rising."""
     group = pd.Series(np.arange(len(sizes)) * GROUPS // len(sizes), index=sizes.index)
     tables = rows.assign(group=rows["class"].map(group)).sort_values("group", kind="stable")
     shown = tables.groupby(["method", "group"], sort=False).agg(
@@ -105,46 +96,16 @@ def _grouped(rows: pd.DataFrame) -> pd.DataFrame:
     return shown.reset_index()
 
 
-def _entries(methods: list[str], many: bool, page: float) -> list[tuple[str, dict[str, Any]]]:
-    """Return what the signs mean."""
-    own = "classes of like size, their median and middle 80%" if many else "a class, from low to high"
-    entries = [(own, _OWN)]
-    if len(methods) > 1:
-        entries.append((shortened(f"the same by {methods[0]}", page - 20), _FIRST))
-    return entries
+def _draw(axes: Axes, part: pd.DataFrame, look: dict[str, Any]) -> None:
+    axes.plot(part["images"].clip(lower=_FEWEST), part["recall"], **look)
 
 
-def _rarest(rows: pd.DataFrame) -> list[str]:
-    """Return the classes with the fewest training images, with their number."""
-    sizes = rows.groupby("class", sort=False)["images"].first().sort_values(kind="stable")
-    sizes = sizes.head(max(1, min(8, len(sizes) // 2)))
-    return [f"{shortened(str(name), 30)} ({size:,.0f})" for name, size in sizes.items()]
-
-
-def _note(rarest: list[str], page: float) -> str:
-    """Return the names of the rarest classes, as many as have room on a line."""
-    lines = [f"The rarest: {', '.join(rarest[:count])}" for count in range(1, len(rarest) + 1)]
-    return [line for line in lines if line is lines[0] or extent(line) <= page - 2 * _MARGIN][-1]
-
-
-def _draw(axes: Axes, part: pd.DataFrame, style: dict[str, Any], *, intervals: bool) -> None:
-    part = part.assign(images=part["images"].clip(lower=_FEWEST))
-    if intervals:
-        known = part[part["low"].notna() & part["high"].notna()]
-        axes.vlines(known["images"], known["low"], known["high"], color=style["color"], linewidth=0.9, clip_on=False)
-    axes.plot(part["images"], part["recall"], **style, clip_on=False)
-
-
-def _scale(axes: Axes, numbers: pd.DataFrame, *, left_most: bool, lowest: bool) -> None:
-    """Set the same axes for all panels; those at the edge are labelled."""
+def _scale(axes: Axes, numbers: pd.DataFrame) -> None:
+    """Set the scales that all panels share."""
     low, high = max(_FEWEST, float(numbers["images"].min())), max(1.0, float(numbers["images"].max()))
     axes.set_xscale("log")
-    axes.set(xlim=(low / 1.3, high * 1.3), ylim=(0, 1), yticks=[0, 0.25, 0.5, 0.75, 1])
+    axes.set(xlim=(low / 1.3, high * 1.3), ylim=(-0.03, 1.03), yticks=[0, 0.25, 0.5, 0.75, 1])
     axes.xaxis.set_major_locator(LogLocator(numticks=5))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.tick_params(labelleft=left_most, labelbottom=lowest)
-    axes.set_xlabel("training images (log scale)" if lowest else "")
-    axes.set_ylabel("recall" if left_most else "")
-    rules(axes, "y", 0.25, 0.5, 0.75, 1)

@@ -5,6 +5,10 @@ for (const gallery of document.querySelectorAll(".gallery")) {
   if (gallery.classList.contains("filtered") && pictures.length) addFilter(gallery, pictures);
 }
 
+addEventListener("beforeprint", () => {
+  for (const details of document.querySelectorAll("details")) details.open = true;
+});
+
 function addFilter(gallery, pictures) {
   const classesOf = new Map(pictures.map((picture) => [picture, JSON.parse(picture.dataset.classes)]));
   const names = [...new Set([...classesOf.values()].flat())];

@@ -1,0 +1,94 @@
+"""The gallery of the most confident errors and the least certain correct predictions, with what the model looked at."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from balanced_mixup.data.pixels import ArrayPixels
+from balanced_mixup.errors import BalancedMixupError
+from balanced_mixup.explain.saliency import evidence, overlay, upsampled
+from balanced_mixup.report.contents import RunContents, require
+from balanced_mixup.report.document import Block, Gallery, Note, Picture, Text, View
+from balanced_mixup.report.originals import Originals, Pixels8, jpeg
+from balanced_mixup.report.words import display_name, percent
+from balanced_mixup.runs.classifier import Classifier
+from balanced_mixup.runs.predictions import Predictions
+
+_SIDE = 320  # px, of the images
+_ERRORS, _HITS = (48, 4), (24, 2)  # in all, and of a class
+
+Rows = npt.NDArray[np.int64]
+
+
+def errors_view(run: RunContents) -> list[Block]:
+    """Return pictures of what the model was most wrong and least certain about.
+
+    Raises:
+        DataError, UsageError: The images or the predictions are gone.
+    """
+    found = require(run.predictions, "its predictions")
+    originals = Originals.of(run, found.images)
+    p, labels = found.probabilities, found.labels
+    predicted, confidence = p.argmax(axis=1), p.max(axis=1)
+    order = np.argsort(np.bincount(labels, minlength=p.shape[1]), kind="stable")
+    wrong = _of_each_class(np.flatnonzero(predicted != labels), labels, -confidence, order, *_ERRORS)
+    unsure = _of_each_class(np.flatnonzero(predicted == labels), labels, confidence, order, *_HITS)
+    chosen = np.concatenate([wrong, unsure]).tolist()
+    images = {row: image for row in chosen if (image := originals.read(row, _SIDE)) is not None}
+    try:
+        overlays = _overlays(run, originals, images, predicted)
+        blocks: list[Block] = [
+            Text(
+                "Each image is shown beside its Grad-CAM map for the predicted class; the brightest places contributed most. "
+                "Brightness cannot be compared between images, and a plausible map does not prove that a prediction is made "
+                "for the right reason."
+            )
+        ]
+    except BalancedMixupError as error:
+        overlays, blocks = {}, [Note(f"Grad-CAM maps cannot be shown: {error}")]
+    if gone := len(chosen) - len(images):
+        lost = "1 image is left out because it is" if gone == 1 else f"{gone} images are left out because they are"
+        blocks.append(Note(f"{lost} missing or no longer the same as when the run was made."))
+    right = int((predicted == labels).sum())
+    for title, rows, of, (most, each) in (
+        ("Most confident errors", wrong, len(labels) - right, _ERRORS),
+        ("Least certain correct predictions", unsure, right, _HITS),
+    ):
+        caption = f"{title}: {len(rows)} of {of:,}; at most {each} per class and {most} in all, the rarest classes first."
+        pictures = [_picture(found, row, images[row], overlays.get(row)) for row in rows.tolist() if row in images]
+        blocks.append(Gallery(caption, pictures, filtered=True) if pictures else Note(f"{title}: none to show."))
+    return blocks
+
+
+def _of_each_class(rows: Rows, labels: Rows, key: npt.NDArray[np.floating], order: Rows, most: int, each: int) -> Rows:
+    """Return the `each` rows of each class with the smallest `key`, classes in the given order, `most` in all."""
+    chosen = []
+    for k in order:
+        own = rows[labels[rows] == k]
+        chosen.append(own[np.argsort(key[own], kind="stable")[:each]])
+    return np.concatenate(chosen)[:most]
+
+
+def _overlays(run: RunContents, originals: Originals, images: Mapping[int, Pixels8], predicted: Rows) -> dict[int, Pixels8]:
+    """Return the images (side, side, 3) with the evidence for their predicted classes; those without any are left out."""
+    if not images:
+        return {}
+    classifier = Classifier.load(run.folder.path)
+    rows = list(images)
+    small = np.stack([originals.images.read(row, classifier.card.size) for row in rows])
+    maps = upsampled(evidence(classifier, ArrayPixels(small), targets=predicted[rows]), _SIDE)
+    return {row: overlay(images[row], found) for row, found in zip(rows, maps, strict=True) if found.any()}
+
+
+def _picture(found: Predictions, row: int, image: Pixels8, marked: Pixels8 | None) -> Picture:
+    p, label = found.probabilities[row], int(found.labels[row])
+    predicted = int(p.argmax())
+    is_a, as_a = display_name(found.classes[label]), display_name(found.classes[predicted])
+    line = f"{is_a}: predicted {as_a} ({percent(float(p[predicted]))})"
+    if label != predicted:
+        line += f", {percent(float(p[label]))} {is_a}"
+    views = [View(jpeg(image), f"{found.images[row]}, label {is_a}, predicted {as_a}.")]
+    if marked is not None:
+        views.append(View(jpeg(marked), "Grad-CAM map of the same image, bright where it contributed most to the prediction."))
+    return Picture(views, [line, found.images[row]], tuple(dict.fromkeys((is_a, as_a))))

@@ -1,0 +1,184 @@
+"""Evaluations: what a run scored on some data, as `bmixup evaluate` returns and keeps it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from balanced_mixup.calibration.class_prior import TargetPrior
+from balanced_mixup.calibration.scores import CalibrationScores
+from balanced_mixup.calibration.thresholds import ThresholdResult
+from balanced_mixup.errors import UsageError
+from balanced_mixup.runs.formats import EVALUATION_FILE, read_file, write_file
+from balanced_mixup.runs.predictions import Predictions
+from balanced_mixup.runs.run import Run
+from balanced_mixup.runs.run_folder import RunFolder
+from balanced_mixup.runs.scores import Scores
+
+
+@dataclass(frozen=True)
+class CalibrationResult:
+    """Calibration before and after the correction that was fitted on so many validation images."""
+
+    images: int
+    temperature: float
+    before: CalibrationScores
+    after: CalibrationScores
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        scores = {"before": self.before.to_dict(), "after": self.after.to_dict()}
+        return {"images": self.images, "temperature": self.temperature, **scores}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` returned."""
+        before, after = (CalibrationScores.from_dict(content[name]) for name in ("before", "after"))
+        return cls(content["images"], content["temperature"], before, after)
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """The result of an evaluation.
+
+    Args:
+        scores: Of the stored probabilities, or of those corrected to `prior` if there is one.
+        prior: The class prior that the probabilities were corrected to, if any.
+        calibration: None where the run cannot be calibrated.
+        thresholds: For each class with a wanted sensitivity.
+        run: The run's folder.
+        data: What was scored; None for the run's own data.
+        split: Which split of the data, or "all".
+        flip: Whether predictions are averages over each image and its mirror image.
+        settings: How the data were read (`DataSettings`); None for the run's own.
+        folder: Where scores and predictions are kept; None where they are not.
+    """
+
+    scores: Scores
+    prior: TargetPrior | None = None
+    calibration: CalibrationResult | None = None
+    thresholds: Mapping[str, ThresholdResult] = field(default_factory=dict)
+    run: str = ""
+    data: str | None = None
+    split: str = "all"
+    flip: bool = True
+    settings: Mapping[str, Any] | None = None
+    folder: Path | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it for JSON, but `settings` and `folder`; what is undefined is None."""
+        return {
+            "run": self.run,
+            "data": self.data,
+            "split": self.split,
+            **({} if self.data is None else {"flip": self.flip}),
+            **self.scores.to_dict(),
+            "prior": None if self.prior is None else self.prior.to_dict(tuple(self.scores.per_class)),
+            "calibration": None if self.calibration is None else self.calibration.to_dict(),
+            "thresholds": {name: result.to_dict() for name, result in self.thresholds.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` returned; KeyError, TypeError, ValueError or AttributeError where it is something else.
+
+        Evaluations of older versions lack a prior, calibration, thresholds and `flip`.
+        """
+        prior, calibration = content.get("prior"), content.get("calibration")
+        return cls(
+            scores=Scores.from_dict(content),
+            prior=None if prior is None else TargetPrior.from_dict(prior),
+            calibration=None if calibration is None else CalibrationResult.from_dict(calibration),
+            thresholds={name: ThresholdResult.from_dict(row) for name, row in content.get("thresholds", {}).items()},
+            run=str(content["run"]),
+            data=content.get("data"),
+            split=str(content["split"]),
+            flip=content.get("flip", True),
+            settings=content.get("settings"),
+        )
+
+    def write(self, folder: Path) -> None:
+        """Write metrics.json to a folder."""
+        settings = {} if self.settings is None else {"settings": self.settings}
+        write_file(folder / "metrics.json", {**self.to_dict(), **settings}, EVALUATION_FILE)
+
+
+class Evaluation:
+    """A folder in which `bmixup evaluate` kept scores and predictions. Each file is read on first access.
+
+        evaluation = Evaluation.open("runs/mine/evaluations/clinic-all")
+        evaluation.result.scores.metrics["mcc"].value
+        evaluation.predictions.to_frame()
+
+    Properties raise UsageError where their file is missing, damaged, or of a newer version of the program.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Use `Evaluation.open`."""
+        self.path = path
+
+    @classmethod
+    def open(cls, path: Path | str) -> Self:
+        """Open the folder of an evaluation.
+
+        Raises:
+            UsageError: It is no folder of an evaluation.
+        """
+        evaluation = cls(Path(path))
+        _ = evaluation._content
+        return evaluation
+
+    def __repr__(self) -> str:
+        """Return a line."""
+        return f"Evaluation({str(self.path)!r})"
+
+    @cached_property
+    def _content(self) -> dict[str, Any]:
+        content = read_file(self.path / "metrics.json", EVALUATION_FILE)
+        if not isinstance(content.get("run"), str):
+            raise UsageError(
+                f"Expected {str(self.path)!r} to be the folder of an evaluation, but its metrics.json names no run."
+            )
+        return content
+
+    @cached_property
+    def stored(self) -> EvaluationResult:
+        """The result as it is stored."""
+        try:
+            return replace(EvaluationResult.from_dict(self._content), folder=self.path)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UsageError(
+                f"The file {str(self.path / 'metrics.json')!r} is damaged: it lacks {error}. Evaluate the run again."
+            ) from None
+
+    @cached_property
+    def result(self) -> EvaluationResult:
+        """Scores with prior, calibration and thresholds; those of metrics newer than the file computed from its predictions."""
+        return replace(self.stored, scores=self.stored.scores.completed(lambda: self.scored))
+
+    @property
+    def scores(self) -> Scores:
+        """The scores of `result`."""
+        return self.result.scores
+
+    @cached_property
+    def run(self) -> Run:
+        """The run that was evaluated, beside its evaluations where both were moved."""
+        home = Path(self._content["run"])
+        if not RunFolder(home).recipe.is_file() and self.path.resolve().parent.name == "evaluations":
+            home = self.path.resolve().parent.parent
+        return Run.open(home)
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        """Predictions as the model made them, without a correction."""
+        return Predictions.read(self.path / "predictions.parquet")
+
+    @cached_property
+    def scored(self) -> Predictions:
+        """Predictions that the scores are of: corrected to the class prior of the evaluation, if any."""
+        if (prior := self.stored.prior) is None:
+            return self.predictions
+        corrected = self.run.calibration.apply(self.predictions.probabilities, prior)
+        return replace(self.predictions, probabilities=corrected)

@@ -1,0 +1,185 @@
+"""A run, read from its folder: `Run.open("runs/mine")`."""
+
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import ValidationError
+
+from balanced_mixup.calibration.correction import Correction
+from balanced_mixup.errors import UsageError
+from balanced_mixup.metrics import METRICS
+from balanced_mixup.runs.formats import CALIBRATION_FILE, COST_FILE, ENVIRONMENT_FILE, read_file
+from balanced_mixup.runs.model_card import ModelCard
+from balanced_mixup.runs.predictions import Predictions
+from balanced_mixup.runs.run_folder import RunFolder
+from balanced_mixup.runs.scores import Scores, read_scores
+from balanced_mixup.training.recipe import Recipe, load_yaml, make_recipe
+
+if TYPE_CHECKING:
+    from balanced_mixup.runs.classifier import Classifier
+
+_REFIT = "Delete the file to have it fitted again."
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a training took: seconds, and the peak memory of the process or GPU; since the last start, if it was `resumed`."""
+
+    seconds: float
+    memory_bytes: int | None
+    resumed: bool
+
+
+class Run:
+    """A run, read from its folder. Each file is read on first access, and nothing is written.
+
+        run = Run.open("runs/mine")
+        run.scores["test"].metrics["mcc"].value
+        run.predictions.to_frame()
+        run.classifier().probabilities(pixels)
+
+    Properties raise UsageError where their file is missing, damaged, or of a newer version of the program. Files of older
+    versions are migrated when they are read, and scores that an older run lacks are computed from its predictions.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        """Use `Run.open`."""
+        self.folder = folder
+
+    @classmethod
+    def open(cls, path: Path | str) -> Self:
+        """Open the folder of a run, finished or not.
+
+        Raises:
+            UsageError: It is no folder of a run.
+        """
+        folder = RunFolder(Path(path))
+        if not folder.recipe.is_file():
+            raise UsageError(f"Expected {str(path)!r} to be the folder of a run, but it has no {folder.recipe.name}.")
+        return cls(folder)
+
+    def __repr__(self) -> str:
+        """Return a line."""
+        return f"Run({str(self.path)!r}, {'finished' if self.finished else 'not finished'})"
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.folder.path
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is trained and scored."""
+        return self.folder.weights.is_file() and self.folder.metrics.is_file()
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """All settings."""
+        return make_recipe(load_yaml(self.folder.recipe))
+
+    @cached_property
+    def model(self) -> ModelCard:
+        """What prediction needs beside the weights."""
+        return ModelCard.read(self.folder.model)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the K classes."""
+        return self.model.classes
+
+    @property
+    def ordinal(self) -> bool:
+        """Whether the classes are ordinal."""
+        return self.model.ordinal
+
+    @cached_property
+    def images(self) -> pd.DataFrame:
+        """A row for each image: image, label, group, split, digest."""
+        return _with_columns(self.folder.manifest, "image", "label", "split", "digest", dtype=str, keep_default_na=False)
+
+    def counts(self, split: str = "train") -> npt.NDArray[np.int64]:
+        """Return the images of each class in a split, int64 (K,)."""
+        counts = self.images.loc[self.images["split"] == split, "label"].value_counts()
+        return np.array([counts.get(name, 0) for name in self.classes], dtype=np.int64)
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """A row for each epoch: epoch, learning_rate, train_loss, and each metric on validation that the version had."""
+        table = _with_columns(self.folder.history, "epoch", "learning_rate", "train_loss")
+        try:
+            numbers = [name for name in ("epoch", "learning_rate", "train_loss", *METRICS) if name in table]
+            return table.assign(**{name: pd.to_numeric(table[name]) for name in numbers})
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"The file {str(self.folder.history)!r} is damaged: {error}.") from None
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        """Predictions for the validation and the test split."""
+        return Predictions.read(self.folder.predictions)
+
+    @cached_property
+    def scores(self) -> dict[str, Scores]:
+        """Scores of the validation and the test split; for metrics newer than the run computed from its predictions."""
+        stored = read_scores(self.folder.metrics)
+        return {name: scores.completed(partial(self._split, name)) for name, scores in stored.items()}
+
+    def _split(self, name: str) -> Predictions:
+        return self.predictions.in_split(name)
+
+    @cached_property
+    def calibration(self) -> Correction:
+        """The stored correction of the probabilities; fitted now where the run was made before they were stored."""
+        file = self.folder.calibration
+        if file.is_file():
+            content = read_file(file, CALIBRATION_FILE, _REFIT)
+            try:
+                return Correction.model_validate(content)
+            except ValidationError as error:
+                raise UsageError(
+                    f"The file {str(file)!r} is no calibration: {error}\nDelete it to have it fitted again."
+                ) from None
+        predictions = self.predictions
+        labels = self.images.loc[self.images["split"] == "train", "label"]
+        counts = np.array([(labels == name).sum() for name in predictions.classes])
+        if not counts.any():
+            raise UsageError(f"The run cannot be calibrated: {str(self.folder.manifest)!r} lists no training images.")
+        validation = predictions.in_split("val")
+        return Correction.fit(validation.labels, validation.probabilities, validation.classes, self.recipe, counts)
+
+    @cached_property
+    def cost(self) -> Cost:
+        """What the training took."""
+        content = read_file(self.folder.cost, COST_FILE)
+        try:
+            return Cost(float(content["seconds"]), content.get("memory_bytes"), bool(content["resumed"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"The file {str(self.folder.cost)!r} is damaged: it lacks {error}.") from None
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """Versions of the program and of what it uses, machine, seed, fingerprint of the data, git commit."""
+        return read_file(self.folder.environment, ENVIRONMENT_FILE)
+
+    def classifier(self, device: str | None = None) -> "Classifier":
+        """Load the trained classifier; on a GPU if there is one, when no `device` is given."""
+        from balanced_mixup.runs.classifier import Classifier
+
+        return Classifier.load(self.path, device)
+
+
+def _with_columns(path: Path, *names: str, **options: Any) -> pd.DataFrame:
+    """Read a CSV that has at least these columns and a row."""
+    try:
+        table: pd.DataFrame = pd.read_csv(path, **options)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"The file {str(path)!r} is missing or damaged: {error}.") from None
+    if lacking := [name for name in names if name not in table]:
+        raise UsageError(f"The file {str(path)!r} is damaged: it has no {', '.join(lacking)}.")
+    if table.empty:
+        raise UsageError(f"The file {str(path)!r} is damaged: it has no rows.")
+    return table
