@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import sha256
 from safetensors.torch import load_file
+from staged_fixture import sha256
 from torch import nn
 
 from balanced_mixup import Classifier, UsageError, train
