@@ -9,7 +9,7 @@ import yaml
 
 from balanced_mixup.benchmark.results import Results, read_results
 from balanced_mixup.benchmark.summary import summarise
-from balanced_mixup.benchmark.variants import method_cells
+from balanced_mixup.benchmark.variants import method_variants
 from balanced_mixup.cli import run
 from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import METRICS
@@ -42,7 +42,7 @@ class TestPlans:
         plan = paper_plan(TABLES["table3"], tmp_path, None, "paper")
         assert plan.backbones == ["mobilenetv2_100", "resnetv2_50x1_bit.goog_in21k"]
         assert (plan.folds, plan.protocol, plan.metrics) == (5, "paper", ["mcc", "balanced_accuracy", "macro_f1"])
-        labels = [cell.label for cell in method_cells(plan.methods)]
+        labels = [cell.label for cell in method_variants(plan.methods)]
         assert labels == [
             "class",
             "instance",
