@@ -45,7 +45,7 @@ MANY = [f"method {i}" for i in range(20)]
 DRAWINGS = {
     "differences": (170, lambda: forest(differences(ODD[:3], ODD))),
     "ranks": (85, lambda: ranks(rank_table(ODD, ODD[:3]))),
-    "ranks on many": (85, lambda: ranks(rank_table(MANY[:8], [f"d{i}" for i in range(12)]))),
+    "ranks on many": (85, lambda: ranks(rank_table(MANY[:3], [f"d{i}" for i in range(12)]))),
     "recalls of one": (85, lambda: score_by_rarity(recalls(["a"], ["x"]))),
     "recalls of many": (170, lambda: score_by_rarity(recalls(ODD[:4], [f"c{i}" for i in range(100)]))),
     "costs": (85, lambda: cost_by_score(costs([*ODD, *MANY[:5]]), ODD[3])),

@@ -69,8 +69,8 @@ class Drawing:
 
     def __post_init__(self) -> None:
         """Lay the figure out once and for all: each format that it is written in has the same, and costs less."""
-        if self.figure.get_constrained_layout():
-            self.figure.draw_without_rendering()
+        if (layout := self.figure.get_layout_engine()) is not None and self.figure.get_constrained_layout():
+            layout.execute(self.figure)
             self.figure.set_layout_engine("none")
 
 
