@@ -1,5 +1,6 @@
 """Methods of several stages (tests/staged), known here and in every process that is started, as if they were installed."""
 
+import hashlib
 import importlib
 import os
 from pathlib import Path
@@ -23,5 +24,9 @@ def staged():
             if isinstance(method, type) and issubclass(method, Method) and method.__module__ == module.__name__:
                 METHODS.add(method)
         yield module
-    METHODS._methods.clear()
-    METHODS._methods.update(before)
+    METHODS._objects.clear()
+    METHODS._objects.update(before)
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -29,7 +29,7 @@ from balanced_mixup.methods import METHODS, Method, TrainSet, get_method
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.mixing import NEGLIGIBLE, Mix, mix, one_hot
 from balanced_mixup.randomness import generator
-from balanced_mixup.training.recipe import MONITORS, RECIPES, Recipe, load_yaml, make_recipe
+from balanced_mixup.training.recipe import RECIPES, Recipe, load_yaml, make_recipe
 from balanced_mixup.training.segments import first_method, segments_of
 
 # Class 2 is absent from the training labels, as in a fold of a long-tailed data set.
@@ -185,7 +185,7 @@ def test_a_misspelt_method_is_an_error_that_names_the_nearest():
 
 def test_two_methods_of_one_name_are_refused():
     taken = next(iter(METHODS))
-    with pytest.raises(UsageError, match=f"There are two methods of the name '{taken}'"):
+    with pytest.raises(UsageError, match=f"Expected methods with names of their own, but '{taken}' is taken by"):
         METHODS.add(type("Other", (Method,), {"__annotations__": {"name": str}, "name": taken, "__module__": __name__}))
     assert METHODS[taken].__name__ != "Other"
 
@@ -435,11 +435,6 @@ def test_a_metric_says_what_it_is(name):
     assert metric.name == name
     assert metric.label
     assert metric.__doc__
-
-
-def test_monitors_are_the_metrics():
-    assert list(MONITORS) == list(METRICS)
-    assert all(MONITORS.values())
 
 
 # ---- Augmentation ----

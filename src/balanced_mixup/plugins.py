@@ -82,7 +82,8 @@ class Registry(Mapping[str, T]):
     def _all(self) -> Mapping[str, T]:
         if not self._complete:
             self._complete = True
-            self._objects |= load_plugins(self._kind, self._expected, self._objects, self._name_of)[0]
+            taken = tuple(self._objects)  # a plugin that registers itself when it is imported is not in its own way
+            self._objects |= load_plugins(self._kind, self._expected, taken, self._name_of)[0]
         return self._objects
 
     def __getitem__(self, name: str) -> T:

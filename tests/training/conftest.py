@@ -1,7 +1,5 @@
 """Small data and models for the tests of trainings: a training takes a tenth of a second."""
 
-import hashlib
-
 import numpy as np
 import pytest
 from staged_fixture import staged as staged
@@ -57,7 +55,3 @@ def fitted(fit_small, tmp_path_factory):
         return known[key]
 
     return run
-
-
-def sha256(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import sha256
 from safetensors.torch import load_file
+from staged_fixture import sha256
 from torch import nn
 
 from balanced_mixup import Classifier, UsageError, train
@@ -54,7 +54,7 @@ def test_a_base_that_is_not_the_one_is_refused(trained, tiny, tmp_path):
         ("retrained-test", {"learning_rate": 0.01}, plain, wrong),
         ("retrained-test", {"test_fraction": 0.3}, plain, wrong),  # other training images
         ("chain-test", {}, plain, wrong.replace("instance", "retrained-test")),
-        ("retrained-test", {}, tmp_path / "none", "to be a readable YAML file"),
+        ("retrained-test", {}, tmp_path / "none", "to be the folder of a run"),
     ):
         with pytest.raises(UsageError, match=message):
             train(small(tiny, method, **settings), out=tmp_path / "run", base=base)

@@ -82,7 +82,7 @@ def test_a_head_trained_on_features_is_one_trained_on_images_behind_a_frozen_bac
 
     # Under the name of the method that it replaces, so that all draws have the same keys.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(METHODS._methods, "retrained-test", OnImages)
+        patch.setitem(METHODS._objects, "retrained-test", OnImages)
         _, other = fit_small(tmp_path / "run", method=OnImages(), callbacks=[Freeze()], **settings)
     for name, tensor in model.state_dict().items():
         assert torch.allclose(tensor, other.state_dict()[name], atol=1e-5), name

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from conftest import sha256
+from staged_fixture import sha256
 
 from balanced_mixup import UsageError, train
 from balanced_mixup.methods import BalancedMixUp, FocalLoss

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import sha256
 from lightning.pytorch.callbacks import Callback
 from safetensors.torch import load_file
+from staged_fixture import sha256
 
 from balanced_mixup.errors import UsageError
 from balanced_mixup.heads import Cosine, Softmax
