@@ -21,7 +21,8 @@ GRAY = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)  # images arrive as 0..1
 
 def classifier_of(model, size, classes=2, mean=GRAY[0], std=GRAY[1]):
     names = tuple("abcdefgh"[:classes])
-    return Classifier(model, ModelCard(backbone="mine", classes=names, ordinal=False, size=size, mean=mean, std=std))
+    card = {"backbone": "mine", "size": size, "mean": mean, "std": std, "head": {"name": "softmax"}}
+    return Classifier(model, ModelCard(classes=names, ordinal=False, **card))
 
 
 def timm_classifier(name, size, classes=3):

@@ -42,7 +42,7 @@ class TestPlans:
         plan = paper_plan(TABLES["table3"], tmp_path, None, "paper")
         assert plan.backbones == ["mobilenetv2_100", "resnetv2_50x1_bit.goog_in21k"]
         assert (plan.folds, plan.protocol, plan.metrics) == (5, "paper", ["mcc", "balanced_accuracy", "macro_f1"])
-        labels = [cell.label for cell in method_variants(plan.methods)]
+        labels = [variant.label for variant in method_variants(plan.methods)]
         assert labels == [
             "class",
             "instance",
@@ -52,7 +52,7 @@ class TestPlans:
             *(f"balanced-mixup alpha={a}" for a in (0.1, 0.2, 0.3)),
         ]
         recipe = make_recipe(plan.settings)
-        assert (recipe.size, recipe.batch_size, recipe.optimizer, recipe.weight_per) == (512, 8, "sgd", "batch")
+        assert (recipe.size, recipe.batch_size, recipe.optimizer, recipe.method.weight_per) == (512, 8, "sgd", "batch")
         assert plan.data["hyperkvasir"].scheme == "folds"
 
     def test_messidor_is_scored_without_training(self, blobs, tmp_path):
