@@ -74,7 +74,9 @@ def test_the_random_state_of_the_caller_is_left_alone(staged, fit_small, tmp_pat
 def test_a_tracker_that_is_not_installed_is_one_clear_sentence(fit_small, tmp_path, name):
     if importlib.util.find_spec(name):
         pytest.skip(f"{name} is installed")
-    with pytest.raises(UsageError, match=rf"^`--logger {name}` needs a package .*: pip install 'balanced-mixup\[{name}\]'\.$"):
+    with pytest.raises(
+        UsageError, match=rf"^`--logger {name}` needs {name}, which is not installed: pip install 'balanced-mixup\[{name}\]'\.$"
+    ):
         fit_small(tmp_path / "run", epochs=1, logger=name)
 
 

@@ -1,11 +1,10 @@
 """A run that is killed at any moment and started again ends as one that was never disturbed, bit for bit on the CPU."""
 
 import multiprocessing
+import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ import yaml
 from staged_fixture import sha256
 
 from balanced_mixup import UsageError, train
+from balanced_mixup.cli import main
 from balanced_mixup.methods import BalancedMixUp, FocalLoss
 from balanced_mixup.runs.run_folder import RunFolder
 
@@ -108,23 +108,30 @@ def test_killed_after_every_file_that_is_written(tiny, tmp_path, monkeypatch):
     assert cut.metrics.read_text() == whole.metrics.read_text()
 
 
+def as_a_command(arguments, said):
+    """Be `bmixup`, in a process that has imported all it needs, and keep what it says."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores Ctrl-C
+    os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT), 2)
+    main(arguments)
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_a_run_that_is_asked_to_stop_does_not_look_finished(tiny, tmp_path, name):
+def test_a_run_that_is_asked_to_stop_does_not_look_finished(tiny, start, tmp_path, name):
     """A scheduler must not take a stopped training for a finished one."""
-    arguments = [part for key, value in {**tiny, "epochs": 500}.items() for part in (f"--{key.replace('_', '-')}", str(value))]
-    # A background job of a shell ignores Ctrl-C, and so would its children: as on a terminal, it is not ignored here.
-    start = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import balanced_mixup.cli as c; c.main()"
-    program = [sys.executable, "-c", start, "train", *arguments, "--out", tmp_path / "run"]
-    process = subprocess.Popen(program, stderr=subprocess.PIPE, text=True)
+    arguments = [f"--{key.replace('_', '-')}={value}" for key, value in {**tiny, "epochs": 500}.items()]
+    arguments = ["train", *arguments, f"--out={tmp_path / 'run'}"]
+    process = multiprocessing.get_context("forkserver").Process(target=as_a_command, args=(arguments, tmp_path / "said"))
+    process.start()
     try:
         while not (tmp_path / "run/checkpoint.ckpt").exists():
             time.sleep(0.1)
-            assert process.poll() is None
-        process.send_signal(getattr(signal, name))
-        _, said = process.communicate(timeout=60)
+            assert process.is_alive()
+        os.kill(process.pid, getattr(signal, name))
+        process.join(100)
     finally:
         process.kill()
-    assert process.returncode == 1
+    assert process.exitcode == 1
+    said = (tmp_path / "said").read_text()
     assert "--resume" in said
     assert "Traceback" not in said
 
