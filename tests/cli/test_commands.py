@@ -176,7 +176,7 @@ class TestEvaluate:
         [
             (lambda run: (run / "weights.safetensors").unlink(), "is not finished: finish it with `bmixup train --out"),
             (lambda run: (run / "weights.safetensors").write_bytes(b"\0" * 9), "are damaged or of another model"),
-            (lambda run: (run / "model.json").write_text("{}"), "to describe a model of this version of the program"),
+            (lambda run: (run / "model.json").write_text("{}"), "describes no model"),
             (lambda run: (run / "recipe.yaml").unlink(), "to be a run folder, but it has no recipe.yaml"),
             (lambda run: (run / "manifest.csv").unlink(), "manifest.csv is missing or damaged"),
         ],
