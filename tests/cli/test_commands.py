@@ -178,7 +178,7 @@ class TestEvaluate:
             (lambda run: (run / "weights.safetensors").write_bytes(b"\0" * 9), "are damaged or of another model"),
             (lambda run: (run / "model.json").write_text("{}"), "describes no model"),
             (lambda run: (run / "recipe.yaml").unlink(), "to be a run folder, but it has no recipe.yaml"),
-            (lambda run: (run / "manifest.csv").unlink(), "manifest.csv is missing or damaged"),
+            (lambda run: (run / "manifest.csv").unlink(), "manifest.csv' is missing or damaged"),
         ],
     )
     def test_damaged_runs(self, command, tiny_run, tmp_path, blobs, damage, message):
