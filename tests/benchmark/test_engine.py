@@ -207,8 +207,8 @@ def test_killed_with_its_jobs_and_started_again(content, finished, tmp_path):
     assert not psutil.wait_procs(jobs, timeout=60)[1]
     assert run_benchmark(make_plan(content), tmp_path / "killed", jobs=2).finished == 4
     whole, _ = finished
-    for path in whole.rglob("weights.safetensors"):
-        assert path.read_bytes() == (tmp_path / "killed" / path.relative_to(whole)).read_bytes()
+    for path in (tmp_path / "killed").rglob("weights.safetensors"):
+        assert path.read_bytes() == (whole / path.relative_to(tmp_path / "killed")).read_bytes()
 
 
 def test_external_data_are_scored_by_every_run(content, blobs, tmp_path):
