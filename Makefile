@@ -1,11 +1,11 @@
 # make demo | test | install do all of their own set-up in .venv; nothing but Python >= 3.11 and make is needed.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := src tests benchmarks
+SOURCES := src tests benchmarks examples
 # Tests run in two processes; more threads in each would only get into each other's way.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: install demo test test-slow lint format clean
+.PHONY: install demo test coverage test-slow lint format clean
 
 install: .venv/.installed
 
@@ -20,6 +20,9 @@ demo: install
 	$(BIN)/bmixup demo
 
 test: lint
+	$(PYTEST) -n 2 -m "not slow"
+
+coverage: install
 	$(PYTEST) -n 2 -m "not slow" --cov --cov-report=term
 
 test-slow: install
