@@ -358,7 +358,10 @@ class TestList:
         status, _, err = command("list", "sources", "eyepac")
         assert (status, "Did you mean 'eyepacs'?" in err) == (2, True)
         status, _, err = command("list", "metrics", "mcc")
-        assert (status, "Expected no more than what to list, but got 'mcc' after metrics" in err) == (2, True)
+        assert (status, "Expected a pattern only after `backbones` or `sources`, but got 'mcc' after metrics" in err) == (
+            2,
+            True,
+        )
 
 
 def test_the_name_of_a_published_data_set_is_no_data_yet(command):

@@ -74,7 +74,7 @@ class TestReading:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            (b"", "labels.csv: expected a line of column names and one row an image, got no rows"),
+            (b"", "labels.csv: expected a line of column names and one row per image, got no rows"),
             (b"image,label\n", "got no rows"),
             (b"image,label\na.png,caf\xe9\n", r"labels.csv line 2: expected UTF-8 text, got the byte 0xe9[\s\S]*CSV in UTF-8"),
             (b'image,label\na.png,x\nb.png,"y\n', r"the row that starts in line 3 cannot be read[\s\S]*Check the quotes"),

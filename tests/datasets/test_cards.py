@@ -124,7 +124,7 @@ def test_registry():
         UsageError, match=r"Expected a data set, one of eyepacs, .*got 'hyperkvasr'\. Did you mean 'hyperkvasir'\?"
     ):
         get_card("hyperkvasr")
-    with pytest.raises(UsageError, match="one label an image, but got 'chestmnist': each of its images has up to 14 labels"):
+    with pytest.raises(UsageError, match="one label per image, but got 'chestmnist': each of its images has up to 14 labels"):
         get_card("chestmnist")
 
 

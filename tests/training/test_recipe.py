@@ -63,7 +63,7 @@ def test_every_setting_is_described():
         ({"method": "focal", "gama": 2}, r"Unknown setting `gama`\. Did you mean 'gamma'\?"),
         (
             {"method": Other()},
-            "Other is not the method that is registered as 'focal': give it a name of its own",
+            "Other is not the method that is registered as 'focal': give it another name",
         ),
         ({"format": 99}, "The recipe has the format 99, and this version .* reads up to 2: .* Upgrade balanced-mixup"),
         ({"size": 8}, r"Expected `size` to be greater than or equal to 32, but got 8\."),

@@ -24,7 +24,7 @@ def scan_external(
     Args:
         data: Name of the data set that is trained on.
         external: Settings of the other data, by name.
-        prepared: N images of the data set.
+        prepared: The N images of the data set.
         folds: Their divisions.
         recipe: Settings of the data set.
 
@@ -37,7 +37,7 @@ def scan_external(
     digests = {prepared.digests[row] for row in trained}
     counts = {}
     for name, settings in external.items():
-        log.info("Reading the data %s, on which runs on %s are scored.", name, data)
+        log.info("Reading the external data %s, on which runs trained on %s are scored.", name, data)
         chosen = like_run(settings, recipe, manifest.classes, ordinal=manifest.ordinal)
         cache = Cache(recipe.cache, recipe.cache_dir)
         other = prepare(load(chosen), recipe.size, cache=cache, exclude_bad=chosen.exclude_bad)
@@ -47,7 +47,7 @@ def scan_external(
             raise UsageError(
                 f"Expected external data without images that are trained on, but {len(seen)} of the {len(rows)} images of "
                 f"{name!r} are in {data!r} too, the first is {other.manifest.images.names[seen[0]]!r}: scores on them would be "
-                "too high. Leave them out of one of the two."
+                "optimistic. Leave them out of one of the two."
             )
         if manifest.groups is not None:
             warn_of_shared_groups(other.manifest, rows, manifest.groups[trained].tolist())

@@ -76,7 +76,7 @@ def rare_classes(counts: npt.ArrayLike) -> list[int]:
 
 
 def read_prior(path: Path, classes: tuple[str, ...]) -> Array:
-    """Return the class prior (K,) in a CSV with the columns class and share, a row a class, in any order.
+    """Return the class prior (K,) in a CSV with the columns class and share, a row per class, in any order.
 
     Raises:
         UsageError: A class is missing, unknown or there twice, a share is no number from 0 to 1, or they do not sum to 1.

@@ -90,7 +90,7 @@ def with_split_file(manifest: Manifest, path: Path) -> Manifest:
     table = read_table(path)
     if {"image", "split"} - set(table.header):
         message = f"{path.name}: expected the columns image and split, got {', '.join(table.header)}"
-        raise DataError([Problem("split file", message, "Write one row an image: its name and train, val or test.")])
+        raise DataError([Problem("split file", message, "Write one row per image: its name and train, val or test.")])
     position = {name: row for row, name in enumerate(manifest.images.names)}
     split = np.full(len(manifest), "", dtype="<U6")
     problems = []

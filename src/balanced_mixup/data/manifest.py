@@ -1,4 +1,4 @@
-"""The manifest: one row an image, whatever source the data come from."""
+"""The manifest: one row per image, whatever source the data come from."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

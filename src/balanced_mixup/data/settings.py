@@ -35,7 +35,7 @@ class DataSettings(BaseModel):
 
     data: Annotated[str, BeforeValidator(as_text)] = Field(
         "",
-        description="A CSV with one row an image, a folder of class folders, a folder made by `bmixup prepare`, a MedMNIST "
+        description="A CSV with one row per image, a folder of class folders, a folder made by `bmixup prepare`, a MedMNIST "
         "npz, or the name of another source (`bmixup list sources`).",
     )
     images: Path | None = Field(

@@ -149,7 +149,7 @@ class StoredImages:
         return [row for row in range(len(images)) if images.key(row) not in self._index and images.stamp(row) is not None]
 
     def fill(self, rows: list[int], writer: StoreWriter) -> None:
-        """Decode many new images with one process a core, as threads would block each other.
+        """Decode many new images with one process per core, as threads would block each other.
 
         Images that cannot be read are left to `scan`, which reports why.
         """

@@ -20,7 +20,7 @@ SETS = {
     "organsmnist": "11 organs in sagittal slices of computed tomography",
 }
 REFUSED = {
-    "chestmnist": "each of its images has up to 14 labels at once, but Balanced-MixUp needs one class an image",
+    "chestmnist": "each of its images has up to 14 labels at once, but Balanced-MixUp needs one class per image",
 }
 SIZES = (28, 64, 128, 224)
 

@@ -1,4 +1,4 @@
-"""Writing the prepared images: cropped, resized, written atomically, by one process a core; existing ones are kept.
+"""Writing the prepared images: cropped, resized, written atomically, by one process per core; existing ones are kept.
 
 Every image becomes a square of `size` x `size` pixels, as in the paper, whose pipeline resizes to 512 x 512 whatever the shape.
 Photographs of the retina are first cropped to the square about the disc of the retina, so that it stays round; other images

@@ -41,7 +41,7 @@ def predict_files(
             CSV file with the columns class and share.
 
     Returns:
-        The table, a row an image.
+        The table, a row per image.
 
     Raises:
         UsageError: The run is not finished or cannot be calibrated, or the prior is not as it should be.

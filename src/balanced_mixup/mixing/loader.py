@@ -131,7 +131,7 @@ class BalancedMixUpLoader:
         """
         samples = len(dataset)  # type: ignore[arg-type]  # torch's Dataset does not declare the length of map-style ones
         if len(labels) != samples:
-            raise UsageError(f"Expected one label a sample, but got {len(labels)} labels for {samples} samples.")
+            raise UsageError(f"Expected one label per sample, but got {len(labels)} labels for {samples} samples.")
         if batch_size < 1 or not 0 <= rank < world_size:
             raise UsageError(f"Expected `batch_size` >= 1 and `rank` in 0..{world_size - 1}, but got {batch_size} and {rank}.")
         branches = instance_branch(labels, seed=seed), class_branch(labels, 0.0, seed=seed)

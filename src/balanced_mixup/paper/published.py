@@ -56,7 +56,7 @@ def published_table(number: int) -> pd.DataFrame:
 
 
 def published_validation() -> pd.DataFrame:
-    """Return what the authors logged at the best epoch of each run, a row a run.
+    """Return what the authors logged at the best epoch of each run, a row per run.
 
     The best epoch has the highest validation score (quadratic kappa on EyePACS, MCC on HyperKvasir), and these are the scores
     of that epoch on that same validation part: without test-time augmentation, and for HyperKvasir on the fold that is left

@@ -42,7 +42,7 @@ def explain_files(
     Args:
         run: Folder of a finished run.
         paths: Files and folders.
-        out: A new or empty folder, for a PNG an image (what the model sees, beside it with the evidence) and explanations.csv.
+        out: A new or empty folder, for a PNG per image (what the model sees, beside it with the evidence) and explanations.csv.
         target: Class whose evidence is shown; the predicted one if not given.
         top: How many of the likeliest classes are shown, instead of a `target`.
         calibrate: Give the probabilities the temperature that was fitted on the run's validation split.
@@ -126,7 +126,7 @@ def _picture_names(images: Sequence[str]) -> list[str]:
 
 
 def draw(image: npt.NDArray[np.uint8], maps: npt.NDArray[np.float32], shown: pd.DataFrame) -> "Figure":
-    """Draw an image (size, size, 3), beside it the same with each of its maps (M, size, size); `shown` has a row a map."""
+    """Draw an image (size, size, 3), beside it the same with each of its maps (M, size, size); `shown` has a row per map."""
     from matplotlib.cm import ScalarMappable
 
     from balanced_mixup.report.figures.style import figure_style, new_figure

@@ -62,7 +62,7 @@ class Predictions:
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row an image: image, group, split, label, prediction, and p_CLASS for each class."""
+        """Return a row per image: image, group, split, label, prediction, and p_CLASS for each class."""
         names = np.array(self.classes, dtype=object)
         return pd.DataFrame(
             {

@@ -60,7 +60,7 @@ class Source:
 _BUILT_IN = (
     Source(
         "csv",
-        "LABELS.csv or .tsv: one row an image, with columns for the image, its class and, if any, group and split",
+        "LABELS.csv or .tsv: one row per image, with columns for the image, its class and, if any, group and split",
         "balanced_mixup.data.sources.csv:load",
         suffixes=(".csv", ".tsv"),
         has_columns=True,

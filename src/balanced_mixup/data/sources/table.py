@@ -54,7 +54,7 @@ def read_table(path: Path) -> TextTable:
         message = f"{path.name}: the row that starts in line {line} cannot be read ({error})"
         raise DataError([Problem("malformed table", message, "Check the quotes around the cells of this row.")]) from error
     if table is None or not table.rows:
-        message = f"{path.name}: expected a line of column names and one row an image, got no rows"
+        message = f"{path.name}: expected a line of column names and one row per image, got no rows"
         raise DataError([Problem("empty table", message, "Check that this is the right file and that it is complete.")])
     return table
 
