@@ -1,4 +1,4 @@
-"""Score a trained classifier on data that it has not seen."""
+"""Score a trained classifier on unseen data."""
 
 import logging
 from collections.abc import Mapping
@@ -52,24 +52,24 @@ def evaluate(
     sensitivity: Mapping[str, float] | None = None,
     **settings: Any,
 ) -> EvaluationResult:
-    """Score a run and keep scores and predictions.
+    """Score a run and store scores and predictions.
 
-        evaluate("runs/mine")                                                     # what the run held out
+        evaluate("runs/mine")                                                     # the held-out test split
         evaluate("runs/mine", data="other.csv", label_column="dx", label_map={"nv": "naevus"})
         evaluate("runs/mine", prior="uniform", sensitivity={"melanoma": 0.95})
 
     Args:
         run: Folder of a finished run.
-        split: "train", "val", "test" or "all"; the test split where the data have one, else all, if not given.
-        allow_seen: Score images that the run was trained on too.
+        split: "train", "val", "test" or "all"; if not given the test split, or all images if there is none.
+        allow_seen: Also score images that the run was trained on.
         flip: Average over each image and its mirror image.
         out: Where predictions.parquet and metrics.json go; a folder in the run's `evaluations` if not given.
         prior: Class prior that the probabilities are corrected to before they are scored: "train", "uniform", "estimate" (from
-            the images that are scored), or a CSV file with the columns class and share. Without it the scores are of the
-            probabilities as the model predicted them, and those are kept in any case.
-        sensitivity: For a class, the sensitivity that a threshold should have. It is chosen on the run's validation split.
-        settings: Fields of `DataSettings` for other data, whose classes are those of the run. Column names and label map not
-            given are the run's. None for the split that the run itself held out.
+            the scored images), or a CSV file with the columns class and share. Without it the scores are of the uncorrected
+            probabilities, which are stored in any case.
+        sensitivity: By class, the target sensitivity of a threshold, which is chosen on the run's validation split.
+        settings: Fields of `DataSettings` for other data, whose classes are those of the run. Column names and label map
+            default to the run's. None for the run's own held-out split.
 
     Raises:
         UsageError: The run is not finished, the split does not exist, its images were trained on, or `out` holds a run.
@@ -107,7 +107,7 @@ def evaluate(
 
 
 def write_excluded(prepared: Prepared, path: Path) -> None:
-    """Write down which images were left out, and why; nothing where none was."""
+    """Write which images were excluded, and why; nothing if none were."""
     if prepared.excluded:
         table = pd.DataFrame(prepared.excluded, columns=["image", "problem"])
         write_atomically(path, lambda temporary: table.to_csv(temporary, index=False))
@@ -153,20 +153,18 @@ def _rescore(
     prior: str | None,
     sensitivity: Mapping[str, float] | None,
 ) -> EvaluationResult:
-    """Score the predictions that the run has kept; no image is opened."""
+    """Score the run's stored predictions; no image is opened."""
     if allow_seen or not flip:
-        raise UsageError("Expected `--data` beside `--allow-seen` and `--no-flip`: the run's own predictions are made already.")
+        raise UsageError("Expected `--data` with `--allow-seen` or `--no-flip`: the run's own predictions are stored already.")
     predictions = run.predictions.in_split(split)
     if not len(predictions):
         kept = ", ".join(name for name in SPLITS if (run.predictions.split == name).any())
         raise UsageError(
-            f"The run in {str(run.path)!r} kept no predictions for the split {split!r}, only for: {kept}. "
-            "Name other data with `--data`."
+            f"The run in {str(run.path)!r} has no predictions for the split {split!r}, only for: {kept}. "
+            "To score other data, use `--data`."
         )
     if sensitivity and split == "val":
-        raise UsageError(
-            "Expected another split than 'val' beside `sensitivity`: thresholds are chosen on the validation split."
-        )
+        raise UsageError("Expected another split than 'val' with `sensitivity`: thresholds are chosen on the validation split.")
     assessment = Assessment.plan(run, prior, sensitivity)
     result = replace(assessment.of(predictions), run=str(run.path.resolve()), split=split)
     if out is None:
@@ -176,7 +174,7 @@ def _rescore(
 
 
 def _refuse_seen(run: Run, prepared: Prepared, rows: npt.NDArray[np.int64], allow_seen: bool) -> None:
-    """Refuse images of the training or validation split: scores on them would be too high."""
+    """Refuse images of the training or validation split: scores on them would be optimistic."""
     try:
         trained = run.images[run.images["split"].isin(("train", "val"))]
         digests, groups = set(trained["digest"]), set(trained["group"]) - {""}
@@ -186,7 +184,7 @@ def _refuse_seen(run: Run, prepared: Prepared, rows: npt.NDArray[np.int64], allo
     if seen and not allow_seen:
         raise UsageError(
             f"{len(seen)} of the {len(rows)} images to score were used to train this run, the first is "
-            f"{prepared.manifest.images.names[seen[0]]!r}: scores on them would be too high. Leave them out, score the split "
-            "that the run held out (`bmixup evaluate RUN`, without --data), or add `--allow-seen`."
+            f"{prepared.manifest.images.names[seen[0]]!r}: scores on them would be optimistic. Leave them out, score the "
+            "held-out split (`bmixup evaluate RUN`, without --data), or add `--allow-seen`."
         )
     warn_of_shared_groups(prepared.manifest, rows, groups)
