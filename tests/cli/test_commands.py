@@ -163,7 +163,7 @@ class TestEvaluate:
         ("arguments", "message"),
         [
             (["--no-flip"], "Expected `--data` with"),
-            (["--data", "DATA", "--classes", "a,b"], "Expected no classes for `evaluate`"),
+            (["--data", "DATA", "--classes", "a,b"], "Expected no classes with `evaluate`"),
         ],
     )
     def test_flags_that_would_do_nothing(self, command, tiny_run, blobs, arguments, message):

@@ -132,7 +132,7 @@ class TestLabels:
     @pytest.mark.parametrize("label", ["1.5", "-0.25", ".5", "1e-3"])
     def test_a_number_that_is_not_whole(self, table, label):
         problem = only_problem(table(f"image,label\na,0\nb,{label}\nc,1\n"))
-        assert problem.kind == "label is no class"
+        assert problem.kind == "label is not a class"
         assert problem.message == f"labels.csv line 3: expected an integer or a name, got {label!r}"
 
     def test_a_number_that_is_not_whole_but_declared(self, table):

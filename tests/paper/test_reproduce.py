@@ -74,7 +74,7 @@ class TestPlans:
         (tmp_path / "dataset.yaml").write_text("- no\n- mapping\n")
         with pytest.raises(UsageError, match="to describe a prepared data set, but"):
             find_data(tmp_path, "eyepacs")
-        with pytest.raises(UsageError, match=r"to be a folder that `bmixup prepare` has made"):
+        with pytest.raises(UsageError, match=r"to be a folder made by `bmixup prepare`"):
             find_data(tmp_path / "none", None)
 
 

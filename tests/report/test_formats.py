@@ -94,7 +94,7 @@ def test_without_a_renderer_both_remedies_are_named(monkeypatch):
 def test_a_browser_that_fails_says_why(monkeypatch):
     monkeypatch.setattr(pdf, "weasyprint_renderer", lambda: None)
     monkeypatch.setattr(pdf, "find_browser", lambda: "false")
-    with pytest.raises(RunError, match="false could not make the PDF"):
+    with pytest.raises(RunError, match="false could not write the PDF"):
         pdf.to_pdf("<p>")
 
 

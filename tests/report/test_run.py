@@ -165,7 +165,9 @@ def test_predictions_that_are_no_numbers_are_left_out(made_run):
     table.loc[3, "p_a"] = np.nan
     table.to_parquet(run / "predictions.parquet")
     contents = read_run(run)
-    assert any("1 of 50 predictions in predictions.parquet are not finite and left out" in text for text in contents.missing)
+    assert any(
+        "1 of 50 predictions in predictions.parquet are not finite and were excluded" in text for text in contents.missing
+    )
     assert confusion_view(contents)[0].drawing.numbers["count"].sum() == 49
 
 

@@ -30,10 +30,10 @@ Batch = TypeVar("Batch", "TrainBatch", Tensor)
 
 
 class TrainBatch(NamedTuple):
-    """What a training step of B samples reads: M >= B images, of which the first B are the samples, the others partners.
+    """The data of a training step of B samples: M >= B images, of which the first B are the samples, the others partners.
 
     pixels: uint8 (M, H, W, 3), or precomputed features float32 (M, C, F) of C copies. labels: int64 (M,). uniforms: float32
-    (M, N_UNIFORMS), for the augmentation. partner: int64 (B,), where each sample's partner stands among the M. weight,
+    (M, N_UNIFORMS), for the augmentation. partner: int64 (B,), position of each sample's partner among the M. weight,
     target_weight: float32 (B,), the weight of the partner's image and of its target.
     """
 
@@ -77,9 +77,9 @@ class TrainBatches:
             labels: (N,), the class of each.
             rows: The training images among the N; the branches number them from 0.
             stage: Where samples and partners come from, and how they are mixed.
-            batch_size: Samples a step, of all ranks together; a multiple of `world_size`. The last, incomplete batch of an
+            batch_size: Samples per step, over all ranks; a multiple of `world_size`. The last, incomplete batch of an
                 epoch is dropped, unless it is the only one.
-            seed, epoch: Decide every draw; epochs count from 0.
+            seed, epoch: Determine every draw; epochs count from 0.
             rank, world_size: This process, from 0, and the number of processes.
             device: The device on which iteration yields the steps.
 
@@ -122,7 +122,7 @@ class TrainBatches:
         where = np.empty(2 * b, np.int64)
         where[read] = np.arange(len(read))
         draws = uniforms(
-            # The two branches augment independently, each image by its place in the epoch.
+            # The two branches augment independently, each image by its position in the epoch.
             ((positions[read % b] * 2 + read // b) * N_UNIFORMS)[:, None] + np.arange(N_UNIFORMS),
             self.seed,
             "augment",
@@ -199,7 +199,7 @@ def prepared_ahead(make: Callable[[int], Batch], count: int, device: torch.devic
             current = torch.cuda.current_stream(device)
             current.wait_event(event)
             for tensor in batch if isinstance(batch, TrainBatch) else (batch,):
-                tensor.record_stream(current)  # its memory is not reused before the model is done with it
+                tensor.record_stream(current)  # its memory is not reused before the model has finished with it
         return batch
 
     with ThreadPoolExecutor(_THREADS) as threads:

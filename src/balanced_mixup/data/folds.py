@@ -23,7 +23,7 @@ def k_folds(labels: npt.NDArray[np.int64], groups: Keys | None, k: int, seed: in
         labels: (N,).
         groups: (N,), images with the same value stay together; None: no groups.
         k: Number of folds.
-        seed: Decides which groups go where.
+        seed: Seed of the assignment of groups.
 
     Raises:
         UsageError: There are fewer groups than folds, or fewer than two folds.

@@ -30,7 +30,7 @@ class SplitPlan:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What is known of a data set after each of its images was opened.
+    """The state of a data set after each of its images was opened.
 
     Args:
         manifest: As its source gave it, with the problems of its images added; its split is the given one.
@@ -111,7 +111,7 @@ def inspect(
     Args:
         manifest: N images.
         val_fraction: Fraction for validation, as for `complete_split`; None for data that are not to be trained on: no split
-            is planned, and a missing one is no problem.
+            is planned, and a missing one is not a problem.
         test_fraction: Fraction for the test.
         seed: Of the split.
         scan: Opens the image of a row; `Images.scan` if not given. Called from several threads, in any order; may keep the
@@ -136,7 +136,7 @@ def inspect(
 
 
 class _Opened(NamedTuple):
-    """What is known of one image after it was opened; the defaults stand for an unreadable one."""
+    """The state of one image after it was opened; the defaults are those of an unreadable one."""
 
     height: int = 0
     width: int = 0

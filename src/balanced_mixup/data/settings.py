@@ -50,9 +50,7 @@ class DataSettings(BaseModel):
     split_file: Path | None = Field(
         None, description="Table of image and split (train, val, test or unused), such as a fold; overrides any other split."
     )
-    ignore_groups: bool = Field(
-        False, description="Split images of one group like unrelated ones, as much of the literature does."
-    )
+    ignore_groups: bool = Field(False, description="Ignore groups when splitting, as much of the literature does.")
     classes: Annotated[tuple[str, ...] | None, BeforeValidator(_split_commas)] = Field(
         None, description="All classes in their order, as a,b,c; the sorted labels if not given (numbers by value)."
     )

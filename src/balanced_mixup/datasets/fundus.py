@@ -1,8 +1,8 @@
 """Finding the disc of the retina in a fundus photograph, so that all photographs can be cropped alike.
 
 The camera shows the retina as a bright disc on a dark background. Its edge is where the picture becomes brighter than the
-background, and a circle is fitted to it by consensus: what is no arc of the circle (a notch that marks the upper side, a reflex
-or haze over the rim, text beside the disc, the straight edge of a truncated disc) is outvoted, not averaged in. The crop is the
+background, and a circle is fitted to it by consensus: what is not an arc of it (a notch that marks the upper side, a reflex or
+haze over the rim, text beside the disc, the straight edge of a truncated disc) is outvoted, not averaged in. The crop is the
 square about the circle, so that a disc truncated at top and bottom keeps its shape and scale.
 """
 
@@ -36,7 +36,7 @@ class Box(NamedTuple):
 def find_disc(image: npt.NDArray[np.uint8]) -> Box | None:
     """Return the smallest square about the disc of the retina, or None if there is no disc.
 
-    A disc without any arc of its edge in the picture (which is cropped within it) is bounded by its visible part.
+    A disc without any arc of its edge in the picture (which is cropped within it) is bounded by its visible area.
 
     Args:
         image: RGB uint8 (H, W, 3), in any size.
@@ -65,7 +65,7 @@ def _brightness(image: npt.NDArray[np.uint8], step: int) -> Floats:
 
 
 def _mask(level: Floats) -> npt.NDArray[np.bool_] | None:
-    """Return which pixels belong to the disc, bool (h, w), or None if nothing stands out.
+    """Return which pixels belong to the disc, bool (h, w), or None if there is no contrast.
 
     The background is the darkest corner: haze or a reflex seldom reaches all four. If all corners are as bright as the middle,
     the picture lies within the disc, which then is all of it.

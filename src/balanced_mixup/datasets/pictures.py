@@ -2,7 +2,7 @@
 
 Every image becomes a square of `size` x `size` pixels, as in the paper, whose pipeline resizes to 512 x 512 whatever the shape.
 Photographs of the retina are first cropped to the square about the disc of the retina, so that it stays round; other images
-that are not square are squeezed, as a training would do too.
+that are not square are squeezed, as training does, too.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ from balanced_mixup.files import write_atomically
 
 FORMATS = ("jpg", "png")
 NO_DISC = "no disc of the retina was found: the whole picture was taken"
-_CHUNK = 32  # images that a process takes at a time
+_CHUNK = 32  # images per task of a process
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _write_some(images: Images, targets: Sequence[Path], form: ImageFormat) -> l
 
 def _write_one(images: Images, row: int, target: Path, form: ImageFormat) -> Written:
     if target.exists():  # complete, as it is renamed when it is
-        with suppress(OSError):  # one that was damaged since is written again
+        with suppress(OSError):  # one that has been damaged is written again
             return Written(True, remark=_comment(target) if form.fundus else "")
     try:
         image, remark = _fundus(images, row, form.size) if form.fundus else (Image.fromarray(images.read(row, form.size)), "")

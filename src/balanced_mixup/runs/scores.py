@@ -54,8 +54,8 @@ class Scores:
         """Score predictions, with bootstrap intervals over whole groups where there are groups, else over images.
 
         Where all replicates score the same, the bootstrap interval has no width. An accuracy, recall or precision of 0 or 1
-        then gets Wilson's interval, whose trials are the images: all, those of the class, or those predicted as it; or their groups,
-        where there are groups. Any other score then has no interval.
+        then gets Wilson's interval, whose trials are the images: all, those of the class, or those predicted as it; or their
+        groups, where there are groups. Any other score then has no interval.
         """
         names = predictions.classes
         intervals = _intervals(predictions, tuple(METRICS), replicates)

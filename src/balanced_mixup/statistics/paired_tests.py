@@ -2,9 +2,9 @@
 
 Two cross-validation folds share most of their training images, so their scores are not independent, and the ordinary t-test
 has too many false positives. The corrected resampled t-test (Nadeau and Bengio, "Inference for the Generalization
-Error", Machine Learning 52, 2003; for repeated cross-validation Bouckaert and Frank, PAKDD 2004) widens the variance. Where many
-methods are compared with one, Holm's step-down procedure (Scandinavian Journal of Statistics 6, 1979) controls the probability
-of any false positive.
+Error", Machine Learning 52, 2003; for repeated cross-validation Bouckaert and Frank, PAKDD 2004) widens the variance. Where
+many methods are compared with one, Holm's step-down procedure (Scandinavian Journal of Statistics 6, 1979) controls the
+probability of any false positive.
 
 Wilson's interval of a proportion ("Probable Inference", Journal of the American Statistical Association 22, 1927) has a
 positive width even where none or all are correct; there the bootstrap has none.

@@ -111,6 +111,6 @@ def _split_folders(root: Path) -> list[tuple[str, Path]]:
 
 
 def _stray(root: Path, path: Path) -> Problem:
-    """Describe a file that is ignored: an image without a class, or a file that is no image by its extension."""
-    kind = "image without a class folder" if path.suffix.lower() in EXTENSIONS else "no image by its extension"
+    """Describe a file that is ignored: an image without a class, or a file that is not an image by its extension."""
+    kind = "image without a class folder" if path.suffix.lower() in EXTENSIONS else "not an image by its extension"
     return Problem(kind, f"{path.relative_to(root)} is left out", _EXPECTED, fatal=False)

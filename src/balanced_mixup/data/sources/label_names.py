@@ -37,7 +37,7 @@ def encode(
         ordinal: The classes are ordinal, so that names need `classes` for their order.
 
     Returns:
-        int64 (N,) with -1 for a label that is not understood, the K classes, and the problems.
+        int64 (N,) with -1 for an invalid label, the K classes, and the problems.
 
     Raises:
         UsageError: `classes` contains a class twice.
@@ -82,7 +82,7 @@ def _fault(label: str, raw: str, where: str, known: tuple[str, ...] | None, hint
         return "no label", f"{where}: expected a class, got {got}", "Label the image, or remove the row."
     remedy = "Correct the label, rename it with --label-map, or declare all classes with --classes."
     if known is None:
-        return "label is no class", f"{where}: expected an integer or a name, got {got}", remedy
+        return "label is not a class", f"{where}: expected an integer or a name, got {got}", remedy
     some = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
     return "unknown label", f"{where}: expected one of {some}; got {got}.{hint}", remedy
 
@@ -102,11 +102,11 @@ def _unused_renames(renamed: Mapping[str, str], occurring: set[str]) -> list[Pro
 
 
 def _doubtful_classes(names: tuple[str, ...], ordinal: bool) -> list[Problem]:
-    """Report what looks wrong with classes that were inferred from the labels."""
+    """Report suspicious classes among those inferred from the labels."""
     problems = []
     if ordinal and not all(map(_is_whole, names)):
         message = f"expected the order of the ordinal classes, as they are names: {', '.join(names[:12])}"
-        problems.append(Problem("no order of classes", message, "Give the classes in their order with --classes a,b,c."))
+        problems.append(Problem("no class order", message, "Give the classes in their order with --classes a,b,c."))
     spelling: dict[str, str] = {}
     for name in names:
         other = spelling.setdefault(name.casefold(), name)

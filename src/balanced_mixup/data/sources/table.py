@@ -33,7 +33,7 @@ class TextTable:
 def read_table(path: Path) -> TextTable:
     """Read a table in UTF-8 with a header, separated by commas, semicolons or tabs (whichever the header has most of).
 
-    A row that is too long has lost its columns, which is a problem of the table; one that is too short gets empty cells.
+    A row that is too long cannot be assigned to columns, which is a problem; one that is too short gets empty cells.
 
     Raises:
         DataError: The file cannot be read, is not text, has unbalanced quotes, or has no rows.
