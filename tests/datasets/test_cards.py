@@ -192,7 +192,7 @@ def test_rows_that_cannot_be_used_are_found(tmp_path):
     assert list(found.rows) == ["1_left", "2_right", "3_right"]
     said = {(finding.kind, finding.image): finding.message for finding in found.discrepancies if finding.kind != "label count"}
     assert said == {
-        ("missing label file", ""): "retinopathy_solution.csv does not exist: its images are left out",
+        ("missing label file", ""): "retinopathy_solution.csv does not exist: its images are excluded",
         ("malformed row", ""): "trainLabels.csv line 9: expected 2 cells, got 3",
         ("unknown class", "1_right"): "trainLabels.csv line 3: expected one of 0, 1, 2, 3, 4; got '5'",
         ("without a class", "2_left"): "trainLabels.csv line 4: image '2_left', level ''",

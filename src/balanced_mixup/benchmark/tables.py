@@ -95,7 +95,7 @@ def score_grid(data: str, summaries: Sequence[MethodSummary]) -> Grid:
 
 
 def _marked_cell(summary: MethodSummary) -> str:
-    """Return the score, with the mark where it is among the best; one fold allows no such claim."""
+    """Return the score, with "=" where it is among the best; one fold allows no such claim."""
     return score_cell(summary) + _MARK * (summary.among_best and not np.isnan(summary.mean.low))
 
 

@@ -20,11 +20,11 @@ def _texts(value: object) -> object:
 
 def _split_commas(value: object) -> object:
     """Turn "mel,nv,bkl", from the command line or YAML, into three names."""
-    value = [as_text(part) for part in value] if isinstance(value, list | tuple) else as_text(value)
+    value = [as_text(item) for item in value] if isinstance(value, list | tuple) else as_text(value)
     if isinstance(value, str):
         value = [value]
     if isinstance(value, list | tuple) and len(value) == 1 and isinstance(value[0], str):
-        return tuple(part.strip() for part in value[0].split(","))
+        return tuple(name.strip() for name in value[0].split(","))
     return value
 
 

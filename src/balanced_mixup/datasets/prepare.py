@@ -152,8 +152,8 @@ def _read_npz(card: Card, root: Path | None, size: int) -> _Raw:
         raise DataError(manifest.problems)
     split = [] if manifest.split is None else manifest.split.tolist()
     rows = {
-        name: LabelledImage(name, manifest.classes[label], part, "", {}, path.name)
-        for name, label, part in zip(manifest.images.names, manifest.labels.tolist(), split, strict=True)
+        name: LabelledImage(name, manifest.classes[label], in_split, "", {}, path.name)
+        for name, label, in_split in zip(manifest.images.names, manifest.labels.tolist(), split, strict=True)
     }
     counts = count(rows.values())
     wrong = [

@@ -1,4 +1,4 @@
-"""How a training went: loss, learning rate and the score that chose the epoch."""
+"""Learning curves: loss, learning rate and the score that chose the epoch."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,13 +22,13 @@ _KEPT: dict[str, Any] = {"color": style.INK, "linewidth": 0.6, "linestyle": (0, 
 def training_curves(history: pd.DataFrame, monitor: str, best_epoch: int, labels: Mapping[str, str]) -> style.Drawing:
     """Draw loss, learning rate, the monitored score and balanced accuracy, and mark the epoch that was kept.
 
-    A value that is not finite leaves a gap; a score that never was says so.
+    A value that is not finite leaves a gap; a score that is never finite is labelled undefined.
 
     Args:
         history: A row for each epoch: epoch, learning_rate, train_loss, `monitor`, balanced_accuracy, as in history.csv.
         monitor: The score on validation data that chose the epoch.
         best_epoch: The epoch that was kept, one of the history.
-        labels: What to call the scores; those without an entry have their own name.
+        labels: Labels of the scores; the name if missing.
 
     Returns:
         The figure, and a row for each epoch: the columns above, and whether it was kept.
