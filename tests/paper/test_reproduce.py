@@ -14,7 +14,7 @@ from balanced_mixup.cli import run
 from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.paper.published import published_table
-from balanced_mixup.paper.reproduce import TABLES, Quick, beside_published, find_data, paper_plan
+from balanced_mixup.paper.reproduce import TABLES, Quick, find_data, paper_plan, with_published
 from balanced_mixup.training.recipe import make_recipe
 
 
@@ -89,7 +89,7 @@ def test_beside_the_published_on_the_same_data():
     found = Results(
         pd.DataFrame(rows), ("instance", "mixup", "balanced-mixup alpha=0.2"), "instance", (), "paper", False, 30, 30, ()
     )
-    (grid,) = beside_published(TABLES["table3"], summarise(found, TABLES["table3"].metrics))
+    (grid,) = with_published(TABLES["table3"], summarise(found, TABLES["table3"].metrics))
     assert grid.header[:4] == ("method", "MCC, MobileNet V2: ours", "published", "difference")
     assert len(grid.header) == 1 + 2 * 3 * 3
     table = published_table(3)

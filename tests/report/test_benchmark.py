@@ -13,7 +13,7 @@ from balanced_mixup.benchmark.engine import run_benchmark
 from balanced_mixup.benchmark.plan import make_plan
 from balanced_mixup.benchmark.results import read_results
 from balanced_mixup.cli import run as command
-from balanced_mixup.report.benchmark import benchmark_report
+from balanced_mixup.report.benchmark_report import benchmark_report
 from balanced_mixup.report.document import Chart, Listing, Note, Table
 from balanced_mixup.report.write import write_report
 

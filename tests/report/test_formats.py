@@ -15,7 +15,7 @@ from balanced_mixup.report import pdf, write
 from balanced_mixup.report.document import Table
 from balanced_mixup.report.html import to_html
 from balanced_mixup.report.markdown import to_markdown
-from balanced_mixup.report.run import run_report
+from balanced_mixup.report.run_report import run_report
 from balanced_mixup.report.write import make_report, write_report
 
 NASTY = [

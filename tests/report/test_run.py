@@ -16,9 +16,9 @@ from balanced_mixup.report.contents import read_run
 from balanced_mixup.report.data_view import training_curves_view
 from balanced_mixup.report.document import Chart, Gallery, Listing, Note, Table, Text
 from balanced_mixup.report.errors_view import errors_view
-from balanced_mixup.report.run import evaluation_report, run_report
+from balanced_mixup.report.run_report import evaluation_report, run_report
 from balanced_mixup.report.scores_view import confusion_view, curves_view, scores_view
-from balanced_mixup.report.summary import summary
+from balanced_mixup.report.summary_view import summary
 from balanced_mixup.report.training_view import training_view
 from balanced_mixup.report.words import class_sentence, counted, listed, percent
 from balanced_mixup.statistics.bootstrap import Interval

@@ -150,7 +150,7 @@ def factory(kind):
 @pytest.fixture
 def foreign(monkeypatch):
     found = {"plain-test": factory(Plain), "pooled-test": factory(Pooled), "broken-test": factory(Broken)}
-    monkeypatch.setattr(backbones, "foreign", lambda: found)
+    monkeypatch.setattr(backbones, "plugin_backbones", lambda: found)
 
 
 @pytest.mark.parametrize("name", ["plain-test", "pooled-test"])

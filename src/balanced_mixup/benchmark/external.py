@@ -10,7 +10,7 @@ from balanced_mixup.data.preparation import Cache, Prepared, prepare
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import load
 from balanced_mixup.errors import UsageError
-from balanced_mixup.evaluation.other_data import choose, like_run, warn_of_shared_groups
+from balanced_mixup.evaluation.other_data import choose_rows, warn_of_shared_groups, with_run_defaults
 from balanced_mixup.training.recipe import Recipe
 
 log = logging.getLogger("balanced_mixup")
@@ -38,10 +38,10 @@ def scan_external(
     counts = {}
     for name, settings in external.items():
         log.info("Reading the external data %s, on which runs trained on %s are scored.", name, data)
-        chosen = like_run(settings, recipe, manifest.classes, ordinal=manifest.ordinal)
+        chosen = with_run_defaults(settings, recipe, manifest.classes, ordinal=manifest.ordinal)
         cache = Cache(recipe.cache, recipe.cache_dir)
         other = prepare(load(chosen), recipe.size, cache=cache, exclude_bad=chosen.exclude_bad)
-        rows, _ = choose(other.manifest, None)
+        rows, _ = choose_rows(other.manifest, None)
         seen = [row for row in rows if other.digests[row] in digests]
         if seen:
             raise UsageError(

@@ -22,7 +22,7 @@ from balanced_mixup.data.preparation import Cache, Prepared, prepare
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import kind_of, load
 from balanced_mixup.data.sources.prepared import LABELS
-from balanced_mixup.data.sources.table import read_table
+from balanced_mixup.data.sources.text_table import read_table
 from balanced_mixup.data.splits import merge_groups
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.files import write_atomically

@@ -70,7 +70,7 @@ def summarise(results: Results, metrics: Sequence[str]) -> list[MethodSummary]:
     with progress_bar("Bootstrapping test images", bootstraps) as advance:
         for (data, backbone), table in places:
             methods = [method for method in results.methods if (table["method"] == method).any()]
-            compared = _Compared(table, metrics, advance)
+            compared = _Comparisons(table, metrics, advance)
             for metric in metrics:
                 summaries += _column(str(data), str(backbone), metric, methods, results.baseline, compared)
     return summaries
@@ -81,7 +81,7 @@ def _in_folds(table: pd.DataFrame) -> bool:
 
 
 def _column(
-    data: str, backbone: str, metric: str, methods: Sequence[str], baseline: str, compared: "_Compared"
+    data: str, backbone: str, metric: str, methods: Sequence[str], baseline: str, compared: "_Comparisons"
 ) -> list[MethodSummary]:
     scores = {method: compared.scores(method, metric) for method in methods}
     means = {method: compared.compare(metric, method) for method in methods}
@@ -125,7 +125,7 @@ def _against(
     return dict(zip(methods, zip(comparisons, corrected, strict=True), strict=True))
 
 
-class _Compared:
+class _Comparisons:
     """The scores on one data set with one backbone; the bootstrap replicates of a given test split are cached by method."""
 
     def __init__(self, table: pd.DataFrame, metrics: Sequence[str], advance: Callable[[int], None]) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from balanced_mixup.calibration.priors import SUM_TOLERANCE
 from balanced_mixup.data.sources.label_names import canonical
-from balanced_mixup.data.sources.table import read_table
+from balanced_mixup.data.sources.text_table import read_table
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.metrics import Array
 from balanced_mixup.statistics.bootstrap import Interval

@@ -30,9 +30,9 @@ def listing(kind: Kind | None = None, pattern: str = "*", /) -> None:
     if kind == "backbones":
         import timm
 
-        from balanced_mixup.training.backbones import foreign
+        from balanced_mixup.training.backbones import plugin_backbones
 
-        names = [*sorted(fnmatch.filter(foreign(), pattern)), *timm.list_models(pattern)]
+        names = [*sorted(fnmatch.filter(plugin_backbones(), pattern)), *timm.list_models(pattern)]
         sys.stdout.writelines(f"{name}\n" for name in names)
         return
     if pattern != "*":

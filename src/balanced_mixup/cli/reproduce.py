@@ -122,11 +122,11 @@ def _write_table(table: "PaperTable", folder: Path, stem: Path) -> None:
     from balanced_mixup.benchmark.summary import summarise
     from balanced_mixup.benchmark.tables import markdown, render
     from balanced_mixup.files import write_text
-    from balanced_mixup.paper.reproduce import beside_published
+    from balanced_mixup.paper.reproduce import with_published
 
     results = read_results(folder)
     entries = summarise(results, table.metrics)
-    text = "\n".join(markdown(grid) for grid in beside_published(table, entries))
+    text = "\n".join(markdown(grid) for grid in with_published(table, entries))
     write_text(stem.with_suffix(".md"), text + "\n" + render(results, entries, "md") + "\n")
     write_text(stem.with_suffix(".tex"), render(results, entries, "latex") + "\n")
     write_text(stem.with_suffix(".csv"), render(results, entries, "csv"))

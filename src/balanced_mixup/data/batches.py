@@ -103,7 +103,7 @@ class TrainBatches:
 
     def __iter__(self) -> Iterator[TrainBatch]:
         """Yield the steps in their order."""
-        return prepared_ahead(self.step, len(self), self.device)
+        return prefetched(self.step, len(self), self.device)
 
     def step(self, step: int) -> TrainBatch:
         """Return this rank's share of one batch."""
@@ -173,28 +173,28 @@ class EvalBatches:
 
     def __iter__(self) -> Iterator[Tensor]:
         """Yield uint8 (B, H, W, 3)."""
-        return prepared_ahead(self.batch, len(self), self.device)
+        return prefetched(self.batch, len(self), self.device)
 
     def batch(self, number: int) -> Tensor:
         """Return one batch, uint8 (B, H, W, 3)."""
         return self.pixels.gather(self.rows[number * self.batch_size : (number + 1) * self.batch_size])
 
 
-def prepared_ahead(make: Callable[[int], Batch], count: int, device: torch.device | None = None) -> Iterator[Batch]:
+def prefetched(make: Callable[[int], Batch], count: int, device: torch.device | None = None) -> Iterator[Batch]:
     """Yield make(0), make(1) ... make(count - 1), while threads make the next ones.
 
     With a GPU as `device` they are copied there while the GPU computes.
     """
     stream = torch.cuda.Stream(device) if device is not None and device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
-    def make_there(number: int) -> tuple[Batch, torch.cuda.Event | None]:
+    def make_on_device(number: int) -> tuple[Batch, torch.cuda.Event | None]:
         if stream is None:
             return make(number), None
         with torch.cuda.stream(stream):
             batch = _each(make(number), lambda tensor: _pinned(tensor).to(device, non_blocking=True))
             return batch, stream.record_event()
 
-    def arrived(batch: Batch, event: torch.cuda.Event | None) -> Batch:
+    def wait_for_copy(batch: Batch, event: torch.cuda.Event | None) -> Batch:
         if event is not None:
             current = torch.cuda.current_stream(device)
             current.wait_event(event)
@@ -206,11 +206,11 @@ def prepared_ahead(make: Callable[[int], Batch], count: int, device: torch.devic
         ahead: deque[Future[tuple[Batch, torch.cuda.Event | None]]] = deque()
         try:
             for number in range(count):
-                ahead.append(threads.submit(make_there, number))
+                ahead.append(threads.submit(make_on_device, number))
                 if len(ahead) > _AHEAD:
-                    yield arrived(*ahead.popleft().result())
+                    yield wait_for_copy(*ahead.popleft().result())
             while ahead:
-                yield arrived(*ahead.popleft().result())
+                yield wait_for_copy(*ahead.popleft().result())
         finally:
             for future in ahead:
                 future.cancel()

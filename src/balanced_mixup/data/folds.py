@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from balanced_mixup.data.manifest import SPLIT_NAMES, Manifest
-from balanced_mixup.data.sources.table import read_table
+from balanced_mixup.data.sources.text_table import read_table
 from balanced_mixup.data.splits import Keys, make_split
 from balanced_mixup.errors import DataError, Problem, UsageError
 

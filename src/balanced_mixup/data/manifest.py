@@ -42,7 +42,7 @@ class Stamp(NamedTuple):
     seen_ns: int  # time at which the stamp was taken
 
     @property
-    def lasting_fingerprint(self) -> str:
+    def stable_fingerprint(self) -> str:
         """The fingerprint; "" if the last change is so recent that another one could leave the timestamps as they are."""
         return self.fingerprint if self.seen_ns - self.changed_ns > _SETTLED_NS else ""
 

@@ -203,7 +203,7 @@ class StoredImages:
         again = self._images.stamp(row)
         if again is None or again.fingerprint != stamp.fingerprint:
             raise self._changed(row)
-        entry = entry._replace(fingerprint=stamp.lasting_fingerprint)
+        entry = entry._replace(fingerprint=stamp.stable_fingerprint)
         self.writer.record(self._images.key(row), entry)
         return entry
 

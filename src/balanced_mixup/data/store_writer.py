@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from balanced_mixup.data.allocator import keep_freed_memory
 from balanced_mixup.data.manifest import Images
-from balanced_mixup.data.memory import keep_freed_memory
 from balanced_mixup.data.store_format import CHANNELS, HEADER, INDEX, PIXELS, IndexEntry, explain_errors, write_pixels
 from balanced_mixup.errors import DataError, RunError, human_bytes
 
@@ -156,4 +156,4 @@ def _decode_one(file: int, images: Images, row: int, size: int, slot: int) -> In
     again = images.stamp(row)
     if stamp is None or again is None or again.fingerprint != stamp.fingerprint:
         return None
-    return IndexEntry(stamp.lasting_fingerprint, scan.digest, scan.height, scan.width, slot)
+    return IndexEntry(stamp.stable_fingerprint, scan.digest, scan.height, scan.width, slot)

@@ -15,7 +15,7 @@ from balanced_mixup.data.sources.prepared import PROBLEMS
 from balanced_mixup.datasets import medmnist
 from balanced_mixup.datasets.card import Card
 from balanced_mixup.datasets.cards import get_card
-from balanced_mixup.datasets.pictures import FORMATS, ImageFormat, Written, write_images
+from balanced_mixup.datasets.pictures import FORMATS, ImageFormat, PreparedImage, write_images
 from balanced_mixup.datasets.prepared_folder import PreparedFolder
 from balanced_mixup.datasets.raw import Discrepancy, LabelledImage, match, scan
 from balanced_mixup.datasets.raw_labels import RawLabels, count, read_labels
@@ -177,7 +177,7 @@ def _check(card: Card, form: ImageFormat, jobs: int | None) -> None:
         raise UsageError(f"Expected --jobs to be at least 1, but got {jobs}.")
 
 
-def _write(folder: PreparedFolder, raw: _Raw, jobs: int | None) -> list[Written]:
+def _write(folder: PreparedFolder, raw: _Raw, jobs: int | None) -> list[PreparedImage]:
     targets = [folder.path / folder.image(name) for name in raw.names]
     try:
         with progress_bar("Preparing images", len(targets)) as advance:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from balanced_mixup.data.sources.label_names import canonical
-from balanced_mixup.data.sources.table import TextTable, read_table
+from balanced_mixup.data.sources.text_table import TextTable, read_table
 from balanced_mixup.datasets.card import Card, LabelFile, PublishedFolds, cell, key
 from balanced_mixup.datasets.raw import Discrepancy, LabelledImage, RawFolder
 from balanced_mixup.errors import DataError, Problem

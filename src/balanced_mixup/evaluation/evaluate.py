@@ -15,7 +15,7 @@ from balanced_mixup.data.preparation import Prepared, prepare
 from balanced_mixup.data.sources import load
 from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.evaluation.assessment import Assessment
-from balanced_mixup.evaluation.other_data import choose, like_run, warn_of_shared_groups
+from balanced_mixup.evaluation.other_data import choose_rows, warn_of_shared_groups, with_run_defaults
 from balanced_mixup.files import write_atomically
 from balanced_mixup.runs.classifier import Classifier
 from balanced_mixup.runs.evaluation import Evaluation, EvaluationResult
@@ -83,9 +83,9 @@ def evaluate(
         return _rescore(opened, split or "test", allow_seen, flip, out, prior, sensitivity)
     assessment = Assessment.plan(opened, prior, sensitivity)
     classifier = Classifier.load(run)
-    chosen = like_run(make_settings(settings), opened.recipe, classifier.card.classes, ordinal=classifier.card.ordinal)
+    chosen = with_run_defaults(make_settings(settings), opened.recipe, classifier.card.classes, ordinal=classifier.card.ordinal)
     prepared = prepare(load(chosen), classifier.card.size, exclude_bad=chosen.exclude_bad)
-    rows, chosen_split = choose(prepared.manifest, split)
+    rows, chosen_split = choose_rows(prepared.manifest, split)
     _refuse_seen(opened, prepared, rows, allow_seen)
     predictions = predict_rows(classifier, prepared, rows, flip=flip)
     data = str(Path(chosen.data).resolve()) if Path(chosen.data).exists() else chosen.data

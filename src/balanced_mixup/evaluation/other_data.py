@@ -9,14 +9,14 @@ import numpy.typing as npt
 
 from balanced_mixup.data.manifest import Manifest
 from balanced_mixup.data.settings import DataSettings
-from balanced_mixup.data.sources.table import read_table
+from balanced_mixup.data.sources.text_table import read_table
 from balanced_mixup.errors import UsageError
 from balanced_mixup.training.recipe import Recipe
 
 log = logging.getLogger("balanced_mixup")
 
 
-def like_run(settings: DataSettings, recipe: Recipe, classes: tuple[str, ...], *, ordinal: bool) -> DataSettings:
+def with_run_defaults(settings: DataSettings, recipe: Recipe, classes: tuple[str, ...], *, ordinal: bool) -> DataSettings:
     """Fill in missing settings from those of the run: label map, classes and column names.
 
     Args:
@@ -46,7 +46,7 @@ def _header(data: str) -> list[str]:
     return read_table(path).header if path.is_file() and path.suffix.lower() in (".csv", ".tsv") else []
 
 
-def choose(manifest: Manifest, split: str | None) -> tuple[npt.NDArray[np.int64], str]:
+def choose_rows(manifest: Manifest, split: str | None) -> tuple[npt.NDArray[np.int64], str]:
     """Return the rows to score and the name of their split: `split`, or "test" where there is one, else "all".
 
     Raises:

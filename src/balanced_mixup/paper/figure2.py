@@ -206,7 +206,7 @@ def _entries(plane: _Plane) -> list[Line2D]:
     """Return the entries of the legend: a colour for each class, and what an edge means."""
 
     def marker(text: str, colour: str, edge: str) -> Line2D:
-        return style.sign(text, linestyle="", marker="o", color=colour, markeredgecolor=edge)
+        return style.handle(text, linestyle="", marker="o", color=colour, markeredgecolor=edge)
 
     counts, named = plane.counts, _named(plane.counts)
     entries = [

@@ -51,7 +51,7 @@ def figure3(alphas: Sequence[float] = ALPHAS) -> style.Drawing:
         text = (
             f"α = {alpha:g}: mean weight α / (1 + α) = {shares['mean_weight']:.3f}, {_share(shares['unchanged'])} of the draws"
         )
-        entries.append(style.sign(f"{text} under 1/510, without effect", **look))
+        entries.append(style.handle(f"{text} under 1/510, without effect", **look))
     density.set(xlim=(0, 1), ylim=(0, _DENSITY_END), xlabel="weight w of the class-balanced image", title="a")
     density.set_ylabel(f"density (cut off at {_DENSITY_END:g})")
     distribution.set_xscale("log")

@@ -132,7 +132,7 @@ def _card_of(prepared: Path) -> str:
         raise UsageError(f"Expected {str(prepared / DATASET)!r} to describe a prepared data set, but: {error!r}.") from None
 
 
-def beside_published(table: PaperTable, entries: Sequence[MethodSummary]) -> list[Grid]:
+def with_published(table: PaperTable, entries: Sequence[MethodSummary]) -> list[Grid]:
     """Return the table with our scores next to the published ones, in per cent, one for each data set."""
     return [
         _grid(table, data, [entry for entry in entries if entry.data == data])

@@ -94,14 +94,14 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class Folded:
+class Collapsible:
     """A long preformatted text that is collapsed by default."""
 
     title: str
     text: str
 
 
-Block = Text | Listing | Note | Table | Chart | Gallery | Folded
+Block = Text | Listing | Note | Table | Chart | Gallery | Collapsible
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from balanced_mixup.files import write_bytes
-from balanced_mixup.report.document import Block, Chart, Document, Folded, Gallery, Listing, Note, Picture, Table, Text
+from balanced_mixup.report.document import Block, Chart, Collapsible, Document, Gallery, Listing, Note, Picture, Table, Text
 
 
 def to_markdown(report: Document, figures: Path) -> str:
@@ -28,7 +28,7 @@ def _lines(block: Block, figures: Path, name: str) -> list[str]:
             return [f"> **Note.** {_text(text)}"]
         case Listing(items):
             return [f"- {_text(item)}" for item in items]
-        case Folded(title, text):
+        case Collapsible(title, text):
             return [f"<details><summary>{_text(title)}</summary>", "", "<pre>", html.escape(text), "</pre>", "</details>"]
         case Chart():
             return [_image(block.drawing.description, figures.name, f"{block.name}.png"), "", _text(block.caption)]

@@ -65,8 +65,8 @@ def _format(out: Path | str | None, form: Format | None) -> Format:
 
 def make_report(path: Path, folder: Path) -> "Document":
     """Return the report of a run, an evaluation or a benchmark, as it is written to a file in `folder`."""
-    from balanced_mixup.report.benchmark import benchmark_report
-    from balanced_mixup.report.run import evaluation_report, run_report
+    from balanced_mixup.report.benchmark_report import benchmark_report
+    from balanced_mixup.report.run_report import evaluation_report, run_report
 
     if RunFolder(path).recipe.is_file():
         return run_report(path)

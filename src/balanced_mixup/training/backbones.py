@@ -64,7 +64,11 @@ def create(name: str, num_classes: int, size: int, weights: str, seed: int, head
     check_name(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _foreign(name, num_classes, size, weights) if name in foreign() else _of_timm(name, num_classes, size, weights)
+        model = (
+            _plugin_backbone(name, num_classes, size, weights)
+            if name in plugin_backbones()
+            else _of_timm(name, num_classes, size, weights)
+        )
         set_head(model, head or Softmax(), num_classes)
     _check_forward(model, name, num_classes, size)
     config = getattr(model, "pretrained_cfg", None) or {"mean": model.mean, "std": model.std}
@@ -86,7 +90,7 @@ def _of_timm(name: str, num_classes: int, size: int, weights: str) -> Any:
 
 
 @cache
-def foreign() -> dict[str, Callable[..., nn.Module]]:
+def plugin_backbones() -> dict[str, Callable[..., nn.Module]]:
     """Return the backbones of other distributions: by name, functions of `size` and `weights` that return a module."""
     return load_plugins("backbones", Callable, ())[0]  # type: ignore[arg-type]  # an abstract class is a class, too
 
@@ -129,9 +133,9 @@ class FeatureClassifier(nn.Module):
         self.head = Softmax().layer(self.head_hidden_size, num_classes)
 
 
-def _foreign(name: str, num_classes: int, size: int, weights: str) -> FeatureClassifier:
+def _plugin_backbone(name: str, num_classes: int, size: int, weights: str) -> FeatureClassifier:
     try:
-        return FeatureClassifier(foreign()[name](size=size, weights=weights), num_classes, size)
+        return FeatureClassifier(plugin_backbones()[name](size=size, weights=weights), num_classes, size)
     except Exception as error:  # whatever foreign code raises
         raise UsageError(
             f"The backbone {name} of another distribution cannot be built for images of {size} px with `weights` {weights!r}: "
@@ -178,7 +182,7 @@ def apply_head(layer: nn.Module, features: Tensor) -> Tensor:
 
 def check_name(name: str) -> None:
     """Raise UsageError where neither timm nor a plugin has a backbone `name` (timm's with or without a tag after a dot)."""
-    if name in (plugins := foreign()):
+    if name in (plugins := plugin_backbones()):
         return
     if not timm.is_model(name):
         known = [*timm.list_models(), *plugins]
@@ -194,8 +198,8 @@ def check_name(name: str) -> None:
 
 def build(name: str, num_classes: int, size: int, **options: Any) -> Any:
     """Return the model `name`, of random weights, for K classes and images of (size, size); `options` go to timm."""
-    if name in foreign():
-        return _foreign(name, num_classes, size, "none")
+    if name in plugin_backbones():
+        return _plugin_backbone(name, num_classes, size, "none")
     config = timm.get_pretrained_cfg(name)
     if config is not None and config.fixed_input_size:
         options["img_size"] = size

@@ -30,8 +30,8 @@ from balanced_mixup.training.backbones import Backbone, head_layer, set_head
 from balanced_mixup.training.features import with_features
 from balanced_mixup.training.history import History, upgraded
 from balanced_mixup.training.inputs import FeatureInputs, ImageInputs, Inputs, TrainingData
-from balanced_mixup.training.memory import peak_memory
 from balanced_mixup.training.module import ClassifierModule
+from balanced_mixup.training.peak_memory import peak_memory
 from balanced_mixup.training.preprocessing import Preprocessing
 from balanced_mixup.training.processes import LostProcessError, launch_workers, process_rank
 from balanced_mixup.training.recipe import Recipe

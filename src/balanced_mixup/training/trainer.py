@@ -18,7 +18,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from balanced_mixup.data.memory import keep_freed_memory
+from balanced_mixup.data.allocator import keep_freed_memory
 from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.files import write_atomically
 from balanced_mixup.progress import on_terminal

@@ -12,7 +12,7 @@ from balanced_mixup.data.images import EXTENSIONS, FileImages
 from balanced_mixup.data.manifest import SPLIT_NAMES, Manifest
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources.label_names import MISSING, encode
-from balanced_mixup.data.sources.table import TextTable, read_table
+from balanced_mixup.data.sources.text_table import TextTable, read_table
 from balanced_mixup.errors import DataError, Problem, nearest
 
 

@@ -62,7 +62,7 @@ def encode(
         remedy = "Check that the labels are the right ones; a classifier needs images of at least two classes."
         problems.append(Problem("too few classes", f"expected at least two classes, got {found}", remedy))
     if classes is None:
-        problems += _doubtful_classes(names, ordinal)
+        problems += _suspicious_classes(names, ordinal)
     return np.array([positions.get(label, -1) for label in labels], np.int64), names, problems
 
 
@@ -101,7 +101,7 @@ def _unused_renames(renamed: Mapping[str, str], occurring: set[str]) -> list[Pro
     ]
 
 
-def _doubtful_classes(names: tuple[str, ...], ordinal: bool) -> list[Problem]:
+def _suspicious_classes(names: tuple[str, ...], ordinal: bool) -> list[Problem]:
     """Report suspicious classes among those inferred from the labels."""
     problems = []
     if ordinal and not all(map(_is_whole, names)):

@@ -68,7 +68,7 @@ def class_scores(
     _dots(right, table, "precision", "never predicted")
     style.right_labels(left, [f"{hits:,} of {of:,}" for hits, of in zip(table["found"], table["test_images"], strict=True)])
     style.right_labels(right, ["" if np.isnan(value) else f"{value:.0%}" for value in table["precision"]])
-    rare_sign = style.sign(
+    rare_sign = style.handle(
         "rare class: fewer than half of the training images it would have if all classes were equally large", **_RARE
     )
     style.legend_below(figure, [rare_sign] * bool(table["rare"].any()), *notes)

@@ -64,7 +64,7 @@ def forest(rows: pd.DataFrame, baseline: str = "the baseline") -> style.Drawing:
     style.right_labels(axes, texts)
     for place, row in zip(places, numbers.to_dict("records"), strict=True):
         _difference(axes, place, row)
-    style.legend_below(figure, [style.sign(_MEANING.get(name, name), **look) for name, look in _LOOKS.items()])
+    style.legend_below(figure, [style.handle(_MEANING.get(name, name), **look) for name, look in _LOOKS.items()])
     significant = numbers[numbers["verdict"].isin(["better", "worse"])].to_dict("records")
     found = "; ".join(f"{row['label']} on {row['group']} ({row['verdict']})" for row in significant)
     return style.Drawing(figure, numbers, f"Significantly different from {baseline}: {found or 'none'}.")
@@ -143,8 +143,8 @@ def ranks(table: pd.DataFrame) -> style.Drawing:
         if count <= len(style.COLOURS)
         else [f"each of {count} data sets"]
     )
-    entries = [style.sign(label, linestyle="none", **look) for label, look in zip(labels, looks, strict=False)]
-    entries.append(style.sign("mean", color=style.INK, marker="|", linestyle="none", markersize=8, markeredgewidth=1.6))
+    entries = [style.handle(label, linestyle="none", **look) for label, look in zip(labels, looks, strict=False)]
+    entries.append(style.handle("mean", color=style.INK, marker="|", linestyle="none", markersize=8, markeredgewidth=1.6))
     height = max(style.LINE + 1, 1.2 * min(count, 6))
     figure = style.new_figure(style.COLUMN, 20 + height * len(table) + style.LINE * (len(entries) + 1))
     axes = figure.subplots()

@@ -32,7 +32,7 @@ def cost_by_score(rows: pd.DataFrame, score: str = "score") -> style.Drawing:
         _draw(axes, numbers, cost)
     panels[0].set_ylabel(style.short_name(score, 24))
     style.legend_below(
-        figure, [style.sign(_entry(row), **_look(index)) for index, row in enumerate(numbers.to_dict("records"))]
+        figure, [style.handle(_entry(row), **_look(index)) for index, row in enumerate(numbers.to_dict("records"))]
     )
     fastest = numbers.sort_values("seconds", kind="stable").iloc[0]
     return style.Drawing(figure, numbers, f"The fastest is {fastest['method']}, {human_time(fastest['seconds'])}.")

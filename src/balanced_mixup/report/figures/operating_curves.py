@@ -86,7 +86,7 @@ def _curves(
     panel = figure.subplots()
     _draw(panel, named, band, axes, len(y) if area == "AP" else 0)
     entries = [
-        style.sign(
+        style.handle(
             f"{style.short_name(classes[one.index])}: {one.area:.3f}, {counted(one.positives, 'image')}",
             color=colour,
             linestyle=dashes,
@@ -96,8 +96,8 @@ def _curves(
     if others:
         median, images = np.median([one.area for one in others]), sum(one.positives for one in others)
         plural = "other class" if len(others) == 1 else "other classes"
-        entries.append(style.sign(f"{len(others)} {plural}: {median:.3f}, {counted(images, 'image')}", color=style.GREY))
-    style.legend_beside(figure, entries, *_notes(classes, others, [(k, int(counts[k])) for k in without], area))
+        entries.append(style.handle(f"{len(others)} {plural}: {median:.3f}, {counted(images, 'image')}", color=style.GREY))
+    style.legend_right(figure, entries, *_notes(classes, others, [(k, int(counts[k])) for k in without], area))
     areas = ", ".join(f"{classes[one.index]} {one.area:.3f}" for one in named) or "none"
     across, up = (name.replace("_", " ") for name in axes)
     numbers = _numbers(classes, named, others, without, counts, band, axes)

@@ -64,7 +64,7 @@ def score_by_rarity(rows: pd.DataFrame) -> style.Drawing:
     for index in range(0, len(methods), across):
         panels[index].set_ylabel("recall")
     own_label = "classes of similar size, their median and middle 80%" if many else "a class, from lowest to highest run"
-    entries = [style.sign(own_label, **_OWN)] + [style.sign(f"the same by {style.short_name(methods[0])}", **_FIRST)] * (
+    entries = [style.handle(own_label, **_OWN)] + [style.handle(f"the same by {style.short_name(methods[0])}", **_FIRST)] * (
         len(methods) > 1
     )
     style.legend_below(figure, entries, f"The rarest: {', '.join(rarest)}.")

@@ -167,7 +167,7 @@ def grid_lines(axes: Axes, along: str) -> None:
     axes.set_axisbelow(True)
 
 
-def sign(label: str, **look: Any) -> Line2D:
+def handle(label: str, **look: Any) -> Line2D:
     """Return an entry of a legend."""
     return Line2D([], [], label=label, **look)
 
@@ -179,7 +179,7 @@ def legend_below(figure: Figure, entries: Sequence[Line2D], *notes: str) -> None
     _legend(figure, entries, "outside lower left", max(1, min(columns, len(entries))), letters, notes)
 
 
-def legend_beside(figure: Figure, entries: Sequence[Line2D], *notes: str) -> None:
+def legend_right(figure: Figure, entries: Sequence[Line2D], *notes: str) -> None:
     """Draw a legend at the right of the panels."""
     _legend(figure, entries, "outside right upper", 1, 48, notes)
 

@@ -49,7 +49,7 @@ def training_curves(history: pd.DataFrame, monitor: str, best_epoch: int, labels
         _curve(panels["score"], numbers, name, size, **look)
         value = f"{kept[name]:.3f}" if pd.notna(kept[name]) else "undefined"
         entries.append(
-            style.sign(f"{style.short_name(labels.get(name, name))}: {value} in epoch {best_epoch}", **look, markersize=3)
+            style.handle(f"{style.short_name(labels.get(name, name))}: {value} in epoch {best_epoch}", **look, markersize=3)
         )
     for axes in panels.values():
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
@@ -63,7 +63,7 @@ def training_curves(history: pd.DataFrame, monitor: str, best_epoch: int, labels
     panels["rate"].set(ylabel="learning rate", xlabel="epoch", ylim=(0, None))
     panels["rate"].yaxis.set_major_locator(MaxNLocator(2))
     panels["score"].set_xlabel("epoch")
-    style.legend_below(figure, [*entries, style.sign(f"epoch {best_epoch} was kept", **_KEPT)])
+    style.legend_below(figure, [*entries, style.handle(f"epoch {best_epoch} was kept", **_KEPT)])
     return style.Drawing(figure, numbers)
 
 

@@ -14,7 +14,7 @@ from balanced_mixup.benchmark.results import EXTERNAL, Results, held_out_scores,
 from balanced_mixup.benchmark.summary import LEVEL, MethodSummary, summarise
 from balanced_mixup.benchmark.tables import grids, metrics_of, notes
 from balanced_mixup.metrics import METRICS
-from balanced_mixup.report.document import Block, Chart, Document, Folded, Listing, Note, Section, Table, Text
+from balanced_mixup.report.document import Block, Chart, Collapsible, Document, Listing, Note, Section, Table, Text
 from balanced_mixup.report.figures import cost_by_score, forest, ranks, score_by_rarity
 from balanced_mixup.report.words import CITATION, display_name
 from balanced_mixup.runs.run import Run
@@ -239,5 +239,5 @@ def _provenance(benchmark: BenchmarkFolder) -> list[Block]:
     plan = benchmark.plan
     blocks: list[Block] = []
     if plan.is_file():
-        blocks.append(Folded("Plan", plan.read_text(encoding="utf-8")))
+        blocks.append(Collapsible("Plan", plan.read_text(encoding="utf-8")))
     return [*blocks, Text(f"If this helped your work, please cite the paper: {CITATION}")]

@@ -46,8 +46,8 @@ def prior_bars(classes: Sequence[str], natural: npt.NDArray[np.float64], effecti
     style.legend_below(
         figure,
         [
-            style.sign("above: of the training images", color=style.GREY, **looks),
-            style.sign("below: of the weight in training", color=style.BLUE, **looks),
+            style.handle("above: of the training images", color=style.GREY, **looks),
+            style.handle("below: of the weight in training", color=style.BLUE, **looks),
         ],
         *notes,
     )

@@ -10,10 +10,10 @@ from balanced_mixup.errors import BalancedMixupError
 from balanced_mixup.report.calibration_view import calibration_view
 from balanced_mixup.report.contents import RunContents, read_evaluation, read_run
 from balanced_mixup.report.data_view import data_view, training_curves_view
-from balanced_mixup.report.document import Block, Document, Folded, Note, Section, Text
+from balanced_mixup.report.document import Block, Collapsible, Document, Note, Section, Text
 from balanced_mixup.report.errors_view import errors_view
 from balanced_mixup.report.scores_view import confusion_view, curves_view, scores_view
-from balanced_mixup.report.summary import summary
+from balanced_mixup.report.summary_view import summary
 from balanced_mixup.report.training_view import training_view
 from balanced_mixup.report.words import CITATION
 
@@ -62,8 +62,8 @@ def _blocks(view: "_View", run: RunContents) -> Sequence[Block]:
 
 def _provenance(run: RunContents) -> list[Block]:
     return [
-        Folded("Recipe", _yaml(run.recipe.settings())),
-        *([Folded("Environment", _yaml(dict(run.environment)))] if run.environment else []),
+        Collapsible("Recipe", _yaml(run.recipe.settings())),
+        *([Collapsible("Environment", _yaml(dict(run.environment)))] if run.environment else []),
         Text(f"If this helped your work, please cite the paper: {CITATION}"),
     ]
 
