@@ -124,13 +124,13 @@ class BenchmarkFolder:
 
     def failure(self, planned: PlannedRun) -> Path:
         """Return the file with the reason why a run failed; it exists only for failed runs."""
-        return self._beside(planned, ".failed.txt")
+        return self._sibling(planned, ".failed.txt")
 
     def lock(self, planned: PlannedRun) -> Path:
         """Return the lock file held by the process that trains a run."""
-        return self._beside(planned, ".lock")
+        return self._sibling(planned, ".lock")
 
-    def _beside(self, planned: PlannedRun, suffix: str) -> Path:
+    def _sibling(self, planned: PlannedRun, suffix: str) -> Path:
         folder = self.path / planned.folder
         return folder.with_name(folder.name + suffix)
 

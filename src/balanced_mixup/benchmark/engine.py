@@ -102,7 +102,7 @@ def _run_all(
 
             def end(run: PlannedRun, reason: str) -> None:
                 """Record the end of a run; it is finished where `reason` is empty."""
-                _keep_reason(folder.failure(run), reason)
+                _write_reason(folder.failure(run), reason)
                 if reason:
                     failed.append((run, reason))
                 log_end(run, reason)
@@ -168,7 +168,7 @@ def _progress(count: int) -> Iterator[Callable[[PlannedRun, str], None]]:
         yield log_end
 
 
-def _keep_reason(path: Path, reason: str) -> None:
+def _write_reason(path: Path, reason: str) -> None:
     """Write why a run failed, or remove the reason of an earlier attempt."""
     try:
         if reason:

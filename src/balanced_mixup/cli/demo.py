@@ -55,7 +55,7 @@ def demo(*, out: Path = Path("demo"), seed: int = 0) -> None:
     console.print(table, "")
     _print_classes(console, tests)
     console.print(verdict(differences["quadratic_kappa"]), verdict(differences["balanced_accuracy"]), "", sep="\n")
-    _print_where(console, experiments)
+    _print_folders(console, experiments)
 
 
 def verdict(difference: "Difference") -> str:
@@ -83,11 +83,11 @@ def _print_classes(console: Console, tests: "Sequence[Scores]") -> None:
     console.print(table, "")
 
 
-def _print_where(console: Console, experiments: "Sequence[Experiment]") -> None:
-    from balanced_mixup.cli.report import report_at_the_end
+def _print_folders(console: Console, experiments: "Sequence[Experiment]") -> None:
+    from balanced_mixup.cli.report import write_final_report
 
     for experiment in experiments:
-        report_at_the_end(experiment.folder.path)
+        write_final_report(experiment.folder.path)
         console.print(f"Run folder: {experiment.folder.path}", soft_wrap=True)
     console.print(
         "Each contains report.html (open it in a browser), metrics.json (scores), predictions.parquet (class probabilities of "

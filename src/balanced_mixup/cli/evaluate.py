@@ -60,7 +60,7 @@ def evaluate(
         Print one JSON object instead of tables.
     """
     from balanced_mixup.cli import show
-    from balanced_mixup.cli.report import report_at_the_end
+    from balanced_mixup.cli.report import write_final_report
     from balanced_mixup.evaluation.evaluate import evaluate as score_run
     from balanced_mixup.runs.run import Run
 
@@ -77,4 +77,4 @@ def evaluate(
         show.print_scores(result.scores, title, ordinal=Run.open(run).ordinal)
         show.print_calibration(result)
     if report and result.folder is not None:
-        report_at_the_end(result.folder)
+        write_final_report(result.folder)

@@ -37,7 +37,7 @@ def report(
     Console().print(f"Report: {write_report(path, out, form)}", soft_wrap=True, highlight=False, markup=False)
 
 
-def report_at_the_end(path: Path) -> None:
+def write_final_report(path: Path) -> None:
     """Write the report of a finished command; a failure is printed, not raised."""
     from balanced_mixup.errors import BalancedMixupError
     from balanced_mixup.report.write import write_report

@@ -43,7 +43,7 @@ def train(
 
     check_variables()  # Lightning, imported next, fails on bad ones
     from balanced_mixup.cli import show
-    from balanced_mixup.cli.report import report_at_the_end
+    from balanced_mixup.cli.report import write_final_report
     from balanced_mixup.evaluation.experiment import train as run_experiment
 
     layers = [load_yaml(config)] if config is not None else []
@@ -58,4 +58,4 @@ def train(
     else:
         show.print_experiment(experiment)
     if report:
-        report_at_the_end(experiment.folder.path)
+        write_final_report(experiment.folder.path)

@@ -191,7 +191,7 @@ def prefetched(make: Callable[[int], Batch], count: int, device: torch.device | 
         if stream is None:
             return make(number), None
         with torch.cuda.stream(stream):
-            batch = _each(make(number), lambda tensor: _pinned(tensor).to(device, non_blocking=True))
+            batch = _map_tensors(make(number), lambda tensor: _pinned(tensor).to(device, non_blocking=True))
             return batch, stream.record_event()
 
     def wait_for_copy(batch: Batch, event: torch.cuda.Event | None) -> Batch:
@@ -216,7 +216,7 @@ def prefetched(make: Callable[[int], Batch], count: int, device: torch.device | 
                 future.cancel()
 
 
-def _each(batch: Batch, function: Callable[[Tensor], Tensor]) -> Batch:
+def _map_tensors(batch: Batch, function: Callable[[Tensor], Tensor]) -> Batch:
     if isinstance(batch, TrainBatch):
         return TrainBatch(*map(function, batch))
     return function(batch)

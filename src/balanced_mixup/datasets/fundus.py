@@ -113,14 +113,14 @@ def _circle(points: Floats, shape: tuple[int, ...]) -> tuple[float, float, float
     circles = circles[_plausible(circles, shape)]
     if not len(circles):
         return None
-    best = circles[_on(circles, points).sum(1).argmax()]
+    best = circles[_on_circle(circles, points).sum(1).argmax()]
     for _ in range(3):
-        near = points[_on(best[None], points)[0]]
+        near = points[_on_circle(best[None], points)[0]]
         refined = optimize.least_squares(lambda c, p: np.hypot(*(p - c[:2]).T) - c[2], best, args=(near,)).x
-        if _on(refined[None], points).sum() < 0.9 * len(near) or not _plausible(refined[None], shape)[0]:
+        if _on_circle(refined[None], points).sum() < 0.9 * len(near) or not _plausible(refined[None], shape)[0]:
             break  # a short arc determines its circle poorly
         best = refined
-    if _on(best[None], points)[0].mean() < _MAJORITY:
+    if _on_circle(best[None], points)[0].mean() < _MAJORITY:
         return None
     x, y, radius = best.tolist()
     return x, y, radius
@@ -143,7 +143,7 @@ def _through(triples: Floats) -> Floats:
     return np.column_stack([a + centre, np.hypot(*centre.T)])
 
 
-def _on(circles: Floats, points: Floats) -> npt.NDArray[np.bool_]:
+def _on_circle(circles: Floats, points: Floats) -> npt.NDArray[np.bool_]:
     """Return which points lie on which circle, bool (M, N)."""
     distance = np.hypot(points[:, 0] - circles[:, :1], points[:, 1] - circles[:, 1:2])
     return np.asarray(abs(distance - circles[:, 2:]) <= _TOLERANCE * circles[:, 2:], np.bool_)

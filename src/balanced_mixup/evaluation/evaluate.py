@@ -101,7 +101,7 @@ def evaluate(
         settings={**chosen.model_dump(mode="json"), "data": data, **files},
     )
     target = Path(out) if out is not None else _folder_for(folder, result)
-    _keep(target, predictions, result)
+    _write_result(target, predictions, result)
     write_excluded(prepared, target / "excluded.csv")
     return replace(result, folder=target)
 
@@ -113,7 +113,7 @@ def write_excluded(prepared: Prepared, path: Path) -> None:
         write_atomically(path, lambda temporary: table.to_csv(temporary, index=False))
 
 
-def _keep(target: Path, predictions: Predictions, result: EvaluationResult) -> None:
+def _write_result(target: Path, predictions: Predictions, result: EvaluationResult) -> None:
     try:
         target.mkdir(parents=True, exist_ok=True)
         predictions.write(target / "predictions.parquet")
@@ -169,7 +169,7 @@ def _rescore(
     result = replace(assessment.of(predictions), run=str(run.path.resolve()), split=split)
     if out is None:
         return result
-    _keep(Path(out), predictions, result)
+    _write_result(Path(out), predictions, result)
     return replace(result, folder=Path(out))
 
 

@@ -32,8 +32,8 @@ def errors_view(run: RunContents) -> list[Block]:
     p, labels = found.probabilities, found.labels
     predicted, confidence = p.argmax(axis=1), p.max(axis=1)
     order = np.argsort(np.bincount(labels, minlength=p.shape[1]), kind="stable")
-    wrong = _of_each_class(np.flatnonzero(predicted != labels), labels, -confidence, order, *_ERRORS)
-    unsure = _of_each_class(np.flatnonzero(predicted == labels), labels, confidence, order, *_CORRECT)
+    wrong = _select_per_class(np.flatnonzero(predicted != labels), labels, -confidence, order, *_ERRORS)
+    unsure = _select_per_class(np.flatnonzero(predicted == labels), labels, confidence, order, *_CORRECT)
     chosen = np.concatenate([wrong, unsure]).tolist()
     images = {row: image for row in chosen if (image := originals.read(row, _SIDE)) is not None}
     try:
@@ -61,7 +61,7 @@ def errors_view(run: RunContents) -> list[Block]:
     return blocks
 
 
-def _of_each_class(rows: Rows, labels: Rows, key: npt.NDArray[np.floating], order: Rows, most: int, each: int) -> Rows:
+def _select_per_class(rows: Rows, labels: Rows, key: npt.NDArray[np.floating], order: Rows, most: int, each: int) -> Rows:
     """Return the `each` rows of each class with the smallest `key`, classes in the given order, `most` in all."""
     chosen = []
     for k in order:

@@ -175,7 +175,7 @@ class ClassifierModule(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Score all validation images at once."""
-        probabilities = self._of_all_ranks(torch.cat(self._probabilities)).cpu().numpy()
+        probabilities = self._gather_ranks(torch.cat(self._probabilities)).cpu().numpy()
         self._probabilities.clear()
         if not np.isfinite(probabilities).all():
             raise RunError(
@@ -187,7 +187,7 @@ class ClassifierModule(L.LightningModule):
             "score", self._scores[self.history.monitor], prog_bar=True
         )  # a short name, so that the progress bar fits on a line
 
-    def _of_all_ranks(self, own: Tensor) -> Tensor:
+    def _gather_ranks(self, own: Tensor) -> Tensor:
         """Return the probabilities of all ranks, each of which has every `world_size`-th image, in the images' order."""
         every = own.new_zeros(len(own) * self.world_size, own.shape[1])
         every[self.rank :: self.world_size] = own
