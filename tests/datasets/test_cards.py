@@ -198,7 +198,7 @@ def test_rows_that_cannot_be_used_are_found(tmp_path):
         ("without a class", "2_left"): "trainLabels.csv line 4: image '2_left', level ''",
         ("repeated row", "2_right"): "trainLabels.csv line 6: again, as in trainLabels.csv line 5; the first is used",
         ("contradictory labels", "3_left"): (
-            "trainLabels.csv line 8: 2, but trainLabels.csv line 7 says 1; the image is excluded"
+            "trainLabels.csv line 8: 2, but trainLabels.csv line 7 has 1; the image is excluded"
         ),
     }
     counts = [finding.message for finding in found.discrepancies if finding.kind == "label count"]
