@@ -3,7 +3,7 @@
 python benchmarks/corrected_shares.py runs/ham10000 --csv benchmarks/results/ham10000-corrected.csv
 
 The correction is that of `bmixup evaluate RUN --prior uniform`: the temperature of the run and Bayes' rule, both fitted on its
-validation part (Saerens et al. 2002; in training it is called logit adjustment, Menon et al. 2021).
+validation split (Saerens et al. 2002; in training it is called logit adjustment, Menon et al. 2021).
 """
 
 import argparse

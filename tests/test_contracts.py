@@ -185,7 +185,7 @@ def test_a_misspelt_method_is_an_error_that_names_the_nearest():
 
 def test_two_methods_of_one_name_are_refused():
     taken = next(iter(METHODS))
-    with pytest.raises(UsageError, match=f"Expected methods with names of their own, but '{taken}' is taken by"):
+    with pytest.raises(UsageError, match=f"Expected methods with unique names, but '{taken}' is taken by"):
         METHODS.add(type("Other", (Method,), {"__annotations__": {"name": str}, "name": taken, "__module__": __name__}))
     assert METHODS[taken].__name__ != "Other"
 

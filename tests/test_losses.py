@@ -265,5 +265,5 @@ def test_bad_beta_is_named(beta):
 
 @pytest.mark.parametrize("counts", [[], [0, 0], [3, -1], [[1, 2]], [1, float("nan")], [1, float("inf")]])
 def test_bad_counts_are_named(counts):
-    with pytest.raises(UsageError, match="Expected `counts` to be one number >= 0 a class, at least one above 0, but got"):
+    with pytest.raises(UsageError, match="Expected `counts` to be one number >= 0 per class, at least one above 0, but got"):
         ClassBalanced(counts)

@@ -316,9 +316,13 @@ LABELS = np.array([0, 1, 1])
         (
             LABELS,
             np.where(np.eye(3, 2), np.nan, 0.5),
-            r"to be finite and not negative, but got nan in row 0; logits have to go",
+            r"to be finite and not negative, but got nan in row 0; apply a softmax",
         ),
-        (LABELS, np.array([[0.5, 0.5], [-1, 2], [0, 1]]), r"to be finite and not negative, but got -1 in row 1; logits have"),
+        (
+            LABELS,
+            np.array([[0.5, 0.5], [-1, 2], [0, 1]]),
+            r"to be finite and not negative, but got -1 in row 1; apply a softmax",
+        ),
         (
             LABELS,
             np.array([[0.5, 0.5], [0, 1], [1, 2]]),

@@ -421,7 +421,7 @@ def test_mixing_happens_on_the_device_of_the_batch(device):
 def test_bad_arguments_are_named():
     labels = [0, 0, 1]
     data = Numbered(labels)
-    with pytest.raises(UsageError, match="Expected one label a sample, but got 2 labels for 3 samples"):
+    with pytest.raises(UsageError, match="Expected one label per sample, but got 2 labels for 3 samples"):
         BalancedMixUpLoader(data, [0, 1])
     with pytest.raises(UsageError, match=r"Expected `batch_size` >= 1 and `rank` in 0..0, but got 0 and 0"):
         BalancedMixUpLoader(data, labels, batch_size=0)

@@ -109,7 +109,7 @@ def test_counts_may_be_any_array(counts):
 
 @pytest.mark.parametrize("counts", [[], [0, 0], [3, -1], [[1, 2]], [1, float("nan")], [1, float("inf")]])
 def test_bad_counts_are_named(counts):
-    with pytest.raises(UsageError, match="Expected `counts` to be one number >= 0 a class, at least one above 0, but got"):
+    with pytest.raises(UsageError, match="Expected `counts` to be one number >= 0 per class, at least one above 0, but got"):
         class_probabilities(counts, 1)
 
 
@@ -256,7 +256,7 @@ def test_a_branch_is_a_function_of_seed_epoch_and_position(labels, kind, cut, ep
 
 @pytest.mark.parametrize("labels", [[], [[0, 1]], [0.0, 1.0], [0, -1], ["a", "b"], [True, False]])
 def test_bad_labels_are_named(labels):
-    with pytest.raises(UsageError, match="Expected `labels` to be a non-empty list of class numbers from 0, one a sample"):
+    with pytest.raises(UsageError, match="Expected `labels` to be a non-empty list of class numbers from 0, one per sample"):
         class_branch(labels)
 
 

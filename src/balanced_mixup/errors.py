@@ -1,4 +1,4 @@
-"""The errors that a user can meet. Every message has what was expected, what was found, and what to do."""
+"""The exceptions of this package. Every message says what was expected, what was found, and what to do."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ class UsageError(BalancedMixupError, ValueError):
 
 
 class RunError(BalancedMixupError):
-    """The input was fine, but the work could not be done (a full disk, weights that cannot be had, a diverged training)."""
+    """The input was valid, but the operation failed (a full disk, weights that are not available, a diverged training)."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Problem:
     """One thing that is wrong with a data set.
 
     Args:
-        kind: Short name shared by all problems of a sort, such as "missing file".
-        message: The file or row, what was expected and what came, in one line.
-        remedy: What to do about problems of this kind, in one line.
+        kind: Short name shared by all problems of this kind, such as "missing file".
+        message: The file or row, what was expected and what was found, in one line.
+        remedy: How to fix problems of this kind, in one line.
         rows: Rows of the manifest that it concerns (positions from 0).
-        fatal: False where training can go on and the user should only know.
+        fatal: False for a warning that does not prevent training.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class Problem:
 
 
 class DataError(BalancedMixupError):
-    """The data cannot be used as they are; carries every problem that was found, not only the first."""
+    """The data cannot be used; contains every problem that was found, not only the first."""
 
     exit_status = 2
 
@@ -83,7 +83,7 @@ def human_bytes(count: float) -> str:
 
 
 def human_time(seconds: float) -> str:
-    """Return a duration in words."""
+    """Return a duration with its unit."""
     minutes = round(seconds / 60)
     if seconds < 90:
         return f"{seconds:.0f} s"

@@ -1,4 +1,4 @@
-"""Parts of the package that need more than its core: which extra has them, said in one sentence where it is missing."""
+"""Optional dependencies: a clear error that names the extra where one is missing."""
 
 from importlib import import_module
 
@@ -9,12 +9,12 @@ def require(purpose: str, extra: str, *modules: str) -> None:
     """Check that the packages of an extra are installed.
 
     Args:
-        purpose: What needs them, as the beginning of a sentence: "A report".
+        purpose: The feature that needs them, as the subject of a sentence: "A report".
         extra: Its name in pyproject.toml.
         modules: Names to import.
 
     Raises:
-        UsageError: One is not installed; says how to install it.
+        UsageError: One is not installed; the message says how to install it.
     """
     for module in modules:
         try:

@@ -1,4 +1,4 @@
-"""Files of runs and data: written so that a kill at any moment leaves no half-written one, and read with a clear error."""
+"""Files of runs and data: written atomically, and read with clear errors."""
 
 import json
 import os
@@ -10,9 +10,9 @@ from balanced_mixup.errors import RunError, UsageError
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` write to a temporary name beside `path`, flush it to the disk, and rename it.
+    """Call `write` with a temporary name next to `path`, flush the file to disk, and rename it.
 
-    A link stays a link: what it points to is replaced.
+    A symbolic link is kept: its target is replaced.
 
     Raises:
         RunError: The disk is full or broken, or the folder cannot be written to.
@@ -24,7 +24,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             write(temporary)
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
-            temporary.chmod(0o666 & ~_umask())  # some writers make files that nobody else may read
+            temporary.chmod(0o666 & ~_umask())  # some writers create files that only the owner can read
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -49,7 +49,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` atomically as indented JSON; NaN, which JSON lacks, must have been made None."""
+    """Write `content` atomically as indented JSON; NaN, which JSON lacks, must have been replaced by None."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 

@@ -1,6 +1,6 @@
-"""What stands behind the backbone's features: a layer that gives outputs, and how outputs become probabilities.
+"""Heads: a layer from the backbone's features to outputs, and the conversion of outputs to probabilities.
 
-A head is part of a method: cross-entropy goes with `Softmax`, losses with margins on angles go with `Cosine`.
+A head is part of a method: cross-entropy goes with `Softmax`, losses with angular margins go with `Cosine`.
 """
 
 from abc import ABC, abstractmethod
@@ -16,21 +16,21 @@ from balanced_mixup.errors import UsageError
 
 
 class Head(ABC):
-    """How features (B, F) become outputs (B, K) and those probabilities (B, K)."""
+    """Maps features (B, F) to outputs (B, K), and these to probabilities (B, K)."""
 
     name: ClassVar[str]
-    """As in model.json."""
+    """The name in model.json."""
 
     @abstractmethod
     def layer(self, in_features: int, num_classes: int) -> nn.Module:
-        """Return a new layer from features (B, `in_features`) to outputs (B, K), with the weights that training starts from.
+        """Return a new layer from features (B, `in_features`) to outputs (B, K), with initial weights.
 
         Random weights come from torch's global generator, which the caller has seeded.
         """
 
     @abstractmethod
     def reset(self, layer: nn.Module) -> None:
-        """Give a layer the weights that training starts from."""
+        """Set the initial weights of a layer."""
 
     @abstractmethod
     def probabilities(self, outputs: Tensor) -> Tensor:
@@ -81,17 +81,17 @@ class Cosine(Head):
         return CosineLayer(in_features, num_classes, self.scale)
 
     def reset(self, layer: nn.Module) -> None:
-        """Draw the direction of each class anew."""
+        """Draw new random directions of the classes."""
         for weight in layer.parameters():
             nn.init.normal_(weight)
 
     def probabilities(self, outputs: Tensor) -> Tensor:
-        """Return softmax(outputs); they are scaled already."""
+        """Return softmax(outputs), which include the scale."""
         return outputs.float().softmax(dim=1)
 
 
 class CosineLayer(nn.Module):
-    """Features (B, F), or (B, F, 1, 1) where it stands in the place of a convolution, to scaled cosines (B, K)."""
+    """Maps features (B, F), or (B, F, 1, 1) where it replaces a convolution, to scaled cosines (B, K)."""
 
     def __init__(self, in_features: int, out_features: int, scale: float) -> None:
         """Draw the direction of each class."""
@@ -108,7 +108,7 @@ HEADS: Mapping[str, type[Head]] = {head.name: head for head in (Softmax, Cosine)
 
 
 def head_to_dict(head: Head) -> dict[str, Any]:
-    """Return a head as `model.json` has it: its name and its settings."""
+    """Return the name and settings of a head, as in `model.json`."""
     return {"name": head.name, **asdict(head)}  # type: ignore[call-overload]  # every head is a dataclass
 
 

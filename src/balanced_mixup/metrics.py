@@ -1,18 +1,18 @@
 """Scores for classifiers when some classes are rare.
 
-Accuracy means little here: where 75 % of the images are of one class, a constant prediction scores 0.75. Hence seven scores:
+Accuracy is misleading here: where 75 % of the images are of one class, a constant prediction scores 0.75. Hence seven scores:
 
 =================  ==================================================================  ===========
 quadratic kappa    agreement beyond chance, errors weighted by squared distance        ordinal
 MCC                correlation between label and prediction, all classes together
 Kendall tau-b      do images of a higher class get a higher prediction?              ordinal
 balanced accuracy  mean recall: each class counts the same, however rare
-macro-F1           mean F1: as above, and false alarms count too
-accuracy           share of images that are right
+macro-F1           mean F1: as above, and false positives count too
+accuracy           proportion of correct predictions
 macro AUC          does the probability of a class rank its images above the others?
 =================  ==================================================================  ===========
 
-The ordinal ones make sense only for ordinal classes. All are better when higher.
+The ordinal ones require ordinal classes. All are better when higher.
 
     >>> import numpy as np
     >>> y = np.array([0, 0, 0, 0, 1, 2])
@@ -25,7 +25,7 @@ The ordinal ones make sense only for ordinal classes. All are better when higher
 Each score has two steps. A *statistic* reads the images: `confusion`, which counts pairs of label and prediction in a (K, K)
 table, or `class_auc`. A *formula* turns it into a number and is pure mathematics: `mcc.formula(table)` takes any confusion
 matrix. Both work on many weightings of the same images at once, shape (..., N): a bootstrap of 2,000 replicates is one call
-with weights (2000, N), each row telling how often each image was drawn, and the formulas see tables of shape (2000, K, K).
+with weights (2000, N), each row counting how often each image was drawn, and the formulas see tables of shape (2000, K, K).
 
 Labels and probabilities may be numpy arrays or torch tensors on any device. A score that cannot be computed is NaN, never a
 made-up 0; only MCC is 0 then, by convention. The definitions are those of scikit-learn and scipy, and tested against them.
@@ -59,12 +59,12 @@ class Metric:
 
     Args:
         name: Key in `METRICS`.
-        label: What tables and figures call it.
+        label: Name in tables and figures.
         statistic: (y, probabilities, weights) -> array (..., K, K) or (..., K); `confusion` or `class_auc`.
         formula: That array -> scores (...).
-        summary: What it measures, in one line.
+        summary: One line on what it measures.
         higher_is_better: The best epoch is the one with the highest value.
-        ordinal: It makes sense only for ordinal classes.
+        ordinal: It requires ordinal classes.
         macro: It is a mean over classes: undefined on a bootstrap draw that misses a class of the images.
     """
 
@@ -78,9 +78,11 @@ class Metric:
     macro: bool = False
 
     def __post_init__(self) -> None:
-        """Check the name, and take the docstring of the formula, so that `mcc?` in a notebook tells what MCC is."""
+        """Check the name, and copy the docstring of the formula, so that `mcc?` explains MCC in a notebook."""
         if not self.name.isidentifier() or self.name.startswith(("recall_", "precision_")):
-            raise UsageError(f"Expected a metric's `name` to be an identifier that is no class's score, but got {self.name!r}.")
+            raise UsageError(
+                f"Expected a metric's `name` to be an identifier that is not the score of a class, but got {self.name!r}."
+            )
         object.__setattr__(self, "__doc__", self.formula.__doc__)
 
     def __call__(self, y: ArrayOrTensor, probabilities: ArrayOrTensor) -> float:
@@ -97,8 +99,8 @@ class PerClass:
     """Recall and precision of each class.
 
     Args:
-        recall: float64 (K,), share of the images of a class that are recognised; NaN for a class without images.
-        precision: float64 (K,), share of the predictions of a class that are right; NaN for a class that is never predicted.
+        recall: float64 (K,), proportion of the images of a class that are recognised; NaN for a class without images.
+        precision: float64 (K,), proportion of its predictions that are correct; NaN for a class that is never predicted.
         support: int64 (K,), images of each class.
     """
 
@@ -194,7 +196,7 @@ def class_precision(table: Array) -> Array:
 def _quadratic_kappa(table: Array) -> Array:
     """Quadratically weighted kappa (Cohen 1968): 1 - sum (i - j)^2 C_ij / sum (i - j)^2 E_ij, E_ij = r_i c_j / n.
 
-    1 is perfect, 0 is what the marginals r, c reach by chance. NaN where labels and predictions are all of the same class.
+    1 is perfect, 0 is chance agreement given the marginals r, c. NaN where labels and predictions are all of the same class.
     """
     grades = np.arange(table.shape[-1])
     distance = (grades[:, None] - grades).astype(np.float64) ** 2
@@ -236,7 +238,7 @@ def _macro_f1(table: Array) -> Array:
 
 
 def _accuracy(table: Array) -> Array:
-    """Share of the images whose predicted class is the label."""
+    """Proportion of the images whose predicted class is the label."""
     return _ratio(_diagonal(table).sum(-1), table.sum((-2, -1)))
 
 
@@ -271,7 +273,7 @@ balanced_accuracy = Metric(
     macro=True,
 )
 macro_f1 = Metric("macro_f1", "macro-F1", confusion, _macro_f1, "mean F1 over the classes", macro=True)
-accuracy = Metric("accuracy", "accuracy", confusion, _accuracy, "share of images that are right")
+accuracy = Metric("accuracy", "accuracy", confusion, _accuracy, "proportion of correct predictions")
 macro_auc = Metric(
     "macro_auc",
     "macro AUC",
@@ -288,7 +290,7 @@ for _metric in (quadratic_kappa, mcc, kendall_tau, balanced_accuracy, macro_f1, 
 
 
 def applicable(scores: Mapping[str, Score], ordinal: bool) -> dict[str, Score]:
-    """Return what makes sense of the known metrics in `scores`: all for ordinal classes, else those that need no order."""
+    """Return the applicable known metrics in `scores`: all for ordinal classes, else those that need no order."""
     return {name: value for name, value in scores.items() if name in METRICS and (ordinal or not METRICS[name].ordinal)}
 
 
@@ -303,7 +305,7 @@ def _ratio(numerator: Array, denominator: Array, undefined: float = np.nan) -> A
 
 
 def _mean(values: Array) -> Array:
-    """Average over the last axis, leaving NaN out; NaN where nothing is left."""
+    """Average over the last axis, ignoring NaN; NaN where all are NaN."""
     defined = ~np.isnan(values)
     return _ratio(np.where(defined, values, 0.0).sum(-1), defined.sum(-1))
 
@@ -362,7 +364,7 @@ def _check_rows(p: Array) -> None:
         row, column = np.argwhere(wrong)[0]
         raise UsageError(
             f"Expected `probabilities` to be finite and not negative, but got {p[row, column]:g} in row {row}; "
-            "logits have to go through a softmax first."
+            "apply a softmax to logits first."
         )
     sums = p.sum(1)
     off = np.abs(sums - 1) > ROW_SUM_TOLERANCE
@@ -370,7 +372,7 @@ def _check_rows(p: Array) -> None:
         row = int(off.argmax())
         raise UsageError(
             f"Expected `probabilities` to be rows that sum to 1 (within {ROW_SUM_TOLERANCE:g}), "
-            f"but got a sum of {sums[row]:g} in row {row}; compute the softmax in float32 or better."
+            f"but got a sum of {sums[row]:g} in row {row}; compute the softmax in float32 or higher precision."
         )
 
 

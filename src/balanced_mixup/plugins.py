@@ -24,16 +24,16 @@ def load_plugins(
 ) -> tuple[dict[str, T], dict[str, str]]:
     """Load the objects of the entry-point group `balanced_mixup.<kind>`.
 
-    An unusable one is left out with a warning that names its distribution: it must not stop everything else.
+    An unusable one is skipped with a warning that names its distribution.
 
     Args:
-        kind: What they add.
+        kind: The kind of objects.
         expected: Class of the objects.
         taken: Names that are in use already.
-        name_of: Returns the name that an object has itself, which has to be that of its entry point; None if it has none.
+        name_of: Returns the name of an object, which must be that of its entry point; None if it has none.
 
     Returns:
-        The objects by name, and what is wrong with the unusable ones, by name.
+        The objects by name, and the faults of the unusable ones by name.
     """
     found: dict[str, T] = {}
     faults: dict[str, str] = {}
@@ -53,7 +53,7 @@ def load_plugins(
 
 
 def _load(entry: EntryPoint, expected: type[T]) -> tuple[T | None, str]:
-    """Return the object, or None and what is wrong with it."""
+    """Return the object, or None and its fault."""
     try:
         loaded = entry.load()
     except Exception as error:  # whatever foreign code raises when it is imported
@@ -64,7 +64,7 @@ def _load(entry: EntryPoint, expected: type[T]) -> tuple[T | None, str]:
 
 
 class Registry(Mapping[str, T]):
-    """Objects by name: those of this package, then those of other distributions, imported when first needed."""
+    """Objects by name: those of this package, then those of other distributions, imported on first access."""
 
     def __init__(self, kind: Kind, expected: type[T], name_of: Callable[[T], str]) -> None:
         """Args: kind, expected: As for `load_plugins`. name_of: Returns the name of an object."""
@@ -74,15 +74,15 @@ class Registry(Mapping[str, T]):
         self._complete = False
 
     def add(self, item: T) -> None:
-        """Make an object known. UsageError where another one has its name."""
+        """Register an object. UsageError where another one has its name."""
         name = self._name_of(item)
         if (other := self._objects.setdefault(name, item)) is not item:
-            raise UsageError(f"Expected {self._kind} with names of their own, but {name!r} is taken by {other!r}.")
+            raise UsageError(f"Expected {self._kind} with unique names, but {name!r} is taken by {other!r}.")
 
     def _all(self) -> Mapping[str, T]:
         if not self._complete:
             self._complete = True
-            taken = tuple(self._objects)  # a plugin that registers itself when it is imported is not in its own way
+            taken = tuple(self._objects)  # a plugin that registers itself on import does not conflict with itself
             self._objects |= load_plugins(self._kind, self._expected, taken, self._name_of)[0]
         return self._objects
 

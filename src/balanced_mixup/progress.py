@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal's standard error, nothing elsewhere."""
+"""Progress bars on standard error, if it is a terminal."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -9,13 +9,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 def on_terminal() -> bool:
-    """Return whether somebody watches standard error."""
+    """Return whether standard error is a terminal."""
     return sys.stderr.isatty()
 
 
 @contextmanager
 def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar while the block runs; call what it yields with the number of steps done since the last call."""
+    """Show a bar inside the block; yields a function to call with the number of steps done since the last call."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not on_terminal()) as progress:
         task = progress.add_task(description, total=total)

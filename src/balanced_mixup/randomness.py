@@ -1,8 +1,8 @@
-"""Keyed randomness: every draw of this package is a function of a seed and of what it is for.
+"""Keyed randomness: every draw of this package is a function of a seed and of its purpose.
 
 There is no global random state. The order of an epoch, a mixing weight, an augmentation or the initial weights come from
-their key, such as (seed, "augment", epoch), and from their position in the epoch. So a run that was killed goes on exactly as
-it would have, and the number of workers or ranks changes nothing: each computes only the positions it needs, in O(1) each.
+their key, such as (seed, "augment", epoch), and from their position in the epoch. So an interrupted run
+resumes exactly, and the number of workers or ranks has no effect: each computes only the positions it needs, in O(1) each.
 """
 
 import hashlib
@@ -60,7 +60,7 @@ def permuted(positions: npt.NDArray[np.int64], n: int, seed: int, *key: Key) -> 
     """Return where a random permutation of 0..n-1, given by (seed, *key), sends each position (each in 0..n-1).
 
     A Feistel network on the bits of n - 1, walked until it falls below n (Black and Rogaway, CT-RSA 2002), so that a shuffle
-    of 10^9 samples needs no memory and any part of it can be computed alone. The walk takes under two steps on average.
+    of 10^9 samples needs no memory and any subset of it can be computed alone. The walk takes under two steps on average.
     """
     low_bits = max(1, ((n - 1).bit_length() + 1) // 2)
     high_bits = max(1, (n - 1).bit_length() - low_bits)

@@ -1,10 +1,10 @@
-"""Class sampling for imbalanced data (Eq. 2 of the paper), without size limits and cut for any number of ranks.
+"""Class sampling for imbalanced data (Eq. 2 of the paper), without size limits and for any number of ranks.
 
 Notable decisions
-- A branch answers "which row stands at position p of epoch e" in O(1), for any p: the stream is a function of (seed, epoch),
-  so it survives a restart, and ranks compute their own part of it. torch's WeightedRandomSampler stops at 2^24 samples, is
-  the same on every rank, and depends on global state.
-- The instance branch (q = 1) is a shuffle without replacement: each image once an epoch.
+- A branch returns the row at any position p of an epoch in O(1): the stream is a function of (seed, epoch), so it survives a
+  restart, and each rank computes only its own positions. torch's WeightedRandomSampler is limited to 2^24 samples, is the same
+  on every rank, and depends on global state.
+- The instance branch (q = 1) is a shuffle without replacement: each image once per epoch.
 - Every other branch draws the class first, by Eq. 2, then a member of it, with replacement.
 
     sampler = class_sampler(labels, q=0)                       # oversampling: each class equally often
@@ -36,7 +36,7 @@ def class_probabilities(counts: Labels, q: float) -> Probabilities:
 
     Args:
         counts: (K,), how many samples each class has. A class without samples has probability 0 for every q.
-        q: 1 draws as the data are (instance sampling), 0 from each class alike (class sampling), 1/2 by the square root.
+        q: 1 for the frequencies of the data (instance sampling), 0 for uniform classes (class sampling), 1/2 for square roots.
 
     Returns:
         float64 (K,), sums to 1.
@@ -58,7 +58,7 @@ def checked_counts(counts: Labels) -> npt.NDArray[np.float64]:
     """Return the samples of each class as float64 (K,). UsageError where there are none, or a count is negative."""
     n = np.asarray(counts, dtype=np.float64)
     if n.ndim != 1 or not (n > 0).any() or not 0 <= n.min() <= n.max() < np.inf:
-        raise UsageError(f"Expected `counts` to be one number >= 0 a class, at least one above 0, but got {counts}.")
+        raise UsageError(f"Expected `counts` to be one number >= 0 per class, at least one above 0, but got {counts}.")
     return n
 
 
@@ -69,7 +69,7 @@ def progressive_probabilities(counts: Labels, epoch: int, epochs: int) -> Probab
 
     Args:
         counts: (K,), how many samples each class has.
-        epoch: From 0; beyond the last epoch it stays with class sampling.
+        epoch: From 0; beyond the last epoch class sampling continues.
         epochs: Number of epochs, at least 1.
     """
     if epochs < 1 or epoch < 0:
@@ -82,7 +82,7 @@ class Branch(ABC):
     """An endless stream of rows for each epoch; any position of it costs O(1)."""
 
     def __init__(self, n: int, seed: int) -> None:
-        """Args: n: number of rows. seed: with the epoch it decides the stream."""
+        """Args: n: number of rows. seed: determines the stream, together with the epoch."""
         self.n = n
         self.seed = seed
 
@@ -92,7 +92,7 @@ class Branch(ABC):
 
     @abstractmethod
     def class_probabilities(self, counts: Labels, epoch: int) -> Probabilities:
-        """Return how often an epoch's draws are of each class, float64 (K,), given the rows of each class (K,)."""
+        """Return the class probabilities of an epoch's draws, float64 (K,), given the number of rows of each class (K,)."""
 
 
 class InstanceBranch(Branch):
@@ -127,13 +127,13 @@ class ClassBranch(Branch):
         Args:
             labels: (n,), the class of each row, from 0. A uint8 array saves memory where n is huge.
             probabilities: Function of (counts (K,), epoch) that returns the class probabilities (K,) of that epoch.
-            seed: With the epoch it decides the stream.
+            seed: Determines the stream, together with the epoch.
         """
         array = np.asarray(labels)
         if array.ndim != 1 or not len(array) or array.dtype.kind not in "iu" or array.min() < 0:
-            raise UsageError("Expected `labels` to be a non-empty list of class numbers from 0, one a sample.")
+            raise UsageError("Expected `labels` to be a non-empty list of class numbers from 0, one per sample.")
         super().__init__(len(array), seed)
-        # In pieces: numpy's counting and sorting take eight bytes a row on the way.
+        # In chunks: numpy's counting and sorting need eight bytes per row.
         pieces = range(0, len(array), _PIECE)
         of_pieces = [np.bincount(array[start : start + _PIECE], minlength=int(array.max()) + 1) for start in pieces]
         self.counts = np.sum(of_pieces, axis=0)
@@ -165,7 +165,7 @@ class ClassBranch(Branch):
 
 
 class BranchSampler(Sampler[int]):
-    """A branch as a sampler for torch's `DataLoader`, cut for several ranks.
+    """A branch as a sampler for torch's `DataLoader`, divided between ranks.
 
     Rank r of R draws positions r, r + R, r + 2R ... so that the ranks together see, batch for batch, the samples that one
     process with an R times larger batch sees, none twice and none left out.
@@ -176,7 +176,7 @@ class BranchSampler(Sampler[int]):
 
         Args:
             branch: Where rows come from.
-            num_samples: Draws an epoch over all ranks together; the number of rows if not given.
+            num_samples: Draws per epoch over all ranks; the number of rows if not given.
             rank: This process, from 0.
             world_size: Number of processes.
         """
@@ -192,14 +192,14 @@ class BranchSampler(Sampler[int]):
         self.start = 0
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Choose the epoch of the next iteration, and how many of this rank's draws to skip (to resume within an epoch)."""
+        """Set the epoch of the next iteration, and how many of this rank's draws to skip (to resume within an epoch)."""
         if epoch < 0 or start < 0:
             raise UsageError(f"Expected `epoch` and `start` to be at least 0, but got {epoch} and {start}.")
         self.epoch = epoch
         self.start = start
 
     def __len__(self) -> int:
-        """Number of draws of this rank that the next iteration gives."""
+        """Number of draws of this rank in the next iteration."""
         return max(0, (self.num_samples - self.rank + self.world_size - 1) // self.world_size - self.start)
 
     def __iter__(self) -> Iterator[int]:
@@ -212,7 +212,7 @@ class BranchSampler(Sampler[int]):
 
 
 def instance_branch(labels: Labels, *, seed: int = 0) -> InstanceBranch:
-    """Return the branch that gives each row once an epoch, in random order."""
+    """Return the branch that draws each row once per epoch, in random order."""
     return InstanceBranch(len(labels), seed=seed)
 
 
@@ -227,12 +227,12 @@ def progressive_branch(labels: Labels, epochs: int, *, seed: int = 0) -> ClassBr
 
 
 def instance_sampler(n: int, *, seed: int = 0, rank: int = 0, world_size: int = 1) -> BranchSampler:
-    """Return a sampler that gives each of n rows once an epoch, in random order."""
+    """Return a sampler that draws each of n rows once per epoch, in random order."""
     return BranchSampler(InstanceBranch(n, seed=seed), rank=rank, world_size=world_size)
 
 
 def class_sampler(
     labels: Labels, q: float = 0.0, *, num_samples: int | None = None, seed: int = 0, rank: int = 0, world_size: int = 1
 ) -> BranchSampler:
-    """Return a sampler that draws classes with probability n^q (Eq. 2): q = 0 oversamples rare classes, 1/2 in part."""
+    """Return a sampler that draws classes with probability n^q (Eq. 2): q = 0 oversamples rare classes fully, 1/2 partially."""
     return BranchSampler(class_branch(labels, q, seed=seed), num_samples=num_samples, rank=rank, world_size=world_size)

@@ -1,4 +1,4 @@
-"""Files of settings: YAML as people write it, read without surprises."""
+"""Settings files: a strict subset of YAML."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from balanced_mixup.errors import UsageError
 
 
 class _SettingsLoader(yaml.SafeLoader):
-    """Reads texts (dates too), numbers, lists and mappings, none within itself and no key of a mapping twice."""
+    """Reads strings (including dates), numbers, lists and mappings, without recursion or repeated keys."""
 
 
 def _mapping(loader: _SettingsLoader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -17,7 +17,7 @@ def _mapping(loader: _SettingsLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     for key, _ in node.value:
         if isinstance(key, yaml.ScalarNode):
             if key.value in lines:
-                problem = f"the key {key.value!r} is there again, after line {lines[key.value]}; leave out one of the two"
+                problem = f"the key {key.value!r} is repeated, after line {lines[key.value]}; remove one of the two"
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             lines[key.value] = key.start_mark.line + 1
     return loader.construct_mapping(node, deep=True)
@@ -32,7 +32,7 @@ def _text(loader: _SettingsLoader, node: yaml.ScalarNode) -> str:
 
 
 def _refuse(loader: _SettingsLoader, node: yaml.Node) -> None:
-    raise yaml.constructor.ConstructorError(None, None, f"no settings are of the kind {node.tag!r}", node.start_mark)
+    raise yaml.constructor.ConstructorError(None, None, f"the YAML tag {node.tag!r} is not supported", node.start_mark)
 
 
 _SettingsLoader.add_constructor("tag:yaml.org,2002:map", _mapping)

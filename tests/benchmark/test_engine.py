@@ -81,7 +81,7 @@ def test_a_dry_run_writes_nothing(content, tmp_path, caplog):
     caplog.set_level("INFO", "balanced_mixup")
     outcome = run_benchmark(make_plan(content), tmp_path / "out", dry_run=True)
     assert (outcome.planned, outcome.finished) == (4, 0)
-    assert "4 runs, 4 of them to be made: about" in " ".join(caplog.text.split())
+    assert "4 runs, 4 of them unfinished: about" in " ".join(caplog.text.split())
     assert not (tmp_path / "out").exists()
 
 
@@ -135,7 +135,7 @@ def test_a_process_that_is_killed_is_a_failure_and_can_be_made_again(content, tm
     monkeypatch.setattr(Job, "start", start_and_kill)
     outcome = run_benchmark(make_plan(content), tmp_path)
     assert len(outcome.failed) == 1
-    assert "ended by signal 9 (SIGKILL). Perhaps the memory was too small: try fewer `--jobs`" in outcome.failed[0][1]
+    assert "ended by signal 9 (SIGKILL). It may have run out of memory: try fewer `--jobs`" in outcome.failed[0][1]
     monkeypatch.undo()
     again = run_benchmark(make_plan(content), tmp_path)
     assert (again.finished, list(again.failed)) == (4, [])
@@ -243,7 +243,7 @@ def external(blobs, folder, own, other):
     "other, error, message",
     [
         ([*range(40, 60), 0], UsageError, r"1 of the 21 images of 'elsewhere' are in 'own' too, the first is '000\.png'"),
-        ([], DataError, "other.csv: expected a line of column names and one row an image"),
+        ([], DataError, "other.csv: expected a line of column names and one row per image"),
     ],
 )
 def test_bad_external_data_are_found_before_the_first_run(content, blobs, tmp_path, other, error, message):

@@ -115,20 +115,26 @@ class TestMethods:
             "Expected no `seed` in the method class: it is the same for all",
         ),
         ({"methods": ["instance", {"method": "class", "split_file": "x.csv"}]}, "Expected no `split_file` in the method class"),
-        ({"data": {"a/b": "x.csv", "a b": "y.csv"}}, "each another, but got 'a/b' and 'a b'"),
-        ({"data": {"..": "x.csv"}}, "Expected names of data of which folders can be made"),
+        ({"data": {"a/b": "x.csv", "a b": "y.csv"}}, "that give different folder names, but got 'a/b' and 'a b'"),
+        ({"data": {"..": "x.csv"}}, "Expected names of data that are valid folder names"),
         ({"setings": {}}, "Unknown key `setings` in the plan. Did you mean 'settings'"),
         ({"folds": 1}, "Expected `folds` to be greater than or equal to 2"),
         ({"protocol": "best"}, "Expected `protocol` to be 'honest' or 'paper', but got 'best'"),
         ({"methods": [3]}, r"^Expected each of `methods` to be a name or a mapping such as .*, but got 3\.$"),
         ({"methods": [["instance"]]}, r"^Expected each of `methods` to be a name or a mapping .*, but got \['instance'\]\.$"),
         ({"methods": ["instance", {"method": "class", 3: 4}]}, "Unknown setting `3` of the method class"),
-        ({"methods": ["instance", {"method": "class", "label": ["a"]}]}, r"Expected `label` .* in one line, but got \['a'\]"),
-        ({"methods": ["instance", {"method": "class", "label": "a\nb"}]}, r"Expected `label` .* in one line, but got 'a\\nb'"),
-        ({"methods": ["instance", {"method": "class", "label": ""}]}, "Expected `label` .* in one line, but got ''"),
+        (
+            {"methods": ["instance", {"method": "class", "label": ["a"]}]},
+            r"Expected `label` .* a single line of text, but got \['a'\]",
+        ),
+        (
+            {"methods": ["instance", {"method": "class", "label": "a\nb"}]},
+            r"Expected `label` .* a single line of text, but got 'a\\nb'",
+        ),
+        ({"methods": ["instance", {"method": "class", "label": ""}]}, "Expected `label` .* a single line of text, but got ''"),
         ({"methods": ["instance", {"method": "class", "label": "x" * 200}]}, "data, method and backbone of at most 200 bytes"),
-        ({"data": {"x" * 300: "x.csv"}}, "Expected names of data of which folders can be made, in one line and not too long"),
-        ({"data": {"a\nb": "x.csv"}}, "Expected names of data of which folders can be made, in one line"),
+        ({"data": {"x" * 300: "x.csv"}}, "Expected names of data that are valid folder names, in one line and not too long"),
+        ({"data": {"a\nb": "x.csv"}}, "Expected names of data that are valid folder names, in one line"),
         ({"data": {"skin": 3}}, r"^Expected each of `data` to be a path or a mapping of settings, but got 3\.$"),
         ({"settings": {3: 4}}, "Unknown setting `3`"),
         ({"seeds": [-1]}, "to be greater than or equal to 0, but got -1"),
@@ -260,7 +266,7 @@ class TestProtocols:
         rows = np.array([0, 60, 80])
         few = Prepared(prepared.pixels, prepared.manifest.subset(rows), tuple(prepared.digests[row] for row in rows))
         with pytest.raises(
-            UsageError, match="of the data 'blobs' in every part, but of 3 in the division r0f0 none are for val"
+            UsageError, match="of the data 'blobs' in every split, but the division r0f0 of 3 images has none in val"
         ):
             divide("blobs", few, PROTOCOLS["honest"], folds=3)
 
@@ -268,7 +274,7 @@ class TestProtocols:
         caplog.set_level("INFO", "balanced_mixup")
         prepared, _ = by_protocol(blobs, split=np.repeat(["train", "val", "test"] * 15, 2))
         assert len(divide("blobs", prepared, PROTOCOLS["honest"], repeats=3)) == 1
-        assert "blobs: `repeats` is 1 instead of 3, as they bring all their parts" in caplog.text
+        assert "blobs: `repeats` is 1 instead of 3, as the data have all three splits" in caplog.text
 
     def test_a_class_with_fewer_groups_than_folds_is_told(self, blobs, caplog):
         prepared, _ = by_protocol(blobs)
@@ -280,7 +286,7 @@ class TestProtocols:
 
     def test_given_without_a_test_part(self, blobs):
         prepared, _ = by_protocol(blobs)
-        with pytest.raises(UsageError, match="Expected the data 'blobs' to have a test part"):
+        with pytest.raises(UsageError, match="Expected the data 'blobs' to have a test split"):
             divide("blobs", prepared, PROTOCOLS["honest"], scheme="given")
 
 

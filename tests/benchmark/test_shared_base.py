@@ -73,7 +73,7 @@ def test_the_base_is_trained_once(staged, blobs, tmp_path):
         trained = [run for (_, of), run in runs.items() if of == fold and run.end_of_base.weights.is_file()]
         taken = [run for (_, of), run in runs.items() if of == fold and run not in trained]
         assert (len(trained), len(taken)) == (1, 1)
-        assert f"The stages of instance are those of the run in {trained[0].path}" in taken[0].log.read_text()
+        assert f"Reusing the trained stages of instance from the run in {trained[0].path}" in taken[0].log.read_text()
         histories = [pd.read_csv(run.history) for run in (trained[0], taken[0])]
         assert all(history["stage"][0] == "train" for history in histories)
         pd.testing.assert_frame_equal(histories[0][:1], histories[1][:1])

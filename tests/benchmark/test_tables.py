@@ -188,7 +188,7 @@ class TestText:
         assert "| plain | 61.0 [58.0, 64.0]= |" in text
         assert "| good | 60.0 [50.0, 70.0] (3 of 5) |" in text
         assert re.search(r"\| good \| .* p=0\.\d+ \(3 of 5\) \|", text)
-        assert text.count("(n of m): over n of the m folds, as the score is undefined, or not there, in the others") == 2
+        assert text.count("(n of m): over n of the m folds, as the score is undefined or missing in the others") == 2
         assert "(n of m)" not in make_tables(results({("skin", "plain"): A, ("skin", "good"): B}), (), "md")
         # Also where no method has all of them.
         assert "(3 of 5)" in make_tables(results({("skin", "plain"): collapsed}), (), "md")

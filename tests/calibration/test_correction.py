@@ -177,7 +177,7 @@ def test_rounded_shares_in_any_order_and_spelling_of_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda run: run.calibration.write_text("{}"), "calibration.json' is no calibration"),
+        (lambda run: run.calibration.write_text("{}"), "calibration.json' is not a calibration"),
         (
             lambda run: run.calibration.write_text('{"images": '),
             r"calibration\.json' is missing or damaged.*Delete the file to have it fitted again",
@@ -205,8 +205,8 @@ def test_a_run_that_cannot_be_calibrated_is_scored_all_the_same(run, caplog):
     result = evaluate(run.path)
     assert (result.calibration, result.prior, result.thresholds) == (None, None, {})
     assert result.scores.metrics["accuracy"].value > 0
-    assert "Calibration is not assessed" in caplog.text
-    with pytest.raises(UsageError, match="is no calibration"):
+    assert "Calibration is not evaluated" in caplog.text
+    with pytest.raises(UsageError, match="is not a calibration"):
         evaluate(run.path, prior="train")
 
 

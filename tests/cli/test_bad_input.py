@@ -223,7 +223,7 @@ def test_rows_with_problems_can_be_left_out_and_are_listed(tmp_path, capsys):
     excluded = (tmp_path / "run/excluded.csv").read_text()
     assert "03.png" in excluded and "08.png" in excluded
     assert len((tmp_path / "run/manifest.csv").read_text().splitlines()) == 1 + 22
-    assert "Left out 2 of 24 images" in capsys.readouterr().err
+    assert "Excluded 2 of 24 images" in capsys.readouterr().err
 
 
 def test_a_class_with_one_image_crashes_nothing(tmp_path, capsys):

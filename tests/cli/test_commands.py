@@ -144,7 +144,7 @@ class TestEvaluate:
 
     def test_settings_without_data(self, command, tiny_run):
         status, _, err = command("evaluate", tiny_run, "--label-column", "dx")
-        assert (status, "Expected `--data` beside label_column" in err) == (2, True)
+        assert (status, "Expected `--data` with label_column" in err) == (2, True)
 
     def test_other_data_of_the_same_name_get_a_folder_of_their_own(self, command, tiny_run, blobs, tmp_path):
         run = shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("evaluations"))
@@ -162,8 +162,8 @@ class TestEvaluate:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["--no-flip"], "Expected `--data` beside"),
-            (["--data", "DATA", "--classes", "a,b"], "Expected no classes for `evaluate`"),
+            (["--no-flip"], "Expected `--data` with"),
+            (["--data", "DATA", "--classes", "a,b"], "Expected no classes with `evaluate`"),
         ],
     )
     def test_flags_that_would_do_nothing(self, command, tiny_run, blobs, arguments, message):
@@ -174,9 +174,9 @@ class TestEvaluate:
     @pytest.mark.parametrize(
         ("damage", "message"),
         [
-            (lambda run: (run / "weights.safetensors").unlink(), "is not finished: finish it with `bmixup train --out"),
+            (lambda run: (run / "weights.safetensors").unlink(), "is not finished: resume it with `bmixup train --out"),
             (lambda run: (run / "weights.safetensors").write_bytes(b"\0" * 9), "are damaged or of another model"),
-            (lambda run: (run / "model.json").write_text("{}"), "describes no model"),
+            (lambda run: (run / "model.json").write_text("{}"), "does not describe a model"),
             (lambda run: (run / "recipe.yaml").unlink(), "to be a run folder, but it has no recipe.yaml"),
             (lambda run: (run / "manifest.csv").unlink(), "manifest.csv' is missing or damaged"),
         ],
@@ -266,7 +266,7 @@ class TestUse:
 
     def test_resume_needs_a_folder(self, command):
         status, _, err = command("train", "--resume")
-        assert (status, "Expected `out` beside `resume`" in err) == (2, True)
+        assert (status, "Expected `out` with `resume`" in err) == (2, True)
 
     def test_settings_of_another_method_are_refused_with_its_name(self, command, tiny, tmp_path):
         arguments = {**tiny, "method": "instance", "alpha": 0.3}

@@ -27,7 +27,7 @@ class TestExplain:
         status, printed, _ = command("explain", tiny_run, tmp_path / "new", blobs / "085.png", "--out", out)
         assert status == 0
         assert "3 pictures and explanations.csv are in" in printed
-        assert "4 x 4 places" in printed
+        assert "feature map is 4 x 4" in printed
         assert files_in(out) == ["001.png", "065.png", "085.png", "explanations.csv"]
         table = pd.read_csv(out / "explanations.csv", dtype={"picture": str})
         assert list(table.columns) == [
@@ -153,5 +153,5 @@ class TestBadInput:
 
 def test_help_teaches(command):
     out = " ".join(command("explain", "--help")[1].split())
-    for words in ("What it does not show", "no proof", "Selvaraju", "Adebayo"):
+    for words in ("What it does not show", "does not prove", "Selvaraju", "Adebayo"):
         assert words in out

@@ -225,7 +225,7 @@ class TestAgain:
             assert process.exitcode == -signal.SIGKILL
             assert len(list((out / "images").glob("[0-9]*.jpg"))) == kept
             status, _, err = command("check", "--data", out)
-            assert (status, "to be fully prepared" in err and "Give the same `bmixup prepare` again" in err) == (2, True)
+            assert (status, "to be fully prepared" in err and "Run the same `bmixup prepare` again" in err) == (2, True)
         assert command(*arguments)[0] == 0
         assert command(*arguments[:-5], str(tmp_path / "whole"), *arguments[-4:])[0] == 0
         names = sorted(path.name for path in (tmp_path / "whole" / "images").iterdir())
@@ -324,7 +324,7 @@ class TestMistakes:
         monkeypatch.setattr(pictures, "write_atomically", full)
         status, _, err = prepare()
         assert status == 1
-        assert "No space left on device. Make room if the disk is full, and give the same command again" in err
+        assert "No space left on device. Free some space if the disk is full, and run the same command again" in err
         monkeypatch.undo()
         assert '"made_now": 6,' in prepare("--json")[1]
 
@@ -358,7 +358,10 @@ class TestList:
         status, _, err = command("list", "sources", "eyepac")
         assert (status, "Did you mean 'eyepacs'?" in err) == (2, True)
         status, _, err = command("list", "metrics", "mcc")
-        assert (status, "Expected no more than what to list, but got 'mcc' after metrics" in err) == (2, True)
+        assert (status, "Expected a pattern only after `backbones` or `sources`, but got 'mcc' after metrics" in err) == (
+            2,
+            True,
+        )
 
 
 def test_the_name_of_a_published_data_set_is_no_data_yet(command):

@@ -10,7 +10,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from balanced_mixup.data.augment import AUGMENTATIONS, N_UNIFORMS
-from balanced_mixup.data.batches import EvalBatches, TrainBatches, prepared_ahead
+from balanced_mixup.data.batches import EvalBatches, TrainBatches, prefetched
 from balanced_mixup.data.pixels import as_pixels
 from balanced_mixup.errors import UsageError
 from balanced_mixup.methods import Stage
@@ -316,7 +316,7 @@ def test_steps_are_prepared_while_the_model_works_and_come_in_order():
         made.append(number)
         return torch.tensor(number)
 
-    steps = prepared_ahead(make, 50)
+    steps = prefetched(make, 50)
     assert next(steps).item() == 0
     deadline = time.monotonic() + 10
     while len(made) < 2 and time.monotonic() < deadline:
@@ -332,7 +332,7 @@ def test_what_fails_in_the_preparing_thread_fails_where_the_step_is_used():
             raise UsageError("the third")
         return torch.tensor(number)
 
-    steps = prepared_ahead(make, 9)
+    steps = prefetched(make, 9)
     assert [next(steps).item() for _ in range(3)] == [0, 1, 2]
     with pytest.raises(UsageError, match="the third"):
         next(steps)
@@ -340,7 +340,7 @@ def test_what_fails_in_the_preparing_thread_fails_where_the_step_is_used():
 
 def test_steps_that_nobody_wants_any_more_are_not_prepared():
     made = []
-    steps = prepared_ahead(lambda number: made.append(number) or torch.tensor(number), 1000)
+    steps = prefetched(lambda number: made.append(number) or torch.tensor(number), 1000)
     next(steps)
     steps.close()
     assert len(made) < 20
@@ -350,6 +350,6 @@ def test_steps_that_nobody_wants_any_more_are_not_prepared():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_steps_arrive_on_the_gpu_as_they_were_made():
     device = torch.device("cuda")
-    steps = list(prepared_ahead(lambda number: torch.full((1000, 1000), number), 20, device))
+    steps = list(prefetched(lambda number: torch.full((1000, 1000), number), 20, device))
     assert all(step.device.type == "cuda" for step in steps)
     assert [step.unique().tolist() for step in steps] == [[number] for number in range(20)]

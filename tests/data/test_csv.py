@@ -74,7 +74,7 @@ class TestReading:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            (b"", "labels.csv: expected a line of column names and one row an image, got no rows"),
+            (b"", "labels.csv: expected a line of column names and one row per image, got no rows"),
             (b"image,label\n", "got no rows"),
             (b"image,label\na.png,caf\xe9\n", r"labels.csv line 2: expected UTF-8 text, got the byte 0xe9[\s\S]*CSV in UTF-8"),
             (b'image,label\na.png,x\nb.png,"y\n', r"the row that starts in line 3 cannot be read[\s\S]*Check the quotes"),
@@ -132,7 +132,7 @@ class TestLabels:
     @pytest.mark.parametrize("label", ["1.5", "-0.25", ".5", "1e-3"])
     def test_a_number_that_is_not_whole(self, table, label):
         problem = only_problem(table(f"image,label\na,0\nb,{label}\nc,1\n"))
-        assert problem.kind == "label is no class"
+        assert problem.kind == "label is not a class"
         assert problem.message == f"labels.csv line 3: expected an integer or a name, got {label!r}"
 
     def test_a_number_that_is_not_whole_but_declared(self, table):

@@ -71,8 +71,8 @@ class TestClasses:
         assert manifest.classes == ("x", "y")
         assert not any(problem.fatal for problem in manifest.problems)
         assert {(problem.kind, problem.message) for problem in manifest.problems} == {
-            ("no image by its extension", "README is left out"),
-            ("no image by its extension", "y/notes.txt is left out"),
+            ("not an image by its extension", "README is left out"),
+            ("not an image by its extension", "y/notes.txt is left out"),
             ("image without a class folder", "stray.png is left out"),
             ("empty class folder", "empty: expected images of a class, got none"),
         }

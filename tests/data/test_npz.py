@@ -78,7 +78,7 @@ class TestBad:
             ({"train_images": images(3, 4)}, r"train_images \(N,H,W\) or \(N,H,W,3\), got \(3, 4\)"),
             ({"train_images": images(4, 4, 5)}, r"as many train_images as train_labels, got \(4, 4, 5\) and \(3, 1\)"),
             ({"val_images": images(2, 6, 6)}, "expected images of one size in all splits, got"),
-            ({"train_labels": np.zeros((3, 14), int)}, r"several labels an image[\s\S]*\(N,\) or \(N,1\), got \(3, 14\)"),
+            ({"train_labels": np.zeros((3, 14), int)}, r"several labels per image[\s\S]*\(N,\) or \(N,1\), got \(3, 14\)"),
             ({"train_labels": np.zeros((3, 1, 1), int)}, r"train_labels \(N,\) or \(N,1\), got \(3, 1, 1\)"),
             ({"train_labels": np.int64(3)}, r"train_labels \(N,\) or \(N,1\), got \(\)"),
             ({"train_labels": np.array([0.0, 1.0, 2.0])}, "expected train_labels of integers, got float64"),

@@ -124,7 +124,7 @@ def test_registry():
         UsageError, match=r"Expected a data set, one of eyepacs, .*got 'hyperkvasr'\. Did you mean 'hyperkvasir'\?"
     ):
         get_card("hyperkvasr")
-    with pytest.raises(UsageError, match="one label an image, but got 'chestmnist': each of its images has up to 14 labels"):
+    with pytest.raises(UsageError, match="one label per image, but got 'chestmnist': each of its images has up to 14 labels"):
         get_card("chestmnist")
 
 
@@ -192,13 +192,13 @@ def test_rows_that_cannot_be_used_are_found(tmp_path):
     assert list(found.rows) == ["1_left", "2_right", "3_right"]
     said = {(finding.kind, finding.image): finding.message for finding in found.discrepancies if finding.kind != "label count"}
     assert said == {
-        ("missing label file", ""): "retinopathy_solution.csv does not exist: its images are left out",
+        ("missing label file", ""): "retinopathy_solution.csv does not exist: its images are excluded",
         ("malformed row", ""): "trainLabels.csv line 9: expected 2 cells, got 3",
         ("unknown class", "1_right"): "trainLabels.csv line 3: expected one of 0, 1, 2, 3, 4; got '5'",
         ("without a class", "2_left"): "trainLabels.csv line 4: image '2_left', level ''",
         ("repeated row", "2_right"): "trainLabels.csv line 6: again, as in trainLabels.csv line 5; the first is used",
         ("contradictory labels", "3_left"): (
-            "trainLabels.csv line 8: 2, but trainLabels.csv line 7 says 1; the image is left out"
+            "trainLabels.csv line 8: 2, but trainLabels.csv line 7 has 1; the image is excluded"
         ),
     }
     counts = [finding.message for finding in found.discrepancies if finding.kind == "label count"]

@@ -91,7 +91,7 @@ def test_a_network_that_fails_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(medmnist.info, "DEFAULT_ROOT", str(tmp_path))
     monkeypatch.setattr("torchvision.datasets.utils.download_url", download_url)
     with pytest.raises(
-        RunError, match=r"OCTMNIST of 28 px could not be downloaded to .*Check the network.*name it with --root"
+        RunError, match=r"OCTMNIST of 28 px could not be downloaded to .*Check the network.*pass it with --root"
     ):
         prepare_dataset("octmnist", None, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -75,14 +75,14 @@ def test_an_image_that_went_missing_is_a_problem_as_in_a_table(eyepacs):
 
 def test_not_prepared_to_the_end(eyepacs):
     (eyepacs / "dataset.yaml").unlink()
-    with pytest.raises(UsageError, match=r"to be fully prepared, but it has no dataset.yaml. Give the same `bmixup prepare`"):
+    with pytest.raises(UsageError, match=r"to be fully prepared, but it has no dataset.yaml. Run the same `bmixup prepare`"):
         load(DataSettings(data=str(eyepacs)))
 
 
 @pytest.mark.parametrize("text", ["a: [", "- 1", "name: eyepacs\n", "", "classes: []\ntitle: x\ncolumns: {}\n"])
 def test_damaged(eyepacs, text):
     (eyepacs / "dataset.yaml").write_text(text)
-    with pytest.raises(DataError, match=r"dataset.yaml: (cannot be understood|expected title, classes, ordinal and columns)"):
+    with pytest.raises(DataError, match=r"dataset.yaml: (cannot be parsed|expected title, classes, ordinal and columns)"):
         load(DataSettings(data=str(eyepacs)))
 
 

@@ -95,7 +95,7 @@ def test_a_finished_run_predicts_and_scores_other_data_as_before(legacy):
 def test_reports(legacy, name):
     pytest.importorskip("matplotlib")
     from balanced_mixup.report.document import Note
-    from balanced_mixup.report.run import evaluation_report, run_report
+    from balanced_mixup.report.run_report import evaluation_report, run_report
 
     for path in legacy.rglob("*"):
         if path.suffix in (".yaml", ".json"):
@@ -174,7 +174,7 @@ def test_a_metric_that_came_later_is_computed(legacy, hit_rate):
 def test_a_metric_that_came_later_is_in_the_report(legacy, hit_rate):
     pytest.importorskip("matplotlib")
     from balanced_mixup.report.document import Table
-    from balanced_mixup.report.run import run_report
+    from balanced_mixup.report.run_report import run_report
 
     tables = [block for section in run_report(legacy / "finished").sections for block in section.blocks]
     rows = [row[0] for table in tables if isinstance(table, Table) for row in table.rows]

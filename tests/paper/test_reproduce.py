@@ -14,7 +14,7 @@ from balanced_mixup.cli import run
 from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.paper.published import published_table
-from balanced_mixup.paper.reproduce import TABLES, Quick, beside_published, find_data, paper_plan
+from balanced_mixup.paper.reproduce import TABLES, Quick, find_data, paper_plan, with_published
 from balanced_mixup.training.recipe import make_recipe
 
 
@@ -74,7 +74,7 @@ class TestPlans:
         (tmp_path / "dataset.yaml").write_text("- no\n- mapping\n")
         with pytest.raises(UsageError, match="to describe a prepared data set, but"):
             find_data(tmp_path, "eyepacs")
-        with pytest.raises(UsageError, match=r"to be a folder that `bmixup prepare` has made"):
+        with pytest.raises(UsageError, match=r"to be a folder made by `bmixup prepare`"):
             find_data(tmp_path / "none", None)
 
 
@@ -89,7 +89,7 @@ def test_beside_the_published_on_the_same_data():
     found = Results(
         pd.DataFrame(rows), ("instance", "mixup", "balanced-mixup alpha=0.2"), "instance", (), "paper", False, 30, 30, ()
     )
-    (grid,) = beside_published(TABLES["table3"], summarise(found, TABLES["table3"].metrics))
+    (grid,) = with_published(TABLES["table3"], summarise(found, TABLES["table3"].metrics))
     assert grid.header[:4] == ("method", "MCC, MobileNet V2: ours", "published", "difference")
     assert len(grid.header) == 1 + 2 * 3 * 3
     table = published_table(3)
@@ -108,7 +108,7 @@ def test_quick_from_the_command_to_the_table(blobs, tmp_path, capsys):
     flags = ["--quick", "--data", str(folder), "--out", str(tmp_path / "out"), "--size", "32", "--epochs", "1", "--jobs", "2"]
     assert run(["reproduce", "table3", *flags, "--accelerator", "cpu"]) == 0
     text = (tmp_path / "out/table3.md").read_text()
-    assert "cannot be compared" in text and "so scores are too good" in text
+    assert "cannot be compared" in text and "so scores are optimistic" in text
     found = read_results(tmp_path / "out/quick")
     assert len(found.scores) == 8 * 5
     published = published_table(3)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from balanced_mixup.report.run import run_report
+from balanced_mixup.report.run_report import run_report
 from balanced_mixup.runs.model_card import ModelCard
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.scores import Scores

@@ -13,7 +13,7 @@ from balanced_mixup.benchmark.engine import run_benchmark
 from balanced_mixup.benchmark.plan import make_plan
 from balanced_mixup.benchmark.results import read_results
 from balanced_mixup.cli import run as command
-from balanced_mixup.report.benchmark import benchmark_report
+from balanced_mixup.report.benchmark_report import benchmark_report
 from balanced_mixup.report.document import Chart, Listing, Note, Table
 from balanced_mixup.report.write import write_report
 
@@ -110,7 +110,7 @@ def test_an_unfinished_benchmark_has_a_report(benchmark, tmp_path):
     (folder / "benchmark.json").write_text(json.dumps(content))
     path = write_report(folder, tmp_path / "report.html")
     text = path.read_text()
-    assert "1 of 4 runs are finished; the rest is missing here." in text
+    assert "1 of 4 runs are finished; the others are not included." in text
     assert "not finished" in text
 
 
@@ -125,6 +125,6 @@ def test_the_commands_write_it(tiny_run, blobs, tmp_path, capsys):
     data = ["--data", str(blobs / "labels.csv")]
     assert command(["evaluate", str(run), *data, "--allow-seen", "--split", "all", "--prior", "uniform"]) == 0
     page = run / "evaluations/labels-all/report.html"
-    assert f"The report is {page}" in " ".join(capsys.readouterr().err.split())
+    assert f"Report: {page}" in " ".join(capsys.readouterr().err.split())
     text = page.read_text()
     assert "all images of labels.csv" in text and "Most confident errors" in text and "This section is missing" not in text

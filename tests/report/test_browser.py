@@ -7,7 +7,7 @@ import pytest
 
 from balanced_mixup.report.html import to_html
 from balanced_mixup.report.pdf import find_browser
-from balanced_mixup.report.run import run_report
+from balanced_mixup.report.run_report import run_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")

@@ -50,7 +50,7 @@ def test_training_and_evaluation_need_no_extra(blobs, tmp_path):
     assert done.stdout.splitlines()[-1] == "[0, 0, 0, 0, 0, 0, 0, 2, 2, 2]"
     needs = "needs matplotlib, which is not installed: pip install 'balanced-mixup[report]'."
     err = " ".join(done.stderr.split())
-    assert err.count(f"The report could not be made: A report {needs}") == 2  # after train and evaluate, which succeed
+    assert err.count(f"The report could not be written: A report {needs}") == 2  # after train and evaluate, which succeed
     assert err.count(f"Error: A report {needs}") == 1
     assert "bmixup explain needs captum, which is not installed: pip install 'balanced-mixup[explain]'." in err
     assert f"A figure {needs}" in err

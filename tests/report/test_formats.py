@@ -15,7 +15,7 @@ from balanced_mixup.report import pdf, write
 from balanced_mixup.report.document import Table
 from balanced_mixup.report.html import to_html
 from balanced_mixup.report.markdown import to_markdown
-from balanced_mixup.report.run import run_report
+from balanced_mixup.report.run_report import run_report
 from balanced_mixup.report.write import make_report, write_report
 
 NASTY = [
@@ -94,7 +94,7 @@ def test_without_a_renderer_both_remedies_are_named(monkeypatch):
 def test_a_browser_that_fails_says_why(monkeypatch):
     monkeypatch.setattr(pdf, "weasyprint_renderer", lambda: None)
     monkeypatch.setattr(pdf, "find_browser", lambda: "false")
-    with pytest.raises(RunError, match="false could not make the PDF"):
+    with pytest.raises(RunError, match="false could not write the PDF"):
         pdf.to_pdf("<p>")
 
 

@@ -16,9 +16,9 @@ from balanced_mixup.report.contents import read_run
 from balanced_mixup.report.data_view import training_curves_view
 from balanced_mixup.report.document import Chart, Gallery, Listing, Note, Table, Text
 from balanced_mixup.report.errors_view import errors_view
-from balanced_mixup.report.run import evaluation_report, run_report
+from balanced_mixup.report.run_report import evaluation_report, run_report
 from balanced_mixup.report.scores_view import confusion_view, curves_view, scores_view
-from balanced_mixup.report.summary import summary
+from balanced_mixup.report.summary_view import summary
 from balanced_mixup.report.training_view import training_view
 from balanced_mixup.report.words import class_sentence, counted, listed, percent
 from balanced_mixup.statistics.bootstrap import Interval
@@ -165,7 +165,9 @@ def test_predictions_that_are_no_numbers_are_left_out(made_run):
     table.loc[3, "p_a"] = np.nan
     table.to_parquet(run / "predictions.parquet")
     contents = read_run(run)
-    assert any("1 of 50 predictions in predictions.parquet are not finite and left out" in text for text in contents.missing)
+    assert any(
+        "1 of 50 predictions in predictions.parquet are not finite and were excluded" in text for text in contents.missing
+    )
     assert confusion_view(contents)[0].drawing.numbers["count"].sum() == 49
 
 

@@ -40,13 +40,13 @@ def test_entry_points_are_loaded_on_first_use(registry):
 
 
 def test_a_name_that_is_taken_cannot_be_added(registry):
-    with pytest.raises(UsageError, match="Expected metrics with names of their own, but 'accuracy' is taken"):
+    with pytest.raises(UsageError, match="Expected metrics with unique names, but 'accuracy' is taken"):
         registry.add(Metric("accuracy", "another", confusion, trace, "number of hits"))
 
 
 @pytest.mark.parametrize("name", ["recall_1", "precision_0", "a b"])
 def test_a_metric_has_a_name_that_no_score_of_a_class_has(name):
-    with pytest.raises(UsageError, match=f"`name` to be an identifier that is no class's score, but got '{name}'"):
+    with pytest.raises(UsageError, match=f"`name` to be an identifier that is not the score of a class, but got '{name}'"):
         Metric(name, "r", confusion, trace, "number of hits")
 
 

@@ -139,7 +139,7 @@ def test_damaged_files_are_named(run, name, text):
     (run / name).write_text(text)
     if name == "environment.json" and text.startswith("{"):
         return  # a mapping without a meaning of its own
-    with pytest.raises(UsageError, match=rf"{name}' (is (missing or )?damaged|is no calibration|describes no model)"):
+    with pytest.raises(UsageError, match=rf"{name}' (is (missing or )?damaged|is not a calibration|does not describe a model)"):
         FILES[name](Run.open(run))
 
 

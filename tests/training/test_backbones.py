@@ -83,7 +83,7 @@ def test_unknown_weights_tag_names_the_known_ones():
     ("weights", "message"),
     [
         ("nowhere.pth", "but there is no file 'nowhere.pth'"),
-        ("package", "the package holds those of tf_efficientnet_lite0 alone"),
+        ("package", "the package has only those of tf_efficientnet_lite0"),
     ],
 )
 def test_weights_that_are_not_there(weights, message):

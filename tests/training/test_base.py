@@ -42,7 +42,7 @@ def test_the_base_is_taken_from_a_run_of_it_or_of_a_sibling(trained, tiny, tmp_p
     assert run.history.read_bytes() == whole.history.read_bytes()
     assert run.predictions.read_bytes() == whole.predictions.read_bytes()
     assert not run.end_of_base.weights.exists()
-    assert "The stages of instance are those of the run in" in run.log.read_text()
+    assert "Reusing the trained stages of instance from the run in" in run.log.read_text()
 
 
 def test_a_base_that_is_not_the_one_is_refused(trained, tiny, tmp_path):
@@ -151,7 +151,7 @@ def factory(kind):
 @pytest.fixture
 def foreign(monkeypatch):
     found = {"plain-test": factory(Plain), "pooled-test": factory(Pooled), "broken-test": factory(Broken)}
-    monkeypatch.setattr(backbones, "foreign", lambda: found)
+    monkeypatch.setattr(backbones, "plugin_backbones", lambda: found)
 
 
 @pytest.mark.parametrize("name", ["plain-test", "pooled-test"])

@@ -93,8 +93,8 @@ def test_a_model_whose_outputs_are_no_function_of_its_features_is_refused(small_
     model = create("test_resnet", 3, 32, "none", 0).model
     torch.nn.init.normal_(head_layer(model).weight)
     model.register_forward_hook(lambda module, inputs, outputs: outputs + 1)
-    with pytest.raises(UsageError, match="The head of ResNet does not work on its features alone"):
+    with pytest.raises(UsageError, match="The head of ResNet cannot be applied to precomputed features"):
         with_features(model, Preprocessing([0.5] * 3, [0.5] * 3), small_data)
     distilled = create("deit_tiny_distilled_patch16_224", 3, 32, "none", 0).model
-    with pytest.raises(UsageError, match="has 2 heads: methods with a head of their own cannot use it"):
+    with pytest.raises(UsageError, match="has 2 heads: methods that replace the head cannot use it"):
         with_features(distilled, Preprocessing([0.5] * 3, [0.5] * 3), small_data)

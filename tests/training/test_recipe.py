@@ -63,7 +63,7 @@ def test_every_setting_is_described():
         ({"method": "focal", "gama": 2}, r"Unknown setting `gama`\. Did you mean 'gamma'\?"),
         (
             {"method": Other()},
-            "Other is not the method that is registered as 'focal': give it a name of its own",
+            "Other is not the method that is registered as 'focal': give it another name",
         ),
         ({"format": 99}, "The recipe has the format 99, and this version .* reads up to 2: .* Upgrade balanced-mixup"),
         ({"size": 8}, r"Expected `size` to be greater than or equal to 32, but got 8\."),
@@ -116,13 +116,13 @@ def test_empty_yaml_sets_nothing(tmp_path):
     [
         (
             "size: 64\nepochs: 2\nsize: 96\n",
-            r"the key 'size' is there again, after line 1; leave out one of the two\s+in .*, line 3",
+            r"the key 'size' is repeated, after line 1; remove one of the two\s+in .*, line 3",
         ),
-        ("a: {b: 1, b: 2}\n", "the key 'b' is there again, after line 1"),
+        ("a: {b: 1, b: 2}\n", "the key 'b' is repeated, after line 1"),
         ("a: &x [*x]\n", "to be YAML, but: found unconstructable recursive node"),
         ("a: &x {b: *x}\n", "to be YAML, but: found unconstructable recursive node"),
-        ("a: !!binary aGVsbG8=\n", r"no settings are of the kind 'tag:yaml.org,2002:binary'"),
-        ("a: !!set {b}\n", r"no settings are of the kind 'tag:yaml.org,2002:set'"),
+        ("a: !!binary aGVsbG8=\n", r"the YAML tag 'tag:yaml.org,2002:binary'"),
+        ("a: !!set {b}\n", r"the YAML tag 'tag:yaml.org,2002:set'"),
         ("a: " + 2000 * "[" + 2000 * "]", "to be YAML, but: maximum recursion depth exceeded"),
     ],
 )

@@ -144,7 +144,7 @@ def test_finished_runs_are_not_trained_again(tiny_run):
 
 
 def test_a_run_is_not_overwritten(tiny, tiny_run):
-    with pytest.raises(UsageError, match=r"exists\. Go on with it with `--resume`, or choose another `--out`"):
+    with pytest.raises(UsageError, match=r"exists\. Resume it with `--resume`, or choose another `--out`"):
         train(tiny, out=tiny_run)
 
 

@@ -257,7 +257,7 @@ def test_epochs_of_stages(staged, epochs, stages, firsts):
 
 def test_stages_that_cannot_be(staged):
     branch = TRAIN_SET.instance_branch()
-    with pytest.raises(UsageError, match="BalancedMixUp needs `partners`: the branch that its partners come from"):
+    with pytest.raises(UsageError, match="BalancedMixUp needs `partners`, the branch that partners are drawn from"):
         Stage(branch, mix=BalancedMixUp())
     with pytest.raises(UsageError, match="NoMix takes no `partners`"):
         Stage(branch, partners=branch)

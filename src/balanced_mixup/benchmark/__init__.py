@@ -1,1 +1,1 @@
-"""Many runs by one protocol: the plan, the runs, their tables, and the paper's published figures beside them."""
+"""Many runs under one protocol: the plan, its runs, and their tables."""

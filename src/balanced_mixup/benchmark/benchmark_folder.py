@@ -29,11 +29,11 @@ class PlannedRun:
     """One training of a benchmark.
 
     Args:
-        data, method, backbone, fold, seed: Its place in the plan; `method` is the label.
+        data, method, backbone, fold, seed: Its position in the plan; `method` is the label.
         scored: The split that is scored.
         test_share: Scored over training images, or None where the test split is given (see `Fold`).
-        images: Number of images of each split, and of "external" data, if any.
-        folder: Of the run, from the benchmark's folder.
+        images: Number of images in each split, and of "external" data, if any.
+        folder: The run folder, relative to the benchmark's folder.
         data_fingerprint: Of the data and their division.
         identity, base: See `runs.identity`; `base` is None for a method that starts from no other's training.
         settings: Of the training, as for `train`.
@@ -57,17 +57,17 @@ class PlannedRun:
 
     @property
     def title(self) -> str:
-        """Its name in messages."""
+        """The run's name in messages."""
         return f"{self.data} · {self.method} · {self.backbone} · {self.fold} · seed {self.seed}"
 
 
 def _with_identities(content: Content) -> Content:
-    """Return an index of format 1 as format 2: its runs knew no identity."""
+    """Return an index of format 1 as format 2, which added the identity of runs."""
     return {**content, "older": {}, "runs": [_with_identity(run) for run in content["runs"]]}
 
 
 def _with_identity(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run of format 1, which had settings that its method did not use too."""
+    """Return a run of format 1, which also held settings of other methods."""
     settings = current_settings(run["settings"])
     settings = only_of_method(settings["method"], settings)
     others = {name: value for name, value in run.items() if name != "data_mark"}
@@ -88,7 +88,7 @@ BENCHMARK_FILE = Format(2, {1: _with_identities})
 class Index:
     """The runs of a benchmark, and the settings of its plan for tables and protocol; `benchmark.json`.
 
-    older: Folders of runs that an earlier version made and named otherwise, by their identity.
+    older: Folders of runs that an earlier version named differently, by identity.
     """
 
     runs: Sequence[PlannedRun]
@@ -102,7 +102,7 @@ class Index:
 class BenchmarkFolder:
     """Paths of a benchmark.
 
-    plan.yaml: the plan; left alone where it is the user's own. benchmark.json: its runs. folds/: a table of image and split for
+    plan.yaml: the plan; a user's own file is not overwritten. benchmark.json: its runs. folds/: a table of image and split for
     each division. runs/: a folder for each run, beside it NAME.failed.txt with the reason where it failed.
     """
 
@@ -123,14 +123,14 @@ class BenchmarkFolder:
         return RunFolder(self.path / planned.folder)
 
     def failure(self, planned: PlannedRun) -> Path:
-        """Return the file with the reason why a run failed; not there if it did not."""
-        return self._beside(planned, ".failed.txt")
+        """Return the file with the reason why a run failed; it exists only for failed runs."""
+        return self._sibling(planned, ".failed.txt")
 
     def lock(self, planned: PlannedRun) -> Path:
-        """Return the lock that the process that trains a run holds."""
-        return self._beside(planned, ".lock")
+        """Return the lock file held by the process that trains a run."""
+        return self._sibling(planned, ".lock")
 
-    def _beside(self, planned: PlannedRun, suffix: str) -> Path:
+    def _sibling(self, planned: PlannedRun, suffix: str) -> Path:
         folder = self.path / planned.folder
         return folder.with_name(folder.name + suffix)
 
@@ -141,8 +141,8 @@ class BenchmarkFolder:
 
     def external(self, planned: PlannedRun, name: str) -> Path:
         """Return the scores of a run on other data."""
-        mark = short_hash(sorted(planned.external[name].items()))
-        return self.run(planned).path / "evaluations" / f"{slug(name)}-{mark}" / "metrics.json"
+        digest = short_hash(sorted(planned.external[name].items()))
+        return self.run(planned).path / "evaluations" / f"{slug(name)}-{digest}" / "metrics.json"
 
     def write(self, plan: Plan, runs: Sequence[PlannedRun]) -> None:
         """Write the plan and the runs."""
@@ -153,7 +153,7 @@ class BenchmarkFolder:
         write_file(self.index, {"version": version("balanced-mixup"), **index}, BENCHMARK_FILE)
 
     def older_runs(self) -> dict[str, str]:
-        """Return the folders of runs, by their identity, that an earlier version has made here under other names."""
+        """Return the folders, by identity, of runs that an earlier version made here under other names."""
         if not (self.path / "runs").is_dir():
             return {}
         if self.index.is_file() and (content := read_json(self.index)).get("format", 1) > 1:

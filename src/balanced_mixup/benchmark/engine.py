@@ -1,8 +1,7 @@
-"""Does the runs of a benchmark, several at a time, each in a process of its own.
+"""Executes the runs of a benchmark in parallel, each in its own process.
 
-A run that fails leaves the others alone: the reason is written beside its folder. Each run is locked while it is trained, so
-that several machines with a common folder can share a benchmark, and one that was killed and started again does not train what
-is still being trained.
+A run that fails does not affect the others: the reason is written next to its folder. Each run is locked while it is trained,
+so that several machines with a shared folder can work on one benchmark, and a restarted one does not train a run twice.
 """
 
 import logging
@@ -34,7 +33,7 @@ _RETRY_SECONDS = 5.0  # for runs that another benchmark is training
 
 @dataclass(frozen=True)
 class BenchmarkOutcome:
-    """What came of a benchmark: how many runs it has and how many are finished, and those that failed, each with its reason."""
+    """The outcome of a benchmark: the number of planned and of finished runs, and the failed ones, each with its reason."""
 
     planned: int
     finished: int
@@ -44,21 +43,21 @@ class BenchmarkOutcome:
 def run_benchmark(
     plan: Plan, out: Path, placement: Mapping[str, Any] | None = None, jobs: int = 1, *, dry_run: bool = False
 ) -> BenchmarkOutcome:
-    """Do the runs of a plan that are not finished, after an estimate of how long it will take.
+    """Execute the unfinished runs of a plan, after an estimate of the time that this takes.
 
-    A script that calls this needs `if __name__ == "__main__":`, as everything does that starts processes.
+    A script that calls this needs `if __name__ == "__main__":`, as all code does that spawns processes.
 
     Args:
         plan: What to compare.
-        out: Folder of the benchmark, a new one or that of an earlier try.
-        placement: Fields of `Placement` for every run, if others than their defaults.
-        jobs: Runs at a time; they share the cores, and several GPUs are dealt out.
-        dry_run: Look at the data and at what is finished, and write nothing.
+        out: Folder of the benchmark, a new one or one to resume.
+        placement: Fields of `Placement` for every run that differ from their defaults.
+        jobs: Number of parallel runs; they share the cores, and with several GPUs each run gets one.
+        dry_run: Scan the data and the finished runs, and write nothing.
 
     Raises:
         UsageError: The plan cannot be made with these data, `jobs` is below 1, or a run is to have several devices.
         DataError: Something is wrong with the data.
-        RunError: The weights of a backbone cannot be had.
+        RunError: The weights of a backbone are not available.
     """
     folder, placement = BenchmarkFolder(out), dict(placement or {})
     if jobs < 1:
@@ -74,12 +73,12 @@ def run_benchmark(
     jobs = max(1, min(jobs, len(pending)))
     if pending:
         seconds = estimate_seconds(folder, finished, pending, placement, jobs)
-        log.info("%d runs, %d of them to be made: about %s.", len(runs), len(pending), human_time(seconds))
+        log.info("%d runs, %d of them unfinished: about %s.", len(runs), len(pending), human_time(seconds))
     if dry_run:
         return BenchmarkOutcome(len(runs), len(finished), ())
     recipes = [make_recipe(run.settings) for run in pending]
     for backbone, size, weights in sorted({(recipe.backbone, recipe.size, recipe.weights) for recipe in recipes}):
-        create(backbone, 2, size, weights, 0)  # what cannot be had is found out once, and fetched once, not by every run
+        create(backbone, 2, size, weights, 0)  # download once and fail early, not in every run
     expansion.write(plan, out)
     failed = _run_all(folder, runs, pending, placement, jobs)
     return BenchmarkOutcome(len(runs), sum(folder.is_finished(run) for run in runs), failed)
@@ -92,10 +91,10 @@ def _run_all(
     placement: Mapping[str, Any],
     jobs: int,
 ) -> list[tuple[PlannedRun, str]]:
-    """Do those `runs` of the `planned` ones, `jobs` at a time, and return those that failed with their reasons."""
+    """Execute `runs`, some of the `planned` ones, `jobs` in parallel; returns those that failed with their reasons."""
     (folder.path / "runs").mkdir(exist_ok=True)
     pending = deque(runs)
-    locked: deque[tuple[float, PlannedRun]] = deque()  # by another benchmark, each with the time of the next try
+    locked: deque[tuple[float, PlannedRun]] = deque()  # by another benchmark, each with the time of the next attempt
     active: dict[int, Job] = {}
     failed: list[tuple[PlannedRun, str]] = []
     try:
@@ -103,7 +102,7 @@ def _run_all(
 
             def end(run: PlannedRun, reason: str) -> None:
                 """Record the end of a run; it is finished where `reason` is empty."""
-                _keep_reason(folder.failure(run), reason)
+                _write_reason(folder.failure(run), reason)
                 if reason:
                     failed.append((run, reason))
                 log_end(run, reason)
@@ -142,17 +141,17 @@ def _run_all(
 def _next(
     pending: Collection[PlannedRun], active: Sequence[PlannedRun], base_of: Callable[[PlannedRun], Path | None]
 ) -> tuple[PlannedRun, Path | None] | None:
-    """Return the run to start next, and a run that has trained its base; one whose base is on its way waits for it."""
-    on_its_way = {run.identity for run in (*pending, *active)} | {run.base for run in active}
+    """Return the run to start next, and a run that has trained its base; a run whose base is still being trained waits."""
+    scheduled = {run.identity for run in (*pending, *active)} | {run.base for run in active}
     for run in pending:
-        if run.base is None or (base := base_of(run)) is not None or run.base not in on_its_way:
+        if run.base is None or (base := base_of(run)) is not None or run.base not in scheduled:
             return run, None if run.base is None else base
     return None
 
 
 @contextmanager
 def _progress(count: int) -> Iterator[Callable[[PlannedRun, str], None]]:
-    """Yield a function that logs the end of a run, with the reason where it failed, and the time that is left."""
+    """Yield a function that logs the end of a run, with the reason where it failed, and the remaining time."""
     done, start = 0, time.monotonic()
     with progress_bar("Runs", count) as advance:
 
@@ -164,17 +163,17 @@ def _progress(count: int) -> Iterator[Callable[[PlannedRun, str], None]]:
                 log.warning("%d/%d  %s FAILED: %s", done, count, run.title, reason.splitlines()[-1])
             else:
                 left = (time.monotonic() - start) / done * (count - done)
-                log.info("%d/%d  %s  (%s left)", done, count, run.title, human_time(left))
+                log.info("%d/%d  %s  (%s remaining)", done, count, run.title, human_time(left))
 
         yield log_end
 
 
-def _keep_reason(path: Path, reason: str) -> None:
-    """Write down why a run failed, or remove what an earlier try wrote."""
+def _write_reason(path: Path, reason: str) -> None:
+    """Write why a run failed, or remove the reason of an earlier attempt."""
     try:
         if reason:
             write_text(path, f"{reason}\n")
         else:
             path.unlink(missing_ok=True)
     except (OSError, RunError) as error:
-        log.warning("The reason of a failure was not kept: %s", error)
+        log.warning("The reason of a failure could not be written: %s", error)

@@ -1,4 +1,4 @@
-"""The time that a benchmark will take on this machine, from a step or two of each backbone."""
+"""Estimated time of a benchmark on this machine, from one or two steps of each backbone."""
 
 import logging
 import time
@@ -32,13 +32,14 @@ def estimate_seconds(
 ) -> float:
     """Estimate the seconds that the unfinished runs of a benchmark take.
 
-    Where runs on the same data with the same backbone are finished, their time is taken; else a step or two are measured.
+    The time of finished runs on the same data with the same backbone is used where there are any, else one or two steps are
+    measured.
 
     Args:
         folder: Of the benchmark.
         finished, pending: Its runs.
         placement: Fields of `Placement`.
-        jobs: Runs at a time, not more than are pending.
+        jobs: Number of parallel runs, at most the number of pending ones.
     """
     known = defaultdict(list)
     for run in finished:

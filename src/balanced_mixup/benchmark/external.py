@@ -10,7 +10,7 @@ from balanced_mixup.data.preparation import Cache, Prepared, prepare
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import load
 from balanced_mixup.errors import UsageError
-from balanced_mixup.evaluation.other_data import choose, like_run, warn_of_shared_groups
+from balanced_mixup.evaluation.other_data import choose_rows, warn_of_shared_groups, with_run_defaults
 from balanced_mixup.training.recipe import Recipe
 
 log = logging.getLogger("balanced_mixup")
@@ -24,7 +24,7 @@ def scan_external(
     Args:
         data: Name of the data set that is trained on.
         external: Settings of the other data, by name.
-        prepared: N images of the data set.
+        prepared: The N images of the data set.
         folds: Their divisions.
         recipe: Settings of the data set.
 
@@ -37,17 +37,17 @@ def scan_external(
     digests = {prepared.digests[row] for row in trained}
     counts = {}
     for name, settings in external.items():
-        log.info("Reading the data %s, on which runs on %s are scored.", name, data)
-        chosen = like_run(settings, recipe, manifest.classes, ordinal=manifest.ordinal)
+        log.info("Reading the external data %s, on which runs trained on %s are scored.", name, data)
+        chosen = with_run_defaults(settings, recipe, manifest.classes, ordinal=manifest.ordinal)
         cache = Cache(recipe.cache, recipe.cache_dir)
         other = prepare(load(chosen), recipe.size, cache=cache, exclude_bad=chosen.exclude_bad)
-        rows, _ = choose(other.manifest, None)
+        rows, _ = choose_rows(other.manifest, None)
         seen = [row for row in rows if other.digests[row] in digests]
         if seen:
             raise UsageError(
                 f"Expected external data without images that are trained on, but {len(seen)} of the {len(rows)} images of "
                 f"{name!r} are in {data!r} too, the first is {other.manifest.images.names[seen[0]]!r}: scores on them would be "
-                "too high. Leave them out of one of the two."
+                "optimistic. Leave them out of one of the two."
             )
         if manifest.groups is not None:
             warn_of_shared_groups(other.manifest, rows, manifest.groups[trained].tolist())

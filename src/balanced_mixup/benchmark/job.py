@@ -1,6 +1,6 @@
 """One run of a benchmark in a process of its own, which ends with the process that started it.
 
-The processes are forked from one that has imported everything and computed nothing, where the system can do that.
+Where the system supports it, processes are forked from one that has imported everything and computed nothing.
 """
 
 import logging
@@ -31,7 +31,7 @@ from balanced_mixup.runs.run_folder import RunFolder
 log = logging.getLogger("balanced_mixup")
 
 _BUSY, _FAILED = 3, 4  # exit statuses of a run's process
-_FEWER = "Perhaps the memory was too small: try fewer `--jobs`."
+_FEWER = "It may have run out of memory: try fewer `--jobs`."
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class Job:
 
         Args:
             folder: Of the benchmark.
-            run: Which.
+            run: The run to start.
             placement: Fields of `Placement`.
-            slot: Its place among the `jobs` that share the machine, from 0.
+            slot: Its index among the `jobs` that share the machine, from 0.
             base: Folder of a run in which the base of its method has been trained.
 
         Raises:
@@ -85,7 +85,7 @@ class Job:
 
     @property
     def was_busy(self) -> bool:
-        """The process ended because another benchmark makes this run."""
+        """The process ended because another benchmark is training this run."""
         return self.process.exitcode == _BUSY
 
     def reason(self) -> str:
@@ -109,12 +109,12 @@ def _run_job(
     base: Path | None,
     report_failure: Connection,
 ) -> None:
-    """Do one run, in a process of its own; exits with `_BUSY`, `_FAILED` or 0."""
+    """Execute one run, in its own process; exits with `_BUSY`, `_FAILED` or 0."""
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted as well, and ends this process
     torch.set_num_threads(max(1, torch.get_num_threads() // jobs))
     _take_gpu(slot)
-    log.handlers.clear()  # what is logged stands in the run's own log
+    log.handlers.clear()  # the run has a log file of its own
     lock = FileLock(folder.lock(run))
     try:
         lock.acquire(timeout=0)
@@ -136,11 +136,11 @@ def _check_data(made: RunFolder, run: PlannedRun) -> None:
     """Raise RunError where a run was made with other data than planned, and do not let it count as finished."""
     if read_json(made.environment)["data_fingerprint"] != run.data_fingerprint:
         made.metrics.unlink()
-        raise RunError("The data changed after the benchmark was started. Start it again, with the data as they should be.")
+        raise RunError("The data changed after the benchmark was started. Check them and run the benchmark again.")
 
 
 def _take_gpu(slot: int) -> None:
-    """Let this process see one GPU alone, where there are several; has to come before CUDA is first used."""
+    """Restrict this process to one of several GPUs; must be called before CUDA is first used."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     gpus = visible.split(",") if visible else [str(number) for number in range(torch.cuda.device_count())]
     if len(gpus) > 1:

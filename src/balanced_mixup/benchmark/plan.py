@@ -1,4 +1,4 @@
-"""A plan: data sets x methods x backbones x folds x seeds, as a YAML file says it.
+"""A plan, read from YAML: data sets x methods x backbones x folds x seeds.
 
 data:
   ham: {data: ham10000/labels.csv, label_column: dx, group_column: lesion_id}
@@ -34,17 +34,19 @@ from balanced_mixup.training.recipe import Recipe, current_settings, explain, lo
 class BenchmarkData(DataSettings):
     """A data set of a plan: what `bmixup train` takes, and how it is divided."""
 
-    scheme: Scheme = Field("auto", description="`given`: its own test part; `folds`: cross-validation; `auto`: given if any.")
+    scheme: Scheme = Field("auto", description="`given`: its own test split; `folds`: cross-validation; `auto`: given if any.")
     fold_column: str | None = Field(None, description="Column of the table with the published fold of each image.")
     images_at_most: int | None = Field(
-        None, ge=1, description="Take about so many images, stratified by class, groups whole; all if not given."
+        None,
+        ge=1,
+        description="Approximate number of images to sample, stratified by class, groups kept whole; all if not given.",
     )
     external: dict[str, DataSettings] = Field(
         default_factory=dict, description="Other data, by name, that every run is scored on without training."
     )
 
 
-_LONGEST = 200  # bytes of a file's name, which may have 255: a run's has a mark and endings too
+_LONGEST = 200  # bytes of a file name, which may have 255; a run's also has its identity and suffixes
 
 
 def _one_or_many(value: object) -> object:
@@ -71,32 +73,32 @@ def _with_text_keys(value: object) -> object:
 _Value = TypeVar("_Value")
 OneOrMany = Annotated[list[_Value], BeforeValidator(_one_or_many)]
 
-# Settings that are paths, and what tells that there is such a file.
+# Settings that are paths, and the test whether there is such a file.
 _PATHS = {"data": Path.exists, "images": Path.is_dir, "split_file": Path.is_file, "weights": Path.is_file}
 
 
 def slug(text: str) -> str:
-    """Return a name that every file system takes."""
+    """Return a name that is valid on every file system."""
     return re.sub(r"[^\w.=+-]+", "_", text)
 
 
 class Plan(BaseModel):
-    """What is compared, on what, and how."""
+    """What is compared, on which data, and how."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: dict[str, Annotated[BenchmarkData, BeforeValidator(_as_mapping)]] = Field(description="Data sets by name.")
     methods: OneOrMany[Annotated[str | dict[str, Any], BeforeValidator(_as_method)]] = Field(
-        description="Names of methods, or mappings of `method` and settings; a list stands for each of its members."
+        description="Names of methods, or mappings of `method` and settings; a list of values is expanded."
     )
     backbones: OneOrMany[str] = Field(
         default_factory=lambda: [str(Recipe.model_fields["backbone"].default)], description="Architectures of timm."
     )
-    protocol: Literal["honest", "paper"] = Field("honest", description="How to divide and score (`bmixup list protocols`).")
+    protocol: Literal["honest", "paper"] = Field("honest", description="How to split and score (`bmixup list protocols`).")
     folds: int = Field(5, ge=2, description="Folds of the cross-validation.")
     repeats: int = Field(1, ge=1, description="Repeats of the cross-validation, each with other folds.")
-    seeds: OneOrMany[Annotated[int, Field(ge=0)]] = Field([0], description="Trainings of each kind.")
-    fold_seed: int = Field(0, ge=0, description="Decides the folds.")
+    seeds: OneOrMany[Annotated[int, Field(ge=0)]] = Field([0], description="Seeds; one training for each.")
+    fold_seed: int = Field(0, ge=0, description="Seed of the folds.")
     settings: Annotated[dict[str, Any], BeforeValidator(_with_text_keys)] = Field(
         default_factory=dict, description="Settings of all runs, as for `bmixup train`."
     )
@@ -110,7 +112,7 @@ def load_plan(path: Path) -> Plan:
     """Return the plan in a YAML file; paths in it start from the file's folder, where there is such a file.
 
     Raises:
-        UsageError: The file cannot be read, or the plan is wrong; says all that is.
+        UsageError: The file cannot be read, or the plan is invalid; the message lists all problems.
     """
     content = load_yaml(path)
     data, methods = content.get("data"), _one_or_many(content.get("methods"))
@@ -131,7 +133,7 @@ def _located_data(entry: Any, folder: Path) -> Any:
 
 
 def _located(settings: Any, folder: Path) -> Any:
-    """Return settings, a mapping of its own, with the paths of what is there in the plan's folder."""
+    """Return a copy of settings with the paths that exist in the plan's folder made absolute."""
     if not isinstance(settings, dict):
         return settings
 
@@ -147,7 +149,7 @@ def make_plan(content: Mapping[str, Any]) -> Plan:
     """Return the plan with these keys.
 
     Raises:
-        UsageError: Something is wrong with it; says all that is.
+        UsageError: The plan is invalid; the message lists all problems.
     """
     unknown = [name for name in content if name not in Plan.model_fields]
     if unknown:
@@ -179,7 +181,7 @@ def _problems(plan: Plan) -> Iterator[str]:
         if name not in METRICS:
             yield f"Expected `metrics` of the plan to be among {', '.join(METRICS)}, but got {name!r}.{nearest(name, METRICS)}"
     for name in sorted(({"method"} | RESERVED) & set(plan.settings)):
-        yield f"Expected `settings` of the plan without `{name}`, which has a place of its own in the plan."
+        yield f"Expected `settings` of the plan without `{name}`, which is a key of the plan itself."
     try:
         variants = method_variants(plan.methods)
         for variant in variants:
@@ -196,15 +198,15 @@ def _problems(plan: Plan) -> Iterator[str]:
     longest = max(itertools.product(plan.data, labels, plan.backbones), key=lambda names: _length("-".join(names)), default=())
     if _length("-".join(longest)) > _LONGEST:
         yield (
-            f"Expected names of data, method and backbone of at most {_LONGEST} bytes together, as a folder is called after "
-            f"them, but got {' and '.join(map(repr, longest))}. A method can be given a short `label`."
+            f"Expected names of data, method and backbone of at most {_LONGEST} bytes together, as they name a folder, "
+            f"but got {' and '.join(map(repr, longest))}. A method can be given a short `label`."
         )
     if plan.baseline not in labels:
         known = ", ".join(labels)
         yield f"Expected `baseline` to be one of {known}, but got {plan.baseline!r}.{nearest(plan.baseline, labels)}"
     recipes: dict[str, str] = {}
     for variant in variants:
-        same = recipes.setdefault(_meaning(plan, variant), variant.label)
+        same = recipes.setdefault(_training_identity(plan, variant), variant.label)
         if same != variant.label:
             yield f"The methods {same!r} and {variant.label!r} of the plan are the same training: leave one out."
 
@@ -214,17 +216,17 @@ def _problems_of_names(plan: Plan) -> Iterator[str]:
         first: dict[str, str] = {}
         for name in names:
             if not slug(name).strip("._") or not name.isprintable() or _length(name) > _LONGEST:
-                yield f"Expected names of data of which folders can be made, in one line and not too long, but got {name!r}."
+                yield f"Expected names of data that are valid folder names, in one line and not too long, but got {name!r}."
             elif (same := first.setdefault(slug(name).casefold(), name)) != name:
-                yield f"Expected names of data of which folders can be made, each another, but got {same!r} and {name!r}."
+                yield f"Expected names of data that give different folder names, but got {same!r} and {name!r}."
 
 
 def _length(name: str) -> int:
     return len(os.fsencode(slug(name)))
 
 
-def _meaning(plan: Plan, variant: Variant) -> str:
-    """Return what decides a training."""
+def _training_identity(plan: Plan, variant: Variant) -> str:
+    """Return the identity of a variant's training, regardless of the data."""
     return identity(make_recipe(variant_settings(plan.settings, variant)), "")
 
 

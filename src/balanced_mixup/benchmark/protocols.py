@@ -1,9 +1,9 @@
-"""How a data set is divided for a benchmark, and which part is scored.
+"""How a data set is divided for a benchmark, and which split is scored.
 
-A data set that brings its own test part keeps it (unless folds are asked for): there is one division, and a share of its
-training part is for validation. Any other is cross-validated, again with other folds for each repeat.
+A data set with its own test split keeps it (unless folds are requested): there is one division, and a fraction of its training
+split is for validation. Any other is cross-validated, with other folds for each repeat.
 
-What divides is imported when it is used, so that listing the protocols does not have to wait for it.
+The splitting code is imported where it is used, so that listing the protocols is fast.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Protocol:
 
     Args:
         name: As in a plan.
-        summary: One line for people.
-        keeps_groups: Images of one group are never on two sides.
+        summary: One line for `bmixup list`.
+        keeps_groups: Images of one group are always in the same split.
         chooses_on_scored: In cross-validation the epoch is chosen on the very fold that is scored.
     """
 
@@ -50,13 +50,13 @@ PROTOCOLS: Mapping[str, Protocol] = {
     for protocol in (
         Protocol(
             "honest",
-            "groups stay whole; the epoch is chosen on a part of the training folds; the test fold is scored once",
+            "groups stay whole; the epoch is chosen on a fraction of the training folds; the test fold is scored once",
             keeps_groups=True,
             chooses_on_scored=False,
         ),
         Protocol(
             "paper",
-            "as published: split by image, the epoch is chosen on the fold that is scored (so scores are too good)",
+            "as published: split by image, the epoch is chosen on the fold that is scored (so scores are optimistic)",
             keeps_groups=False,
             chooses_on_scored=True,
         ),
@@ -69,10 +69,10 @@ class Fold:
     """One division of a data set.
 
     Args:
-        name: "r0f3" is fold 3 of repeat 0, "r0" the given test part.
+        name: "r0f3" is fold 3 of repeat 0, "r0" the given test split.
         split: str (N,), "train", "val" or "test".
-        scored: The part that is scored.
-        test_share: Scored images over training images, for the corrected t-test; None where the test part is given.
+        scored: The split that is scored.
+        test_share: Scored images over training images, for the corrected t-test; None where the test split is given.
     """
 
     name: str
@@ -97,18 +97,18 @@ def divide(
 
     Args:
         data: Name of the data set, for messages.
-        prepared: N images. Those of equal content stay together under every protocol.
+        prepared: The N images. Those of equal content stay together under every protocol.
         protocol: How to divide.
-        scheme: "given" keeps the data set's own test part, "folds" takes all images, "auto" is "given" where there is one.
+        scheme: "given" keeps the data set's own test split, "folds" uses all images, "auto" is "given" where there is one.
         folds: Number of folds.
-        repeats: How often, with other folds each time.
-        val_fraction: Share of the training images that choose the epoch.
-        seed: Decides the folds.
-        published_folds: (N,), the fold of each image, where they are published. There is one repeat then.
+        repeats: Number of repeats, each with other folds.
+        val_fraction: Fraction of the training images that chooses the epoch.
+        seed: Seed of the folds.
+        published_folds: (N,), the fold of each image, where they are published; then there is one repeat.
 
     Raises:
-        UsageError: There is no test part where one is asked for, too few images for every part, or published folds that divide
-            what belongs together.
+        UsageError: A required test split is missing, there are too few images for every split, or published folds divide a
+            group.
     """
     from balanced_mixup.data.folds import check_published, k_folds
     from balanced_mixup.data.splits import given_splits, make_split, merge_groups
@@ -117,7 +117,7 @@ def divide(
     groups = merge_groups(len(manifest), manifest.groups if protocol.keeps_groups else None, prepared.digests)
     has_test = "test" in given_splits(manifest)
     if scheme == "given" and not has_test:
-        raise UsageError(f"Expected the data {data!r} to have a test part, as `scheme: given` says, but they have none.")
+        raise UsageError(f"Expected the data {data!r} to have a test split, as `scheme: given` requires, but they have none.")
 
     def with_validation(split: npt.NDArray[np.str_], repeat: int, fold: int) -> npt.NDArray[np.str_]:
         rows = np.flatnonzero(split == "train")
@@ -129,7 +129,7 @@ def divide(
     if manifest.split is not None and (scheme == "given" or (scheme == "auto" and has_test and published_folds is None)):
         given = manifest.split.astype("<U5")
         if "val" in given_splits(manifest):
-            _note_unused(data, "they bring all their parts", repeats=(repeats, 1))
+            _note_unused(data, "the data have all three splits", repeats=(repeats, 1))
             return [_fold(data, "r0", given, "test", given=True)]
         splits = [with_validation(given.copy(), repeat, 0) for repeat in range(repeats)]
         return [_fold(data, f"r{repeat}", split, "test", given=True) for repeat, split in enumerate(splits)]
@@ -140,7 +140,7 @@ def divide(
         count = len(np.unique(published_folds))
         _note_unused(data, "their folds are published", folds=(folds, count), repeats=(repeats, 1))
         divisions = [published_folds]
-    _warn_of_thin_classes(data, manifest, divisions)
+    _warn_of_rare_classes(data, manifest, divisions)
     result = []
     for repeat, of in enumerate(divisions):
         for fold in np.unique(of).tolist():
@@ -154,30 +154,30 @@ def divide(
 
 
 def _fold(data: str, name: str, split: npt.NDArray[np.str_], scored: str, *, given: bool) -> Fold:
-    count = {part: int((split == part).sum()) for part in ("train", "val", scored)}
-    empty = [part for part, images in count.items() if not images]
+    count = {name: int((split == name).sum()) for name in ("train", "val", scored)}
+    empty = [name for name, images in count.items() if not images]
     if empty:
         raise UsageError(
-            f"Expected images of the data {data!r} in every part, but of {len(split)} in the division {name} none are for "
-            f"{' and '.join(empty)}. Take more images, fewer `folds`, or another `val_fraction`."
+            f"Expected images of the data {data!r} in every split, but the division {name} of {len(split)} images has none in "
+            f"{' and '.join(empty)}. Use more images, fewer `folds`, or another `val_fraction`."
         )
     return Fold(name, split, scored, None if given else count[scored] / count["train"])
 
 
 def _note_unused(data: str, reason: str, **settings: tuple[int, int]) -> None:
-    """Say which settings of the plan do nothing, each given with its value in the plan and the one that holds."""
-    for name, (asked, held) in settings.items():
-        if asked != held:
-            log.info("%s: `%s` is %d instead of %d, as %s.", data, name, held, asked, reason)
+    """Log which settings of the plan have no effect, each given as (value in the plan, value in effect)."""
+    for name, (planned, effective) in settings.items():
+        if planned != effective:
+            log.info("%s: `%s` is %d instead of %d, as %s.", data, name, effective, planned, reason)
 
 
-def _warn_of_thin_classes(data: str, manifest: Manifest, divisions: Sequence[npt.NDArray[np.int64]]) -> None:
+def _warn_of_rare_classes(data: str, manifest: Manifest, divisions: Sequence[npt.NDArray[np.int64]]) -> None:
     folds = [of == fold for of in divisions for fold in np.unique(of)]
     scored = np.array([np.bincount(manifest.labels[fold], minlength=len(manifest.classes)) > 0 for fold in folds])
     for name, images, inside in zip(manifest.classes, manifest.counts().tolist(), scored.sum(0).tolist(), strict=True):
         if 0 < inside < len(folds):
             log.warning(
                 "%s: the class %s has too few images (%d), or groups of them, for the folds: %d of %d folds are scored without "
-                "it, and scores that are a mean over all classes leave it out there.",
+                "it, and class-averaged scores leave it out there.",
                 data, name, images, len(folds) - inside, len(folds),
             )  # fmt: skip

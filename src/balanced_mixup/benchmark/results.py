@@ -14,7 +14,7 @@ from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.scores import read_scores
 
-EXTERNAL = " -> "  # between the data that were trained on and other data that were scored
+EXTERNAL = " -> "  # between the training data and the external data that are scored
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def read_results(path: Path | str, baseline: str | None = None) -> Results:
     runs = index.runs
     rows = [row for run in runs for row in _rows(folder, run)]
     if not rows:
-        raise UsageError(f"The benchmark in {str(path)!r} has no finished run yet: go on with it (`bmixup benchmark`).")
+        raise UsageError(f"The benchmark in {str(path)!r} has no finished run yet: resume it with `bmixup benchmark`.")
     methods = tuple(dict.fromkeys(run.method for run in runs))
     if baseline is not None and baseline not in methods:
         raise UsageError(
@@ -86,7 +86,7 @@ def _failures(folder: BenchmarkFolder, runs: Iterable[PlannedRun]) -> Iterator[t
 
 
 def _rows(folder: BenchmarkFolder, planned: PlannedRun) -> Iterator[dict[str, Any]]:
-    """Yield the scores of one run: on the split that it held out, then on each of the other data."""
+    """Yield the scores of one run: on its held-out split, then on each external data set."""
     run = Run(folder.run(planned))
     if run.folder.metrics.is_file():
         yield _row(planned, planned.data, held_out_scores(run, planned.scored), run.folder.predictions, planned.scored)
@@ -103,7 +103,7 @@ def _external_scores(evaluation: Evaluation) -> dict[str, float]:
 
 
 def held_out_scores(run: Run, split: str) -> dict[str, float]:
-    """Return the value of every metric on a split of a run, NaN where undefined; those it lacks are computed.
+    """Return the value of every metric on a split of a run, NaN where undefined; missing ones are computed.
 
     Raises:
         UsageError: The run's metrics.json is damaged.

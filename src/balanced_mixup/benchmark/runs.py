@@ -1,4 +1,4 @@
-"""The runs of a plan: looks at the data sets, makes the folds, and names a folder for each run by its content."""
+"""The runs of a plan: scans the data sets, makes the folds, and names a folder for each run by its content."""
 
 import itertools
 import logging
@@ -22,7 +22,7 @@ from balanced_mixup.data.preparation import Cache, Prepared, prepare
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import kind_of, load
 from balanced_mixup.data.sources.prepared import LABELS
-from balanced_mixup.data.sources.table import read_table
+from balanced_mixup.data.sources.text_table import read_table
 from balanced_mixup.data.splits import merge_groups
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.files import write_atomically
@@ -41,7 +41,7 @@ class FoldFile:
     Args:
         path: Named by its content, so that another plan in the folder cannot change what a run reads.
         names: Of all images of the data.
-        split: (N,), the part of each, or "unused".
+        split: (N,), the split of each, or "unused".
     """
 
     path: Path
@@ -51,7 +51,7 @@ class FoldFile:
 
 @dataclass(frozen=True)
 class Expansion:
-    """What a plan comes to: its runs, in the order in which they are made, and the divisions that they read."""
+    """An expanded plan: its runs, in the order of training, and the divisions that they read."""
 
     runs: Sequence[PlannedRun]
     folds: Sequence[FoldFile]
@@ -65,9 +65,9 @@ class Expansion:
 
 
 def expand(plan: Plan, out: Path, placement: Mapping[str, Any]) -> Expansion:
-    """Return what a plan comes to; writes nothing.
+    """Expand a plan into its runs; writes nothing.
 
-    Every data set is looked at, each image once; `placement` holds fields of `Placement`.
+    Every data set is scanned, each image once; `placement` holds fields of `Placement`.
 
     Raises:
         UsageError: The plan cannot be made with these data.
@@ -77,26 +77,26 @@ def expand(plan: Plan, out: Path, placement: Mapping[str, Any]) -> Expansion:
     folders = BenchmarkFolder(out).older_runs()
     files: list[FoldFile] = []
     for name, entry in plan.data.items():
-        log.info("Looking at the data %s.", name)
+        log.info("Scanning the data %s.", name)
         data = _data_settings(entry, keeps_groups=PROTOCOLS[plan.protocol].keeps_groups)
         recipe = make_recipe(recipe_settings(plan.settings), placement, data)
         manifest = load(recipe)
         prepared = _prepared(manifest, entry.images_at_most, recipe, plan.fold_seed)
         folds = _folds(name, entry, plan, prepared, recipe.val_fraction)
         external = sum(scan_external(name, entry.external, prepared, folds, recipe).values())
-        if recipe.split_file is not None:  # what it leaves out is in the data all the same
+        if recipe.split_file is not None:  # images that it leaves out belong to the data, too
             manifest = load(recipe.model_copy(update={"split_file": None}))
-        every = manifest.images.names
+        names = manifest.images.names
         for fold in folds:
-            mark = fingerprint(prepared.manifest.with_split(fold.split), prepared.digests)
-            path = out.resolve() / "folds" / slug(name) / f"{fold.name}-{mark[:8]}.csv"
-            part = dict(zip(prepared.manifest.images.names, fold.split.tolist(), strict=True))
-            files.append(FoldFile(path, every, np.array([part.get(image, UNUSED) for image in every])))
-            images = {part: int((fold.split == part).sum()) for part in SPLITS}
+            data_fingerprint = fingerprint(prepared.manifest.with_split(fold.split), prepared.digests)
+            path = out.resolve() / "folds" / slug(name) / f"{fold.name}-{data_fingerprint[:8]}.csv"
+            split_of = dict(zip(prepared.manifest.images.names, fold.split.tolist(), strict=True))
+            files.append(FoldFile(path, names, np.array([split_of.get(image, UNUSED) for image in names])))
+            images = {split: int((fold.split == split).sum()) for split in SPLITS}
             if external:
                 images["external"] = external
-            runs += _runs_of(name, entry, plan, fold, {**data, "split_file": str(path)}, mark, images, folders)
-    # A fold of every method before the next fold: a benchmark that is stopped early can be compared all the same.
+            runs += _runs_of(name, entry, plan, fold, {**data, "split_file": str(path)}, data_fingerprint, images, folders)
+    # All methods on one fold before the next fold: an interrupted benchmark is comparable, too.
     order = list(plan.data)
     runs.sort(key=lambda run: (order.index(run.data), run.seed, run.fold))
     return Expansion(runs, files)
@@ -113,8 +113,8 @@ def _prepared(manifest: Manifest, at_most: int | None, recipe: Recipe, seed: int
     if at_most is None:
         return prepared
     manifest = prepared.manifest
-    together = merge_groups(len(manifest), manifest.groups, prepared.digests)
-    rows = sample(manifest.labels, together, at_most, key_of(seed, "sample"))
+    groups = merge_groups(len(manifest), manifest.groups, prepared.digests)
+    rows = sample(manifest.labels, groups, at_most, key_of(seed, "sample"))
     digests = tuple(prepared.digests[row] for row in rows)
     return Prepared(prepared.pixels.subset(rows), manifest.subset(rows), digests)
 

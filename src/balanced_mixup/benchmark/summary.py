@@ -1,8 +1,9 @@
 """The summary of a benchmark: for each method its scores over the folds, and how it compares with others.
 
-Everything is per data set, backbone and metric. Seeds are averaged within a fold first. Where folds were made, intervals and
-p-values come from the corrected resampled t-test over them; where the data have one test split, from the bootstrap over its
-images (groups, where there are any). P-values are corrected for the number of methods (Holm) within each column of a table.
+Everything is per data set, backbone and metric. Seeds are averaged within a fold first. In cross-validation,
+intervals and p-values come from the corrected resampled t-test over the folds; with a single test split, from the bootstrap
+over its images (groups, where there are any). P-values are corrected for the number of methods (Holm) within each column of a
+table.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,13 +30,13 @@ class MethodSummary:
     """One method on one data set with one backbone, by one metric.
 
     Args:
-        data, backbone, metric, method: Which.
+        data, backbone, metric, method: What is summarised.
         in_folds: The scores are those of folds, otherwise those of one given test split.
         divisions: Number of divisions that some method was scored on.
         folds: Number of those on which this one has a score that is defined.
         median, lowest, highest: Over the divisions.
         mean: With its interval.
-        difference: Mean of the paired differences to the baseline, with its interval and the p-value as it is; NaN for the
+        difference: Mean of the paired differences to the baseline, with its interval and the uncorrected p-value; NaN for the
             baseline itself.
         pairs: Number of divisions that the difference is over.
         p_corrected: Of the difference, after Holm.
@@ -65,11 +66,11 @@ def summarise(results: Results, metrics: Sequence[str]) -> list[MethodSummary]:
     """Return a summary for each data set, backbone, metric and method that has a score, in the order of the plan."""
     summaries = []
     places = results.scores.groupby(["data", "backbone"], sort=False)
-    to_draw = sum(table["method"].nunique() for _, table in places if not _in_folds(table))
-    with progress_bar("Drawing test images", to_draw) as advance:
+    bootstraps = sum(table["method"].nunique() for _, table in places if not _in_folds(table))
+    with progress_bar("Bootstrapping test images", bootstraps) as advance:
         for (data, backbone), table in places:
             methods = [method for method in results.methods if (table["method"] == method).any()]
-            compared = _Compared(table, metrics, advance)
+            compared = _Comparisons(table, metrics, advance)
             for metric in metrics:
                 summaries += _column(str(data), str(backbone), metric, methods, results.baseline, compared)
     return summaries
@@ -80,12 +81,12 @@ def _in_folds(table: pd.DataFrame) -> bool:
 
 
 def _column(
-    data: str, backbone: str, metric: str, methods: Sequence[str], baseline: str, compared: "_Compared"
+    data: str, backbone: str, metric: str, methods: Sequence[str], baseline: str, compared: "_Comparisons"
 ) -> list[MethodSummary]:
     scores = {method: compared.scores(method, metric) for method in methods}
     means = {method: compared.compare(metric, method) for method in methods}
     higher = METRICS[metric].higher_is_better
-    # A mean over fewer folds is another score: only methods that have all of them are ranked.
+    # Means over fewer folds are not comparable: only methods that have all folds are ranked.
     most = max(len(values) for values in scores.values())
     whole = {method: means[method].mean if len(scores[method]) == most else np.nan for method in methods}
     ranks = pd.Series(whole).round(12).rank(ascending=not higher)
@@ -124,8 +125,8 @@ def _against(
     return dict(zip(methods, zip(comparisons, corrected, strict=True), strict=True))
 
 
-class _Compared:
-    """The scores on one data set with one backbone; the draws from a given test split are kept for each method."""
+class _Comparisons:
+    """The scores on one data set with one backbone; the bootstrap replicates of a given test split are cached by method."""
 
     def __init__(self, table: pd.DataFrame, metrics: Sequence[str], advance: Callable[[int], None]) -> None:
         self._table = table
@@ -186,5 +187,5 @@ _COLUMNS = {
 
 
 def long_table(summaries: Sequence[MethodSummary]) -> pd.DataFrame:
-    """Return all numbers, a row a summary."""
+    """Return all numbers, a row per summary."""
     return pd.DataFrame({name: attrgetter(path)(summary) for name, path in _COLUMNS.items()} for summary in summaries)

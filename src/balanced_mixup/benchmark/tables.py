@@ -17,7 +17,7 @@ ORDINAL_METRICS = ("quadratic_kappa", "mcc", "kendall_tau")  # Table 1
 NOMINAL_METRICS = ("mcc", "balanced_accuracy", "macro_f1")  # Table 3, with the balanced accuracy
 _MARK = "="
 _ONE_TRAINING = "intervals are over its images alone and do not include the variation between trainings"
-_FEWER_FOLDS = "(n of m): over n of the m folds, as the score is undefined, or not there, in the others"
+_FEWER_FOLDS = "(n of m): over n of the m folds, as the score is undefined or missing in the others"
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Grid:
 
     Args:
         title: What it shows.
-        header: Of each column, the first over the names of the rows.
-        rows: Cells, as many as the header has.
-        note: How to read it.
+        header: Column headings, the first above the row names.
+        rows: Cells, as many per row as the header has.
+        note: Caption.
     """
 
     title: str
@@ -95,7 +95,7 @@ def score_grid(data: str, summaries: Sequence[MethodSummary]) -> Grid:
 
 
 def _marked_cell(summary: MethodSummary) -> str:
-    """Return the score, with the mark where it is among the best; one fold allows no such claim."""
+    """Return the score, with "=" where it is among the best; one fold allows no such claim."""
     return score_cell(summary) + _MARK * (summary.among_best and not np.isnan(summary.mean.low))
 
 
@@ -181,7 +181,7 @@ def notes(results: Results) -> list[str]:
             "Protocol `paper`: in cross-validation the epoch was chosen on the fold that is scored, so scores are optimistic."
         )
     if results.finished < results.planned:
-        lines.append(f"{results.finished} of {results.planned} runs are finished; the rest is missing here.")
+        lines.append(f"{results.finished} of {results.planned} runs are finished; the others are not included.")
     lines += [f"Failed: {title}: {reason.splitlines()[-1]}" for title, reason in results.failed]
     return lines
 

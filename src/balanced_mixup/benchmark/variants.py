@@ -1,4 +1,4 @@
-"""The methods of a plan: names, or mappings of settings whose lists are multiplied out."""
+"""The methods of a plan: names, or mappings of settings whose lists are expanded."""
 
 import itertools
 from collections import Counter
@@ -11,15 +11,15 @@ from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.methods import get_method, methods_with
 from balanced_mixup.training.recipe import Execution, Recipe, current_settings, known_settings
 
-RESERVED = {"backbone", "seed", *DataSettings.model_fields}  # what has a place of its own in a plan
-_FOR_ALL = RESERVED | {"val_fraction", "test_fraction"}  # what cannot differ between methods that share their folds
+RESERVED = {"backbone", "seed", *DataSettings.model_fields}  # set elsewhere in a plan
+_SHARED = RESERVED | {"val_fraction", "test_fraction"}  # cannot differ between methods that share their folds
 
 
 @dataclass(frozen=True)
 class Variant:
     """One row of a comparison: a method with its settings.
 
-    label: What tables call it. settings: As for `train`, with "method" by its name.
+    label: Its name in tables. settings: As for `train`, with "method" by its name.
     """
 
     label: str
@@ -27,7 +27,7 @@ class Variant:
 
 
 def method_variants(methods: Sequence[str | Mapping[str, Any]]) -> list[Variant]:
-    """Return the methods of a plan, each list of values multiplied out, with labels such as "balanced-mixup alpha=0.1".
+    """Return the methods of a plan, each list of values expanded, with labels such as "balanced-mixup alpha=0.1".
 
     Raises:
         UsageError: A method, setting or label is not allowed, or two have the same label.
@@ -44,7 +44,7 @@ def _variants(entry: Mapping[str, Any]) -> list[Variant]:
     name = str(entry.get("method"))
     settings = current_settings({key: value for key, value in entry.items() if key not in ("method", "label")})
     for key, values in settings.items():
-        if key in _FOR_ALL:
+        if key in _SHARED:
             raise UsageError(f"Expected no `{key}` in the method {name}: it is the same for all methods of a plan.")
         if values == []:
             raise UsageError(f"Expected at least one value of `{key}` in the method {name}, but the list is empty.")
@@ -65,12 +65,12 @@ def _variants(entry: Mapping[str, Any]) -> list[Variant]:
 def _label(entry: Mapping[str, Any], name: str) -> str:
     label = entry.get("label", name)
     if isinstance(label, bool) or not isinstance(label, str | int | float) or not str(label).isprintable() or label == "":
-        raise UsageError(f"Expected `label` of the method {name} to be a text in one line, but got {label!r}.")
+        raise UsageError(f"Expected `label` of the method {name} to be a single line of text, but got {label!r}.")
     return str(label)
 
 
 def recipe_settings(shared: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that all methods share, less those of methods."""
+    """Return the settings that all methods share, without those of methods."""
     return {key: value for key, value in current_settings(shared).items() if key in Recipe.model_fields}
 
 

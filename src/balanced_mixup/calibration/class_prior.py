@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from balanced_mixup.calibration.priors import SUM_TOLERANCE
 from balanced_mixup.data.sources.label_names import canonical
-from balanced_mixup.data.sources.table import read_table
+from balanced_mixup.data.sources.text_table import read_table
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.metrics import Array
 from balanced_mixup.statistics.bootstrap import Interval
@@ -24,7 +24,7 @@ class TargetPrior:
     """The class prior that probabilities are corrected to.
 
     name: One of `PRIORS`, or the file. shares: float64 (K,). low, high: (K,), the interval of an estimated one, else None.
-    converged: False for an estimate that is unreliable.
+    converged: False for an unreliable estimate.
     """
 
     name: str
@@ -39,7 +39,7 @@ class TargetPrior:
         return {"name": self.name, "converged": self.converged, "shares": shares}
 
     def by_class(self, classes: tuple[str, ...]) -> dict[str, Interval]:
-        """Return the share of each class, with its interval where it is an estimated one."""
+        """Return the prior of each class, with its interval if it is estimated."""
         nothing = np.full(len(classes), np.nan)
         ends = (nothing if end is None else end for end in (self.low, self.high))
         columns = zip(classes, self.shares.tolist(), *(end.tolist() for end in ends), strict=True)
@@ -61,7 +61,7 @@ class TargetPrior:
 
 
 def rare_classes(counts: npt.ArrayLike) -> list[int]:
-    """Return the classes with fewer than half of the training images that each would have if all had equally many.
+    """Return the classes with fewer than half of the training images they would have if all classes were equally large.
 
     Args:
         counts: (K,), training images of each class, or their shares.
@@ -70,17 +70,17 @@ def rare_classes(counts: npt.ArrayLike) -> list[int]:
         The rarest first; equally rare ones in the order of the classes.
     """
     n = np.asarray(counts, np.float64)
-    # Shares are rounded: a class of exactly half as many is not rare, whichever way its share was rounded.
+    # A class with exactly half as many is not rare, whichever way its share was rounded.
     rare = n < (0.5 - 1e-9) * n.mean()
     return [int(k) for k in np.argsort(n, kind="stable") if rare[k]]
 
 
 def read_prior(path: Path, classes: tuple[str, ...]) -> Array:
-    """Return the class prior (K,) in a CSV with the columns class and share, a row a class, in any order.
+    """Return the class prior (K,) in a CSV with the columns class and share, a row per class, in any order.
 
     Raises:
-        UsageError: A class is missing, unknown or there twice, a share is no number from 0 to 1, or they do not sum to 1.
-        DataError: The file is no table.
+        UsageError: A class is missing, unknown or repeated, a share is not a number from 0 to 1, or they do not sum to 1.
+        DataError: The file is not a table.
     """
     table = read_table(path)
     for column in ("class", "share"):

@@ -1,4 +1,4 @@
-"""The correction of a run's probabilities: fitted on its validation split, stored with it, used wherever it predicts."""
+"""The correction of a run's probabilities: fitted on its validation split, stored with it, and applied to its predictions."""
 
 import logging
 from collections.abc import Mapping
@@ -40,10 +40,10 @@ def _scores(content: Any) -> CalibrationScores:
 class Correction(BaseModel):
     """The fitted temperature and class prior of a run; `calibration.json`.
 
-    images: validation images that it was fitted on. temperature: p^(1/temperature) is calibrated, with the same predicted
-    class. prior_temperature, model_prior: p^(1/prior_temperature) carries the prior model_prior (see `prior`). expected_prior:
-    the one that the sampling leads to expect. train_prior: that of the training split. scores: of each split ("val", "test"),
-    how well calibrated the probabilities are as "stored", with "temperature", and with "train" as their prior.
+    images: number of validation images it was fitted on. temperature: p^(1/temperature) is calibrated, with the same predicted
+    class. prior_temperature, model_prior: p^(1/prior_temperature) has the class prior model_prior (see `prior`).
+    expected_prior: the prior expected from the sampling. train_prior: that of the training split. scores: calibration of each
+    split ("val", "test"): "stored" (uncorrected), with "temperature", and corrected to the prior "train".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -76,9 +76,9 @@ class Correction(BaseModel):
 
         Args:
             y: Labels (N,) of the validation split.
-            probabilities: (N, K), as the model predicts them.
+            probabilities: (N, K), uncorrected.
             classes: K names.
-            recipe: Of the run.
+            recipe: Recipe of the run.
             counts: (K,), training images of each class.
 
         Raises:
@@ -100,7 +100,7 @@ class Correction(BaseModel):
     def apply(self, probabilities: Probabilities, target: TargetPrior | None = None) -> Probabilities:
         """Return stored probabilities (N, K) corrected to the class prior `target`, which can change the predicted classes.
 
-        Without a target they get the fitted temperature alone, and the predicted classes stay.
+        Without a target only the fitted temperature is applied, which keeps the predicted classes.
         """
         if target is None:
             return with_temperature(probabilities, self.temperature).astype(np.float32)
@@ -109,11 +109,11 @@ class Correction(BaseModel):
         return adjust_prior(tempered, source, target.shares).astype(np.float32)
 
     def prior(self, name: str) -> TargetPrior | None:
-        """Return a class prior by name: "train", "uniform" or a CSV file; None for "estimate", which takes images.
+        """Return a class prior by name: "train", "uniform" or a CSV file; None for "estimate", which needs images.
 
         Raises:
-            UsageError: It is none of these, or the file is not as it should be (see `read_prior`).
-            DataError: The file is no table.
+            UsageError: It is none of these, or the file is invalid (see `read_prior`).
+            DataError: The file is not a table.
         """
         train = np.array(list(self.train_prior.values()))
         if name == "train":
@@ -133,12 +133,12 @@ class Correction(BaseModel):
         ]
         if untrained:
             raise UsageError(
-                f"Expected a share of 0 for classes without training images, but these have more: {', '.join(untrained)}."
+                f"Expected a share of 0 for classes without training images, but got more for: {', '.join(untrained)}."
             )
         return TargetPrior(name, shares)
 
     def estimate(self, probabilities: Probabilities) -> TargetPrior:
-        """Return the class prior that stored probabilities (N, K) are most likely under; warns where it is unreliable."""
+        """Return the maximum-likelihood class prior of stored probabilities (N, K); warns where it is unreliable."""
         train = np.array(list(self.train_prior.values()))
         estimated = estimate_prior(self.apply(probabilities, TargetPrior("train", train)), train)
         if not estimated.converged:
@@ -148,10 +148,10 @@ class Correction(BaseModel):
     def score(
         self, y: Labels, probabilities: Probabilities, groups: npt.NDArray[np.str_] | None, replicates: int = 2000
     ) -> CalibrationScores:
-        """Return how well probabilities (N, K) are calibrated for the labels `y` (N,).
+        """Return calibration scores of probabilities (N, K) for the labels `y` (N,).
 
-        A score that is the same in every draw has no interval, and neither has a calibration error where all images are of
-        one class: no draw has another one, so it hardly varies, whatever it would be on other images.
+        A score that is constant over all replicates has no interval. Neither has a calibration error where all images
+        are of one class: no replicate contains another class, so its variance would be underestimated.
         """
         one_class = len(np.unique(y)) == 1
         scores = {
@@ -164,7 +164,7 @@ class Correction(BaseModel):
     def score_stages(
         self, y: Labels, probabilities: Probabilities, groups: npt.NDArray[np.str_] | None
     ) -> dict[str, CalibrationScores]:
-        """Return the scores of stored probabilities as "stored", with "temperature", and with "train" as their prior."""
+        """Return the scores of probabilities "stored" (uncorrected), with "temperature", and corrected to the prior "train"."""
         corrected = {
             "stored": probabilities,
             "temperature": self.apply(probabilities),

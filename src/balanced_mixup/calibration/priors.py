@@ -1,7 +1,7 @@
-"""The class prior that a model's probabilities carry, and how to replace it by another.
+"""The class prior implied by a model's probabilities, and its correction to another one.
 
-A probability of 10 % for melanoma refers to this image in a collection with certain class frequencies. A model that was
-trained on a balanced mix overestimates rare classes; in another hospital they may be more or less frequent. Where only the
+A probability of 10 % for melanoma refers to this image in a collection with certain class frequencies. A model
+trained with balanced sampling overestimates rare classes; in another hospital they may be more or less frequent. Where only the
 prior differs and not the appearance of each class (label shift), the probabilities follow by Bayes' rule:
 
     p'(k | x)  ~  p(k | x) pi'_k / pi_k             Elkan, IJCAI 2001; Saerens et al., Neural Computation 14, 2002, Eq. 4
@@ -9,13 +9,13 @@ prior differs and not the appearance of each class (label shift), the probabilit
 Notable decisions
 - Stored predictions are probabilities (the mean over an image and its mirror image), so a temperature T acts on their
   logarithms: p ~ p^(1/T), which is the usual softmax(logits / T) (Guo et al., ICML 2017) where nothing was averaged.
-- The prior pi that the probabilities carry is not quite the one of the training batches, so it is fitted on validation images,
+- The prior pi implied by the probabilities is not exactly that of the training batches, so it is fitted on validation images,
   together with a temperature: p ~ p^(1/T) pi_natural / pi (bias-corrected temperature scaling: Alexandari et al., ICML 2020).
 - Rare classes have few validation images or none. So the fit is penalised: log T with a Gaussian of unit width about 0, the
-  logarithms of the correction about those that the sampling makes one expect (`training_prior`). Thirty images of a class
-  outweigh that; with none the expectation is kept.
-- That N predictions were all right does not make the next one certain. So the labels are smoothed by 1 / (N + 2), which is one
-  image of any class altogether (as in Platt, Advances in Large Margin Classifiers, 1999), so few images cannot make T tiny.
+  logarithms of the correction about those expected from the sampling (`training_prior`). Thirty images of a class outweigh the
+  penalty; with none the expectation is kept.
+- That N of N predictions were correct does not make the next one certain. So the labels are smoothed by 1 / (N + 2), one image
+  in total (as in Platt, Advances in Large Margin Classifiers, 1999), and few images cannot make T tiny.
 - A class without training images has prior 0 and probability 0, whatever the target.
 - The prior of unlabelled images is estimated with a pseudo-count of one image distributed as the source prior: with few images
   no class is ruled out, with many it has no effect.
@@ -36,17 +36,17 @@ from balanced_mixup.sampling import Labels, checked_counts
 from balanced_mixup.training.recipe import Recipe
 from balanced_mixup.training.segments import segments_of
 
-SUM_TOLERANCE = 0.02  # shares that were rounded to whole per cents still count as a prior
+SUM_TOLERANCE = 0.02  # tolerates shares rounded to whole per cents
 
-_LEAST = float(np.finfo(np.float32).tiny)  # stands for a stored probability of 0 in logarithms
-_CLOSE = 1e-7  # steps of an estimate that are shorter change nothing
+_LEAST = float(np.finfo(np.float32).tiny)  # replaces probabilities of 0 in logarithms
+_CLOSE = 1e-7  # convergence threshold of an estimate
 
 
 def training_prior(recipe: Recipe, counts: Labels) -> Array:
-    """Return the class prior (K,) that the last stage of a training teaches (see `Stage.class_prior`).
+    """Return the class prior (K,) induced by the last stage of a training (see `Stage.class_prior`).
 
     Args:
-        recipe: Its method and epochs count.
+        recipe: Defines the method and the number of epochs.
         counts: (K,), training images of each class.
 
     Raises:
@@ -61,7 +61,7 @@ def with_temperature(probabilities: ArrayOrTensor, temperature: float) -> Array:
     """Return p ~ p^(1/T), float64 (N, K): less confident for T above 1; the order of a row's classes stays.
 
     Raises:
-        UsageError: `probabilities` are none, or T is not above 0.
+        UsageError: `probabilities` are invalid, or T is not above 0.
     """
     if not 0 < temperature < np.inf:
         raise UsageError(f"Expected `temperature` to be a number above 0, but got {temperature}.")
@@ -74,11 +74,11 @@ def adjust_prior(probabilities: ArrayOrTensor, source: npt.ArrayLike, target: np
 
     Args:
         probabilities: (N, K), rows summing to 1.
-        source: (K,), the prior that they carry.
-        target: (K,), the prior that they are to carry.
+        source: (K,), their current prior.
+        target: (K,), their new prior.
 
     Raises:
-        UsageError: An argument is not as described, or a class of source 0 is to have a share.
+        UsageError: An argument is not as described, or a class has target above 0 but source 0.
     """
     p = _matrix(probabilities)
     factors = _ratio(_prior("source", source, p.shape[1]), _prior("target", target, p.shape[1]))
@@ -96,15 +96,15 @@ def fit_temperature(y: ArrayOrTensor, probabilities: ArrayOrTensor) -> float:
 def fit_prior(
     y: ArrayOrTensor, probabilities: ArrayOrTensor, natural: npt.ArrayLike, expected: npt.ArrayLike
 ) -> tuple[float, Array]:
-    """Return the temperature, and the prior float64 (K,) that the probabilities of that temperature carry.
+    """Return the temperature, and the prior float64 (K,) implied by the probabilities at that temperature.
 
     `adjust_prior(with_temperature(p, temperature), prior, natural)` are then the probabilities for the natural prior.
 
     Args:
         y: Integers (N,), labels of validation images. Those of classes without training images are ignored.
-        probabilities: (N, K), as the model predicts them.
+        probabilities: (N, K), uncorrected.
         natural: (K,), the prior of images like these: that of the training split.
-        expected: (K,), the prior that the training is expected to have given to the model.
+        expected: (K,), the prior expected from the training.
 
     Raises:
         UsageError: An argument is not as described.
@@ -126,7 +126,7 @@ class EstimatedPrior:
     """The estimated class prior of unlabelled images.
 
     prior: float64 (K,), sums to 1. low, high: (K,), the ends of its interval. converged: False where the iteration was stopped
-    before; the estimate is unreliable then.
+    before convergence; the estimate is then unreliable.
     """
 
     prior: Array
@@ -140,15 +140,14 @@ def estimate_prior(
 ) -> EstimatedPrior:
     """Estimate the class prior of images without labels, by expectation maximisation (Saerens et al. 2002, Eqs. 9 and 10).
 
-    It is the prior under which the images are most likely; it holds where only the shares differ from the images that the
-    probabilities were calibrated on. A step: new prior = mean of adjust_prior(p, source, prior), with one more image that has
-    `source`.
+    It is the maximum-likelihood prior; it is valid where only the class prior differs from that of the images used for
+    calibration. A step: new prior = mean of adjust_prior(p, source, prior), with one more image distributed as `source`.
 
     Args:
         probabilities: (N, K), calibrated; rows summing to 1.
-        source: (K,), the prior that they carry.
-        level: Of the interval, a Gaussian one by the observed information, cut to 0 ... 1; it takes images for independent.
-        max_steps: When to stop.
+        source: (K,), their prior.
+        level: Of the interval, a Gaussian one from the observed information, clipped to [0, 1]; assumes independent images.
+        max_steps: Maximum number of iterations.
 
     Raises:
         UsageError: An argument is not as described, or there is no image.
@@ -170,7 +169,7 @@ def estimate_prior(
 
 
 def _standard_errors(ratios: Array, prior: Array, origin: Array) -> Array:
-    """Return those of the estimate (K,), from the curvature of the log-likelihood among priors that sum to 1."""
+    """Return the standard errors (K,) of the estimate, from the curvature of the log-likelihood among priors that sum to 1."""
     trained = origin > 0
     slopes = ratios[:, trained] / np.maximum(ratios @ prior, _LEAST)[:, None]
     inverse = np.linalg.inv(slopes.T @ slopes + np.diag(origin[trained] / prior[trained] ** 2))
@@ -222,7 +221,7 @@ def _prior(name: str, values: npt.ArrayLike, classes: int) -> Array:
 
 
 def _matrix(probabilities: ArrayOrTensor) -> Array:
-    """Check probabilities without labels."""
+    """Validate probabilities without labels."""
     return checked(np.zeros(len(probabilities), np.int64), probabilities, None)[1]
 
 

@@ -1,13 +1,13 @@
 """Are probabilities calibrated? Of all images predicted as melanoma with 80 %, 80 % should be melanomas.
 
 =====================  ==========================================================================================
-ECE                    how far the probability of the predicted class is from the accuracy, on average
-classwise ECE          the same for the probability of each class, right or wrong, predicted or not; mean over classes
+ECE                    mean distance between confidence (probability of the predicted class) and accuracy
+classwise ECE          the same for the probability of each class, predicted or not; mean over classes
 Brier score            sum over the classes of (probability - truth)^2, mean over images: from 0 to 2 (Brier 1950)
 log loss               mean of -log of the probability of the true class
 =====================  ==========================================================================================
 
-All are better when lower. Brier score and log loss are proper: no other probabilities than the true ones make them smaller.
+All are better when lower. Brier score and log loss are proper: they are minimised by the true probabilities.
 With two classes this Brier score is twice the usual one for a single class.
 
 Notable decisions
@@ -15,7 +15,7 @@ Notable decisions
   equal widths leave most bins of a rare class empty. Classwise ECE with such bins is Nixon's adaptive calibration error. There
   are 15 bins (Guo et al. 2017), fewer where a bin would have fewer than 10 images.
 - ECE is biased upwards: chance alone makes the shares of finite bins differ from the probabilities, the more the fewer images
-  there are (Kumar et al. 2019). `ece_by_chance` is what a perfectly calibrated model would show on average with as many
+  there are (Kumar et al. 2019). `ece_by_chance` is the expected ECE of a perfectly calibrated model with as many
   images; an ECE near it is no evidence of miscalibration. The same bias moves every draw of the bootstrap up once more, so the
   interval of an ECE is the one reflected at its value (Davison and Hinkley 1997, Section 5.2: the basic bootstrap), from 0 at
   the lowest to the value itself at least; those of Brier score and log loss are percentiles, as elsewhere.
@@ -42,12 +42,12 @@ from balanced_mixup.statistics.paired_tests import wilson
 BINS = 15
 
 _IMAGES_A_BIN = 10
-_LEAST = np.finfo(np.float64).eps  # a probability of 0 counts as this in the log loss, as in scikit-learn
+_LEAST = np.finfo(np.float64).eps  # lower bound of probabilities in the log loss, as in scikit-learn
 
 
 @dataclass(frozen=True)
 class CalibrationScores:
-    """How well probabilities are calibrated, each score with its 95 % interval; NaN where undefined.
+    """Calibration scores of probabilities, each with its 95 % interval; NaN where undefined.
 
     metrics: "ece", "classwise_ece" (mean over the classes), "rare_ece" (only where there are rare classes), "brier" and
     "log_loss". ece_by_chance: see the function of that name. per_class: the classwise ECE of each class.
@@ -86,14 +86,14 @@ def calibration_scores(
     level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Return how well the probabilities are calibrated, each score with its interval.
+    """Return calibration scores of probabilities, each with its interval.
 
     Args:
         y: Integers (N,), labels 0 ... K - 1.
         probabilities: (N, K), rows summing to 1.
         groups: (N,), the patient ... of each image; whole groups are drawn, the same as by `bootstrap`.
         rare: The classes whose mean classwise ECE is "rare_ece".
-        bins: At most so many.
+        bins: Maximum number of bins.
         replicates, level, seed: As in `bootstrap`.
 
     Returns:
@@ -152,10 +152,10 @@ def log_loss(y: ArrayOrTensor, probabilities: ArrayOrTensor) -> float:
 
 
 def ece_by_chance(y: ArrayOrTensor, probabilities: ArrayOrTensor, bins: int = BINS) -> float:
-    """Return about the ECE that these probabilities would show if they were perfectly calibrated and images independent.
+    """Return the approximate ECE of these probabilities if they were perfectly calibrated and images independent.
 
-    In a bin, the number that is right then has variance V = sum p (1 - p), and differs from its mean by sqrt(2 V / pi) on
-    average (normal approximation).
+    In a bin, the number of correct predictions then has variance V = sum p (1 - p), and its mean absolute deviation is
+    sqrt(2 V / pi) (normal approximation).
     """
     _, p, _ = checked(y, probabilities, None)
     confidence = p.max(1)
@@ -178,7 +178,7 @@ def reliability(
         y, probabilities, groups, bins: As in `calibration_scores`.
         of: The class whose probability is assessed; the predicted one of each image if None.
         level: Of Wilson's interval of the share. With `groups`, a bin counts as many trials as it has groups, as if the images
-            of a group counted as one: the interval is rather too wide than too narrow.
+            of a group counted as one, which is conservative.
 
     Returns:
         A row for each bin that has images, in order: "confidence" (the mean probability), "accuracy" (the share of images that
@@ -213,7 +213,7 @@ def _bins_of(values: Array, bins: int) -> npt.NDArray[np.int64]:
 
 
 def _terms(labels: npt.NDArray[np.int64], p: Array, bins: int) -> sparse.csr_array:
-    """Return what each image adds to each sum, (N, (1 + K) bins + 2): every score is a function of weighted sums of rows.
+    """Return the contribution of each image to each sum, (N, (1 + K) bins + 2); all scores are functions of weighted row sums.
 
     First probability - truth in its bin, for the predicted class and then for each class, then Brier score and log loss.
     """
@@ -244,6 +244,6 @@ def _plain_scores(y: ArrayOrTensor, probabilities: ArrayOrTensor, bins: int) -> 
 
 
 def _reflected(interval: Interval) -> Interval:
-    """Turn the percentile interval of a score that chance raises into the basic one."""
+    """Turn the percentile interval of an upwards biased score into the basic one."""
     value, low, high = interval.value, interval.low, interval.high
     return Interval(value, float(np.maximum(0, 2 * value - high)), float(np.maximum(value, 2 * value - low)))

@@ -1,9 +1,9 @@
-"""Decision thresholds: the probability of a class from which an image counts as the class, for a wanted sensitivity.
+"""Decision thresholds: the probability from which an image is assigned to a class, for a target sensitivity.
 
-The threshold is chosen on validation images: the highest one at which the sensitivity is at least the wanted one, rounded down
-to the decimals of the tables that `bmixup predict` writes, so that it selects the same cases there. Sensitivity and specificity
+The threshold is chosen on validation images: the highest one at which the sensitivity reaches the target, rounded down
+to the decimals that `bmixup predict` writes, so that it selects the same cases there. Sensitivity and specificity
 are then measured on other images. A high sensitivity cannot be measured on few cases: with 20 cases a single miss gives 0.95,
-and nothing between 0.95 and 1 is possible. The result carries a note then.
+and nothing between 0.95 and 1 is possible. The result then carries a note.
 """
 
 import math
@@ -24,9 +24,9 @@ DECIMALS = 6  # of a threshold, as of the probabilities that `bmixup predict` wr
 
 @dataclass(frozen=True)
 class Threshold:
-    """An image counts as the class where its probability is `value` or more.
+    """An image is assigned to the class if its probability is at least `value`.
 
-    value: With `DECIMALS`; None where there was no case to choose it on. wanted: the wanted sensitivity. cases: validation
+    value: With `DECIMALS`; None without validation images of the class. wanted: the target sensitivity. cases: validation
     images of the class.
     """
 
@@ -36,12 +36,12 @@ class Threshold:
 
     @property
     def needed(self) -> int:
-        """The number of cases from which one may be missed."""
+        """The smallest number of cases of which one may be missed."""
         return math.ceil(1 / (1 - self.wanted) - 1e-9)
 
     @property
     def supported(self) -> bool:
-        """Whether there were enough cases for the wanted sensitivity."""
+        """Whether there were enough cases for the target sensitivity."""
         return self.cases >= self.needed
 
     @property
@@ -57,7 +57,7 @@ class Threshold:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """Sensitivity and specificity of a threshold, of so many cases and other images; NaN where there are none."""
+    """Sensitivity and specificity of a threshold, and the number of cases and other images; NaN where there are none."""
 
     sensitivity: Interval
     specificity: Interval
@@ -98,9 +98,9 @@ class ThresholdResult:
 
 
 def choose_threshold(y: ArrayOrTensor, probabilities: ArrayOrTensor, of: int, sensitivity: float) -> Threshold:
-    """Return the highest threshold of `DECIMALS` with at least the wanted `sensitivity` for class `of`.
+    """Return the highest threshold, with `DECIMALS`, that reaches the target `sensitivity` for class `of`.
 
-    It has that sensitivity on probabilities that are rounded to as many decimals, too.
+    It also has that sensitivity on probabilities rounded to as many decimals.
 
     Args:
         y: Integers (N,), labels of validation images.
@@ -132,10 +132,10 @@ def operating_point(
 
     Args:
         y, probabilities, of: As in `choose_threshold`, of other images.
-        threshold: From which probability on an image counts as the class.
+        threshold: Probability from which an image is assigned to the class.
         groups: (N,), the patient ... of each image.
         level: Of Wilson's interval. With `groups`, there are as many trials as groups, as if the images of a group counted
-            as one: the interval is rather too wide than too narrow.
+            as one, which is conservative.
 
     Raises:
         UsageError: An argument is not as described.

@@ -15,7 +15,7 @@ from rich.logging import RichHandler
 
 from balanced_mixup.errors import BalancedMixupError
 
-_HELP = """Image classification with rare classes: Balanced-MixUp, what it is compared with, and honest scores.
+_HELP = """Image classification with rare classes: Balanced-MixUp, the baselines of its paper, and scores with intervals.
 
 ```
 bmixup check --data labels.csv --images photos --label-column diagnosis
@@ -24,12 +24,12 @@ bmixup evaluate runs/mine
 bmixup predict runs/mine new_photos --out predictions.csv
 ```
 
-`bmixup demo` shows all of it on built-in data in a few minutes.
+`bmixup demo` runs everything on built-in data in a few minutes.
 """
 
 
-def make_app(asked: str = "") -> App:
-    """Return the program with its commands; what a command needs is imported when it runs, or when its help is `asked` for."""
+def make_app(command: str = "") -> App:
+    """Return the program; a command is imported when it runs, or when it is `command`, whose full help is needed."""
     from importlib.metadata import version
 
     app = App(
@@ -41,18 +41,18 @@ def make_app(asked: str = "") -> App:
     )
     app["--help"].group = app["--version"].group = Group("Other")
     for name, summary in _COMMANDS.items():
-        module = "listing" if name == "list" else name  # a module cannot be called like the type it would hide
+        module = "listing" if name == "list" else name  # a module `list` would hide the built-in type
         app.command(
             f"balanced_mixup.cli.{module}:{module}",
             name=name,
-            help=None if name == asked else summary,  # its own words are longer
+            help=None if name == command else summary,  # None: its full docstring
             sort_key=list(_COMMANDS).index(name),
         )
     return app
 
 
 _COMMANDS = {
-    "demo": "Train and compare two methods on built-in data, in a few minutes.",
+    "demo": "Train and compare two methods on built-in data in a few minutes.",
     "prepare": "Prepare a published data set (EyePACS, HyperKvasir, HAM10000, MedMNIST ...) for training.",
     "check": "Check a data set: class counts, groups, image sizes, the split, and every problem at once.",
     "train": "Train a classifier and score it on held-out images.",
@@ -77,7 +77,7 @@ _OLD_FLAGS = {
 
 
 def _with_current_flags(arguments: Sequence[str]) -> list[str]:
-    """Return arguments with the flags of older versions by the names that they have now."""
+    """Return the arguments with flags of older versions renamed."""
     split = (argument.partition("=") for argument in arguments)
     return [_OLD_FLAGS.get(flag, flag) + equals + value for flag, equals, value in split]
 
@@ -102,10 +102,10 @@ def run(arguments: Sequence[str]) -> int:
         console.print(f"[bold red]Error:[/] {_escape(_message(error))}", highlight=False, soft_wrap=True)
         return error.exit_status if isinstance(error, BalancedMixupError) else 2
     except KeyboardInterrupt:
-        console.print("Interrupted. Given again, the command goes on where it was (`bmixup train` with `--resume`).")
+        console.print("Interrupted. Run the same command again to resume (`bmixup train` with `--resume`).")
         return 1
     except BrokenPipeError:
-        # Whoever read standard output (head, less) has seen enough.
+        # The reader of standard output (head, less) has closed it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:

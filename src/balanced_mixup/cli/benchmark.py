@@ -25,16 +25,16 @@ def benchmark(
 ) -> int:
     """Compare methods: data sets x methods x backbones x folds x seeds, each a run folder, all on the same folds.
 
-    Start it again to go on after a kill or with a longer plan: finished runs are known by their content and kept. A run that
-    fails is recorded with its reason, the others go on. Several machines with a common folder can work on one benchmark.
-    Then `bmixup table OUT` summarises the results.
+    Run it again to resume after an interruption or to extend the plan: finished runs are recognised by their content and kept.
+    A run that fails is recorded with its reason; the others continue. Several machines that share a folder can work on one
+    benchmark. `bmixup table OUT` summarises the results.
 
     ```yaml
-    data:                         # paths from the plan's folder; keys as for bmixup train
+    data:                         # paths relative to the plan; keys as for bmixup train
       skin: {data: labels.csv, label_column: dx, group_column: lesion_id}
     methods: [instance, class, {method: balanced-mixup, alpha: [0.1, 0.2, 0.3]}]
     backbones: [tf_efficientnet_lite0]
-    folds: 5                      # where the data bring no test part
+    folds: 5                      # where the data have no test split
     seeds: [0]
     protocol: honest              # or paper: as published, see bmixup list protocols
     settings: {size: 64, epochs: 6}
@@ -48,26 +48,26 @@ def benchmark(
     out
         Folder of the benchmark; `runs/NAME` for a plan NAME.yaml if not given.
     jobs
-        Runs at a time. They share the cores; several GPUs are dealt out.
+        Number of parallel runs. They share the cores; with several GPUs each run gets one.
     dry_run
-        Only scan the data, and print how many runs there are and about how long they take; writes nothing to the folder.
+        Only scan the data and print the number of runs and their estimated time; writes nothing to the folder.
     report
         Write report.html to the folder.
     """
     from balanced_mixup.benchmark.engine import run_benchmark
     from balanced_mixup.benchmark.plan import load_plan
-    from balanced_mixup.cli.report import report_at_the_end
+    from balanced_mixup.cli.report import write_final_report
 
     where = {} if placement is None else placement.model_dump(exclude_unset=True)
     folder = out or Path("runs") / plan.stem
     outcome = run_benchmark(load_plan(plan), folder, where, jobs, dry_run=dry_run)
     if report and outcome.finished and not dry_run:
-        report_at_the_end(folder)
+        write_final_report(folder)
     return print_outcome(outcome, folder)
 
 
 def print_outcome(outcome: "BenchmarkOutcome", folder: Path) -> int:
-    """Say what came of a benchmark; returns the exit status."""
+    """Print the outcome of a benchmark; returns the exit status."""
     console = Console()
     for run, reason in outcome.failed:
         console.print(f"[bold red]Failed:[/] {escape(run.title)}\n{escape(reason)}\n", highlight=False, soft_wrap=True)

@@ -22,9 +22,9 @@ def cache(
     cache_dir: Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Show the decoded images that trainings keep on disk, and the space that they take; `--clear` deletes them.
+    """Show the decoded images that are cached on disk, and their size; `--clear` deletes them.
 
-    Nothing but time is lost: a training that needs them decodes the images again.
+    Deleting is safe: a training that needs them decodes the images again.
 
     Parameters
     ----------

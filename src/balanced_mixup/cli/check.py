@@ -38,7 +38,7 @@ def check(
     val_fraction
         Fraction for validation, if the data have no validation split.
     test_fraction
-        Fraction for the test, if the data have no split.
+        Fraction for test, if the data have no split.
     seed
         Seed of the split.
     json
@@ -51,7 +51,7 @@ def check(
     settings = settings or DataSettings()
     if settings.exclude_bad:
         raise UsageError(
-            "Expected no `--exclude-bad` for `check`, which lists every problem; it is for `train` and `evaluate`."
+            "Expected no `--exclude-bad` with `check`, which lists every problem; use it with `train` and `evaluate`."
         )
     inspection = inspect(load(settings), val_fraction, test_fraction, seed=seed)
     if json:
@@ -71,7 +71,7 @@ def show(inspection: "Inspection", console: Console) -> None:
 
 
 def _class_table(inspection: "Inspection") -> Table:
-    """One row a class: its images, their fraction as a number and as a bar, and how many of them are in each split."""
+    """One row per class: its images, their fraction as a number and as a bar, and how many of them are in each split."""
     by_split = {split: inspection.planned.counts(split) for split in SPLITS if len(inspection.planned.rows(split))}
     counts = inspection.manifest.counts()
     total, largest = max(int(counts.sum()), 1), max(int(counts.max(initial=0)), 1)

@@ -26,9 +26,9 @@ def demo(*, out: Path = Path("demo"), seed: int = 0) -> None:
     Parameters
     ----------
     out
-        Folder for the two runs. Finished runs in it are used again.
+        Folder for the two runs. Finished runs in it are reused.
     seed
-        Decides the split and every random draw of the trainings.
+        Seed of the split and of all randomness in training.
     """
     from balanced_mixup.cli.show import interval
     from balanced_mixup.evaluation.compare import compare
@@ -55,7 +55,7 @@ def demo(*, out: Path = Path("demo"), seed: int = 0) -> None:
     console.print(table, "")
     _print_classes(console, tests)
     console.print(verdict(differences["quadratic_kappa"]), verdict(differences["balanced_accuracy"]), "", sep="\n")
-    _print_where(console, experiments)
+    _print_folders(console, experiments)
 
 
 def verdict(difference: "Difference") -> str:
@@ -83,14 +83,14 @@ def _print_classes(console: Console, tests: "Sequence[Scores]") -> None:
     console.print(table, "")
 
 
-def _print_where(console: Console, experiments: "Sequence[Experiment]") -> None:
-    from balanced_mixup.cli.report import report_at_the_end
+def _print_folders(console: Console, experiments: "Sequence[Experiment]") -> None:
+    from balanced_mixup.cli.report import write_final_report
 
     for experiment in experiments:
-        report_at_the_end(experiment.folder.path)
+        write_final_report(experiment.folder.path)
         console.print(f"Run folder: {experiment.folder.path}", soft_wrap=True)
     console.print(
-        "In each: report.html (open it in a browser), metrics.json (scores), predictions.parquet (a probability per class for "
+        "Each contains report.html (open it in a browser), metrics.json (scores), predictions.parquet (class probabilities of "
         "each image), history.csv, recipe.yaml, weights.safetensors, manifest.csv (which image was in which split).\n\n"
         "With your own images: bmixup check --data labels.csv --images photos --label-column diagnosis --group-column patient",
         soft_wrap=True,

@@ -22,19 +22,18 @@ def evaluate(
     report: bool = True,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Score a run on data that it has not seen, each score with a 95 % bootstrap interval.
+    """Score a run on unseen data, each score with a 95 % bootstrap interval.
 
-    Without `--data`: the test split that the run held out. With it: any labelled data, with column names of their own; other
-    names of classes are translated with `--label-map.THEIRS OURS`. Column names not given are those of the run. Whole groups
-    are resampled where there are groups.
+    Without `--data`: the held-out test split of the run. With it: any labelled data. Column names default to those of the
+    run; different class names are mapped with `--label-map.THEIRS OURS`. Where there are groups, whole groups are resampled.
 
-    Calibration: the ECE is the distance between probabilities and accuracy, before and after the correction that was fitted on
-    the run's validation split (`predict` applies it, too). Scores are of the probabilities as the model predicted them, or with
-    `--prior` of those corrected to another class prior.
+    Calibration: the expected calibration error (ECE), before and after temperature scaling fitted on the run's validation split
+    (which `predict` applies, too). Scores are of the uncalibrated probabilities, or with `--prior` of those corrected to
+    another class prior.
 
     ```
     bmixup evaluate runs/mine --prior uniform                  # as if all classes were equally frequent
-    bmixup evaluate runs/mine --sensitivity.melanoma 0.95      # the threshold for a sensitivity of 95 % on melanoma
+    bmixup evaluate runs/mine --sensitivity.melanoma 0.95      # threshold with 95 % sensitivity for melanoma
     ```
 
     Parameters
@@ -42,26 +41,26 @@ def evaluate(
     run
         Folder of a finished run.
     split
-        Split of the data to score; their test split if they have one, else all.
+        Split of the data to score; if not given the test split, or all images if there is none.
     allow_seen
-        Score images that the run was trained on, too (such scores are too high).
+        Also score images that the run was trained on (these scores are optimistic).
     flip
         Average over each image and its mirror image, as in the paper.
     out
         Folder for predictions.parquet and metrics.json; one in the run's `evaluations` if not given.
     prior
         Score probabilities that are corrected to another class prior: `train` (that of the training split), `uniform`,
-        `estimate` (from the images that are scored), or a CSV file with the columns class and share.
+        `estimate` (from the scored images), or a CSV file with the columns class and share.
     sensitivity
-        Wanted sensitivity for a class, as --sensitivity.CLASS 0.95: the threshold is chosen on the run's validation split, and
-        its sensitivity and specificity are measured on the images that are scored.
+        Target sensitivity for a class, as --sensitivity.CLASS 0.95: the threshold is chosen on the run's validation split; its
+        sensitivity and specificity are measured on the scored images.
     report
         With --data or --out: write report.html beside the scores.
     json
         Print one JSON object instead of tables.
     """
     from balanced_mixup.cli import show
-    from balanced_mixup.cli.report import report_at_the_end
+    from balanced_mixup.cli.report import write_final_report
     from balanced_mixup.evaluation.evaluate import evaluate as score_run
     from balanced_mixup.runs.run import Run
 
@@ -78,4 +77,4 @@ def evaluate(
         show.print_scores(result.scores, title, ordinal=Run.open(run).ordinal)
         show.print_calibration(result)
     if report and result.folder is not None:
-        report_at_the_end(result.folder)
+        write_final_report(result.folder)

@@ -18,16 +18,16 @@ def explain(
 ) -> None:
     """Show where in images the model finds its evidence for a class, with Grad-CAM.
 
-    Writes a PNG for each image (what the model sees, and the same with the evidence in colour), and explanations.csv with a row
-    for each image and class shown: prediction, probability, target, fraction of the evidence that is for the target, picture.
+    Writes a PNG for each image (the model's input, and the same with a Grad-CAM overlay), and explanations.csv with a row for
+    each image and class shown: prediction, probability, target, fraction of positive evidence, picture.
 
-    **What it shows.** How strongly each place of the model's last feature map, often only 4 x 4 to 8 x 8 places, raises the
-    score of the class; bright is strongest in this image. Brightness cannot be compared between images. A picture without
-    colour means that there is no evidence for the class.
+    **What it shows.** How strongly each position of the last feature map, often only 4 x 4 to 8 x 8, raises the score of the
+    class; bright is strongest in this image. Brightness cannot be compared between images. A picture without colour means that
+    there is no evidence for the class.
 
-    **What it does not show.** It is no proof that the model is right or looks at the right thing, and no outline of a lesion.
-    It shows where, not what: the same place can be evidence for several classes. Maps can look convincing for a model that
-    has learnt nothing. Use it to find what is suspicious, such as evidence on a ruler, a hair or the border, then test it.
+    **What it does not show.** It does not prove that the model is right or looks at the right thing, and it does not outline a
+    lesion. It shows where, not what: the same region can be evidence for several classes. Maps can look convincing for a model
+    that has learnt nothing. Use them to find suspicious evidence, such as on a ruler, a hair or the border, then test it.
 
     Selvaraju et al., Grad-CAM, ICCV 2017; Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018.
 
@@ -36,15 +36,15 @@ def explain(
     run
         Folder of a finished run.
     images
-        Image files, or folders with images in them.
+        Image files, or folders with images.
     out
         A new or empty folder for the pictures and the table.
     target
-        Class whose evidence is shown; of each image the predicted one if not given.
+        Class whose evidence is shown; the predicted class of each image if not given.
     top
-        Show this many of the most likely classes side by side; 1 if not given.
+        Number of most likely classes to show side by side; 1 if not given.
     calibrate
-        Correct the probabilities by the temperature fitted on validation images (keeps the predicted class).
+        Apply the temperature fitted on validation images (keeps the predicted class).
     """
     from rich.console import Console
     from rich.markup import escape
@@ -57,6 +57,6 @@ def explain(
     pictures = table["picture"].nunique()
     counted = "1 picture" if pictures == 1 else f"{pictures:,} pictures"
     console.print(f"{counted} and {TABLE} are in {escape(str(out))}", soft_wrap=True, highlight=False)
-    console.print(f"The model's map has {side} x {side} places: finer detail in a picture is interpolated.", highlight=False)
+    console.print(f"The model's feature map is {side} x {side}: finer detail in a picture is interpolated.", highlight=False)
     if nothing := int((table["positive_share"] == 0).sum()):
         console.print(f"{nothing:,} of {len(table):,} maps have no colour: no evidence for the class.", highlight=False)

@@ -15,29 +15,29 @@ Kind = Literal["methods", "recipes", "sources", "metrics", "protocols", "backbon
 
 
 def listing(kind: Kind | None = None, pattern: str = "*", /) -> None:
-    """List what can be named: methods, recipes, data sources, metrics, protocols.
+    """List available methods, recipes, data sources, metrics and protocols.
 
-    `list backbones 'mobilenet*'` lists architectures, `list sources eyepacs` shows a published data set.
+    `list backbones 'mobilenet*'` lists architectures; `list sources eyepacs` describes a published data set.
 
     Parameters
     ----------
     kind
-        What to list; all but the backbones if not given.
+        What to list; everything but backbones if not given.
     pattern
-        Which backbones, with * for any characters; of the sources, the published data set to show whole.
+        For backbones, a name with wildcards (*); for sources, the published data set to describe.
     """
     console = Console()
     if kind == "backbones":
         import timm
 
-        from balanced_mixup.training.backbones import foreign
+        from balanced_mixup.training.backbones import plugin_backbones
 
-        names = [*sorted(fnmatch.filter(foreign(), pattern)), *timm.list_models(pattern)]
+        names = [*sorted(fnmatch.filter(plugin_backbones(), pattern)), *timm.list_models(pattern)]
         sys.stdout.writelines(f"{name}\n" for name in names)
         return
     if pattern != "*":
         if kind != "sources":
-            raise UsageError(f"Expected no more than what to list, but got {pattern!r} after {kind}.")
+            raise UsageError(f"Expected a pattern only after `backbones` or `sources`, but got {pattern!r} after {kind}.")
         _show_card(pattern, console)
         return
     for name, rows in _tables().items():
@@ -75,7 +75,7 @@ def _tables() -> dict[str, Sequence[tuple[str, ...]]]:
 
 
 def _show_card(name: str, console: Console) -> None:
-    """Print all that is known of a published data set."""
+    """Describe a published data set."""
     from balanced_mixup.datasets.cards import get_card
 
     card = get_card(name)
@@ -86,7 +86,9 @@ def _show_card(name: str, console: Console) -> None:
         "licence": card.licence,
         "raw folder": card.layout,
         "groups": card.groups,
-        "images": ", ".join(f"{count:,}" if part == "all" else f"{part} {count:,}" for part, count in card.published.items()),
+        "images": ", ".join(
+            f"{count:,}" if split == "all" else f"{split} {count:,}" for split, count in card.published.items()
+        ),
         "cite": card.citation,
         "prepare": f"bmixup prepare {card.name}{'' if card.sizes else ' --root RAW'} --out DIR --size {card.default_size}",
     }.items():
@@ -95,8 +97,8 @@ def _show_card(name: str, console: Console) -> None:
     classes = Table(box=None, pad_edge=False, header_style="bold")
     classes.add_column("grade" if card.ordinal else "class")
     classes.add_column("")
-    for part in card.counts:
-        classes.add_column("images" if part == "all" else part, justify="right")
+    for split in card.counts:
+        classes.add_column("images" if split == "all" else split, justify="right")
     for label, title in card.classes.items():
         classes.add_row(escape(label), escape(title), *(f"{counts[label]:,}" for counts in card.counts.values()))
     console.print(classes)

@@ -18,33 +18,33 @@ def predict(
 ) -> None:
     """Predict the class of images without labels.
 
-    Writes a CSV with a row an image: image, prediction, and p_CLASS, the probability of each class. The probabilities are
-    calibrated on the run's validation split: of the images with 80 % for a class about 80 % are of it, where classes are as
-    frequent as they were there. Where they are not, give their frequencies with `--prior`:
+    Writes a CSV with a row per image: image, prediction, and p_CLASS, the probability of each class. The probabilities are
+    calibrated on the run's validation split: about 80 % of the images with a probability of 80 % for a class belong to it, as
+    long as classes are as frequent as in that split. Where they are not, give the class prior with `--prior`:
 
     ```
     bmixup predict runs/mine new_photos --prior estimate
     bmixup predict runs/mine new_photos --prior clinic.csv
     ```
 
-    `estimate` estimates them from the given images; the CSV has the columns class and share, a row a class. This is valid where
-    only the frequencies differ, not the appearance of a class, and can change the predicted class.
+    `estimate` estimates it from the given images; the CSV has the columns class and share, a row per class. This is valid where
+    only the class prior differs, not the appearance of a class, and can change the predicted class.
 
     Parameters
     ----------
     run
         Folder of a finished run.
     images
-        Image files, or folders with images in them.
+        Image files, or folders with images.
     out
-        The CSV to write.
+        CSV file to write.
     flip
         Average over each image and its mirror image, as in the paper.
     calibrate
-        Correct the probabilities by the temperature fitted on validation images (keeps the predicted class).
+        Apply the temperature fitted on validation images (keeps the predicted class).
     prior
-        Correct them to another class prior: `train` (that of the training split), `uniform`, `estimate` (from the given
-        images), or a CSV file with the columns class and share.
+        Correct the probabilities to another class prior: `train` (that of the training split), `uniform`, `estimate` (from the
+        given images), or a CSV file with the columns class and share.
     """
     from balanced_mixup.cli import show
     from balanced_mixup.evaluation.predict import predict_files

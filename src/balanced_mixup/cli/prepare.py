@@ -25,26 +25,26 @@ def prepare(
 ) -> None:
     """Prepare a published data set for training: `bmixup prepare eyepacs --root RAW --out DIR --size 512`.
 
-    Reads the label files as they were published, crops photographs of the retina to the disc, resizes, and writes images,
-    labels.csv and dataset.yaml to DIR, for `--data DIR`. Compares with the published counts and reports images that are
-    missing, left over, unreadable or in the wrong folder; DIR/problems.csv lists all of them. Missing images do not stop it.
-    Killed and given again, it continues where it stopped.
+    Reads the published label files, crops fundus photographs to the visible disc, resizes, and writes images, labels.csv and
+    dataset.yaml to DIR, for `--data DIR`. Compares with the published counts and reports images that are missing, unlabelled,
+    unreadable or in the wrong folder; DIR/problems.csv lists all of them. Missing images do not stop it. Run it again to resume
+    after an interruption.
 
     Parameters
     ----------
     name
-        The data set; `bmixup list sources` lists them, `bmixup list sources NAME` says where to get one.
+        The data set; `bmixup list sources` lists them, `bmixup list sources NAME` shows where to get one.
     out
-        Folder for the result: new, empty, or started before with the same settings.
+        Output folder: new, empty, or of an interrupted run with the same settings.
     root
-        Folder with the raw files as they were published. For a MedMNIST data set its npz or the folder with it; downloaded if
-        not given.
+        Folder with the raw files as published. For a MedMNIST data set its npz file or the folder with it; downloaded if not
+        given.
     size
-        Side of the square images in pixels; 512 as in the paper, for MedMNIST the published size 28 (64, 128, 224).
+        Side of the square images in pixels; if not given 512 as in the paper, or 28 for MedMNIST (also 64, 128, 224).
     image_format
         jpg or png; if not given png for MedMNIST, otherwise jpg.
     jobs
-        Processes; one a core if not given.
+        Number of processes; one per core if not given.
     json
         Print one JSON object.
     """

@@ -16,34 +16,34 @@ def report(
 ) -> None:
     """Write a report of a run, of an evaluation, or of a benchmark.
 
-    Of a run: which rare classes are found and which are missed, the training images, scores with intervals, the confusion
-    matrix, ROC and precision-recall curves, calibration, and the most confident errors with Grad-CAM maps. Of a benchmark:
-    its tables, paired differences, ranks, recall by class size, and cost.
+    For a run: recall of the rare classes, the training images, scores with intervals, the confusion matrix, ROC and
+    precision-recall curves, calibration, and the most confident errors with Grad-CAM maps. For a benchmark: its tables, paired
+    differences, ranks, recall by class size, and cost.
 
-    An HTML report is one file that needs no network and can be sent by mail. The figures are written beside it, each as SVG,
-    PNG and CSV with its numbers. A damaged or unfinished run has a report too, which names what is missing.
+    An HTML report is a single file that needs no network. The figures are written next to it, each as SVG, PNG and CSV with its
+    numbers. A damaged or unfinished run has a report too, which lists what is missing.
 
     Parameters
     ----------
     path
         Folder of a run (runs/mine), of an evaluation (runs/mine/evaluations/other-all) or of a benchmark.
     out
-        The file; report.html (.pdf, .md) in that folder if not given.
+        Output file; report.html (.pdf, .md) in that folder if not given.
     form
-        html, pdf (A4; needs WeasyPrint or Chromium) or md; that of --out, or html, if not given.
+        html, pdf (A4; needs WeasyPrint or Chromium) or md; if not given the suffix of --out, or html.
     """
     from balanced_mixup.report.write import write_report
 
-    Console().print(f"The report is {write_report(path, out, form)}", soft_wrap=True, highlight=False, markup=False)
+    Console().print(f"Report: {write_report(path, out, form)}", soft_wrap=True, highlight=False, markup=False)
 
 
-def report_at_the_end(path: Path) -> None:
-    """Write the report of what a command has made; what it made is not lost where that fails."""
+def write_final_report(path: Path) -> None:
+    """Write the report of a finished command; a failure is printed, not raised."""
     from balanced_mixup.errors import BalancedMixupError
     from balanced_mixup.report.write import write_report
 
     try:
-        text = f"The report is {write_report(path)}"
+        text = f"Report: {write_report(path)}"
     except BalancedMixupError as error:
-        text = f"The report could not be made: {error}"
+        text = f"The report could not be written: {error}"
     Console(stderr=True).print(text, soft_wrap=True, highlight=False, markup=False)

@@ -36,27 +36,27 @@ def reproduce(
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     placement: Annotated[Placement | None, Parameter(name="*")] = None,
 ) -> int:
-    """Reproduce a table or figure of the paper, our results beside the published ones.
+    """Reproduce a table or figure of the paper, next to the published numbers.
 
     Tables 1 and 2 need EyePACS (and Messidor-2), Table 3 HyperKvasir, each made with `bmixup prepare`. The paper's settings:
-    512 px, both backbones, all methods, 30 epochs; before it starts, it estimates how long that takes here. `--quick` runs the
-    same protocol small on any prepared data set. Start it again to resume it.
+    512 px, both backbones, all methods, 30 epochs; the time that this takes is estimated first. `--quick` runs the same
+    protocol at a small scale on any prepared data set. Run it again to resume.
 
-    Figure 1 shows the class distributions (of `--data`, or the published counts), Figure 2 how Balanced-MixUp fills the data
-    space (embeddings of `--data`, or points in a plane), Figure 3 the mixing weights.
+    Figure 1 shows the class distributions (of `--data`, or the published counts), Figure 2 how Balanced-MixUp
+    populates the data space (embeddings of `--data`, or 2-D points), Figure 3 the mixing weights.
 
     Parameters
     ----------
     what
-        table1, table2, table3, figure1, figure2, figure3, or all of them.
+        Table or figure, or all of them.
     data
-        A folder made by `bmixup prepare`, or one that holds several of them.
+        A folder made by `bmixup prepare`, or a folder of several of them.
     out
         Folder for runs, tables (.md, .tex, .csv) and figures (.svg, .png, and .csv with the numbers).
     quick
-        Run it small: some images of any prepared data set, a small size, few epochs, one backbone.
+        Run at a small scale: few images of any prepared data set, a small size, few epochs, one backbone.
     images
-        With --quick: about so many images; 1000 if not given.
+        With --quick: approximate number of images; 1000 if not given.
     size
         With --quick: side in pixels; 64 if not given.
     epochs
@@ -64,11 +64,11 @@ def reproduce(
     backbone
         With --quick: tf_efficientnet_lite0 if not given.
     protocol
-        paper: as published (too good: the epoch is chosen on the fold that is scored), if not given. honest: it is not.
+        paper, the default: as published (optimistic: the epoch is chosen on the fold that is scored); honest: on other images.
     jobs
-        Runs at a time; 1 if not given.
+        Number of parallel runs; 1 if not given.
     dry_run
-        Only print how many runs there are and about how long they take.
+        Only print the number of runs and their estimated time.
     """
     from balanced_mixup.benchmark.engine import run_benchmark
     from balanced_mixup.cli.benchmark import print_outcome
@@ -85,14 +85,14 @@ def reproduce(
     if tables and data is None:
         first = next(iter(tables))
         raise UsageError(f"Expected --data with {first}: a folder made by `bmixup prepare` (see `bmixup list sources`).")
-    # All plans before the first run: data that are missing should not be found out after days.
+    # All plans are made before the first run, so that missing data are reported at once and not after days.
     plans = {name: paper_plan(table, data or Path(), small, protocol or "paper") for name, table in tables.items()}
     for name in names:
         if name in _FIGURES and not dry_run:
             _draw(name, data if what != "all" else None, out / name)
     status = 0
     for name, plan in plans.items():
-        quick_folder = "pocket" if (out / "pocket").is_dir() else "quick"  # runs of its older name go on
+        quick_folder = "pocket" if (out / "pocket").is_dir() else "quick"  # its name until 0.1
         folder = out / (quick_folder if small else tables[name].data)  # tables of the same data share their runs
         outcome = run_benchmark(plan, folder, where, 1 if jobs is None else jobs, dry_run=dry_run)
         status |= print_outcome(outcome, folder)
@@ -101,20 +101,20 @@ def reproduce(
     return status
 
 
-def _quick(asked: bool, **settings: Any) -> "Quick | None":
+def _quick(enabled: bool, **settings: Any) -> "Quick | None":
     from balanced_mixup.paper.reproduce import Quick
 
     given = {name: value for name, value in settings.items() if value is not None}
-    if given and not asked:
+    if given and not enabled:
         flags = ", ".join(f"--{name}" for name in given)
         raise UsageError(f"Expected {flags} only with --quick: without it the paper's settings are used.")
-    return replace(Quick(), **given) if asked else None
+    return replace(Quick(), **given) if enabled else None
 
 
 def _refuse_with_figures(what: str, settings: Mapping[str, object]) -> None:
     given = [f"--{name.replace('_', '-')}" for name, value in settings.items() if value not in (None, False)]
     if given:
-        raise UsageError(f"Expected {', '.join(given)} only with tables, but got {what}, which has no use for it.")
+        raise UsageError(f"Expected {', '.join(given)} only with tables, but got {what}, which does not use it.")
 
 
 def _write_table(table: "PaperTable", folder: Path, stem: Path) -> None:
@@ -122,11 +122,11 @@ def _write_table(table: "PaperTable", folder: Path, stem: Path) -> None:
     from balanced_mixup.benchmark.summary import summarise
     from balanced_mixup.benchmark.tables import markdown, render
     from balanced_mixup.files import write_text
-    from balanced_mixup.paper.reproduce import beside_published
+    from balanced_mixup.paper.reproduce import with_published
 
     results = read_results(folder)
     entries = summarise(results, table.metrics)
-    text = "\n".join(markdown(grid) for grid in beside_published(table, entries))
+    text = "\n".join(markdown(grid) for grid in with_published(table, entries))
     write_text(stem.with_suffix(".md"), text + "\n" + render(results, entries, "md") + "\n")
     write_text(stem.with_suffix(".tex"), render(results, entries, "latex") + "\n")
     write_text(stem.with_suffix(".csv"), render(results, entries, "csv"))

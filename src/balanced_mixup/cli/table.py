@@ -18,10 +18,10 @@ def table(
 ) -> None:
     """Show the results of a benchmark in the layout of the paper's tables.
 
-    For each method the median over the folds with the lowest and highest, and a mark where it is not significantly different
-    from the best; its paired difference to the baseline with interval and p-value (corrected resampled t-test over folds,
-    bootstrap over the images of a single test split; Holm's correction for several methods); mean ranks over data sets. Works
-    while the benchmark is still running, too.
+    For each method the median over the folds [lowest, highest], and = where it is not significantly different from the best;
+    its paired difference to the baseline with interval and p-value (corrected resampled t-test over folds, bootstrap over the
+    images of a single test split; Holm's correction for several methods); mean ranks over data sets. Also works while the
+    benchmark is running.
 
     Parameters
     ----------
@@ -30,11 +30,11 @@ def table(
     metrics
         Scores to show (`bmixup list metrics`); those of the plan, or the paper's, if not given.
     baseline
-        Label of the method that others are compared with; that of the plan if not given.
+        Label of the method to compare with; that of the plan if not given.
     form
-        Markdown, LaTeX (booktabs); csv: every number of the tables; runs: the scores of every run, also as csv.
+        md, latex (booktabs); csv: every number of the tables; runs: the scores of every run as CSV.
     out
-        File to write to, instead of the screen.
+        Output file; standard output if not given.
     """
     from balanced_mixup.benchmark.results import read_results
     from balanced_mixup.benchmark.tables import make_tables

@@ -11,7 +11,7 @@ from balanced_mixup.settings_file import load_yaml
 
 def train(
     *,
-    flags: Annotated[Flags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]  # made of the methods' fields
+    flags: Annotated[Flags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]  # made from the methods' fields
     config: Path | None = None,
     out: Path | None = None,
     base: Path | None = None,
@@ -27,13 +27,13 @@ def train(
     Parameters
     ----------
     config
-        YAML file with any of these settings (keys with underscores); flags go over it.
+        YAML file with any of these settings (keys with underscores); flags take precedence.
     out
-        The run folder; a new one under `runs` if not given.
+        Run folder; a new one under `runs` if not given.
     base
-        A run in which the training that the method starts from has been made, for methods that have several stages.
+        Run folder whose first stage is reused, for methods with several stages.
     resume
-        Go on with the run in `--out`, which was killed; its settings need not be given again.
+        Resume the interrupted run in `--out`; its settings need not be given again.
     report
         Write report.html to the run folder.
     json
@@ -41,9 +41,9 @@ def train(
     """
     from balanced_mixup.training.processes import check_variables
 
-    check_variables()  # Lightning, imported next, stumbles over bad ones
+    check_variables()  # Lightning, imported next, fails on bad ones
     from balanced_mixup.cli import show
-    from balanced_mixup.cli.report import report_at_the_end
+    from balanced_mixup.cli.report import write_final_report
     from balanced_mixup.evaluation.experiment import train as run_experiment
 
     layers = [load_yaml(config)] if config is not None else []
@@ -51,11 +51,11 @@ def train(
         layers.append(flags.model_dump(exclude_unset=True))
     experiment = run_experiment(*layers, out=out, resume=resume, base=base)
     if not experiment.scores:
-        return  # one of several processes, of which the first speaks
+        return  # one of several processes; only the first prints
     if json:
         scores = {split: scores.to_dict() for split, scores in experiment.scores.items()}
         show.print_json({"run": str(experiment.folder.path), **scores})
     else:
         show.print_experiment(experiment)
     if report:
-        report_at_the_end(experiment.folder.path)
+        write_final_report(experiment.folder.path)

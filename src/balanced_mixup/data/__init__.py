@@ -1,1 +1,1 @@
-"""From whatever a user has (a table, folders, an npz) to one manifest that is checked, split and ready to be stored."""
+"""Data: from a table, folders or an npz to a manifest that is checked, split and decoded."""

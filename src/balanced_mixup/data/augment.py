@@ -9,7 +9,7 @@ operation; the hue is rotated about the grey axis of RGB, the linear map nearest
 the circle it differs by at most 4 h times the difference between the largest and smallest channel of a pixel).
 
 All parameters come from uniform numbers that the caller draws by key, `N_UNIFORMS` for each image, so that the augmentation of
-an image depends on its place in the epoch alone and not on how the epoch is divided into batches.
+an image depends only on its position in the epoch and not on how the epoch is divided into batches.
 """
 
 import itertools

@@ -30,10 +30,10 @@ Batch = TypeVar("Batch", "TrainBatch", Tensor)
 
 
 class TrainBatch(NamedTuple):
-    """What a training step of B samples reads: M >= B images, of which the first B are the samples, the others partners.
+    """The data of a training step of B samples: M >= B images, of which the first B are the samples, the others partners.
 
     pixels: uint8 (M, H, W, 3), or precomputed features float32 (M, C, F) of C copies. labels: int64 (M,). uniforms: float32
-    (M, N_UNIFORMS), for the augmentation. partner: int64 (B,), where each sample's partner stands among the M. weight,
+    (M, N_UNIFORMS), for the augmentation. partner: int64 (B,), position of each sample's partner among the M. weight,
     target_weight: float32 (B,), the weight of the partner's image and of its target.
     """
 
@@ -77,9 +77,9 @@ class TrainBatches:
             labels: (N,), the class of each.
             rows: The training images among the N; the branches number them from 0.
             stage: Where samples and partners come from, and how they are mixed.
-            batch_size: Samples a step, of all ranks together; a multiple of `world_size`. The last, incomplete batch of an
+            batch_size: Samples per step, over all ranks; a multiple of `world_size`. The last, incomplete batch of an
                 epoch is dropped, unless it is the only one.
-            seed, epoch: Decide every draw; epochs count from 0.
+            seed, epoch: Determine every draw; epochs count from 0.
             rank, world_size: This process, from 0, and the number of processes.
             device: The device on which iteration yields the steps.
 
@@ -103,7 +103,7 @@ class TrainBatches:
 
     def __iter__(self) -> Iterator[TrainBatch]:
         """Yield the steps in their order."""
-        return prepared_ahead(self.step, len(self), self.device)
+        return prefetched(self.step, len(self), self.device)
 
     def step(self, step: int) -> TrainBatch:
         """Return this rank's share of one batch."""
@@ -122,7 +122,7 @@ class TrainBatches:
         where = np.empty(2 * b, np.int64)
         where[read] = np.arange(len(read))
         draws = uniforms(
-            # The two branches augment independently, each image by its place in the epoch.
+            # The two branches augment independently, each image by its position in the epoch.
             ((positions[read % b] * 2 + read // b) * N_UNIFORMS)[:, None] + np.arange(N_UNIFORMS),
             self.seed,
             "augment",
@@ -173,50 +173,50 @@ class EvalBatches:
 
     def __iter__(self) -> Iterator[Tensor]:
         """Yield uint8 (B, H, W, 3)."""
-        return prepared_ahead(self.batch, len(self), self.device)
+        return prefetched(self.batch, len(self), self.device)
 
     def batch(self, number: int) -> Tensor:
         """Return one batch, uint8 (B, H, W, 3)."""
         return self.pixels.gather(self.rows[number * self.batch_size : (number + 1) * self.batch_size])
 
 
-def prepared_ahead(make: Callable[[int], Batch], count: int, device: torch.device | None = None) -> Iterator[Batch]:
+def prefetched(make: Callable[[int], Batch], count: int, device: torch.device | None = None) -> Iterator[Batch]:
     """Yield make(0), make(1) ... make(count - 1), while threads make the next ones.
 
     With a GPU as `device` they are copied there while the GPU computes.
     """
     stream = torch.cuda.Stream(device) if device is not None and device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
-    def make_there(number: int) -> tuple[Batch, torch.cuda.Event | None]:
+    def make_on_device(number: int) -> tuple[Batch, torch.cuda.Event | None]:
         if stream is None:
             return make(number), None
         with torch.cuda.stream(stream):
-            batch = _each(make(number), lambda tensor: _pinned(tensor).to(device, non_blocking=True))
+            batch = _map_tensors(make(number), lambda tensor: _pinned(tensor).to(device, non_blocking=True))
             return batch, stream.record_event()
 
-    def arrived(batch: Batch, event: torch.cuda.Event | None) -> Batch:
+    def wait_for_copy(batch: Batch, event: torch.cuda.Event | None) -> Batch:
         if event is not None:
             current = torch.cuda.current_stream(device)
             current.wait_event(event)
             for tensor in batch if isinstance(batch, TrainBatch) else (batch,):
-                tensor.record_stream(current)  # its memory is not reused before the model is done with it
+                tensor.record_stream(current)  # its memory is not reused before the model has finished with it
         return batch
 
     with ThreadPoolExecutor(_THREADS) as threads:
         ahead: deque[Future[tuple[Batch, torch.cuda.Event | None]]] = deque()
         try:
             for number in range(count):
-                ahead.append(threads.submit(make_there, number))
+                ahead.append(threads.submit(make_on_device, number))
                 if len(ahead) > _AHEAD:
-                    yield arrived(*ahead.popleft().result())
+                    yield wait_for_copy(*ahead.popleft().result())
             while ahead:
-                yield arrived(*ahead.popleft().result())
+                yield wait_for_copy(*ahead.popleft().result())
         finally:
             for future in ahead:
                 future.cancel()
 
 
-def _each(batch: Batch, function: Callable[[Tensor], Tensor]) -> Batch:
+def _map_tensors(batch: Batch, function: Callable[[Tensor], Tensor]) -> Batch:
     if isinstance(batch, TrainBatch):
         return TrainBatch(*map(function, batch))
     return function(batch)

@@ -36,7 +36,7 @@ def _check_copies(manifest: Manifest, rows: tuple[int, ...]) -> list[Problem]:
     problems = []
     if len(set(classes) - {""}) > 1:
         message = f"expected one label, got {_list(names, classes)}, which are the same image"
-        remedy = "Find out which label is right, and keep only that image."
+        remedy = "Check which label is right, and keep only that image."
         problems.append(Problem("identical images with different labels", message, remedy, rows))
     if len(set(splits) - {""}) > 1:
         message = f"expected one split, got {_list(names, splits)}, which are the same image"
@@ -46,7 +46,7 @@ def _check_copies(manifest: Manifest, rows: tuple[int, ...]) -> list[Problem]:
         problems.append(Problem(LEAK, message, remedy, others, fatal=not manifest.published_split))
     if not problems:
         message = f"{_list(names)} are the same image; all of them go to the same split"
-        remedy = "Remove the copies if they are not intended; they count more than other images."
+        remedy = "Remove the copies if they are not intended; they have more weight than other images."
         problems.append(Problem("identical images", message, remedy, rows, fatal=False))
     return problems
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from balanced_mixup.data.manifest import SPLIT_NAMES, Manifest
-from balanced_mixup.data.sources.table import read_table
+from balanced_mixup.data.sources.text_table import read_table
 from balanced_mixup.data.splits import Keys, make_split
 from balanced_mixup.errors import DataError, Problem, UsageError
 
@@ -23,7 +23,7 @@ def k_folds(labels: npt.NDArray[np.int64], groups: Keys | None, k: int, seed: in
         labels: (N,).
         groups: (N,), images with the same value stay together; None: no groups.
         k: Number of folds.
-        seed: Decides which groups go where.
+        seed: Seed of the assignment of groups.
 
     Raises:
         UsageError: There are fewer groups than folds, or fewer than two folds.
@@ -90,7 +90,7 @@ def with_split_file(manifest: Manifest, path: Path) -> Manifest:
     table = read_table(path)
     if {"image", "split"} - set(table.header):
         message = f"{path.name}: expected the columns image and split, got {', '.join(table.header)}"
-        raise DataError([Problem("split file", message, "Write one row an image: its name and train, val or test.")])
+        raise DataError([Problem("split file", message, "Write one row per image: its name and train, val or test.")])
     position = {name: row for row, name in enumerate(manifest.images.names)}
     split = np.full(len(manifest), "", dtype="<U6")
     problems = []

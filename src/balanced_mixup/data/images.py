@@ -178,16 +178,16 @@ def _read_file(path: Path, name: str) -> bytes:
         if path.is_file():
             return path.read_bytes()
         if path.is_dir():
-            raise _bad("not a file", f"{name}: expected an image file, got a folder", "Name the image files in it.")
+            raise _error("not a file", f"{name}: expected an image file, got a folder", "Name the image files in it.")
         if path.exists():
-            raise _bad("not a file", f"{name}: expected an image file, got a device or pipe", "Name a regular file.")
+            raise _error("not a file", f"{name}: expected an image file, got a device or pipe", "Name a regular file.")
     except (OSError, ValueError) as error:  # no permission, a failing disk, an impossible name
-        raise _bad("unreadable file", f"{name}: {error}", "Check the file's permissions and the disk.") from error
+        raise _error("unreadable file", f"{name}: {error}", "Check the file's permissions and the disk.") from error
     remedy = "Check the folder of the images (--images) and the spelling, or restore the file."
-    raise _bad("missing file", f"{name}: no such file" + (f" ({path})" if str(path) != name else ""), remedy)
+    raise _error("missing file", f"{name}: no such file" + (f" ({path})" if str(path) != name else ""), remedy)
 
 
-def _bad(kind: str, message: str, remedy: str) -> DataError:
+def _error(kind: str, message: str, remedy: str) -> DataError:
     return DataError([Problem(kind, message, remedy)])
 
 
@@ -213,7 +213,7 @@ def _decode(
 def _opened(data: bytes, name: str) -> Iterator[Image.Image]:
     """Open an image from its bytes; any failure inside the block becomes a DataError that names the image."""
     if not data:
-        raise _bad("empty file", f"{name}: the file has 0 bytes", "Restore the file, or remove it from the data.")
+        raise _error("empty file", f"{name}: the file has 0 bytes", "Restore the file, or remove it from the data.")
     try:
         with _pillow_is_quiet, Image.open(BytesIO(data), formats=FORMATS) as image:
             yield image
@@ -221,12 +221,12 @@ def _opened(data: bytes, name: str) -> Iterator[Image.Image]:
         raise
     except UnidentifiedImageError as error:
         message = f"{name}: not an image, or cut off before its first pixel"
-        raise _bad("not an image", message, f"Readable formats are {', '.join(FORMATS)}; convert or restore it.") from error
+        raise _error("not an image", message, f"Readable formats are {', '.join(FORMATS)}; convert or restore it.") from error
     except Image.DecompressionBombError as error:
-        raise _bad("image too large", f"{name}: {error}", "Shrink the image, or cut it into tiles.") from error
+        raise _error("image too large", f"{name}: {error}", "Shrink the image, or cut it into tiles.") from error
     except Exception as error:  # a decoder can fail in any way on a damaged file
         message = f"{name}: truncated or damaged ({error or type(error).__name__})"
-        raise _bad("damaged image", message, "Restore the file, or remove it from the data.") from error
+        raise _error("damaged image", message, "Restore the file, or remove it from the data.") from error
 
 
 def _orientation(image: Image.Image) -> int:
@@ -256,7 +256,7 @@ def _to_eight_bits(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
     if image.mode == "F" or low < 0 or high > 65535:
         message = f"{name}: expected at most 16 bits a channel, got pixel mode {image.mode} with values {low:g} to {high:g}"
         remedy = "Save it as 8-bit or 16-bit greyscale, with the same scale for all images."
-        raise _bad("unknown pixel range", message, remedy)
+        raise _error("unknown pixel range", message, remedy)
     return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 

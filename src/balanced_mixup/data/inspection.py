@@ -30,7 +30,7 @@ class SplitPlan:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What is known of a data set after each of its images was opened.
+    """The state of a data set after each of its images was opened.
 
     Args:
         manifest: As its source gave it, with the problems of its images added; its split is the given one.
@@ -111,7 +111,7 @@ def inspect(
     Args:
         manifest: N images.
         val_fraction: Fraction for validation, as for `complete_split`; None for data that are not to be trained on: no split
-            is planned, and a missing one is no problem.
+            is planned, and a missing one is not a problem.
         test_fraction: Fraction for the test.
         seed: Of the split.
         scan: Opens the image of a row; `Images.scan` if not given. Called from several threads, in any order; may keep the
@@ -123,7 +123,7 @@ def inspect(
     plan = None if val_fraction is None else SplitPlan(val_fraction, test_fraction, seed)
     if plan is not None:
         check_fractions(manifest, plan.val_fraction, plan.test_fraction)
-    opened: list[_Opened] = []
+    opened: list[_OpenedImage] = []
     with progress_bar("Reading images", len(manifest)) as advance:
         for chunk in _open_all(len(manifest), scan or manifest.images.scan):
             opened += chunk
@@ -135,8 +135,8 @@ def inspect(
     return _inspect_together(replace(manifest, problems=tuple(problems)), plan, shapes, digests)
 
 
-class _Opened(NamedTuple):
-    """What is known of one image after it was opened; the defaults stand for an unreadable one."""
+class _OpenedImage(NamedTuple):
+    """The state of one image after it was opened; the defaults are those of an unreadable one."""
 
     height: int = 0
     width: int = 0
@@ -144,17 +144,17 @@ class _Opened(NamedTuple):
     problems: tuple[Problem, ...] = ()
 
 
-def _open_all(n: int, scan: Callable[[int], Scan]) -> Iterator[list[_Opened]]:
+def _open_all(n: int, scan: Callable[[int], Scan]) -> Iterator[list[_OpenedImage]]:
     """Yield the images in their order, in chunks, while several threads open the next ones."""
 
-    def open_image(row: int) -> _Opened:
+    def open_image(row: int) -> _OpenedImage:
         try:
             found = scan(row)
         except DataError as error:
-            return _Opened(problems=tuple(replace(problem, rows=(row,)) for problem in error.problems))
-        return _Opened(found.height, found.width, found.digest)
+            return _OpenedImage(problems=tuple(replace(problem, rows=(row,)) for problem in error.problems))
+        return _OpenedImage(found.height, found.width, found.digest)
 
-    def open_chunk(start: int) -> list[_Opened]:
+    def open_chunk(start: int) -> list[_OpenedImage]:
         return [open_image(row) for row in range(start, min(start + _CHUNK, n))]
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:

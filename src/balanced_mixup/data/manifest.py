@@ -1,4 +1,4 @@
-"""The manifest: one row an image, whatever source the data come from."""
+"""The manifest: one row per image, for every data source."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ class Stamp(NamedTuple):
     seen_ns: int  # time at which the stamp was taken
 
     @property
-    def lasting_fingerprint(self) -> str:
+    def stable_fingerprint(self) -> str:
         """The fingerprint; "" if the last change is so recent that another one could leave the timestamps as they are."""
         return self.fingerprint if self.seen_ns - self.changed_ns > _SETTLED_NS else ""
 
@@ -91,12 +91,12 @@ class Manifest:
 
     Args:
         images: N images.
-        labels: int64 (N,), positions in `classes`; -1 where the label is not understood (`problems` says why).
+        labels: int64 (N,), positions in `classes`; -1 for an invalid label (see `problems`).
         classes: Names of the K classes in their order.
         ordinal: The classes are ordinal, in that order.
         groups: str (N,), the patient, lesion ... that an image belongs to, or None.
         split: str (N,), each of "train", "val", "test", or None where no split is given.
-        published_split: The split was published with the data and is not the user's to change: a leak in it is a warning.
+        published_split: The split was published with the data and cannot be changed: a leak in it is only a warning.
         problems: What is wrong with the table itself; no image has been opened yet.
     """
 

@@ -125,7 +125,7 @@ class DevicePixels:
 
 
 class SourcePixels:
-    """Pixels that are decoded from their source at each gather, by one thread a core."""
+    """Pixels that are decoded from their source at each gather, by one thread per core."""
 
     def __init__(self, images: Images, size: int, digests: tuple[str, ...]) -> None:
         """Take N images, resized to (size, size); `digests` (N,) are theirs from when the data were checked."""

@@ -22,7 +22,7 @@ log = logging.getLogger("balanced_mixup")
 
 @dataclass(frozen=True)
 class Cache:
-    """Where decoded images are kept.
+    """Where decoded images are cached.
 
     Args:
         kind: "disk": decoded once for all trainings, in a store on disk. "device": the same, to be copied to the GPU.
@@ -41,7 +41,7 @@ class Prepared:
 
     Args:
         pixels: N images of (size, size).
-        manifest: N images, each with a label, with a split if one was given or asked for.
+        manifest: N images, each with a label, with a split if one was given or requested.
         digests: (N,), a hash of the content of each image.
         excluded: Names of the excluded images, each with its problems (only with `exclude_bad`).
     """
@@ -67,13 +67,13 @@ def prepare(
     Args:
         manifest: As its source gave it.
         size: Side in pixels of the square that each image is resized to.
-        cache: Where the decoded images are kept.
+        cache: Where the decoded images are cached.
         exclude_bad: Exclude rows with a problem instead of stopping.
         val_fraction, test_fraction, seed: As for `inspect`.
 
     Raises:
         DataError: The data have fatal problems; lists all of them.
-        RunError: There is no room for the decoded images.
+        RunError: There is not enough space for the decoded images.
     """
     pixels, inspection = read(manifest, size, cache, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
     excluded: tuple[tuple[str, str], ...] = ()
@@ -85,7 +85,7 @@ def prepare(
         inspection, rows = exclude(inspection)
         excluded = tuple((manifest.images.names[row], "; ".join(reasons[row])) for row in rows.tolist())
         pixels = pixels.subset(np.setdiff1d(np.arange(len(manifest)), rows))
-        log.warning("Left out %d of %d images that have a problem.", len(rows), len(manifest))
+        log.warning("Excluded %d of %d images that have a problem.", len(rows), len(manifest))
     if inspection.fatal:
         raise DataError(inspection.fatal)
     if inspection.warnings:
@@ -102,7 +102,7 @@ def read(
     test_fraction: float = 0.0,
     seed: int = 0,
 ) -> tuple[Pixels, Inspection]:
-    """Open every image once and keep its pixels as `cache` says.
+    """Open every image once and cache its pixels according to `cache`.
 
     Args:
         manifest: N images.

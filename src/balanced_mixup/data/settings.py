@@ -20,11 +20,11 @@ def _texts(value: object) -> object:
 
 def _split_commas(value: object) -> object:
     """Turn "mel,nv,bkl", from the command line or YAML, into three names."""
-    value = [as_text(part) for part in value] if isinstance(value, list | tuple) else as_text(value)
+    value = [as_text(item) for item in value] if isinstance(value, list | tuple) else as_text(value)
     if isinstance(value, str):
         value = [value]
     if isinstance(value, list | tuple) and len(value) == 1 and isinstance(value[0], str):
-        return tuple(part.strip() for part in value[0].split(","))
+        return tuple(name.strip() for name in value[0].split(","))
     return value
 
 
@@ -35,7 +35,7 @@ class DataSettings(BaseModel):
 
     data: Annotated[str, BeforeValidator(as_text)] = Field(
         "",
-        description="A CSV with one row an image, a folder of class folders, a folder made by `bmixup prepare`, a MedMNIST "
+        description="A CSV with one row per image, a folder of class folders, a folder made by `bmixup prepare`, a MedMNIST "
         "npz, or the name of another source (`bmixup list sources`).",
     )
     images: Path | None = Field(
@@ -50,9 +50,7 @@ class DataSettings(BaseModel):
     split_file: Path | None = Field(
         None, description="Table of image and split (train, val, test or unused), such as a fold; overrides any other split."
     )
-    ignore_groups: bool = Field(
-        False, description="Split images of one group like unrelated ones, as much of the literature does."
-    )
+    ignore_groups: bool = Field(False, description="Ignore groups when splitting, as much of the literature does.")
     classes: Annotated[tuple[str, ...] | None, BeforeValidator(_split_commas)] = Field(
         None, description="All classes in their order, as a,b,c; the sorted labels if not given (numbers by value)."
     )

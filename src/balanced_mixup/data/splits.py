@@ -32,7 +32,7 @@ def make_split(
         labels: (N,), any integers.
         groups: (N,), images with the same value stay together; None: no groups.
         fractions: The fraction of the images for each split, adding up to 1, by the name of the split.
-        seed: Decides which groups go where.
+        seed: Seed of the assignment of groups.
     """
     members = _members(np.arange(len(labels)) if groups is None else groups)
     contents = [Counter(labels[rows].tolist()) for rows in members]
@@ -88,7 +88,7 @@ def complete_split(
         manifest: Its groups are never divided.
         val_fraction: Fraction for validation.
         test_fraction: Fraction for the test.
-        seed: Decides which images go where.
+        seed: Seed of the split.
         same: (N,) digests; images with the same one stay together ("" matches no other).
 
     Raises:

@@ -9,7 +9,7 @@ Notable decisions
 - An image is recognised by size and timestamps of its file. If they differ from the index, its content is compared by digest;
   if that differs too, it is decoded again into a new slot. The fingerprint of a file that changed within the last two seconds
   is not kept, as the next change may leave the same timestamps.
-- The space is reserved before anything is decoded, so that a disk that is too small is found out first.
+- The space is reserved before anything is decoded, so that a full disk is noticed first.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ from balanced_mixup.progress import progress_bar
 
 log = logging.getLogger("balanced_mixup")
 
-_MANY = 1000  # images that are worth starting processes for
+_MANY = 1000  # minimum number of images for which processes are started
 _CHUNK = 64  # images that a process takes at a time
 
 
@@ -84,10 +84,10 @@ class Store:
 
     @contextmanager
     def opened_for(self, images: Images) -> Iterator["StoredImages"]:
-        """Yield `images` as read through this store; missing ones are added while the block runs.
+        """Yield `images` as read through this store; missing ones are added inside the block.
 
         Raises:
-            RunError: Images are missing and the store cannot be written, or the disk has no room for them.
+            RunError: Images are missing and the store cannot be written, or the disk has not enough space.
         """
         stored = StoredImages(self, images, *self._snapshot())
         with suppress(OSError):  # the time of the last use, if the folder is writable
@@ -149,7 +149,7 @@ class StoredImages:
         return [row for row in range(len(images)) if images.key(row) not in self._index and images.stamp(row) is not None]
 
     def fill(self, rows: list[int], writer: StoreWriter) -> None:
-        """Decode many new images with one process a core, as threads would block each other.
+        """Decode many new images with one process per core, as threads would block each other.
 
         Images that cannot be read are left to `scan`, which reports why.
         """
@@ -203,7 +203,7 @@ class StoredImages:
         again = self._images.stamp(row)
         if again is None or again.fingerprint != stamp.fingerprint:
             raise self._changed(row)
-        entry = entry._replace(fingerprint=stamp.lasting_fingerprint)
+        entry = entry._replace(fingerprint=stamp.stable_fingerprint)
         self.writer.record(self._images.key(row), entry)
         return entry
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from balanced_mixup.data.allocator import keep_freed_memory
 from balanced_mixup.data.manifest import Images
-from balanced_mixup.data.memory import keep_freed_memory
 from balanced_mixup.data.store_format import CHANNELS, HEADER, INDEX, PIXELS, IndexEntry, explain_errors, write_pixels
 from balanced_mixup.errors import DataError, RunError, human_bytes
 
@@ -34,7 +34,7 @@ class StoreWriter:
         """Prepare to add about `count` images to the store in `folder`, whose header and index are given."""
         self._folder, self._header, self._count = folder, header, count
         self._image_bytes = header["size"] ** 2 * CHANNELS
-        self._new_store = not index  # damaged, of another version, or never begun: nothing in it counts
+        self._new_store = not index  # damaged, of another version, or never begun: its content is ignored
         self._first = self._next = 1 + max((entry.slot for entry in index.values()), default=-1)
         self._lines: list[str] = []
         self._mutex, self._flushing = threading.Lock(), threading.Lock()
@@ -67,13 +67,13 @@ class StoreWriter:
                 self._index.write(b"\n")
 
     def _reserve(self) -> None:
-        """Make sure that the disk has room for all images to come."""
+        """Make sure that the disk has enough space for all further images."""
         need, start = self._count * self._image_bytes, self._first * self._image_bytes
-        # Space that a killed process had reserved is ours already.
+        # Space that a killed process had reserved can be used.
         free = shutil.disk_usage(self._folder).free + max(0, os.fstat(self._pixels).st_blocks * 512 - start)
         too_small = RunError(
             f"The decoded images need {human_bytes(need)}, but the disk of {str(self._folder)!r} has {human_bytes(free)} free. "
-            "Choose another folder with `--cache-dir`, make room (`bmixup cache`), or use `--cache none`."
+            "Choose another folder with `--cache-dir`, free some space (`bmixup cache`), or use `--cache none`."
         )
         if need > free:
             raise too_small
@@ -156,4 +156,4 @@ def _decode_one(file: int, images: Images, row: int, size: int, slot: int) -> In
     again = images.stamp(row)
     if stamp is None or again is None or again.fingerprint != stamp.fingerprint:
         return None
-    return IndexEntry(stamp.lasting_fingerprint, scan.digest, scan.height, scan.width, slot)
+    return IndexEntry(stamp.stable_fingerprint, scan.digest, scan.height, scan.width, slot)

@@ -1,1 +1,1 @@
-"""The published data sets by name: what each of them is, and how its raw files become a folder that can be trained on."""
+"""Published data sets: their descriptions, and the conversion of their raw files to a prepared folder."""

@@ -58,23 +58,23 @@ class Card:
     """A published data set."""
 
     name: str  # on the command line
-    title: str  # its own name
+    title: str  # full name
     task: str  # the classification task, in a line
     classes: Mapping[str, str]  # the K classes as published, in their order, each with a readable name
     ordinal: bool  # the classes are ordinal, in that order
     counts: Mapping[str, Mapping[str, int]]  # published images of each split ("all": none is published) and class
     url: str  # its home page, where to get it
-    licence: str  # what the images may be used for
+    licence: str  # licence or terms of use
     layout: str  # the files and folders that are expected under the raw folder
     groups: str  # what a group is, or why there is none
     citation: str
     totals: Mapping[str, int] = field(default_factory=dict)  # published images of each split, if `counts` is empty
-    label_files: tuple[LabelFile, ...] = ()  # several of one name are its different editions
+    label_files: tuple[LabelFile, ...] = ()  # several of one name are alternative editions
     folds: tuple[PublishedFolds, ...] = ()  # used if their file exists
     aliases: Mapping[str, str] = field(default_factory=dict)  # other spellings of classes, in folders and fold files
     class_folders: bool = False  # the folder of an image is named after its class
     skipped_folders: tuple[str, ...] = ()  # names of folders without labelled images of this data set
-    fundus: bool = False  # the images are photographs of the retina, to be cropped to its disc
+    fundus: bool = False  # the images are fundus photographs, to be cropped to the visible disc
     sizes: tuple[int, ...] = ()  # the available sizes; any if empty
     default_size: int = 512  # side of the prepared images in pixels
     default_format: str = "jpg"  # of the prepared images
@@ -85,7 +85,7 @@ class Card:
         return {split: sum(counts.values()) for split, counts in self.counts.items()} or dict(self.totals)
 
     def class_of(self, spelling: str) -> str | None:
-        """Return the class that a folder or a fold file calls `spelling`, None if it is not a class."""
+        """Return the class with this spelling in a folder or a fold file, None if it is not a class."""
         return self._spellings.get(_plain(spelling))
 
     @cached_property

@@ -20,7 +20,7 @@ def get_card(name: str) -> Card:
         RunError: It needs a package that is not installed.
     """
     if name in medmnist.REFUSED:
-        raise UsageError(f"Expected a data set with one label an image, but got {name!r}: {medmnist.REFUSED[name]}.")
+        raise UsageError(f"Expected a data set with one label per image, but got {name!r}: {medmnist.REFUSED[name]}.")
     if name not in TASKS:
         raise UsageError(f"Expected a data set, one of {', '.join(TASKS)}; but got {name!r}.{nearest(name, TASKS)}")
     return medmnist.card(name) if name in medmnist.SETS else _STATIC[name]

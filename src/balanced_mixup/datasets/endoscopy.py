@@ -104,7 +104,7 @@ KVASIR_CAPSULE = Card(
     licence="CC BY 4.0",
     layout="<class>/*.jpg, unpacked from labelled_images, with split_0.csv and split_1.csv; ampulla of Vater, haematin and "
     "polyp (77 frames) are in no split and so in no class",
-    groups="video: the part of the file name before `_`; seven videos are in both official splits",
+    groups="video: the prefix of the file name before `_`; seven videos are in both official splits",
     citation="Smedsrud et al.: Kvasir-Capsule, a video capsule endoscopy dataset. Scientific Data 8:142, 2021.",
     label_files=(_split(0), _split(1)),
     # the names of the archive's folders

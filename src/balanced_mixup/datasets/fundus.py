@@ -1,8 +1,8 @@
 """Finding the disc of the retina in a fundus photograph, so that all photographs can be cropped alike.
 
 The camera shows the retina as a bright disc on a dark background. Its edge is where the picture becomes brighter than the
-background, and a circle is fitted to it by consensus: what is no arc of the circle (a notch that marks the upper side, a reflex
-or haze over the rim, text beside the disc, the straight edge of a truncated disc) is outvoted, not averaged in. The crop is the
+background, and a circle is fitted to it by consensus: what is not an arc of it (a notch that marks the upper side, a reflex or
+haze over the rim, text beside the disc, the straight edge of a truncated disc) is outvoted, not averaged in. The crop is the
 square about the circle, so that a disc truncated at top and bottom keeps its shape and scale.
 """
 
@@ -36,7 +36,7 @@ class Box(NamedTuple):
 def find_disc(image: npt.NDArray[np.uint8]) -> Box | None:
     """Return the smallest square about the disc of the retina, or None if there is no disc.
 
-    A disc without any arc of its edge in the picture (which is cropped within it) is bounded by its visible part.
+    A disc without any arc of its edge in the picture (which is cropped within it) is bounded by its visible area.
 
     Args:
         image: RGB uint8 (H, W, 3), in any size.
@@ -65,7 +65,7 @@ def _brightness(image: npt.NDArray[np.uint8], step: int) -> Floats:
 
 
 def _mask(level: Floats) -> npt.NDArray[np.bool_] | None:
-    """Return which pixels belong to the disc, bool (h, w), or None if nothing stands out.
+    """Return which pixels belong to the disc, bool (h, w), or None if there is no contrast.
 
     The background is the darkest corner: haze or a reflex seldom reaches all four. If all corners are as bright as the middle,
     the picture lies within the disc, which then is all of it.
@@ -113,14 +113,14 @@ def _circle(points: Floats, shape: tuple[int, ...]) -> tuple[float, float, float
     circles = circles[_plausible(circles, shape)]
     if not len(circles):
         return None
-    best = circles[_on(circles, points).sum(1).argmax()]
+    best = circles[_on_circle(circles, points).sum(1).argmax()]
     for _ in range(3):
-        near = points[_on(best[None], points)[0]]
+        near = points[_on_circle(best[None], points)[0]]
         refined = optimize.least_squares(lambda c, p: np.hypot(*(p - c[:2]).T) - c[2], best, args=(near,)).x
-        if _on(refined[None], points).sum() < 0.9 * len(near) or not _plausible(refined[None], shape)[0]:
+        if _on_circle(refined[None], points).sum() < 0.9 * len(near) or not _plausible(refined[None], shape)[0]:
             break  # a short arc determines its circle poorly
         best = refined
-    if _on(best[None], points)[0].mean() < _MAJORITY:
+    if _on_circle(best[None], points)[0].mean() < _MAJORITY:
         return None
     x, y, radius = best.tolist()
     return x, y, radius
@@ -143,7 +143,7 @@ def _through(triples: Floats) -> Floats:
     return np.column_stack([a + centre, np.hypot(*centre.T)])
 
 
-def _on(circles: Floats, points: Floats) -> npt.NDArray[np.bool_]:
+def _on_circle(circles: Floats, points: Floats) -> npt.NDArray[np.bool_]:
     """Return which points lie on which circle, bool (M, N)."""
     distance = np.hypot(points[:, 0] - circles[:, :1], points[:, 1] - circles[:, 1:2])
     return np.asarray(abs(distance - circles[:, 2:]) <= _TOLERANCE * circles[:, 2:], np.bool_)

@@ -7,12 +7,12 @@ from balanced_mixup.datasets.card import Card
 from balanced_mixup.errors import RunError, UsageError
 
 SETS = {
-    "pathmnist": "9 tissues in histology of the colon",
+    "pathmnist": "9 tissue types in colon histology",
     "dermamnist": "7 kinds of skin lesions in dermatoscopy (HAM10000; one lesion may be in several splits)",
     "octmnist": "4 diagnoses in optical coherence tomography of the retina",
-    "pneumoniamnist": "pneumonia in X-rays of the chest",
-    "retinamnist": "diabetic retinopathy, grade 0 to 4, from photographs of the retina",
-    "breastmnist": "breast cancer in ultrasound",
+    "pneumoniamnist": "pneumonia in chest X-rays",
+    "retinamnist": "diabetic retinopathy, grade 0 to 4, from fundus photographs",
+    "breastmnist": "breast cancer in ultrasound images",
     "bloodmnist": "8 kinds of blood cells under the microscope",
     "tissuemnist": "8 kinds of kidney cells under the microscope",
     "organamnist": "11 organs in axial slices of computed tomography",
@@ -20,7 +20,7 @@ SETS = {
     "organsmnist": "11 organs in sagittal slices of computed tomography",
 }
 REFUSED = {
-    "chestmnist": "each of its images has up to 14 labels at once, but Balanced-MixUp needs one class an image",
+    "chestmnist": "each of its images has up to 14 labels at once, but Balanced-MixUp needs one class per image",
 }
 SIZES = (28, 64, 128, 224)
 
@@ -94,6 +94,6 @@ def _download(card: Card, size: int) -> Path:
     except Exception as error:  # the package wraps all errors, damaged files included
         raise RunError(
             f"{card.title} of {size} px could not be downloaded to {root!r} ({type(error).__name__}). Check the network, or "
-            f"download the npz from {card.url} by other means and name it with --root."
+            f"download the npz from {card.url} by other means and pass it with --root."
         ) from error
     return Path(root)

@@ -1,8 +1,8 @@
-"""Writing the prepared images: cropped, resized, written atomically, by one process a core; existing ones are kept.
+"""Writing the prepared images: cropped, resized, written atomically, by one process per core; existing ones are kept.
 
 Every image becomes a square of `size` x `size` pixels, as in the paper, whose pipeline resizes to 512 x 512 whatever the shape.
 Photographs of the retina are first cropped to the square about the disc of the retina, so that it stays round; other images
-that are not square are squeezed, as a training would do too.
+that are not square are squeezed, as training does, too.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ from balanced_mixup.files import write_atomically
 
 FORMATS = ("jpg", "png")
 NO_DISC = "no disc of the retina was found: the whole picture was taken"
-_CHUNK = 32  # images that a process takes at a time
+_CHUNK = 32  # images per task of a process
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ImageFormat:
     fundus: bool
 
 
-class Written(NamedTuple):
+class PreparedImage(NamedTuple):
     """The state of one image: whether it exists, whether it was written just now, and a remark on it."""
 
     exists: bool
@@ -45,7 +45,7 @@ class Written(NamedTuple):
 
 def write_images(
     images: Images, targets: Sequence[Path], form: ImageFormat, jobs: int | None, progress: Callable[[int], None]
-) -> list[Written]:
+) -> list[PreparedImage]:
     """Write the prepared images that do not exist yet.
 
     Args:
@@ -64,7 +64,7 @@ def write_images(
     chunks = [range(start, min(start + _CHUNK, len(targets))) for start in range(0, len(targets), _CHUNK)]
     processes = min(jobs or cpu_count(), max(len(chunks), 1))
     tasks = (delayed(_write_some)(images.subset(rows), [targets[row] for row in rows], form) for rows in chunks)
-    written: list[Written] = []
+    written: list[PreparedImage] = []
     try:
         for some in Parallel(processes, return_as="generator", max_nbytes=None)(tasks):
             written += some
@@ -75,20 +75,20 @@ def write_images(
     return written
 
 
-def _write_some(images: Images, targets: Sequence[Path], form: ImageFormat) -> list[Written]:
+def _write_some(images: Images, targets: Sequence[Path], form: ImageFormat) -> list[PreparedImage]:
     return [_write_one(images, row, target, form) for row, target in enumerate(targets)]
 
 
-def _write_one(images: Images, row: int, target: Path, form: ImageFormat) -> Written:
+def _write_one(images: Images, row: int, target: Path, form: ImageFormat) -> PreparedImage:
     if target.exists():  # complete, as it is renamed when it is
-        with suppress(OSError):  # one that was damaged since is written again
-            return Written(True, remark=_comment(target) if form.fundus else "")
+        with suppress(OSError):  # one that has been damaged is written again
+            return PreparedImage(True, remark=_comment(target) if form.fundus else "")
     try:
         image, remark = _fundus(images, row, form.size) if form.fundus else (Image.fromarray(images.read(row, form.size)), "")
     except DataError as error:
-        return Written(False, remark=error.problems[0].message)
+        return PreparedImage(False, remark=error.problems[0].message)
     write_atomically(target, lambda temporary: _save(image, temporary, form.format, remark))
-    return Written(True, True, remark)
+    return PreparedImage(True, True, remark)
 
 
 def _fundus(images: Images, row: int, size: int) -> tuple[Image.Image, str]:

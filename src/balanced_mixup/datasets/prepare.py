@@ -1,4 +1,4 @@
-"""From the raw files of a published data set to a folder of images and labels that can be trained on."""
+"""Preparing a published data set: from its raw files to a folder of images and labels for training."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from balanced_mixup.data.sources.prepared import PROBLEMS
 from balanced_mixup.datasets import medmnist
 from balanced_mixup.datasets.card import Card
 from balanced_mixup.datasets.cards import get_card
-from balanced_mixup.datasets.pictures import FORMATS, ImageFormat, Written, write_images
+from balanced_mixup.datasets.pictures import FORMATS, ImageFormat, PreparedImage, write_images
 from balanced_mixup.datasets.prepared_folder import PreparedFolder
 from balanced_mixup.datasets.raw import Discrepancy, LabelledImage, match, scan
 from balanced_mixup.datasets.raw_labels import RawLabels, count, read_labels
@@ -75,7 +75,7 @@ def prepare_dataset(
 
     Args:
         name: Of the data set, a key of `TASKS`.
-        root: Folder with its raw files as they were published (MedMNIST: the npz or its folder; None: download it).
+        root: Folder with its raw files as published (MedMNIST: the npz or its folder; None: download it).
         out: Folder for the result: new, empty, or started before with the same settings.
         size: Side of the images in pixels; the card's default if None.
         image_format: "jpg" or "png"; the card's default if None.
@@ -115,7 +115,7 @@ def prepare_dataset(
 
 
 class _Raw(NamedTuple):
-    """What can be prepared: the labels, the keys of the N images that exist, these images, and what is wrong."""
+    """The input of the preparation: the labels, the keys of the N existing images, these images, and discrepancies."""
 
     labels: RawLabels
     names: list[str]
@@ -129,7 +129,7 @@ def _read_folder(card: Card, root: Path | None, folder: PreparedFolder) -> _Raw:
     if root is None or not root.is_dir():
         got = "none" if root is None else f"{str(root)!r}, which {'is a file' if root.exists() else 'does not exist'}"
         raise UsageError(
-            f"Expected --root, the folder with {card.title} as it was published, but got {got}. Get it from {card.url} and "
+            f"Expected --root, the folder with {card.title} as published, but got {got}. Get it from {card.url} and "
             f"unpack it there: {card.layout}."
         )
     raw = scan(root, card)
@@ -152,8 +152,8 @@ def _read_npz(card: Card, root: Path | None, size: int) -> _Raw:
         raise DataError(manifest.problems)
     split = [] if manifest.split is None else manifest.split.tolist()
     rows = {
-        name: LabelledImage(name, manifest.classes[label], part, "", {}, path.name)
-        for name, label, part in zip(manifest.images.names, manifest.labels.tolist(), split, strict=True)
+        name: LabelledImage(name, manifest.classes[label], in_split, "", {}, path.name)
+        for name, label, in_split in zip(manifest.images.names, manifest.labels.tolist(), split, strict=True)
     }
     counts = count(rows.values())
     wrong = [
@@ -177,14 +177,14 @@ def _check(card: Card, form: ImageFormat, jobs: int | None) -> None:
         raise UsageError(f"Expected --jobs to be at least 1, but got {jobs}.")
 
 
-def _write(folder: PreparedFolder, raw: _Raw, jobs: int | None) -> list[Written]:
+def _write(folder: PreparedFolder, raw: _Raw, jobs: int | None) -> list[PreparedImage]:
     targets = [folder.path / folder.image(name) for name in raw.names]
     try:
         with progress_bar("Preparing images", len(targets)) as advance:
             return write_images(raw.images, targets, folder.format, jobs, advance)
     except RunError as error:
         raise RunError(
-            f"{error} Make room if the disk is full, and give the same command again: images that exist are kept."
+            f"{error} Free some space if the disk is full, and run the same command again: existing images are kept."
         ) from error
 
 

@@ -91,7 +91,7 @@ class PreparedFolder:
 
         Args:
             rows: The prepared images, by `card.key`.
-            wrong: Everything that is not as published.
+            discrepancies: Everything that is not as published.
             about: The content of `dataset.yaml` apart from the columns.
         """
         more = list(dict.fromkeys(name for row in rows.values() for name in row.more))

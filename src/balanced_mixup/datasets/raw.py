@@ -1,4 +1,4 @@
-"""The raw folder of a data set as it was downloaded and unpacked: its images and label files, and which belong together."""
+"""The raw folder of a data set, downloaded and unpacked: its images and label files, and their matching."""
 
 import filecmp
 import os
@@ -91,8 +91,8 @@ def match(
     """Find the file of each labelled image.
 
     Names are compared without extension and case. Of several files, one with exactly the name in the label file takes
-    precedence; several that differ are not used, as either may be right. An image that is prepared already is not missed, so
-    that a large data set can be prepared archive by archive.
+    precedence; several that differ are not used, as either may be right. An image that is already prepared is not reported
+    missing, so that a large data set can be prepared archive by archive.
 
     Args:
         card: The data set.
@@ -120,7 +120,7 @@ def match(
             others = [other for other in paths if other != path]
             wrong += [Discrepancy("copy", row.image, f"{other} is not used beside {path}") for other in others]
             if card.class_folders and card.class_of(path.parent.name) not in (None, row.label):
-                message = f"{path}, but {row.where} says {row.label!r}, which is used"
+                message = f"{path}, but {row.where} has {row.label!r}, which is used"
                 wrong.append(Discrepancy("wrong class folder", row.image, message))
     for name, paths in raw.images.items():
         if name not in known:

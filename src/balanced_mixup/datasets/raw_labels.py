@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from balanced_mixup.data.sources.label_names import canonical
-from balanced_mixup.data.sources.table import TextTable, read_table
+from balanced_mixup.data.sources.text_table import TextTable, read_table
 from balanced_mixup.datasets.card import Card, LabelFile, PublishedFolds, cell, key
 from balanced_mixup.datasets.raw import Discrepancy, LabelledImage, RawFolder
 from balanced_mixup.errors import DataError, Problem
@@ -47,7 +47,7 @@ def read_labels(card: Card, raw: RawFolder) -> RawLabels:
     contradictory = set()
     for names, path in files.items():
         if path is None:
-            message = f"{names[0]} does not exist: its images are left out"
+            message = f"{names[0]} does not exist: its images are excluded"
             labels.discrepancies.append(Discrepancy("missing label file", "", message))
             continue
         table = read_table(path)
@@ -109,7 +109,7 @@ def _rows(card: Card, spec: LabelFile, table: TextTable, labels: RawLabels) -> I
 def _repeated(first: LabelledImage, row: LabelledImage) -> Discrepancy:
     if first.label == row.label:
         return Discrepancy("repeated row", row.image, f"{row.where}: again, as in {first.where}; the first is used")
-    message = f"{row.where}: {row.label}, but {first.where} says {first.label}; the image is left out"
+    message = f"{row.where}: {row.label}, but {first.where} has {first.label}; the image is excluded"
     return Discrepancy("contradictory labels", row.image, message)
 
 
@@ -123,7 +123,7 @@ def _add_folds(card: Card, spec: PublishedFolds, table: TextTable, rows: Mapping
         if row is None:
             yield Discrepancy("fold without label", image, f"{where}: the image is in no label file")
         elif card.class_of(label) != row.label:
-            message = f"{where}: {label!r}, but {row.where} says {row.label!r}, which is used"
+            message = f"{where}: {label!r}, but {row.where} has {row.label!r}, which is used"
             yield Discrepancy("other class in the fold file", image, message)
         folds[key(image)] = cells[spec.fold]
     for name, row in rows.items():

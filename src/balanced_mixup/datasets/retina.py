@@ -1,4 +1,4 @@
-"""Cards of the photographs of the retina, graded for diabetic retinopathy: EyePACS, Messidor-2, APTOS 2019."""
+"""Cards of the fundus photographs with grades of diabetic retinopathy: EyePACS, Messidor-2, APTOS 2019."""
 
 from collections.abc import Sequence
 
@@ -28,13 +28,13 @@ def _adjudicated(cells: Cells) -> str:
 EYEPACS = Card(
     name="eyepacs",
     title="EyePACS (Kaggle Diabetic Retinopathy Detection)",
-    task="diabetic retinopathy, grade 0 to 4, from photographs of the retina",
+    task="diabetic retinopathy, grade 0 to 4, from fundus photographs",
     classes=GRADES,
     ordinal=True,
     counts={"train": _counts((25810, 2443, 5292, 873, 708)), "test": _counts((39533, 3762, 7861, 1214, 1206))},
     url="https://www.kaggle.com/c/diabetic-retinopathy-detection",
     licence="rules of the Kaggle competition: research use, not to be passed on",
-    layout="trainLabels.csv with train/*.jpeg, retinopathy_solution.csv with test/*.jpeg (either pair will do)",
+    layout="trainLabels.csv with train/*.jpeg, retinopathy_solution.csv with test/*.jpeg (either pair is enough)",
     groups="patient: both eyes of one person, who is in one split only",
     citation="EyePACS and California Healthcare Foundation: Diabetic Retinopathy Detection. Kaggle, 2015.",
     label_files=(
@@ -54,7 +54,7 @@ EYEPACS = Card(
 MESSIDOR2 = Card(
     name="messidor2",
     title="Messidor-2 with adjudicated grades",
-    task="diabetic retinopathy, grade 0 to 4, from photographs of the retina; an external test for EyePACS",
+    task="diabetic retinopathy, grade 0 to 4, from fundus photographs; an external test for EyePACS",
     classes=GRADES,
     ordinal=True,
     counts={"all": _counts((1017, 270, 347, 75, 35))},
@@ -62,7 +62,7 @@ MESSIDOR2 = Card(
     "https://www.kaggle.com/datasets/google-brain/messidor2-dr-grades (grades)",
     licence="photographs: research and education, on request, not to be passed on",
     layout="messidor_data.csv, IMAGES/*",
-    groups="none: both eyes of a person are in it, but the label file does not say which belong together",
+    groups="none: it has both eyes of a person, but the label file does not link them",
     citation="Decencière et al.: Feedback on a publicly distributed image database: the Messidor database. Image Analysis & "
     "Stereology 33, 2014. Krause et al.: Grader variability and the importance of reference standards. Ophthalmology 125, "
     "2018.",
@@ -81,7 +81,7 @@ MESSIDOR2 = Card(
 APTOS2019 = Card(
     name="aptos2019",
     title="APTOS 2019 Blindness Detection",
-    task="diabetic retinopathy, grade 0 to 4, from photographs of the retina",
+    task="diabetic retinopathy, grade 0 to 4, from fundus photographs",
     classes=GRADES,
     ordinal=True,
     counts={"all": _counts((1805, 370, 999, 193, 295))},

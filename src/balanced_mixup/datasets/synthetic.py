@@ -1,4 +1,4 @@
-"""`synthetic-fundus`: drawn photographs of the retina, graded 0-4 like diabetic retinopathy, for demos, tests and teaching.
+"""`synthetic-fundus`: drawn fundus photographs with grades 0-4 of diabetic retinopathy, for demos, tests and teaching.
 
 - An eye consists of outlines in units of the field radius, so the same eye can be rendered at any size.
 - Every eye is laid out as a right eye (optic disc, the nasal side, on the right); a left eye is its mirror image.
@@ -30,9 +30,7 @@ Layer = Literal["blood", "lipid", "wool"]
 EYES = ("left", "right")
 CLASSES = ("0", "1", "2", "3", "4")
 SHARES = np.array([0.735, 0.07, 0.15, 0.025, 0.02])
-EYE_DIFFERENCE = (
-    0.15  # of an eye's severity from its patient's, in standard deviations: in some 87 % of patients both eyes have one grade
-)
+EYE_DIFFERENCE = 0.15  # of an eye's severity from its patient's, in standard deviations; in 87 % of patients both grades agree
 SUPERSAMPLING = 3  # pixels drawn for each pixel of the image, along either axis
 STEPS = 9  # points along a vessel
 
@@ -85,7 +83,7 @@ def enlarge(grid: Floats, size: int) -> Floats:
 
 
 class Appearance:
-    """What the photographs of a patient have in common: the pigment of the eyes, and the camera with its light."""
+    """The properties that the photographs of a patient share: the pigment of the eyes, and the camera with its light."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         """Draw the appearance of a patient's photographs."""
@@ -171,7 +169,7 @@ def blobs(rng: np.random.Generator, centres: Floats, radius: Floats) -> Floats:
 
 
 def scatter(rng: np.random.Generator, count: int, disc: Floats, spread: float | None = None) -> Floats:
-    """Return `count` places (count, 2) off the optic disc: anywhere in the field, or with a `spread` about one centre."""
+    """Return `count` positions (count, 2) off the optic disc: anywhere in the field, or with a `spread` about one centre."""
     if spread is None:
         distance, turn = 0.85 * np.sqrt(rng.random(count)), rng.uniform(0, 2 * np.pi, count)
         places: Floats = distance[:, None] * directions(turn)
@@ -305,7 +303,7 @@ def synthetic_fundus(n: int = 3000, size: int = 96, seed: int = 0) -> Manifest:
     def draw(i: int) -> None:
         pixels[i] = photograph(seed, str(patients[i]), eyes[i], int(grades[i]), size)
 
-    # Small images spend their time in the interpreter, where a second thread only slows it down.
+    # Small images spend their time in the interpreter, where more threads only slow it down.
     with ThreadPoolExecutor(1 if size < 192 else os.cpu_count()) as pool:
         list(pool.map(draw, range(n)))
     names = [f"{patient}_{eye}" for patient, eye in zip(patients, eyes, strict=True)]

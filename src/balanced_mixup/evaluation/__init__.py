@@ -1,1 +1,1 @@
-"""From predictions to numbers that can be trusted: scores, intervals, calibration, comparison."""
+"""Evaluation: predictions, scores, comparison of runs, and whole experiments."""

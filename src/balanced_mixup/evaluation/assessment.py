@@ -19,11 +19,11 @@ log = logging.getLogger("balanced_mixup")
 
 @dataclass(frozen=True)
 class Assessment:
-    """What to assess, checked before images are read.
+    """The arguments of an evaluation, checked before images are read.
 
     correction: The run's; None where it has none and none is needed. prior: Name of the class prior to correct to, if any.
-    target: That prior; None for "estimate" until there are images. sensitivity: The wanted one of some classes. validation:
-    Where thresholds are chosen.
+    target: That prior; None for "estimate", which needs images. sensitivity: The target of some classes. validation:
+    The predictions on which thresholds are chosen.
     """
 
     correction: Correction | None = None
@@ -37,9 +37,8 @@ class Assessment:
         """Check the arguments of an evaluation.
 
         Raises:
-            UsageError: The prior, a class or a sensitivity are not as they should be, or the run cannot be calibrated although
-                they need it.
-            DataError: The file of the prior is no table.
+            UsageError: The prior, a class or a sensitivity is invalid, or they require calibration, which is not possible.
+            DataError: The file of the prior is not a table.
         """
         wanted = dict(sensitivity or {})
         try:
@@ -47,7 +46,7 @@ class Assessment:
         except UsageError as error:
             if prior is not None or wanted:
                 raise
-            log.warning("Calibration is not assessed. %s", error)
+            log.warning("Calibration is not evaluated. %s", error)
             return cls()
         for name, value in wanted.items():
             if name not in correction.classes:
@@ -95,10 +94,10 @@ def choose_thresholds(
     """Choose thresholds on the validation split, and measure them on predictions that were corrected in the same way.
 
     Args:
-        correction, target: How `corrected` were corrected.
+        correction, target: The correction that was applied to `corrected`.
         validation: Stored predictions of the validation split.
         corrected: Predictions to measure them on.
-        sensitivity: The wanted one of some classes.
+        sensitivity: The target of some classes.
     """
     probabilities = correction.apply(validation.probabilities, target)
     results = {}

@@ -11,7 +11,7 @@ from balanced_mixup.statistics.bootstrap import Interval, paired_difference
 
 @dataclass(frozen=True)
 class Difference:
-    """The score of run a less that of run b, resampled together (paired bootstrap, 95 %)."""
+    """The score of run a minus that of run b, resampled together (paired bootstrap, 95 %)."""
 
     metric: str
     interval: Interval

@@ -1,4 +1,4 @@
-"""Score a trained classifier on data that it has not seen."""
+"""Score a trained classifier on unseen data."""
 
 import logging
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from balanced_mixup.data.preparation import Prepared, prepare
 from balanced_mixup.data.sources import load
 from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.evaluation.assessment import Assessment
-from balanced_mixup.evaluation.other_data import choose, like_run, warn_of_shared_groups
+from balanced_mixup.evaluation.other_data import choose_rows, warn_of_shared_groups, with_run_defaults
 from balanced_mixup.files import write_atomically
 from balanced_mixup.runs.classifier import Classifier
 from balanced_mixup.runs.evaluation import Evaluation, EvaluationResult
@@ -52,24 +52,24 @@ def evaluate(
     sensitivity: Mapping[str, float] | None = None,
     **settings: Any,
 ) -> EvaluationResult:
-    """Score a run and keep scores and predictions.
+    """Score a run and store scores and predictions.
 
-        evaluate("runs/mine")                                                     # what the run held out
+        evaluate("runs/mine")                                                     # the held-out test split
         evaluate("runs/mine", data="other.csv", label_column="dx", label_map={"nv": "naevus"})
         evaluate("runs/mine", prior="uniform", sensitivity={"melanoma": 0.95})
 
     Args:
         run: Folder of a finished run.
-        split: "train", "val", "test" or "all"; the test split where the data have one, else all, if not given.
-        allow_seen: Score images that the run was trained on too.
+        split: "train", "val", "test" or "all"; if not given the test split, or all images if there is none.
+        allow_seen: Also score images that the run was trained on.
         flip: Average over each image and its mirror image.
         out: Where predictions.parquet and metrics.json go; a folder in the run's `evaluations` if not given.
         prior: Class prior that the probabilities are corrected to before they are scored: "train", "uniform", "estimate" (from
-            the images that are scored), or a CSV file with the columns class and share. Without it the scores are of the
-            probabilities as the model predicted them, and those are kept in any case.
-        sensitivity: For a class, the sensitivity that a threshold should have. It is chosen on the run's validation split.
-        settings: Fields of `DataSettings` for other data, whose classes are those of the run. Column names and label map not
-            given are the run's. None for the split that the run itself held out.
+            the scored images), or a CSV file with the columns class and share. Without it the scores are of the uncorrected
+            probabilities, which are stored in any case.
+        sensitivity: By class, the target sensitivity of a threshold, which is chosen on the run's validation split.
+        settings: Fields of `DataSettings` for other data, whose classes are those of the run. Column names and label map
+            default to the run's. None for the run's own held-out split.
 
     Raises:
         UsageError: The run is not finished, the split does not exist, its images were trained on, or `out` holds a run.
@@ -83,9 +83,9 @@ def evaluate(
         return _rescore(opened, split or "test", allow_seen, flip, out, prior, sensitivity)
     assessment = Assessment.plan(opened, prior, sensitivity)
     classifier = Classifier.load(run)
-    chosen = like_run(make_settings(settings), opened.recipe, classifier.card.classes, ordinal=classifier.card.ordinal)
+    chosen = with_run_defaults(make_settings(settings), opened.recipe, classifier.card.classes, ordinal=classifier.card.ordinal)
     prepared = prepare(load(chosen), classifier.card.size, exclude_bad=chosen.exclude_bad)
-    rows, chosen_split = choose(prepared.manifest, split)
+    rows, chosen_split = choose_rows(prepared.manifest, split)
     _refuse_seen(opened, prepared, rows, allow_seen)
     predictions = predict_rows(classifier, prepared, rows, flip=flip)
     data = str(Path(chosen.data).resolve()) if Path(chosen.data).exists() else chosen.data
@@ -101,19 +101,19 @@ def evaluate(
         settings={**chosen.model_dump(mode="json"), "data": data, **files},
     )
     target = Path(out) if out is not None else _folder_for(folder, result)
-    _keep(target, predictions, result)
+    _write_result(target, predictions, result)
     write_excluded(prepared, target / "excluded.csv")
     return replace(result, folder=target)
 
 
 def write_excluded(prepared: Prepared, path: Path) -> None:
-    """Write down which images were left out, and why; nothing where none was."""
+    """Write which images were excluded, and why; nothing if none were."""
     if prepared.excluded:
         table = pd.DataFrame(prepared.excluded, columns=["image", "problem"])
         write_atomically(path, lambda temporary: table.to_csv(temporary, index=False))
 
 
-def _keep(target: Path, predictions: Predictions, result: EvaluationResult) -> None:
+def _write_result(target: Path, predictions: Predictions, result: EvaluationResult) -> None:
     try:
         target.mkdir(parents=True, exist_ok=True)
         predictions.write(target / "predictions.parquet")
@@ -153,30 +153,28 @@ def _rescore(
     prior: str | None,
     sensitivity: Mapping[str, float] | None,
 ) -> EvaluationResult:
-    """Score the predictions that the run has kept; no image is opened."""
+    """Score the run's stored predictions; no image is opened."""
     if allow_seen or not flip:
-        raise UsageError("Expected `--data` beside `--allow-seen` and `--no-flip`: the run's own predictions are made already.")
+        raise UsageError("Expected `--data` with `--allow-seen` or `--no-flip`: the run's own predictions are stored already.")
     predictions = run.predictions.in_split(split)
     if not len(predictions):
         kept = ", ".join(name for name in SPLITS if (run.predictions.split == name).any())
         raise UsageError(
-            f"The run in {str(run.path)!r} kept no predictions for the split {split!r}, only for: {kept}. "
-            "Name other data with `--data`."
+            f"The run in {str(run.path)!r} has no predictions for the split {split!r}, only for: {kept}. "
+            "To score other data, use `--data`."
         )
     if sensitivity and split == "val":
-        raise UsageError(
-            "Expected another split than 'val' beside `sensitivity`: thresholds are chosen on the validation split."
-        )
+        raise UsageError("Expected another split than 'val' with `sensitivity`: thresholds are chosen on the validation split.")
     assessment = Assessment.plan(run, prior, sensitivity)
     result = replace(assessment.of(predictions), run=str(run.path.resolve()), split=split)
     if out is None:
         return result
-    _keep(Path(out), predictions, result)
+    _write_result(Path(out), predictions, result)
     return replace(result, folder=Path(out))
 
 
 def _refuse_seen(run: Run, prepared: Prepared, rows: npt.NDArray[np.int64], allow_seen: bool) -> None:
-    """Refuse images of the training or validation split: scores on them would be too high."""
+    """Refuse images of the training or validation split: scores on them would be optimistic."""
     try:
         trained = run.images[run.images["split"].isin(("train", "val"))]
         digests, groups = set(trained["digest"]), set(trained["group"]) - {""}
@@ -186,7 +184,7 @@ def _refuse_seen(run: Run, prepared: Prepared, rows: npt.NDArray[np.int64], allo
     if seen and not allow_seen:
         raise UsageError(
             f"{len(seen)} of the {len(rows)} images to score were used to train this run, the first is "
-            f"{prepared.manifest.images.names[seen[0]]!r}: scores on them would be too high. Leave them out, score the split "
-            "that the run held out (`bmixup evaluate RUN`, without --data), or add `--allow-seen`."
+            f"{prepared.manifest.images.names[seen[0]]!r}: scores on them would be optimistic. Leave them out, score the "
+            "held-out split (`bmixup evaluate RUN`, without --data), or add `--allow-seen`."
         )
     warn_of_shared_groups(prepared.manifest, rows, groups)

@@ -1,4 +1,4 @@
-"""An experiment: train by a recipe, then score what was held out. This is `bmixup train`."""
+"""An experiment: train by a recipe, then score the held-out splits. This is `bmixup train`."""
 
 import logging
 import math
@@ -47,9 +47,9 @@ log = logging.getLogger("balanced_mixup")
 
 @dataclass(frozen=True)
 class Experiment:
-    """A finished run: where it is, and the scores of its validation and test split.
+    """A finished run: its folder, and the scores of its validation and test split.
 
-    Where several processes train, the first alone scores; in the others there are no scores.
+    With several processes only the first one scores; in the others `scores` is empty.
     """
 
     folder: RunFolder
@@ -58,7 +58,7 @@ class Experiment:
 
     @property
     def run(self) -> Run:
-        """All that the run's folder holds."""
+        """The contents of the run's folder."""
         return Run(self.folder)
 
 
@@ -70,15 +70,15 @@ def train(
     callbacks: Sequence[Callback] = (),
     **settings: Any,
 ) -> Experiment:
-    """Train a classifier and score what was held out.
+    """Train a classifier and score it on held-out images.
 
         experiment = train(data="labels.csv", label_column="dx", method="balanced-mixup", alpha=0.2, out="runs/mine")
         experiment = train(data="labels.csv", label_column="dx", method=BalancedMixUp(alpha=0.2), out="runs/mine")
 
     Args:
-        layers: Settings by name, such as a YAML file's; later ones and `settings` go over earlier ones.
+        layers: Settings by name, such as a YAML file's; later ones and `settings` take precedence.
         out: The run's folder; a new one under `runs` if not given.
-        resume: Go on with the run in `out`, with the settings it was started with.
+        resume: Resume the run in `out`, with the settings it was started with.
         base: Folder of a run of the same settings in which the method's base (`Method.base`) has been trained.
         callbacks: Lightning's, for the training loop.
         settings: Fields of `Recipe` and of the method.
@@ -90,24 +90,24 @@ def train(
     """
     layers = (*layers, settings)
     if resume and out is None:
-        raise UsageError("Expected `out` beside `resume`: name the folder of the run to go on with.")
+        raise UsageError("Expected `out` with `resume`: name the folder of the run to resume.")
     recipe = make_recipe(*layers)
     run = RunFolder(Path(out) if out is not None else _new_folder(recipe))
     if process_rank(recipe) > 0:
         return _join_training(recipe, run, layers, resume, None if base is None else Path(base), callbacks)
-    recipe = _take_up(run, layers) if resume and run.recipe.is_file() else _begin(run, recipe)
+    recipe = _resume(run, layers) if resume and run.recipe.is_file() else _begin(run, recipe)
     with log_file(run) as note:
         if resume and run.metrics.is_file():
-            log.info("The run in %s is finished already.", run.path)
+            log.info("The run in %s is already finished.", run.path)
         else:
             _train(recipe, run, None if base is None else Path(base), callbacks)
         scores = Run(run).scores
         for split in sorted(scores):
-            note(f"Scores ({split}): {_in_a_line(applicable(scores[split].metrics, Run(run).ordinal))}")
+            note(f"Scores ({split}): {_one_line(applicable(scores[split].metrics, Run(run).ordinal))}")
         return Experiment(run, recipe, scores)
 
 
-def _in_a_line(metrics: Mapping[str, Interval]) -> str:
+def _one_line(metrics: Mapping[str, Interval]) -> str:
     scores = ((METRICS[name].label, score.value) for name, score in metrics.items())
     return ", ".join(f"{label} {value:.3f}" for label, value in scores if not math.isnan(value))
 
@@ -120,26 +120,26 @@ def _join_training(
     base: Path | None,
     callbacks: Sequence[Callback],
 ) -> Experiment:
-    """Take part in a training that the first process manages; writes and logs nothing."""
+    """Join a training that the first process manages; writes and logs nothing."""
     log.setLevel(logging.ERROR)
     exit_with_parent()
     try:
-        recipe = _take_up(run, layers) if resume and run.recipe.is_file() else with_absolute_paths(recipe)
+        recipe = _resume(run, layers) if resume and run.recipe.is_file() else with_absolute_paths(recipe)
         if not (resume and (run.metrics.is_file() or run.weights.is_file())):
             backbone, prepared = _start(recipe)
             end = _end_of_base(recipe, prepared, base)
             fit(recipe, backbone, _training_data(prepared), run, base=end, callbacks=callbacks)
     except BalancedMixupError:
-        time.sleep(GRACE_SECONDS)  # the first process reports what is wrong for all, and this one ends with it
+        time.sleep(GRACE_SECONDS)  # the first process reports the error, and ends this one
         raise
     return Experiment(run, recipe, {})
 
 
 def _start(recipe: Recipe) -> tuple[Backbone, Prepared]:
-    """Return what a training starts from."""
+    """Return the initial model and the prepared data."""
     check_name(recipe.backbone)
     manifest = load(recipe)
-    # Before the images are read, which can take long: missing weights should be noticed first.
+    # Before the images are read, which can take long, so that missing weights are reported early.
     seed = torch_seed(recipe.seed, "initial weights")
     head = first_method(recipe.method).head()
     backbone = create(recipe.backbone, len(manifest.classes), recipe.size, recipe.weights, seed, head)
@@ -163,13 +163,15 @@ def _training_data(prepared: Prepared) -> TrainingData:
 
 def _train(recipe: Recipe, run: RunFolder, base: Path | None, callbacks: Sequence[Callback]) -> None:
     backbone, prepared = _start(recipe)
-    end = None if run.weights.is_file() else _end_of_base(recipe, prepared, base)  # refused before the run is begun
+    end = (
+        None if run.weights.is_file() else _end_of_base(recipe, prepared, base)
+    )  # an invalid base is refused before the run is started
     manifest = prepared.manifest
     splits = {split: manifest.rows(split) for split in SPLITS}
     log.info("%d images: %s.", len(manifest), ", ".join(f"{len(rows)} {split}" for split, rows in splits.items()))
     kind = "ordinal classes" if manifest.ordinal else "classes"
     log.info("%d %s: %s.", len(manifest.classes), kind, ", ".join(manifest.classes))
-    _note_data(recipe, run, prepared)
+    _record_data(recipe, run, prepared)
     card = ModelCard(
         backbone=recipe.backbone,
         classes=manifest.classes,
@@ -190,14 +192,14 @@ def _train(recipe: Recipe, run: RunFolder, base: Path | None, callbacks: Sequenc
     calibrate(run, predictions, recipe, manifest.counts("train"))
     scores = {split: Scores.of(predictions.in_split(split)).to_dict() for split in ("val", "test") if len(splits[split])}
     write_file(run.metrics, scores, METRICS_FILE)
-    log.info("Everything is in %s.", run.path)
+    log.info("The run folder is %s.", run.path)
 
 
 def calibrate(run: RunFolder, predictions: Predictions, recipe: Recipe, counts: npt.NDArray[np.int64]) -> Correction:
     """Fit the correction on the validation split of predictions, score it on each split, and store it in calibration.json.
 
     Args:
-        run: Where it is stored.
+        run: The folder it is stored in.
         predictions: Of the validation split, and of the test split if there is one.
         recipe: Of the run.
         counts: (K,), training images of each class.
@@ -216,7 +218,7 @@ def calibrate(run: RunFolder, predictions: Predictions, recipe: Recipe, counts: 
 
 
 def _end_of_base(recipe: Recipe, prepared: Prepared, folder: Path | None) -> SegmentEnd | None:
-    """Return what the training of the method's base ended with in another run: one of the base, or one with the same base."""
+    """Return the result of the method's base in another run: a run of the base itself, or one with the same base."""
     if folder is None:
         return None
     base, wanted = recipe.method.base(), base_identity(recipe, fingerprint(prepared.manifest, prepared.digests))
@@ -244,12 +246,10 @@ def _new_folder(recipe: Recipe) -> Path:
 
 def _begin(run: RunFolder, recipe: Recipe) -> Recipe:
     kind_of(recipe.data)
-    # A try that failed on its data, or was killed in its first moments, leaves no more than its log.
+    # An attempt that failed on its data, or was killed at once, leaves only its log.
     kept = [path.name for path in run.path.iterdir()] if run.path.is_dir() else []
     if run.path.is_file() or any(name != run.log.name and not name.startswith(".") for name in kept):
-        remedy = (
-            "Go on with it with `--resume`, or choose another `--out`." if run.recipe.is_file() else "Choose another `--out`."
-        )
+        remedy = "Resume it with `--resume`, or choose another `--out`." if run.recipe.is_file() else "Choose another `--out`."
         raise UsageError(f"Expected `out` to be a new or empty folder, but {str(run.path)!r} exists. {remedy}")
     try:
         run.path.mkdir(parents=True, exist_ok=True)
@@ -258,14 +258,14 @@ def _begin(run: RunFolder, recipe: Recipe) -> Recipe:
     return with_absolute_paths(recipe)
 
 
-def _take_up(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
-    """Return the recipe that the run was started with; settings given again must be the same, but for where things are.
+def _resume(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
+    """Return the recipe that the run was started with; settings given again must be equal, except for paths.
 
-    Data in another place have to be the same data, which `_note_data` checks.
+    `_record_data` checks that moved data are the same.
     """
     stored = load_yaml(run.recipe)
     saved = make_recipe(stored)
-    for layer in layers:  # before the settings of another method are looked at, which this one does not have
+    for layer in layers:  # first, as the settings of another method would be unknown
         if (method := current_settings(layer).get("method", saved.method.name)) != saved.method.name:
             raise UsageError(
                 f"The run in {str(run.path)!r} was started with other settings: `method` was {saved.method.name!r}, "
@@ -284,7 +284,7 @@ def _take_up(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:
-    """Return the recipe with paths that hold wherever it is read again."""
+    """Return the recipe with absolute paths, valid from any folder."""
     update: dict[str, Any] = {}
     if not is_named(recipe.data) and Path(recipe.data).exists():
         update["data"] = str(Path(recipe.data).resolve())
@@ -298,16 +298,16 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update=update)
 
 
-def _note_data(recipe: Recipe, run: RunFolder, prepared: Prepared) -> None:
-    """Record what the run is made with; on resuming, check that it is still the same."""
-    mark = fingerprint(prepared.manifest, prepared.digests)
+def _record_data(recipe: Recipe, run: RunFolder, prepared: Prepared) -> None:
+    """Record recipe, data and environment of a run; when it is resumed, check that the data are unchanged."""
+    data_fingerprint = fingerprint(prepared.manifest, prepared.digests)
     resumed = run.environment.is_file()
     if resumed:
         before = Run(run).environment.get("data_fingerprint")
-        if before != mark:
+        if before != data_fingerprint:
             raise UsageError(
-                f"The data have changed since the run in {str(run.path)!r} was started (fingerprint {before}, now {mark}). "
-                "Start a new run, or bring the data back."
+                f"The data have changed since the run in {str(run.path)!r} was started (fingerprint {before}, "
+                f"now {data_fingerprint}). Start a new run, or restore the data."
             )
     write_text(run.recipe, recipe.to_yaml())
     if resumed:
@@ -324,4 +324,4 @@ def _note_data(recipe: Recipe, run: RunFolder, prepared: Prepared) -> None:
     )
     write_atomically(run.manifest, lambda temporary: table.to_csv(temporary, index=False))
     write_excluded(prepared, run.excluded)
-    write_file(run.environment, describe_environment(recipe.seed, mark), ENVIRONMENT_FILE)
+    write_file(run.environment, describe_environment(recipe.seed, data_fingerprint), ENVIRONMENT_FILE)

@@ -1,4 +1,4 @@
-"""Other data than a run's own, to be scored by it: how they are read, and which split of them is scored."""
+"""External data to score a run on: their settings, and the split that is scored."""
 
 import logging
 from collections.abc import Collection
@@ -9,15 +9,15 @@ import numpy.typing as npt
 
 from balanced_mixup.data.manifest import Manifest
 from balanced_mixup.data.settings import DataSettings
-from balanced_mixup.data.sources.table import read_table
+from balanced_mixup.data.sources.text_table import read_table
 from balanced_mixup.errors import UsageError
 from balanced_mixup.training.recipe import Recipe
 
 log = logging.getLogger("balanced_mixup")
 
 
-def like_run(settings: DataSettings, recipe: Recipe, classes: tuple[str, ...], *, ordinal: bool) -> DataSettings:
-    """Fill in the settings that are not given from those of the run: the meaning of labels and the names of columns.
+def with_run_defaults(settings: DataSettings, recipe: Recipe, classes: tuple[str, ...], *, ordinal: bool) -> DataSettings:
+    """Fill in missing settings from those of the run: label map, classes and column names.
 
     Args:
         settings: Of the other data.
@@ -28,10 +28,10 @@ def like_run(settings: DataSettings, recipe: Recipe, classes: tuple[str, ...], *
         UsageError: The settings name no data, or classes of their own.
     """
     if "data" not in settings.model_fields_set:
-        raise UsageError(f"Expected `--data` beside {', '.join(sorted(settings.model_fields_set))}: name the data to score.")
+        raise UsageError(f"Expected `--data` with {', '.join(sorted(settings.model_fields_set))}: name the data to score.")
     own = settings.model_fields_set & {"classes", "ordinal"}
     if own:
-        raise UsageError(f"Expected no {' and '.join(sorted(own))} for `evaluate`: they are the run's, {', '.join(classes)}.")
+        raise UsageError(f"Expected no {' and '.join(sorted(own))} with `evaluate`: they are the run's, {', '.join(classes)}.")
     fields = ["image_column", "label_column"]
     if recipe.group_column in _header(settings.data):
         fields.append("group_column")
@@ -46,7 +46,7 @@ def _header(data: str) -> list[str]:
     return read_table(path).header if path.is_file() and path.suffix.lower() in (".csv", ".tsv") else []
 
 
-def choose(manifest: Manifest, split: str | None) -> tuple[npt.NDArray[np.int64], str]:
+def choose_rows(manifest: Manifest, split: str | None) -> tuple[npt.NDArray[np.int64], str]:
     """Return the rows to score and the name of their split: `split`, or "test" where there is one, else "all".
 
     Raises:
@@ -59,20 +59,20 @@ def choose(manifest: Manifest, split: str | None) -> tuple[npt.NDArray[np.int64]
     rows = manifest.rows(split)
     if not len(rows):
         raise UsageError(
-            f"Expected data with a split {split!r}, but they have no image in it; `--split all` takes all of them."
+            f"Expected data with a split {split!r}, but they have no image in it; `--split all` scores all of them."
         )
     return rows, split
 
 
 def warn_of_shared_groups(manifest: Manifest, rows: npt.NDArray[np.int64], trained: Collection[str]) -> None:
-    """Warn of groups of the rows to score that occur among those that were `trained` on."""
+    """Warn of groups of the scored rows that are among the `trained` ones."""
     if manifest.groups is None:
         return
     shared = set(trained) & set(manifest.groups[rows].tolist()) - {""}
     if shared:
         log.warning(
             "%d groups occur under the same name in the training data (such as %r). If they are the same patients, these "
-            "scores are too high.",
+            "scores are optimistic.",
             len(shared),
             min(shared),
         )

@@ -36,20 +36,20 @@ def predict_files(
         paths: Files and folders.
         out: The CSV: image, prediction, p_CLASS for each class.
         flip: Average over each image and its mirror image.
-        calibrate: Correct the probabilities by the temperature that was fitted on the run's validation split.
+        calibrate: Apply the temperature that was fitted on the run's validation split.
         prior: Class prior that the probabilities are corrected to: "train", "uniform", "estimate" (from these images), or a
             CSV file with the columns class and share.
 
     Returns:
-        The table, a row an image.
+        The table, a row per image.
 
     Raises:
-        UsageError: The run is not finished or cannot be calibrated, or the prior is not as it should be.
+        UsageError: The run is not finished or cannot be calibrated, or the prior is invalid.
         DataError: Images are missing or cannot be read; names all of them, and nothing is written.
         RunError: The CSV cannot be written.
     """
     if prior is not None and not calibrate:
-        raise UsageError("Expected no `prior` without calibration: the prior that the raw probabilities carry is part of it.")
+        raise UsageError("Expected no `prior` without calibration, which estimates the prior of the uncorrected probabilities.")
     classifier = Classifier.load(run)
     correction = Run.open(run).calibration if calibrate else None
     target = None if correction is None or prior is None else correction.prior(prior)
@@ -73,7 +73,7 @@ def predict_files(
 
 
 def read_images(paths: Sequence[Path], card: ModelCard) -> tuple[list[str], Pixels]:
-    """Return the names of N images without labels, in files and folders, and their pixels as a model takes them.
+    """Return the names of N images without labels, in files and folders, and their pixels at the size of the model.
 
     Raises:
         DataError: Images are missing or cannot be read; names all of them.

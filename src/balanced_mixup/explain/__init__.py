@@ -1,1 +1,1 @@
-"""Where a classifier finds its evidence."""
+"""Explanations: Grad-CAM maps and embeddings."""

@@ -1,4 +1,4 @@
-"""What a pretrained backbone sees in images: its features before the classifier."""
+"""Embeddings of images: the features of a pretrained backbone before the classifier."""
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,10 @@ def embed(
 
     Args:
         manifest: The data set.
-        images: About how many to take.
+        images: Approximate number of images to sample.
         size: Side in pixels that each is resized to.
         backbone, weights: As in a recipe; the default needs no download.
-        seed: Decides which images are taken.
+        seed: Seed of the sample.
 
     Raises:
         DataError: Something is wrong with the data.

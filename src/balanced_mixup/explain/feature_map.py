@@ -1,10 +1,10 @@
-"""The feature map of a classifier: features as (B, C, h, w), whatever architecture of timm it is.
+"""The feature map of a classifier: features as (B, C, h, w), for any architecture of timm.
 
 Notable decisions
 - Features are maps with their channels first or last, or tokens, with or without class and register tokens among them.
 - The map is taken where the features end, before pooling. It is taken at the end of an earlier stage where the class scores
-  depend on no place of the last features (a class token has gathered them before), or these have fewer than 4 x 4 places.
-- What precedes the map is computed without a graph, so that it takes the memory of a prediction.
+  depend on no position of the last features (a class token has aggregated them before), or these are smaller than 4 x 4.
+- Everything before the map is computed without a graph, so that it needs no more memory than a prediction.
 """
 
 import math
@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from balanced_mixup.errors import UsageError
 from balanced_mixup.runs.classifier import Classifier
 
-_COARSEST = 4  # places a side; 2 x 2 would tell no more than the quarter of the image
+_COARSEST = 4  # positions per side; 2 x 2 would only show the quarter of the image
 
 Restore = Callable[[Tensor], Tensor]
 
 
 class Mapped(nn.Module):
-    """A model of timm whose features pass, as a map (B, C, h, w), through a layer of their own that does nothing, `map`.
+    """A model of timm whose features pass, as a map (B, C, h, w), through an identity layer, `map`.
 
     The model itself is not changed.
     """
@@ -32,12 +32,12 @@ class Mapped(nn.Module):
     def __init__(self, model: nn.Module, layer: str) -> None:
         """Args: layer: name of the module that gives the features; "" for `forward_features`."""
         super().__init__()
-        self.model: Any = model  # what timm adds to a Module has no common type
+        self.model: Any = model  # timm's models have no common type
         self.layer = layer
         self.map = nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the model's logits (B, K), with the graph from the map to them. NoMapError where the features are no map."""
+        """Return the model's logits (B, K), with the graph from the map on. NoMapError where the features are not a map."""
         with torch.no_grad():
             if self.layer:
                 layer = self.model.get_submodule(self.layer)
@@ -48,21 +48,21 @@ class Mapped(nn.Module):
         return logits
 
     def _through(self, features: Any, batch: int) -> Any:
-        if isinstance(features, tuple):  # some stages give the class token, or the insides of each place, beside the map
-            for i, part in enumerate(features):
+        if isinstance(features, tuple):  # some stages also return the class token, or inner tokens of each position
+            for i, tensor in enumerate(features):
                 with suppress(NoMapError):
-                    return (*features[:i], self._through(part, batch), *features[i + 1 :])
+                    return (*features[:i], self._through(tensor, batch), *features[i + 1 :])
         found, restored = as_map(features, batch, getattr(self.model, "num_prefix_tokens", 0))
         torch.set_grad_enabled(True)  # until `forward` leaves its block
         return restored(self.map(found.detach().requires_grad_()))
 
 
 class NoMapError(Exception):
-    """Features are no map."""
+    """Features are not a map."""
 
 
 def find_map(classifier: Classifier) -> Mapped:
-    """Return the model with its deepest map that the class scores depend on and that has enough places, or else the finest.
+    """Return the model with its deepest map that the class scores depend on and that has enough positions, or else the finest.
 
     Raises:
         UsageError: It has none.
@@ -72,7 +72,7 @@ def find_map(classifier: Classifier) -> Mapped:
     finest, side = None, 0
     for layer in _layers(model):
         mapped = Mapped(model, layer)
-        places = _places(mapped, noise)
+        places = _positions(mapped, noise)
         if places >= _COARSEST:
             return mapped
         if places > side:
@@ -86,18 +86,18 @@ def find_map(classifier: Classifier) -> Mapped:
 
 
 def as_map(features: Any, batch: int, prefix: int) -> tuple[Tensor, Restore]:
-    """Return features as a map (B, C, h, w), and how such a map becomes features again.
+    """Return features as a map (B, C, h, w), and the inverse of that conversion.
 
-    Images are square, so maps are: of four dimensions the two equal ones are the places, and of tokens (B, N, C) a square
+    Images are square, so maps are: of four dimensions the two equal ones are the positions, and of tokens (B, N, C) a square
     number are, the last ones.
 
     Args:
         features: What a stage of a model gives.
         batch: B.
-        prefix: How many tokens before the places the model says to have; not all of its stages have them.
+        prefix: Number of prefix tokens of the model; not all of its stages have them.
 
     Raises:
-        NoMapError: They are nothing of the kind.
+        NoMapError: They have no such shape.
     """
     shape = features.shape if isinstance(features, Tensor) and len(features) == batch else ()
     if len(shape) == 4 and shape[2] == shape[3]:
@@ -126,7 +126,7 @@ def _layers(model: nn.Module) -> list[str]:
     if not hasattr(model, "forward_features"):
         return []
     modules, found = dict(model.named_modules()), [""]
-    if hasattr(model, "reroll"):  # Hiera: the tokens of its earlier stages are not in the order of their places
+    if hasattr(model, "reroll"):  # Hiera: the tokens of its earlier stages are not in spatial order
         return found
     for stage in reversed([stage["module"] for stage in getattr(model, "feature_info", ())]):
         # A list is never called, its last block is.
@@ -135,8 +135,8 @@ def _layers(model: nn.Module) -> list[str]:
     return found
 
 
-def _places(mapped: Mapped, images: Tensor) -> int:
-    """Return how many places a side the map has; 0 if there is none, or the class scores do not depend on it."""
+def _positions(mapped: Mapped, images: Tensor) -> int:
+    """Return the positions per side of the map; 0 if there is none, or the class scores do not depend on it."""
     seen: list[Tensor] = []
     with mapped.map.register_forward_hook(lambda module, args, out: seen.append(out)):
         try:

@@ -2,8 +2,8 @@
 
 Notable decisions
 - Captum computes Grad-CAM; `feature_map` gives it a map of any model.
-- Evidence keeps its sign until it is drawn: how much of it is for the class is worth knowing.
-- A map without positive evidence stays 0. Divided by its largest value, it would show round-off as evidence.
+- Evidence keeps its sign until it is drawn, so that the fraction for the class can be computed.
+- A map without positive evidence stays 0. Normalised by its maximum, it would show rounding errors as evidence.
 """
 
 import numpy as np
@@ -21,9 +21,9 @@ from balanced_mixup.runs.classifier import Classifier
 
 Floats = npt.NDArray[np.float32]
 
-_ROUND_OFF = 1e-6  # of the largest absolute value: what float32 sums leave where they should leave nothing
-COLOURS = "viridis"  # perceptually uniform, and read alike by colour-blind people
-_STRENGTH = 0.75  # of the colour at the strongest evidence; the image stays visible under it
+_ROUND_OFF = 1e-6  # of the largest absolute value: rounding error of float32 sums that should be 0
+COLOURS = "viridis"  # perceptually uniform and safe for colour-blind readers
+_STRENGTH = 0.75  # opacity at the strongest evidence; the image stays visible
 
 
 def saliency(
@@ -44,8 +44,8 @@ def saliency(
         targets: The class of each row, (len(rows),); the one that `Classifier.probabilities` predicts if not given.
 
     Returns:
-        float32 (len(rows), size, size), each map from 0 to 1, its largest value. A map is 0 everywhere if nothing in the image
-        speaks for the class.
+        float32 (len(rows), size, size), each map from 0 to 1, its largest value. A map is 0 everywhere if there is no
+        evidence for the class.
 
     Raises:
         UsageError: Images or targets are not as described, the model has no feature map, or captum is not installed.
@@ -59,10 +59,10 @@ def evidence(
     rows: npt.NDArray[np.int64] | None = None,
     targets: npt.NDArray[np.integer] | None = None,
 ) -> Floats:
-    """Return Grad-CAM before its ReLU: float32 (len(rows), h, w), what speaks for (> 0) and against (< 0) the class.
+    """Return Grad-CAM before its ReLU: float32 (len(rows), h, w), evidence for (> 0) and against (< 0) the class.
 
-    `L = sum_c a_c A_c` with the feature map A (C, h, w) and `a_c`, the mean over all places of the gradient of the class's
-    logit for A_c. After a mean over places and a linear head, L sums to the logit less its bias. Arguments and errors are
+    `L = sum_c a_c A_c` with the feature map A (C, h, w) and `a_c`, the mean over all positions of the gradient of the class's
+    logit for A_c. With average pooling and a linear head, L sums to the logit minus its bias. Arguments and errors are
     those of `saliency`.
     """
     require("Grad-CAM", "explain", "captum")
@@ -89,13 +89,13 @@ def evidence(
 
 
 def positive_share(maps: Floats) -> Floats:
-    """Return the part of all evidence (N, h, w) that is for the class, float32 (N,): 0 none, 1 all, 0 where there is none."""
+    """Return the fraction of the evidence (N, h, w) that is for the class, float32 (N,) from 0 to 1; 0 without evidence."""
     total = np.abs(maps).sum(axis=(1, 2))
     return _ratio(_positive(maps).sum(axis=(1, 2)), total)
 
 
 def upsampled(maps: Floats, size: int) -> Floats:
-    """Return the positive part of evidence (N, h, w), resized to (N, size, size), each map divided by its largest value."""
+    """Return the positive part of evidence (N, h, w), resized to (N, size, size), each map divided by its maximum."""
     large = F.interpolate(torch.from_numpy(_positive(maps))[:, None], (size, size), mode="bilinear")[:, 0].numpy()
     return _ratio(large, large.max(axis=(1, 2), keepdims=True))
 
@@ -104,7 +104,7 @@ def overlay(image: npt.NDArray[np.uint8], saliency_map: Floats) -> npt.NDArray[n
     """Return an image uint8 (H, W, 3) coloured by its map (H, W): not at all where it is 0, ever brighter up to 1.
 
     Raises:
-        UsageError: They do not fit each other.
+        UsageError: Their shapes do not match.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape != (*saliency_map.shape, 3):
         raise UsageError(
@@ -120,14 +120,14 @@ def overlay(image: npt.NDArray[np.uint8], saliency_map: Floats) -> npt.NDArray[n
 
 
 def _positive(maps: Floats) -> Floats:
-    """Return the positive part of evidence (N, h, w), 0 where it is round-off beside the rest."""
+    """Return the positive part of evidence (N, h, w), 0 where it is negligible rounding error."""
     scale = np.abs(maps).max(axis=(1, 2), keepdims=True, initial=0)
     return np.where(maps > _ROUND_OFF * scale, maps, np.float32(0))
 
 
-def _ratio(part: Floats, whole: Floats) -> Floats:
-    """Return `part` / `whole`, 0 where the whole is."""
-    ratio: Floats = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+def _ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """Return the ratio, 0 where the denominator is 0."""
+    ratio: Floats = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
     return ratio
 
 

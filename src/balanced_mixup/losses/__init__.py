@@ -1,4 +1,4 @@
-"""Losses, one small file each; all take soft targets (B, K), so that each goes with every mix."""
+"""Losses, one small file each; all take soft targets (B, K), so that each can be combined with every mix."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The contract of a loss: outputs (B, K) and soft targets (B, K), whose rows sum to 1, to the mean over the batch."""
+"""The interface of a loss: outputs (B, K) and soft targets (B, K), whose rows sum to 1, to the mean over the batch."""
 
 from abc import ABC, abstractmethod
 from typing import Literal
@@ -11,14 +11,14 @@ Reduction = Literal["mean", "sum", "none"]
 
 
 class Loss(nn.Module, ABC):
-    """A loss on soft targets: the expectation, over each sample's target, of what its classes cost.
+    """A loss on soft targets: the expectation of the per-class loss over each sample's target.
 
-    A subclass gives `per_class_loss`; for one-hot targets that is the usual definition on hard labels. Class weights and the
+    A subclass defines `per_class_loss`; for one-hot targets that is the usual definition on hard labels. Class weights and the
     like are buffers that are not persistent, so that they move to the model's device and stay out of its checkpoint.
     """
 
     def __init__(self, reduction: Reduction = "mean") -> None:
-        """Args: reduction: "mean" over the batch, "sum", or "none" for one value a sample (B,)."""
+        """Args: reduction: "mean" over the batch, "sum", or "none" for one value per sample (B,)."""
         super().__init__()
         if reduction not in ("mean", "sum", "none"):
             raise UsageError(f"Expected `reduction` to be 'mean', 'sum' or 'none', but got {reduction!r}.")
@@ -26,7 +26,7 @@ class Loss(nn.Module, ABC):
 
     @abstractmethod
     def per_class_loss(self, outputs: Tensor) -> Tensor:
-        """Return what a target of class k costs, (B, K), given float32 outputs (B, K) of the head."""
+        """Return the loss for each target class k, (B, K), given float32 outputs (B, K) of the head."""
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of a batch; computed in float32 whatever the precision of `outputs`.

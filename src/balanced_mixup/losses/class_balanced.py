@@ -23,7 +23,7 @@ class ClassBalanced(Loss):
 
         Args:
             counts: (K,), training samples of each class.
-            beta: In [0, 1). 0 weighs all classes alike; towards 1 the weights become inverse class frequencies. 0.9999 is
+            beta: In [0, 1). 0 weights all classes equally; towards 1 the weights become inverse class frequencies. 0.9999 is
                 the authors' default; (N - 1) / N is their suggestion where N prototypes are thought to make up a class.
             reduction: As in `Loss`.
         """
@@ -39,7 +39,7 @@ class ClassBalanced(Loss):
 def effective_number_weights(counts: Labels, beta: float) -> npt.NDArray[np.float64]:
     """Return class weights (1 - beta) / (1 - beta^n), normalised to mean 1 over the K classes (Cui et al. 2019).
 
-    A class without samples gets weight 0 and does not count in the mean: no target can name it.
+    A class without samples gets weight 0 and is excluded from the mean.
 
     Args:
         counts: (K,), samples of each class.

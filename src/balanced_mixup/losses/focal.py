@@ -8,7 +8,7 @@ from balanced_mixup.losses.base import Loss, Reduction
 
 
 class Focal(Loss):
-    """Focal loss: what is already well classified counts less."""
+    """Focal loss: well-classified samples count less."""
 
     def __init__(self, gamma: float = 2.0, reduction: Reduction = "mean") -> None:
         """Args: gamma: At least 0; 0 is cross-entropy, 2 the authors' choice."""

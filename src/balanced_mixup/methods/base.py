@@ -1,18 +1,18 @@
-"""The contract of a method: an object with its own settings that says how training goes, stage by stage.
+"""The interface of a method: an object with its own settings that defines the training, stage by stage.
 
     @register
     class Focal(Method):
         \"\"\"Focal loss on plain sampling.\"\"\"
 
         name: Literal["focal"] = "focal"
-        gamma: float = Field(2.0, ge=0, description="How much less well-classified images count.")
+        gamma: float = Field(2.0, ge=0, description="Focusing parameter.")
 
         def stages(self, data: TrainSet) -> tuple[Stage, ...]:
             return (Stage(data.instance_branch(), loss=losses.Focal(self.gamma)),)
 
-A method in a file is all there is to do: its flags, YAML keys and Python keywords are its fields, and training, the command
-line, benchmarks, calibration, reports and the contract tests take it from the registry. Another distribution adds methods by an
-entry point of the group `balanced_mixup.methods`.
+A method is a single file: its flags, YAML keys and Python keywords are its fields, and training, the command line, benchmarks,
+calibration, reports and the contract tests take it from the registry. Other distributions add methods by an entry point of the
+group `balanced_mixup.methods`.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ Schedule = Literal["cosine", "cyclic", "plateau", "constant"]
 
 @dataclass(frozen=True)
 class TrainSet:
-    """What a method may know of the training images when it plans its stages.
+    """The training images as a method sees them when it defines its stages.
 
     Args:
         labels: int64 (N,), the class of each.
         num_classes: K.
         epochs: Number of epochs that the recipe asks for.
-        seed: Decides every draw of the branches.
+        seed: Seed of all draws of the branches.
     """
 
     labels: npt.NDArray[np.int64]
@@ -63,7 +63,7 @@ class TrainSet:
         return np.bincount(self.labels, minlength=self.num_classes)
 
     def instance_branch(self) -> Branch:
-        """Return the branch that gives each image once an epoch."""
+        """Return the branch that draws each image once per epoch."""
         from balanced_mixup.sampling import instance_branch
 
         return instance_branch(self.labels, seed=self.seed)
@@ -82,7 +82,7 @@ class TrainSet:
 
 
 class OptimizerSettings(BaseModel):
-    """Settings of the recipe that a stage has otherwise, where its paper asks for it; None stands for the recipe's."""
+    """Settings of the recipe that a stage overrides; None stands for the recipe's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -108,21 +108,21 @@ def _cross_entropy() -> Loss:
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a training with one sampler, mix and loss.
+    """A stage of a training, with one sampler, mix and loss.
 
-    A stage goes on with the optimiser and the schedule of the one before it, unless it trains something else, starts with a
-    new head, or has optimiser settings of its own: then it begins with the best weights so far and a schedule of its own.
+    A stage continues with the optimiser and schedule of the previous one, unless it trains other parameters, reinitialises the
+    head, or has its own optimiser settings: then it begins with the best weights so far and a new schedule.
 
     Args:
         branch: Where samples come from.
-        partners: Where a mix's partners come from, if it needs a branch of their own.
+        partners: Where a mix's partners come from, if it needs a second branch.
         mix: How samples are mixed; `NoMix` if not given.
         loss: `CrossEntropy` if not given.
-        share: Share of the recipe's epochs, above 0.
+        share: Fraction of the recipe's epochs, above 0.
         epochs: Number of epochs, in place of `share`.
-        trains: "all" parameters, or the "head" alone: on features that are computed once.
-        new_head: The head starts anew.
-        optimizer: What is otherwise than in the recipe.
+        trains: "all" parameters, or the "head" alone, on precomputed features.
+        new_head: The head is reinitialised.
+        optimizer: Settings that differ from the recipe's.
         name: In the history; "train" if there is one stage.
     """
 
@@ -138,10 +138,10 @@ class Stage:
     name: str = "train"
 
     def __post_init__(self) -> None:
-        """Check what belongs together."""
+        """Check that the arguments are consistent."""
         if self.mix.needs_partners != (self.partners is not None):
             needs = "needs" if self.mix.needs_partners else "takes no"
-            raise UsageError(f"{type(self.mix).__name__} {needs} `partners`: the branch that its partners come from.")
+            raise UsageError(f"{type(self.mix).__name__} {needs} `partners`, the branch that partners are drawn from.")
         if self.trains == "head" and not self.mix.mixes_features:
             raise UsageError(f"{type(self.mix).__name__} mixes images, not features: it cannot train the head alone.")
         if not self.share > 0 or (self.epochs is not None and self.epochs < 1):
@@ -149,35 +149,35 @@ class Stage:
 
     @property
     def continues(self) -> bool:
-        """Whether it goes on with the optimiser and the schedule of the stage before it, if that trains the same."""
+        """Whether it continues with the optimiser and schedule of the previous stage, if that trains the same parameters."""
         return not self.new_head and self.optimizer is None
 
     def class_prior(self, counts: npt.NDArray[np.int64], epochs: range) -> npt.NDArray[np.float64]:
-        """Return the share of the targets that each class gets in this stage, on average: the prior that a model learns.
+        """Return the class prior that this stage induces: the mean loss-weighted proportion of each class in its targets.
 
         With the probabilities s of the branch, c of the partners' branch, and the mean weight E[w] of partners:
 
             pi_k ~ ((1 - E[w]) s_k + E[w] c_k) l_k
 
-        where l_k is what the loss charges for class k at equal outputs (its class weight, if it has one). A mix with the batch
-        itself changes no share.
+        where l_k is the loss of class k at equal outputs (its class weight, if it has one). Mixing within the batch does not
+        change the prior.
 
         Args:
             counts: (K,), training images of each class.
-            epochs: Which epochs of the training the stage has.
+            epochs: The epochs of the stage.
 
         Returns:
             float64 (K,), sums to 1; 0 for a class without images.
         """
         import torch
 
-        shares = self._mean_probabilities(self.branch, counts, epochs)
+        proportions = self._mean_probabilities(self.branch, counts, epochs)
         if self.partners is not None:
             weight = self.mix.mean_partner_weight
-            shares = (1 - weight) * shares + weight * self._mean_probabilities(self.partners, counts, epochs)
+            proportions = (1 - weight) * proportions + weight * self._mean_probabilities(self.partners, counts, epochs)
         with torch.no_grad():
-            charged = shares * self.loss.per_class_loss(torch.zeros(1, len(shares))).double().numpy()[0]
-        prior: npt.NDArray[np.float64] = charged / charged.sum()
+            weighted = proportions * self.loss.per_class_loss(torch.zeros(1, len(proportions))).double().numpy()[0]
+        prior: npt.NDArray[np.float64] = weighted / weighted.sum()
         return prior
 
     @staticmethod
@@ -188,7 +188,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Features:
-    """Features of images, computed once.
+    """Precomputed features of images.
 
     values: float32 (N, F). labels: int64 (N,).
     """
@@ -200,31 +200,31 @@ class Features:
 class Method(BaseModel):
     """One way to train. A subclass has a `name`, its settings as fields, and `stages`.
 
-    The first sentence of its docstring is what `bmixup list methods` says; it ends with the paper in parentheses.
+    The first sentence of its docstring is the summary in `bmixup list methods`; it ends with the paper in parentheses.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     title: ClassVar[str] = ""
-    """As in tables; the paper's own where it has the method."""
+    """Title in tables; the paper's where it has the method."""
 
     keeps: ClassVar[Literal["best", "last"]] = "best"
     """Which epoch of the last stage is kept: the one with the best validation score, or the last."""
 
     def stages(self, data: TrainSet) -> tuple[Stage, ...]:
-        """Return what is trained, in this order; at least one stage, unless there is a `base`."""
+        """Return the stages in the order of training; at least one, unless there is a `base`."""
         return ()
 
     def base(self) -> Method | None:
-        """Return the method whose finished training this one starts from, if any; its stages come before these.
+        """Return the method whose finished training this one starts from, if any; its stages come first.
 
         Methods with the same base share its training in a benchmark.
         """
         return None
 
     def head(self) -> Head:
-        """Return what stands behind the backbone's features."""
+        """Return the head on top of the backbone's features."""
         from balanced_mixup.heads import Softmax
 
         return Softmax()
@@ -234,7 +234,7 @@ class Method(BaseModel):
 
     @property
     def finishes(self) -> bool:
-        """Whether it changes a trained model, for which features are computed."""
+        """Whether `finish` changes the trained model."""
         return type(self).finish is not Method.finish
 
     @classmethod
@@ -258,7 +258,7 @@ METHODS: Registry[type[Method]] = Registry("methods", type(Method), lambda metho
 
 
 def register(method: MethodType) -> MethodType:
-    """Make a method known by its name. UsageError where another one has that name."""
+    """Register a method under its name. UsageError where another one has that name."""
     METHODS.add(method)
     return method
 

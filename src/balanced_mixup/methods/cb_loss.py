@@ -14,7 +14,7 @@ class CbLoss(Method):
 
     title: ClassVar[str] = "CB Loss"
     name: Literal["cb-loss"] = "cb-loss"
-    beta: float = Field(0.9999, ge=0, lt=1, description="0 weighs classes alike, towards 1 by inverse frequency.")
+    beta: float = Field(0.9999, ge=0, lt=1, description="0 weights all classes equally; towards 1 by inverse frequency.")
 
     def stages(self, data: TrainSet) -> tuple[Stage, ...]:
         """Return one stage of the class-balanced loss on plain sampling."""

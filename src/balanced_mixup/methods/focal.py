@@ -14,7 +14,9 @@ class FocalLoss(Method):
 
     title: ClassVar[str] = "Focal Loss"
     name: Literal["focal"] = "focal"
-    gamma: float = Field(2.0, ge=0, description="How much less well-classified images count; 0 is cross-entropy.")
+    gamma: float = Field(
+        2.0, ge=0, description="Focusing parameter: the larger, the less well-classified images count; 0 is cross-entropy."
+    )
 
     def stages(self, data: TrainSet) -> tuple[Stage, ...]:
         """Return one stage of the focal loss on plain sampling."""

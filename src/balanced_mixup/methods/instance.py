@@ -7,7 +7,7 @@ from balanced_mixup.methods.base import Method, Stage, TrainSet, register
 
 @register
 class Instance(Method):
-    """Each image once an epoch (q = 1): plain training."""
+    """Each image once per epoch (q = 1): plain training."""
 
     title: ClassVar[str] = "Instance-sampling"
     name: Literal["instance"] = "instance"

@@ -1,4 +1,4 @@
-"""Mixing: MixUp (Eq. 1), Balanced-MixUp (Eq. 3), one small file each, and the loader for a training loop of one's own."""
+"""Mixing: MixUp (Eq. 1), Balanced-MixUp (Eq. 3), one small file each, and the loader for custom training loops."""
 
 from typing import TYPE_CHECKING
 

@@ -1,10 +1,10 @@
-"""The contract of a mix, and the arithmetic that all of them share, on whatever device the tensors are.
+"""The interface of a mix, and the arithmetic that all of them share, on any device.
 
 Notable decisions
 - A weight under 1/510, half a grey level of an 8-bit image, cannot change that image: it counts as 0 and the partner is
   never read (54 % of the draws of Balanced-MixUp at alpha = 0.1, 29 % at 0.2).
-- One weight for the whole batch is the paper's protocol ("batch"); one for each image ("sample") is as easy and steadier.
-- Images and targets have weights of their own: Remix and CutMix do not weigh them alike.
+- One weight for the whole batch is the paper's protocol ("batch"); one for each image ("sample") has less variance.
+- Images and targets have separate weights, as they differ in Remix and CutMix.
 - After mixing there are only soft targets (B, K), whose rows sum to 1.
 """
 
@@ -36,7 +36,7 @@ def mix(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
         weight: (B,), the weight of `second`; exactly 0 gives `first` bit for bit, 1 gives `second`.
 
     Raises:
-        UsageError: `first` holds integers, such as 8-bit pixels, which a weight between 0 and 1 would leave as they are.
+        UsageError: `first` holds integers, such as 8-bit pixels, which cannot be interpolated.
     """
     if not first.is_floating_point():
         raise UsageError(
@@ -66,14 +66,14 @@ class Mix(ABC):
     """
 
     needs_partners: ClassVar[bool] = False
-    """Partners come from a branch of their own (`Stage.partners`), not from the batch itself."""
+    """Partners come from a second branch (`Stage.partners`), not from the batch itself."""
 
     mixes_features: ClassVar[bool] = True
-    """It makes sense on feature vectors too, so it may go with a stage that trains the head alone."""
+    """It can mix feature vectors, too, in a stage that trains the head alone."""
 
     @property
     def mean_partner_weight(self) -> float:
-        """The mean weight of a partner's target; what the partners' branch adds to the class prior that a stage teaches."""
+        """The mean weight of a partner's target; the weight of the partners' branch in the class prior of a stage."""
         return 0.0
 
     @abstractmethod
@@ -83,7 +83,7 @@ class Mix(ABC):
         Args:
             labels: int64 (B,), or (2B,) with the draws of the partners' branch: the class of each candidate.
             batch_size: B.
-            rng: Where all draws come from.
+            rng: Source of all draws.
         """
 
     def mix_images(self, images: Tensor, partners: Tensor, weight: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ class NoMix(Mix):
 
 
 def check_weights(alpha: float, weight_per: str) -> None:
-    """Raise UsageError where these are no settings of mixing weights."""
+    """Raise UsageError for invalid settings of mixing weights."""
     if not (np.isfinite(alpha) and alpha > 0):
         raise UsageError(f"Expected `alpha` to be a number above 0, but got {alpha}.")
     if weight_per not in ("batch", "sample"):
@@ -108,12 +108,12 @@ def check_weights(alpha: float, weight_per: str) -> None:
 
 
 def number_of_draws(weight_per: WeightPer, batch_size: int) -> int:
-    """Return how many weights a step draws."""
+    """Return the number of weights drawn per step."""
     return 1 if weight_per == "batch" else batch_size
 
 
 def pairing(partner: npt.NDArray[np.int64], draws: npt.NDArray[np.float64], batch_size: int) -> Pairing:
-    """Return the pairing by weights that hold for images and targets alike; negligible ones become 0.
+    """Return the pairing with the same weights for images and targets; negligible ones become 0.
 
     Args:
         partner: int64 (B,), positions among the candidates.

@@ -1,4 +1,4 @@
-"""Balanced-MixUp for a training loop of one's own: one loader that draws, reads and pairs both branches."""
+"""Balanced-MixUp for custom training loops: one loader that draws, reads and pairs both branches."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Self
@@ -40,7 +40,7 @@ class PairedBatch(NamedTuple):
 
 
 class _Pairs(Dataset[tuple[Any, ...]]):
-    """(row, partner row, weight) -> the two samples; a partner that does not count is not read."""
+    """(row, partner row, weight) -> the two samples; a partner of negligible weight is not read."""
 
     def __init__(self, dataset: Dataset[Any]) -> None:
         self.dataset = dataset
@@ -53,7 +53,7 @@ class _Pairs(Dataset[tuple[Any, ...]]):
 
 
 class _PairSampler:
-    """A batch sampler over both branches, cut for ranks: (row, partner row, weight) for each sample of a step."""
+    """A batch sampler over both branches, divided between ranks: (row, partner row, weight) for each sample of a step."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class _PairSampler:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        # The last, incomplete batch is left out (another shuffle comes next epoch), unless it is the only one.
+        # The last, incomplete batch is dropped (the next epoch is shuffled differently), unless it is the only one.
         return max(1, self.instance.n // (self.batch_size * self.world_size))
 
     def __iter__(self) -> Iterator[list[tuple[int, int, float]]]:
@@ -94,8 +94,8 @@ class BalancedMixUpLoader:
     """Balanced-MixUp over any map-style dataset: iterate to get `PairedBatch`es.
 
     The two branches are drawn and read by this one loader, so a batch cannot be mixed with itself by mistake, and a partner
-    whose weight is negligible is not read. The batches are a function of (seed, epoch); the number of workers changes nothing.
-    Each epoch sees each image of the instance branch once, less a last incomplete batch.
+    whose weight is negligible is not read. The batches are a function of (seed, epoch); the number of workers has no effect.
+    Each epoch has each image of the instance branch once, except for a last incomplete batch.
 
         loader = BalancedMixUpLoader(dataset, labels, batch_size=32, alpha=0.2, num_workers=4)
         for epoch in range(epochs):
@@ -120,36 +120,36 @@ class BalancedMixUpLoader:
 
         Args:
             dataset: Map-style; `dataset[i]` is (image, class number).
-            labels: (N,), the class of each sample, so that no image has to be read to know it.
-            batch_size: Samples a step on this rank.
+            labels: (N,), the class of each sample, so that they are known without reading images.
+            batch_size: Samples per step on this rank.
             alpha: Parameter of Beta(alpha, 1), above 0.
             weight_per: One weight a "batch" or a "sample".
-            seed: With the epoch it decides every draw.
+            seed: Determines every draw, together with the epoch.
             rank: This process, from 0.
-            world_size: Number of processes; together they see the batches that one would see.
+            world_size: Number of processes; together they process the batches of a single process.
             loader: Further arguments of torch's `DataLoader`, such as `num_workers` and `pin_memory`.
         """
         samples = len(dataset)  # type: ignore[arg-type]  # torch's Dataset does not declare the length of map-style ones
         if len(labels) != samples:
-            raise UsageError(f"Expected one label a sample, but got {len(labels)} labels for {samples} samples.")
+            raise UsageError(f"Expected one label per sample, but got {len(labels)} labels for {samples} samples.")
         if batch_size < 1 or not 0 <= rank < world_size:
             raise UsageError(f"Expected `batch_size` >= 1 and `rank` in 0..{world_size - 1}, but got {batch_size} and {rank}.")
         branches = instance_branch(labels, seed=seed), class_branch(labels, 0.0, seed=seed)
         if samples < world_size:
             raise UsageError(f"Expected at least one sample for each of {world_size} processes, but got {samples} samples.")
-        # Under this name Lightning finds it and tells it the epoch.
+        # Under this name Lightning finds it and sets its epoch.
         self.sampler = _PairSampler(
             np.asarray(labels, np.int64), branches, BalancedMixUp(alpha, weight_per), batch_size, seed, rank, world_size
         )
         self._loader: DataLoader[Any] = DataLoader(_Pairs(dataset), batch_sampler=self.sampler, **loader)
 
     def set_epoch(self, epoch: int) -> Self:
-        """Choose the epoch of the next iteration and return the loader."""
+        """Set the epoch of the next iteration and return the loader."""
         self.sampler.set_epoch(epoch)
         return self
 
     def __len__(self) -> int:
-        """Number of steps an epoch."""
+        """Number of steps per epoch."""
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[PairedBatch]:

@@ -15,7 +15,7 @@ class MixUp(Mix):
     """MixUp of a batch with itself.
 
     Args:
-        alpha: Above 0; small values keep images close to one of the two.
+        alpha: Above 0; small values keep mixed images close to one of the two.
         weight_per: One weight for the "batch", or one for each "sample".
     """
 
@@ -35,7 +35,7 @@ class MixUp(Mix):
 def mixup(
     images: Tensor, targets: Tensor, rng: np.random.Generator, *, alpha: float = 0.2, weight_per: WeightPer = "batch"
 ) -> tuple[Tensor, Tensor]:
-    """Return a batch mixed with itself in another order (Eq. 1), on the device that it is on.
+    """Return a batch mixed with itself in another order (Eq. 1), on its device.
 
         images, targets = mixup(images, one_hot(labels, num_classes), generator(seed, "mixup", epoch, step))
 

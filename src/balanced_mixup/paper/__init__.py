@@ -1,1 +1,1 @@
-"""What the paper published, and its tables and figures made again."""
+"""The paper: its published results, and the reproduction of its tables and figures."""

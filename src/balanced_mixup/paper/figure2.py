@@ -23,16 +23,16 @@ PANELS = {"instance": "Imbalanced data", "balanced-mixup": "Balanced-MixUp", "mi
 
 _GRID = 240
 _BETWEEN = 0.1, 0.9  # weights at which a sample lies clearly between two
-_EDGED = 3.0  # square points: a smaller marker would be all edge
-_MANY = 2000  # points from which a vector graphic would be too large
+_EDGED = 3.0  # square points: a smaller marker would be nothing but edge
+_MANY = 2000  # number of points above which a vector graphic would be too large
 
 
 @dataclass(frozen=True)
 class _Plane:
-    """What all panels share.
+    """The data that all panels share.
 
     points: float32 (N, 2). labels: int64 (N,). classes: K names. counts: (K,), points of each. colours: (K, 3). areas: (K,),
-    of a marker, in square points; small classes have large ones. axes: what to write at them.
+    of a marker, in square points; small classes have large ones. axes: axis labels.
     """
 
     points: Floats
@@ -65,7 +65,7 @@ def figure2(
 ) -> style.Drawing:
     """Draw the data, an epoch of Balanced-MixUp and one of MixUp, as Fig. 2 of the paper, each with a classifier's regions.
 
-    A sample has the mixture of colours that its target is. The regions are those of a small network trained on such samples,
+    The colour of a sample is mixed like its target. The regions are those of a small network trained on such samples,
     anew each epoch, with their soft targets; the lines are where its prediction changes. Small classes have large markers, on
     top, and what is clearly mixed has an edge unless its marker is tiny. Of more than seven classes the three largest and the
     three smallest have a colour; the others share a grey.
@@ -75,8 +75,8 @@ def figure2(
         labels: (N,), from 0 to K - 1; each class has a point.
         classes: K names, at least 2.
         alpha: Of Balanced-MixUp, Beta(alpha, 1), and of MixUp, Beta(alpha, alpha); at most 100.
-        seed: Decides the draws and the first weights.
-        axes: What to write at the axes.
+        seed: Seed of the draws and of the initial weights.
+        axes: Axis labels.
 
     Returns:
         The figure, and a row for each sample: panel, x, y, weight of its partner, and target_<class> for each class.
@@ -114,7 +114,7 @@ def figure2_of_embeddings(
     from sklearn.decomposition import PCA
 
     _check(embeddings, labels, classes, None)
-    # Exact, and of sure sign; the default would be randomised for large inputs.
+    # Exact and deterministic; the default is randomised for large inputs.
     reduction = PCA(2, svd_solver="covariance_eigh")
     points = reduction.fit_transform(embeddings)
     first, second = (f"principal component {i} ({share:.0%})" for i, share in enumerate(reduction.explained_variance_ratio_, 1))
@@ -185,7 +185,7 @@ def _draw_regions(axes: Axes, plane: _Plane, classify: Callable[[Tensor], Tensor
 
 
 def _draw_samples(axes: Axes, plane: _Plane, samples: Samples) -> None:
-    """Draw the samples in the mixture of colours and sizes that their targets are; what is clearly mixed has an edge."""
+    """Draw the samples, colours and sizes mixed like their targets; clearly mixed ones have an edge."""
     weight, targets = samples.weight.numpy(), samples.targets.numpy()
     areas = targets @ plane.areas
     between = (weight >= _BETWEEN[0]) & (weight <= _BETWEEN[1])
@@ -206,7 +206,7 @@ def _entries(plane: _Plane) -> list[Line2D]:
     """Return the entries of the legend: a colour for each class, and what an edge means."""
 
     def marker(text: str, colour: str, edge: str) -> Line2D:
-        return style.sign(text, linestyle="", marker="o", color=colour, markeredgecolor=edge)
+        return style.handle(text, linestyle="", marker="o", color=colour, markeredgecolor=edge)
 
     counts, named = plane.counts, _named(plane.counts)
     entries = [

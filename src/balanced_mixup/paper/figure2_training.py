@@ -1,4 +1,4 @@
-"""What Figure 2 shows: samples that a method makes of points in the plane, and a small classifier really trained on them.
+"""The data of Figure 2: samples that a method draws and mixes from points in the plane, and a small classifier trained on them.
 
 Sampling, mixing, loss and random numbers are those of every training; only the images are points here.
 """
@@ -23,7 +23,7 @@ STEPS, BATCH, LEARNING_RATE, HIDDEN = 400, 2048, 0.01, 64
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples of a method: points float32 (M, 2), targets float32 (M, K), weight of the partner float32 (M,)."""
+    """The samples of a method: points float32 (M, 2), targets float32 (M, K), weight of the partner float32 (M,)."""
 
     points: Tensor
     targets: Tensor
@@ -40,7 +40,7 @@ class Epochs:
             points: (N, 2).
             labels: (N,), from 0.
             method: How samples are drawn, mixed and learned from.
-            seed: With the epoch it decides every draw.
+            seed: Determines every draw, together with the epoch.
         """
         self.n, self.seed = len(labels), seed
         self.points, self.labels = torch.from_numpy(points), labels

@@ -18,10 +18,10 @@ _SMALLEST = 1e-4
 
 @style.figure_style()
 def figure3(alphas: Sequence[float] = ALPHAS) -> style.Drawing:
-    """Draw density and distribution of w ~ Beta(alpha, 1), and below them what they mean, as Fig. 3 of the paper.
+    """Draw density and distribution of w ~ Beta(alpha, 1), with an explanation below, as Fig. 3 of the paper.
 
-    The density alpha w^(alpha - 1) has no bound at 0, so it is cut off at 3, and the axis says so. The distribution w^alpha
-    is drawn over log w, where it shows how many draws stay under 1/510 and so change nothing in an 8-bit image.
+    The density alpha w^(alpha - 1) has no bound at 0, so it is cut off at 3, as noted on the axis. The distribution w^alpha
+    is drawn over log w, where it shows how many draws are under 1/510 and so do not change an 8-bit image.
 
     Args:
         alphas: One to six different numbers above 0.
@@ -51,7 +51,7 @@ def figure3(alphas: Sequence[float] = ALPHAS) -> style.Drawing:
         text = (
             f"α = {alpha:g}: mean weight α / (1 + α) = {shares['mean_weight']:.3f}, {_share(shares['unchanged'])} of the draws"
         )
-        entries.append(style.sign(f"{text} under 1/510, which change nothing", **look))
+        entries.append(style.handle(f"{text} under 1/510, without effect", **look))
     density.set(xlim=(0, 1), ylim=(0, _DENSITY_END), xlabel="weight w of the class-balanced image", title="a")
     density.set_ylabel(f"density (cut off at {_DENSITY_END:g})")
     distribution.set_xscale("log")
@@ -61,7 +61,7 @@ def figure3(alphas: Sequence[float] = ALPHAS) -> style.Drawing:
     distribution.xaxis.set_minor_locator(NullLocator())
     distribution.yaxis.set_major_formatter(PercentFormatter(1))
     distribution.axvspan(_SMALLEST, NEGLIGIBLE, color=style.GREY, alpha=0.18, linewidth=0)
-    distribution.set_title("b   grey: w < 1/510, nothing changes")
+    distribution.set_title("b   grey: w < 1/510, no effect")
     style.legend_below(figure, entries)
     return style.Drawing(figure, pd.concat(curves, ignore_index=True))
 

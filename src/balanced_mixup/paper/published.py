@@ -1,7 +1,7 @@
-"""What the paper published: Tables 1 to 3, and the validation scores that its authors logged for 114 runs.
+"""The published results of the paper: Tables 1 to 3, and the validation scores that its authors logged for 114 runs.
 
-They are facts to compare with. The numbers stand in `published/*.csv` in per cent, digit by digit as printed, under a line
-that names their source; the functions here give them as our metrics do, from 0 to 1. Names are those of this package: methods
+The numbers are in `published/*.csv` in per cent, as printed, under a line that names their source; the functions here return
+them like our metrics, from 0 to 1. Names are those of this package: methods
 as in `methods.METHODS`, metrics as in `metrics.METRICS`, backbones as in timm.
 """
 
@@ -20,7 +20,7 @@ VALIDATION_SOURCE = "validation scores logged by the authors (github.com/agaldra
 
 BACKBONE_TITLES = {
     "mobilenetv2_100": "MobileNet V2",
-    "resnetv2_50x1_bit.goog_in21k": "ResNeXt-50",  # so the paper calls it; what its authors trained is BiT-M-R50x1
+    "resnetv2_50x1_bit.goog_in21k": "ResNeXt-50",  # the paper's name; its authors trained BiT-M-R50x1
 }
 
 _ROW = ["method", "alpha", "title", "backbone", "backbone_title", "data"]
@@ -28,7 +28,7 @@ _SCORES = ["quadratic_kappa", "macro_auc", "mcc", "balanced_accuracy"]
 
 
 def published_table(number: int) -> pd.DataFrame:
-    """Return a table of the paper, a row for each number in it, in the paper's order of rows.
+    """Return a table of the paper, one row per number, in the paper's order.
 
     - method: Key of `METHODS`. Table 2 also has four methods that the paper cites: qwkl, dr-graduate, cost-sensitive and
       iterative-augmentation.
@@ -56,19 +56,19 @@ def published_table(number: int) -> pd.DataFrame:
 
 
 def published_validation() -> pd.DataFrame:
-    """Return what the authors logged at the best epoch of each run, a row a run.
+    """Return the authors' logged scores at the best epoch of each run, one row per run.
 
     The best epoch has the highest validation score (quadratic kappa on EyePACS, MCC on HyperKvasir), and these are the scores
-    of that epoch on that same validation part: without test-time augmentation, and for HyperKvasir on the fold that is left
-    out. So they are no test scores. HyperKvasir with MobileNet V2 lacks fold 5 of six methods.
+    of that epoch on the same validation split, without test-time augmentation; for HyperKvasir it is the held-out fold. So they
+    are not test scores. HyperKvasir with MobileNet V2 lacks fold 5 of six methods.
 
     - run: Folder of the run in the authors' repository.
     - data: eyepacs or hyperkvasir. fold: 1 to 5 of HyperKvasir; missing for EyePACS.
     - method: Key of `METHODS`; `mixup` was logged but is not in the paper.
     - alpha: Of `mixup` and `balanced-mixup`, from the run's settings; NaN for the others.
     - backbone: timm's name.
-    - quadratic_kappa, macro_auc, mcc, balanced_accuracy: From 0 to 1; the kappa says little for HyperKvasir, whose classes
-      have no order. NaN where balanced accuracy was not logged (41 of 114 runs). macro-F1 was not among the best scores.
+    - quadratic_kappa, macro_auc, mcc, balanced_accuracy: From 0 to 1; the kappa is not meaningful for HyperKvasir, whose
+      classes are not ordinal. NaN where balanced accuracy was not logged (41 of 114 runs). Macro-F1 is not included.
     - best_epoch, epochs: From 1; at most 30.
     - seconds: Duration of the training.
     """

@@ -1,4 +1,4 @@
-"""The tables of the paper, made again: its settings on its data, ours beside what it printed."""
+"""Reproduction of the paper's tables: its settings on its data, next to the published numbers."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -34,14 +34,14 @@ METHODS: tuple[str | dict[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class PaperTable:
-    """What a table of the paper is made of.
+    """The definition of a table of the paper.
 
     Args:
         number: In the paper.
         data: Card of the data set.
-        folds: Number of folds; None where the data bring their test part.
+        folds: Number of folds; None where the data have a test split.
         metrics: Its columns.
-        external: Card of other data that are scored without training on them.
+        external: Card of external data that are scored, too.
     """
 
     number: int
@@ -60,13 +60,13 @@ TABLES: Mapping[str, PaperTable] = {
 
 @dataclass(frozen=True)
 class Quick:
-    """The same protocol small, on any prepared data: for a look, and where there is no GPU.
+    """The same protocol at a small scale, on any prepared data, for machines without a GPU.
 
     Args:
-        images: About so many, stratified by class.
+        images: Approximate number of images, stratified by class.
         size: Side in pixels.
-        epochs: Passes over them, in small batches, as after few steps a network predicts the largest class alone.
-        backbone: Of timm; the default has its ImageNet weights on this machine.
+        epochs: Passes over them, in small batches, as after few steps a network only predicts the largest class.
+        backbone: Of timm; the ImageNet weights of the default are installed with this package.
     """
 
     images: int = 1000
@@ -79,13 +79,13 @@ def paper_plan(table: PaperTable, data: Path, quick: Quick | None, protocol: Lit
     """Return the plan of a table.
 
     Args:
-        table: Which.
+        table: The table.
         data: The prepared data set, or a folder of several, named by their cards.
-        quick: Small, on whatever data set `data` is.
+        quick: Small scale, on any data set.
         protocol: As published, or honest.
 
     Raises:
-        UsageError: The data are not there, or are not those of the table.
+        UsageError: The data do not exist, or are not those of the table.
     """
     found = find_data(data, None if quick else table.data)
     entry: dict[str, Any] = {"data": str(found), "scheme": "given" if table.folds is None and quick is None else "folds"}
@@ -118,12 +118,10 @@ def find_data(folder: Path, card: str | None) -> Path:
         if (candidate / DATASET).is_file() and card in (None, _card_of(candidate)):
             return candidate.resolve()
     if card is None:
-        raise UsageError(
-            f"Expected --data to be a folder that `bmixup prepare` has made, but {str(folder)!r} has no {DATASET}."
-        )
+        raise UsageError(f"Expected --data to be a folder made by `bmixup prepare`, but {str(folder)!r} has no {DATASET}.")
     raise UsageError(
         f"Expected the prepared data set {card} in {str(folder)!r} or in its folder {card!r}, but it is not there. Make it "
-        f"with `bmixup prepare {card} --root RAW --out {folder / card}`; `--quick` takes any prepared data set."
+        f"with `bmixup prepare {card} --root RAW --out {folder / card}`; `--quick` accepts any prepared data set."
     )
 
 
@@ -134,8 +132,8 @@ def _card_of(prepared: Path) -> str:
         raise UsageError(f"Expected {str(prepared / DATASET)!r} to describe a prepared data set, but: {error!r}.") from None
 
 
-def beside_published(table: PaperTable, entries: Sequence[MethodSummary]) -> list[Grid]:
-    """Return the table with our scores beside the published ones, in per cent as it prints them, one for each data set."""
+def with_published(table: PaperTable, entries: Sequence[MethodSummary]) -> list[Grid]:
+    """Return the table with our scores next to the published ones, in per cent, one for each data set."""
     return [
         _grid(table, data, [entry for entry in entries if entry.data == data])
         for data in dict.fromkeys(entry.data for entry in entries)
@@ -147,7 +145,7 @@ def _grid(table: PaperTable, data: str, entries: Sequence[MethodSummary]) -> Gri
     card = data.split(EXTERNAL)[-1]
     same = published[(published["data"] == card) & published["backbone"].isin({entry.backbone for entry in entries})]
     comparable = not same.empty
-    # On other data the paper's figures stand beside for orientation, those of its first backbone.
+    # On other data the published numbers of the first backbone are shown for orientation.
     shown = same if comparable else published[published["backbone"] == next(iter(BACKBONE_TITLES))]
     backbones = list(dict.fromkeys(entry.backbone for entry in entries))
     header, columns = ["method"], []
@@ -166,12 +164,12 @@ def _grid(table: PaperTable, data: str, entries: Sequence[MethodSummary]) -> Gri
         rows.append(tuple(cells))
     note = f"Per cent. Ours: {meaning(entries)}. Published: {SOURCES[table.number]}."
     if not comparable:
-        note += " These are other data, of another size and with another backbone: the two cannot be compared."
+        note += " Data, size and backbone differ from the paper's: the two cannot be compared."
     return Grid(f"Table {table.number} of the paper, on {data}", tuple(header), tuple(rows), note)
 
 
 def _published_value(published: pd.DataFrame, method: str, backbone: str | None, metric: str) -> float:
-    """Return what the paper printed for one of our labels, NaN where it printed nothing."""
+    """Return the published number for one of our labels, NaN where there is none."""
     name, _, alpha = method.partition(" alpha=")
     rows = published[(published["method"] == name) & (published["metric"] == metric)]
     if alpha:

@@ -1,4 +1,4 @@
-"""Whether predicted probabilities can be believed: reliability, calibration errors, thresholds."""
+"""The calibration section: reliability, calibration errors, thresholds."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,8 +14,8 @@ from balanced_mixup.report.figures import reliability_diagram
 from balanced_mixup.report.words import counted, interval, percent
 from balanced_mixup.runs.predictions import Predictions
 
-_WANTED = 0.9  # sensitivity, where none was asked for
-_MOST = 12  # classes in the table of thresholds, where none was asked for
+_SENSITIVITY = 0.9  # target if none is given
+_MOST = 12  # classes in the table of thresholds if none are given
 _LABELS = {
     "ece": "expected calibration error (ECE)",
     "classwise_ece": "classwise ECE, mean over all classes",
@@ -29,25 +29,26 @@ def calibration_view(run: RunContents) -> list[Block]:
     """Return reliability before and after the correction, the errors of each correction, and thresholds.
 
     Raises:
-        UsageError: The run has no predictions, or nothing to calibrate on.
+        UsageError: The run has no predictions, or no validation images to calibrate on.
     """
     found, validation = require(run.stored, "its predictions"), require(run.validation, "its predictions")
     correction = run.run.calibration
-    ways = {
+    corrections = {
         "uncorrected": found,
         "temperature": _corrected(found, correction),
         "temperature and prior": _corrected(found, correction, correction.prior("train")),
     }
     if run.target is not None:
-        ways[f"prior `{run.target.name}`"] = _corrected(found, correction, run.target)
+        corrections[f"prior `{run.target.name}`"] = _corrected(found, correction, run.target)
     after = "temperature" if run.target is None else f"prior `{run.target.name}`"
     known = correction.scores.get(run.split, {}) if run.evaluation is None else {}
     names = {"uncorrected": "stored", "temperature": "temperature", "temperature and prior": "train"}
     scores = {
-        way: known.get(names.get(way, "")) or correction.score(each.labels, each.probabilities, each.groups)
-        for way, each in ways.items()
+        name: known.get(names.get(name, "")) or correction.score(each.labels, each.probabilities, each.groups)
+        for name, each in corrections.items()
     }
-    bins = [reliability(ways[way].labels, ways[way].probabilities, groups=found.groups) for way in ("uncorrected", after)]
+    shown = (corrections["uncorrected"], corrections[after])
+    bins = [reliability(each.labels, each.probabilities, groups=found.groups) for each in shown]
     before, corrected = scores["uncorrected"], scores[after]
     before_ece, after_ece = (f"ECE {interval(each.metrics['ece'])}" for each in (before, corrected))
     blocks: list[Block] = [
@@ -86,15 +87,15 @@ def _errors(scores: Mapping[str, CalibrationScores]) -> Table:
         "Calibration errors, 0 is best [95% interval]: uncorrected, with temperature scaling, and with temperature and prior "
         "correction to the class proportions of the training data.",
         ["score", *scores],
-        [[label, *(interval(way.metrics[name]) for way in scores.values())] for name, label in shown.items()],
+        [[label, *(interval(each.metrics[name]) for each in scores.values())] for name, label in shown.items()],
     )
 
 
 def _thresholds(run: RunContents, validation: Predictions, found: Predictions, correction: Correction) -> Table:
-    """Return thresholds on corrected probabilities: for the classes asked for, or for the rare ones."""
-    asked = {} if run.evaluation is None else {n: each.threshold.wanted for n, each in run.evaluation.thresholds.items()}
+    """Return thresholds on corrected probabilities for the classes of the evaluation, or for the rare ones."""
+    given = {} if run.evaluation is None else {n: each.threshold.wanted for n, each in run.evaluation.thresholds.items()}
     trained = [run.classes[k] for k in rare_classes(run.counts("train"))[:_MOST]]
-    wanted = asked or dict.fromkeys(trained or run.classes[:_MOST], _WANTED)
+    wanted = given or dict.fromkeys(trained or run.classes[:_MOST], _SENSITIVITY)
     results = choose_thresholds(correction, run.target, validation, _corrected(found, correction, run.target), wanted)
     rows = []
     for name, result in results.items():

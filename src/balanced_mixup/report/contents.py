@@ -1,4 +1,4 @@
-"""A `Run` or an `Evaluation` as far as it can be read, for a damaged run has a report too."""
+"""The readable contents of a `Run` or an `Evaluation`; a damaged run has a report, too."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -25,24 +25,24 @@ _SPLITS = {"test": "the held-out test split of the data", "val": "the validation
 
 @dataclass(frozen=True)
 class RunContents:
-    """A run and what is scored; None for what is missing or cannot be read, and `missing` says why.
+    """A run and its scored predictions; None for what is missing or unreadable, with the reason in `missing`.
 
     Args:
         run: The run.
         recipe: Its settings.
-        ordinal: Whether its classes are ordinal: its data may define that, where its settings do not.
-        settings: Where the scored images are.
-        split: What is scored: "test", "val" where nothing was held out, or "other" data.
-        scored: The same in words.
+        ordinal: Whether its classes are ordinal, by its data or its settings.
+        settings: Settings of the scored data.
+        split: What is scored: "test", "val" without a test split, or "other" data.
+        scored: A description of the split.
         images: See `Run.images`.
         history: See `Run.history`.
         environment: See `Run.environment`.
-        predictions: What the scores are of.
-        stored: The same as the model predicted them, without a correction.
-        validation: Those of the run's validation split.
-        scores: Of `predictions`.
+        predictions: The scored predictions.
+        stored: The same without correction.
+        validation: The predictions of the run's validation split.
+        scores: The scores of `predictions`.
         evaluation: The result of an evaluation; None for the run itself.
-        missing: A sentence for each thing that is missing.
+        missing: A sentence for each missing item.
     """
 
     run: Run
@@ -83,7 +83,7 @@ class RunContents:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes in their order. UsageError where neither predictions nor model.json have them."""
+        """Names of the classes in their order. UsageError where neither predictions nor model.json define them."""
         return self.run.classes if self.predictions is None else self.predictions.classes
 
     def counts(self, split: str) -> npt.NDArray[np.int64]:
@@ -101,7 +101,7 @@ def require(content: Content | None, what: str) -> Content:
 
 
 class _Reader:
-    """Reads contents and notes those that cannot be read."""
+    """Reads contents and records those that cannot be read."""
 
     def __init__(self) -> None:
         self.missing: list[str] = []
@@ -115,21 +115,23 @@ class _Reader:
             return None
 
     def predictions(self, file: Path, get: Callable[[], Predictions]) -> Predictions | None:
-        """Read predictions, and leave out those that are not finite."""
+        """Read predictions, excluding those that are not finite."""
         predictions = self.read(file, get)
         if predictions is None:
             return None
         usable = np.flatnonzero(np.isfinite(predictions.probabilities).all(axis=1))
         if lost := len(predictions) - len(usable):
-            self.missing.append(f"{lost:,} of {len(predictions):,} predictions in {file.name} are not finite and left out.")
+            self.missing.append(
+                f"{lost:,} of {len(predictions):,} predictions in {file.name} are not finite and were excluded."
+            )
         return predictions.take(usable)
 
 
 def read_run(path: Path) -> RunContents:
-    """Read what there is of a run.
+    """Read the contents of a run as far as possible.
 
     Raises:
-        UsageError: It is no folder of a run, or its recipe is no YAML.
+        UsageError: It is not the folder of a run, or its recipe is not valid YAML.
     """
     run = Run.open(path)
     folder, reader = run.folder, _Reader()
@@ -162,7 +164,7 @@ def read_evaluation(path: Path) -> RunContents:
     """Read an evaluation: its run, with the predictions and scores of the evaluation.
 
     Raises:
-        UsageError: It is no folder of an evaluation, its result is damaged, or its run is gone.
+        UsageError: It is not the folder of an evaluation, its result is damaged, or its run is missing.
     """
     evaluation = Evaluation.open(path)
     contents, reader = read_run(evaluation.run.path), _Reader()
@@ -188,13 +190,13 @@ def read_evaluation(path: Path) -> RunContents:
 
 
 def _recipe(run: Run, missing: list[str]) -> Recipe:
-    """Read a recipe; of another version's, what this one knows."""
+    """Read a recipe; settings unknown to this version are ignored."""
     try:
         return run.recipe
     except UsageError as error:
         stored = load_yaml(run.folder.recipe)
         missing.append(
-            f"{run.folder.recipe.name} is of another version of this program, and unknown settings are left out: {error}"
+            f"{run.folder.recipe.name} is of another version of this program; unknown settings were ignored: {error}"
         )
         return make_recipe({name: value for name, value in stored.items() if name in Recipe.model_fields})
 

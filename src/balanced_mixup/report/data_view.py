@@ -14,7 +14,7 @@ from balanced_mixup.training.schedules import epochs_since_best
 
 
 def data_view(run: RunContents) -> list[Block]:
-    """Return the classes and splits of the data, and what weight the method gives to each class.
+    """Return the classes and splits of the data, and the weight of each class in training.
 
     Raises:
         UsageError: The run lacks the list of its images.

@@ -1,4 +1,4 @@
-"""What a report says: sections of blocks. Formats only lay them out, so that none can say anything else."""
+"""The content of a report, independent of its format: sections of blocks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,14 +15,14 @@ class Text:
 
 @dataclass(frozen=True)
 class Listing:
-    """Sentences below each other."""
+    """A list of sentences."""
 
     items: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Note:
-    """What is missing and why, or what the reader has to beware of; set apart."""
+    """A highlighted note: what is missing and why, or a caveat."""
 
     text: str
 
@@ -33,10 +33,10 @@ class Table:
 
     Args:
         caption: What it shows.
-        header: Of its columns.
-        rows: Cells as text, a row as long as the header.
-        words: How many of the first columns hold words, which are set left; the others hold numbers.
-        links: Where the first cell of each row leads, from the report's own folder; "" for nowhere.
+        header: Column headings.
+        rows: Cells as text, as many per row as the header has.
+        words: Number of leading columns with text, aligned left; the others hold numbers.
+        links: Target of the first cell of each row, relative to the report's folder; "" for none.
     """
 
     caption: str
@@ -51,9 +51,9 @@ class Chart:
     """A figure.
 
     Args:
-        name: Of its files, unique within the report.
+        name: Stem of its files, unique within the report.
         caption: What it shows and how to read it.
-        drawing: The figure with its numbers and its description in words.
+        drawing: The figure with its numbers and its text alternative.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class View:
-    """An image as a JPEG, with what it is in words."""
+    """An image as a JPEG, with a text alternative."""
 
     jpeg: bytes
     alternative: str
@@ -71,12 +71,12 @@ class View:
 
 @dataclass(frozen=True)
 class Picture:
-    """An image of the data, in one or more views beside each other.
+    """An image of the data, in one or more views side by side.
 
     Args:
         views: At least one.
-        lines: What is written below it.
-        classes: By which it can be filtered.
+        lines: The text below it.
+        classes: The classes that it can be filtered by.
     """
 
     views: Sequence[View]
@@ -86,7 +86,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures beside each other; with `filtered` the reader can choose a class."""
+    """Pictures side by side; with `filtered` the reader can select a class."""
 
     caption: str
     pictures: Sequence[Picture]
@@ -94,19 +94,19 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class Folded:
-    """A long text that is shown on demand, as it is."""
+class Collapsible:
+    """A long preformatted text that is collapsed by default."""
 
     title: str
     text: str
 
 
-Block = Text | Listing | Note | Table | Chart | Gallery | Folded
+Block = Text | Listing | Note | Table | Chart | Gallery | Collapsible
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report; `name` is its anchor."""
+    """A section of the report; `name` is its anchor."""
 
     name: str
     title: str
@@ -118,8 +118,8 @@ class Document:
     """A report.
 
     Args:
-        title: Of the whole.
-        subtitle: What it is about, in a line.
+        title: Title of the report.
+        subtitle: One line on what it is about.
         sections: In their order.
     """
 

@@ -1,4 +1,4 @@
-"""The gallery of the most confident errors and the least certain correct predictions, with what the model looked at."""
+"""The gallery of the most confident errors and the least certain correct predictions, with Grad-CAM maps."""
 
 from collections.abc import Mapping
 
@@ -16,31 +16,31 @@ from balanced_mixup.runs.classifier import Classifier
 from balanced_mixup.runs.predictions import Predictions
 
 _SIDE = 320  # px, of the images
-_ERRORS, _HITS = (48, 4), (24, 2)  # in all, and of a class
+_ERRORS, _CORRECT = (48, 4), (24, 2)  # in total, and per class
 
 Rows = npt.NDArray[np.int64]
 
 
 def errors_view(run: RunContents) -> list[Block]:
-    """Return pictures of what the model was most wrong and least certain about.
+    """Return galleries of the most confident errors and the least certain correct predictions.
 
     Raises:
-        DataError, UsageError: The images or the predictions are gone.
+        DataError, UsageError: The images or the predictions are missing.
     """
     found = require(run.predictions, "its predictions")
     originals = Originals.of(run, found.images)
     p, labels = found.probabilities, found.labels
     predicted, confidence = p.argmax(axis=1), p.max(axis=1)
     order = np.argsort(np.bincount(labels, minlength=p.shape[1]), kind="stable")
-    wrong = _of_each_class(np.flatnonzero(predicted != labels), labels, -confidence, order, *_ERRORS)
-    unsure = _of_each_class(np.flatnonzero(predicted == labels), labels, confidence, order, *_HITS)
+    wrong = _select_per_class(np.flatnonzero(predicted != labels), labels, -confidence, order, *_ERRORS)
+    unsure = _select_per_class(np.flatnonzero(predicted == labels), labels, confidence, order, *_CORRECT)
     chosen = np.concatenate([wrong, unsure]).tolist()
     images = {row: image for row in chosen if (image := originals.read(row, _SIDE)) is not None}
     try:
         overlays = _overlays(run, originals, images, predicted)
         blocks: list[Block] = [
             Text(
-                "Each image is shown beside its Grad-CAM map for the predicted class; the brightest places contributed most. "
+                "Each image is shown beside its Grad-CAM map for the predicted class; the brightest regions contributed most. "
                 "Brightness cannot be compared between images, and a plausible map does not prove that a prediction is made "
                 "for the right reason."
             )
@@ -48,12 +48,12 @@ def errors_view(run: RunContents) -> list[Block]:
     except BalancedMixupError as error:
         overlays, blocks = {}, [Note(f"Grad-CAM maps cannot be shown: {error}")]
     if gone := len(chosen) - len(images):
-        lost = "1 image is left out because it is" if gone == 1 else f"{gone} images are left out because they are"
+        lost = "1 image is not shown because it is" if gone == 1 else f"{gone} images are not shown because they are"
         blocks.append(Note(f"{lost} missing or no longer the same as when the run was made."))
     right = int((predicted == labels).sum())
     for title, rows, of, (most, each) in (
         ("Most confident errors", wrong, len(labels) - right, _ERRORS),
-        ("Least certain correct predictions", unsure, right, _HITS),
+        ("Least certain correct predictions", unsure, right, _CORRECT),
     ):
         caption = f"{title}: {len(rows)} of {of:,}; at most {each} per class and {most} in all, the rarest classes first."
         pictures = [_picture(found, row, images[row], overlays.get(row)) for row in rows.tolist() if row in images]
@@ -61,7 +61,7 @@ def errors_view(run: RunContents) -> list[Block]:
     return blocks
 
 
-def _of_each_class(rows: Rows, labels: Rows, key: npt.NDArray[np.floating], order: Rows, most: int, each: int) -> Rows:
+def _select_per_class(rows: Rows, labels: Rows, key: npt.NDArray[np.floating], order: Rows, most: int, each: int) -> Rows:
     """Return the `each` rows of each class with the smallest `key`, classes in the given order, `most` in all."""
     chosen = []
     for k in order:
@@ -71,7 +71,7 @@ def _of_each_class(rows: Rows, labels: Rows, key: npt.NDArray[np.floating], orde
 
 
 def _overlays(run: RunContents, originals: Originals, images: Mapping[int, Pixels8], predicted: Rows) -> dict[int, Pixels8]:
-    """Return the images (side, side, 3) with the evidence for their predicted classes; those without any are left out."""
+    """Return the images (side, side, 3) with the evidence for their predicted classes; images without any are omitted."""
     if not images:
         return {}
     classifier = Classifier.load(run.path)
@@ -81,7 +81,7 @@ def _overlays(run: RunContents, originals: Originals, images: Mapping[int, Pixel
     return {row: overlay(images[row], found) for row, found in zip(rows, maps, strict=True) if found.any()}
 
 
-def _picture(found: Predictions, row: int, image: Pixels8, marked: Pixels8 | None) -> Picture:
+def _picture(found: Predictions, row: int, image: Pixels8, explained: Pixels8 | None) -> Picture:
     p, label = found.probabilities[row], int(found.labels[row])
     predicted = int(p.argmax())
     is_a, as_a = display_name(found.classes[label]), display_name(found.classes[predicted])
@@ -89,6 +89,8 @@ def _picture(found: Predictions, row: int, image: Pixels8, marked: Pixels8 | Non
     if label != predicted:
         line += f", {percent(float(p[label]))} {is_a}"
     views = [View(jpeg(image), f"{found.images[row]}, label {is_a}, predicted {as_a}.")]
-    if marked is not None:
-        views.append(View(jpeg(marked), "Grad-CAM map of the same image, bright where it contributed most to the prediction."))
+    if explained is not None:
+        views.append(
+            View(jpeg(explained), "Grad-CAM map of the same image, bright where it contributed most to the prediction.")
+        )
     return Picture(views, [line, found.images[row]], tuple(dict.fromkeys((is_a, as_a))))

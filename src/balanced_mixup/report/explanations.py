@@ -1,4 +1,4 @@
-"""Explain predictions: for each image a picture of where the evidence for a class lies, and a table of all."""
+"""Explain predictions: a Grad-CAM picture for each image, and a table."""
 
 import textwrap
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 TABLE = "explanations.csv"
 
-_MOST = 10  # classes beside each other in one picture
+_MOST = 10  # classes side by side in one picture
 _SIDE = 52.0  # mm, of a picture
-_STEM = 100  # characters of an image's name that its picture keeps
+_STEM = 100  # maximum length of the stem of a picture's file name
 
 
 def explain_files(
@@ -42,20 +42,20 @@ def explain_files(
     Args:
         run: Folder of a finished run.
         paths: Files and folders.
-        out: A new or empty folder, for a PNG an image (what the model sees, beside it with the evidence) and explanations.csv.
+        out: A new or empty folder, for a PNG per image (the model's input, and a Grad-CAM overlay) and explanations.csv.
         target: Class whose evidence is shown; the predicted one if not given.
-        top: How many of the likeliest classes are shown, instead of a `target`.
-        calibrate: Give the probabilities the temperature that was fitted on the run's validation split.
+        top: Number of most likely classes to show, instead of a `target`.
+        calibrate: Apply the temperature that was fitted on the run's validation split.
 
     Returns:
-        What explanations.csv holds, a row for each image and class shown: image; prediction and its probability, as `predict`
-        gives them; target and its probability; positive_share, the part of all evidence that is for the target; map_side, the
-        places a side that the map has; picture, the name of the PNG.
+        The content of explanations.csv, a row for each image and class shown: image; prediction and its probability, as from
+        `predict`; target and its probability; positive_share, the fraction of the evidence that is for the target; map_side,
+        the positions per side of the feature map; picture, the name of the PNG.
 
     Raises:
-        UsageError: The run is not finished, cannot be calibrated or has no feature map, there is no such class, `out` is not to
-            be used, or the extra `explain` is not installed.
-        DataError: Images are missing or cannot be read; names all of them, and nothing is written.
+        UsageError: The run is not finished, cannot be calibrated or has no feature map, there is no such class, `out` is not
+            empty, or the extra `explain` is not installed.
+        DataError: Images are missing or cannot be read; lists all of them, and nothing is written.
         RunError: The pictures cannot be written.
     """
     require("bmixup explain", "explain", "captum", "matplotlib")
@@ -117,7 +117,7 @@ def _picture_names(images: Sequence[str]) -> list[str]:
     for image in images:
         stem = name = Path(image).stem[:_STEM]
         number = 1
-        while name.casefold() in taken:  # some file systems take A.png and a.png for the same
+        while name.casefold() in taken:  # some file systems do not distinguish A.png and a.png
             number += 1
             name = f"{stem}-{number}"
         taken.add(name.casefold())
@@ -126,16 +126,16 @@ def _picture_names(images: Sequence[str]) -> list[str]:
 
 
 def draw(image: npt.NDArray[np.uint8], maps: npt.NDArray[np.float32], shown: pd.DataFrame) -> "Figure":
-    """Draw an image (size, size, 3), beside it the same with each of its maps (M, size, size); `shown` has a row a map."""
+    """Draw an image (size, size, 3) next to overlays of its maps (M, size, size); `shown` has a row per map."""
     from matplotlib.cm import ScalarMappable
 
     from balanced_mixup.report.figures.style import figure_style, new_figure
 
     first, rows = shown.iloc[0], shown.to_dict("records")
-    pictures = [(image, f"Predicted: {_likely(first['prediction'], first['probability'])}")]
+    pictures = [(image, f"Predicted: {_with_probability(first['prediction'], first['probability'])}")]
     for found, row in zip(maps, rows, strict=True):
         title = "Evidence for" if found.any() else "No evidence for"
-        pictures.append((overlay(image, found), f"{title} {_likely(row['target'], row['target_probability'])}"))
+        pictures.append((overlay(image, found), f"{title} {_with_probability(row['target'], row['target_probability'])}"))
     with figure_style():
         figure = new_figure(_SIDE * len(pictures) + 22, _SIDE + 10)
         panels = figure.subplots(1, len(pictures))
@@ -148,7 +148,7 @@ def draw(image: npt.NDArray[np.uint8], maps: npt.NDArray[np.float32], shown: pd.
     return figure
 
 
-def _likely(name: str, probability: float) -> str:
+def _with_probability(name: str, probability: float) -> str:
     """Return "name (87%)", the name shortened."""
     from balanced_mixup.report.figures.style import short_name
 

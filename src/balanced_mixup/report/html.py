@@ -1,7 +1,7 @@
-"""A report as one HTML file that needs nothing else: styles, script, figures and images are inside, and nothing is fetched.
+"""A report as one self-contained HTML file: styles, script, figures and images are embedded.
 
-It reads without its script, which only adds the filter and the large view of the galleries. Figures are SVG that takes the
-page's text colour, so that they are light or dark as the page is.
+It is readable without its script, which only adds the filter and the large view of the galleries. Figures are SVG in the page's
+text colour, so that they follow its light or dark theme.
 """
 
 import base64
@@ -17,7 +17,7 @@ from balanced_mixup.report.figures.style import INK, to_svg
 
 
 def to_html(report: Document) -> str:
-    """Return the report as a page; whatever the data say is escaped."""
+    """Return the report as a page; all text from the data is escaped."""
     environment = Environment(
         loader=PackageLoader("balanced_mixup.report"),
         autoescape=True,
@@ -38,7 +38,7 @@ def _data_uri(jpeg: bytes) -> str:
 
 
 def _own_names(tag: str, chart: str) -> str:
-    """Make the names in a tag of a figure unique within the page, and its ink the page's."""
+    """Make the ids in a tag of a figure unique within the page, and use the page's text colour."""
     tag = re.sub(r'\bid="([^"]+)"', rf'id="{chart}-\1"', tag)
     tag = re.sub(r'(url\(#|href="#)', rf"\g<1>{chart}-", tag)
     return tag.replace(INK, "currentColor")
@@ -52,7 +52,7 @@ def _svg(chart: Chart) -> Markup:
     svg = re.sub(r"<[^>]+>", lambda tag: _own_names(tag[0], chart.name), svg)
     width = chart.drawing.figure.get_size_inches()[0] * 25.4
     head = f'<svg role="img" aria-label="{escape(chart.drawing.description)}" style="--width: {width:.0f}" '
-    # Its size is left to the style sheet.
+    # Its size is set by the style sheet.
     first, rest = svg.split(">", 1)
     first = re.sub(r' (width|height)="[^"]*"', "", first)
     return Markup(head + first.removeprefix("<svg").strip() + ">" + rest)

@@ -1,4 +1,4 @@
-"""A report as Markdown, with its figures and images as files beside it."""
+"""A report as Markdown, with its figures and images as separate files."""
 
 import html
 import re
@@ -7,11 +7,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from balanced_mixup.files import write_bytes
-from balanced_mixup.report.document import Block, Chart, Document, Folded, Gallery, Listing, Note, Picture, Table, Text
+from balanced_mixup.report.document import Block, Chart, Collapsible, Document, Gallery, Listing, Note, Picture, Table, Text
 
 
 def to_markdown(report: Document, figures: Path) -> str:
-    """Return the report as Markdown; the images of its galleries are written to `figures`, where its charts are too."""
+    """Return the report as Markdown; the images of its galleries are written to `figures`, like its charts."""
     lines = [f"# {_text(report.title)}", "", _text(report.subtitle), ""]
     for section in report.sections:
         lines += [f"## {_text(section.title)}", ""]
@@ -28,7 +28,7 @@ def _lines(block: Block, figures: Path, name: str) -> list[str]:
             return [f"> **Note.** {_text(text)}"]
         case Listing(items):
             return [f"- {_text(item)}" for item in items]
-        case Folded(title, text):
+        case Collapsible(title, text):
             return [f"<details><summary>{_text(title)}</summary>", "", "<pre>", html.escape(text), "</pre>", "</details>"]
         case Chart():
             return [_image(block.drawing.description, figures.name, f"{block.name}.png"), "", _text(block.caption)]
@@ -69,5 +69,5 @@ def _image(alternative: str, folder: str, file: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Return a text on one line that Markdown shows as it is."""
+    """Return a text on one line, escaped for Markdown."""
     return re.sub(r"([\\`*_{}\[\]<>#|$&~])", r"\\\1", " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""The images that predictions are of, or that a run was made with, read again from where they came from."""
+"""The original images of predictions or of a run, read again from their source."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class Originals:
     """N images.
 
     Args:
-        images: Where they are read from.
-        there: (N,), whether the data still name them.
-        digests: (N,), of their content when the run was made; "" where it is not known.
+        images: Their source.
+        there: (N,), whether the data still contain them.
+        digests: (N,), of their content when the run was made; "" if unknown.
     """
 
     images: Images
@@ -37,7 +37,7 @@ class Originals:
         """Find images by name.
 
         Raises:
-            DataError, UsageError: The data are gone, or name none of them any longer.
+            DataError, UsageError: The data are missing, or no longer contain any of them.
         """
         source = load(run.settings).images
         position = {name: row for row, name in enumerate(source.names)}
@@ -52,7 +52,7 @@ class Originals:
         return cls(source.subset(rows), tuple((rows >= 0).tolist()), tuple(known.get(name, "") for name in names))
 
     def read(self, row: int, size: int) -> Pixels8 | None:
-        """Return an image, uint8 (size, size, 3); None where it is gone, or not what it was when the run was made."""
+        """Return an image, uint8 (size, size, 3); None if it is missing, or has changed since the run was made."""
         if not self.there[row]:
             return None
         try:

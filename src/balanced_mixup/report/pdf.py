@@ -37,7 +37,7 @@ def weasyprint_renderer() -> Callable[[str], bytes] | None:
     """Return a function from HTML to PDF; None where WeasyPrint, or the Pango that it needs, is not installed."""
     try:
         from weasyprint import HTML
-    except (ImportError, OSError):  # OSError: the package is there, Pango is not
+    except (ImportError, OSError):  # OSError: the package is installed, Pango is not
         return None
     return lambda page: bytes(HTML(string=page).write_pdf())
 
@@ -59,7 +59,7 @@ def _printed(browser: str, page: str) -> bytes:
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise RunError(f"{browser} could not make the PDF: {error}.") from error
+            raise RunError(f"{browser} could not write the PDF: {error}.") from error
         if not target.is_file():
-            raise RunError(f"{browser} could not make the PDF: {' '.join(done.stderr.split())[-300:]}")
+            raise RunError(f"{browser} could not write the PDF: {' '.join(done.stderr.split())[-300:]}")
         return target.read_bytes()

@@ -18,7 +18,7 @@ def scores_view(run: RunContents) -> list[Block]:
     """Return all scores, and recall and precision of each class against its size.
 
     Raises:
-        UsageError: The run has no scores, or they are not of the classes of its predictions.
+        UsageError: The run has no scores, or their classes differ from those of its predictions.
     """
     scores = require(run.scores, "its scores (metrics.json)")
     shown = applicable(scores.metrics, run.ordinal)
@@ -87,6 +87,6 @@ def _triple(score: Interval) -> list[float]:
 
 
 def _cells(score: Interval) -> list[str]:
-    """Return a score and its interval, dashes for what is undefined."""
+    """Return a score and its interval, dashes if undefined."""
     value, low, high = _triple(score)
     return ["–" if math.isnan(value) else f"{value:.3f}", "–" if math.isnan(low) else f"{low:.3f} to {high:.3f}"]

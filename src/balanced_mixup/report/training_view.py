@@ -1,4 +1,4 @@
-"""Training images of each class with and without augmentation, and what the method mixed of them."""
+"""Training images of each class with and without augmentation, and mixed samples."""
 
 import numpy as np
 import numpy.typing as npt
@@ -24,14 +24,14 @@ Integers = npt.NDArray[np.int64]
 _CLASSES = 12  # of which an example is shown
 _MIXED = 8  # mixed samples that are shown
 _VISIBLE = 0.1  # weight of a partner from which a mixture is shown
-_TRIES = 5  # images of a class that are tried, should the first be gone
+_TRIES = 5  # images of a class that are tried if the first is missing
 
 
 def training_view(run: RunContents) -> list[Block]:
-    """Return the rarest classes' images as they are and augmented, and the most mixed samples of the run's first batch.
+    """Return images of the rarest classes, original and augmented, and the most strongly mixed samples of the first batch.
 
     Raises:
-        DataError, UsageError: All images are gone.
+        DataError, UsageError: All images are missing.
     """
     table = require(run.images, "the list of its images (manifest.csv)")
     originals = Originals.of(run, table["image"].tolist())

@@ -1,4 +1,4 @@
-"""Scores as sentences that somebody understands who does not know the scores' names."""
+"""Wording of the report: numbers, names and sentences."""
 
 import math
 from collections.abc import Sequence
@@ -15,18 +15,18 @@ CITATION = (
 
 
 def percent(value: float) -> str:
-    """Return a proportion in per cent, "54%"; with a decimal where it would look like none or all."""
+    """Return a proportion in per cent, "54%"; with a decimal where it would round to 0% or 100%."""
     shown = 100 * value
     return f"{shown:.1f}%" if 0 < shown < 1 or 99 < shown < 100 else f"{shown:.0f}%"
 
 
 def display_name(name: str) -> str:
-    """Return the name of a class as it can stand in a sentence: a number is "class 4"."""
+    """Return the name of a class for use in a sentence: a number becomes "class 4"."""
     return f"class {name}" if name.replace(".", "").isdigit() else name
 
 
 def with_interval(score: Interval) -> str:
-    """Return "54% (95% CI 42% to 66%)"; without an interval the value alone, without a value "undefined"."""
+    """Return "54% (95% CI 42% to 66%)", the value alone without an interval, or "undefined"."""
     if math.isnan(score.value):
         return "undefined"
     if not score.low < score.high:
@@ -35,7 +35,7 @@ def with_interval(score: Interval) -> str:
 
 
 def interval(score: Interval) -> str:
-    """Return "0.043 [0.030, 0.058]", a dash for what is undefined."""
+    """Return "0.043 [0.030, 0.058]", or a dash if undefined."""
     if math.isnan(score.value):
         return "–"
     return f"{score.value:.3f}" + (f" [{score.low:.3f}, {score.high:.3f}]" if score.low < score.high else "")
@@ -52,13 +52,13 @@ def listed(parts: Sequence[str]) -> str:
 
 
 def class_sentence(k: int, classes: Sequence[str], table: npt.NDArray[np.int64], trained: int | None, recall: Interval) -> str:
-    """Return how many images of class `k` were found, what the others were predicted as, and how many predictions were wrong.
+    """Return a sentence on class `k`: its recall, its confusions, and its false positives.
 
     Args:
         k: The class.
         classes: K names.
         table: (K, K), label by predicted class.
-        trained: Its training images; None where that is not known.
+        trained: Number of its training images; None if unknown.
         recall: Its recall with the interval.
     """
     row, predicted = table[k], int(table[:, k].sum())

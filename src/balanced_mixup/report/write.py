@@ -1,4 +1,4 @@
-"""`bmixup report`: the report of a run or a benchmark as a file, with its figures as files beside it."""
+"""`bmixup report`: the report of a run or a benchmark as a file, with its figures as separate files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -20,16 +20,16 @@ def write_report(path: Path | str, out: Path | str | None = None, form: Format |
 
     Args:
         path: Folder of the run, finished or not, of an evaluation of it, or of a benchmark.
-        out: The file; report.html, .pdf or .md in the folder if not given. Each figure is written too, as SVG, PNG and CSV with
-            its numbers, to a folder named after it: report-figures.
-        form: The format; that of the file's name, or html, if not given.
+        out: Output file; report.html, .pdf or .md in the folder if not given. Each figure is written too, as SVG, PNG
+            and CSV with its numbers, to a folder named after it: report-figures.
+        form: The format; if not given the suffix of `out`, or html.
 
     Returns:
         The file.
 
     Raises:
-        UsageError: It is neither a run nor a benchmark, there is no such format, the file's name is that of another one, or
-            what the format needs is not installed.
+        UsageError: It is neither a run nor a benchmark, there is no such format, the suffix of the file is that of another one,
+            or a package for the format is not installed.
         RunError: The report cannot be written.
     """
     path = Path(path)
@@ -65,8 +65,8 @@ def _format(out: Path | str | None, form: Format | None) -> Format:
 
 def make_report(path: Path, folder: Path) -> "Document":
     """Return the report of a run, an evaluation or a benchmark, as it is written to a file in `folder`."""
-    from balanced_mixup.report.benchmark import benchmark_report
-    from balanced_mixup.report.run import evaluation_report, run_report
+    from balanced_mixup.report.benchmark_report import benchmark_report
+    from balanced_mixup.report.run_report import evaluation_report, run_report
 
     if RunFolder(path).recipe.is_file():
         return run_report(path)

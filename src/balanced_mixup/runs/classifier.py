@@ -1,4 +1,4 @@
-"""A trained classifier: the weights of a run with all that is needed to use them."""
+"""A trained classifier: the weights of a run and everything needed to predict with them."""
 
 from pathlib import Path
 from typing import Self
@@ -49,7 +49,7 @@ class Classifier:
         """
         folder = RunFolder(Path(run)).require_finished()
         card = ModelCard.read(folder.model)
-        with torch.random.fork_rng([]):  # its random weights, soon replaced, are drawn from the caller's state
+        with torch.random.fork_rng([]):  # initial weights must not consume the caller's random state
             model = build(card.backbone, len(card.classes), card.size)
             set_head(model, head_from_dict(card.head), len(card.classes))
         try:

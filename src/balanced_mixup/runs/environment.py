@@ -31,7 +31,7 @@ def describe_environment(seed: int, fingerprint: str) -> dict[str, Any]:
 
 
 def git_commit() -> str | None:
-    """Return the commit of the checkout that this package is run from, with "-dirty" if changed; None outside of one."""
+    """Return the commit of the checkout that this package runs from, with "-dirty" if modified; None outside a checkout."""
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:
@@ -39,7 +39,7 @@ def git_commit() -> str | None:
         return done.stdout.strip()
 
     try:
-        # An installed copy can lie inside some other project's checkout (its .venv): then the commit would be a wrong one.
+        # An installed copy may be inside another project's checkout (its .venv), whose commit would be wrong.
         if not git("ls-files", Path(__file__).name):
             return None
         return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")
@@ -48,7 +48,7 @@ def git_commit() -> str | None:
 
 
 def fingerprint(manifest: Manifest, digests: tuple[str, ...]) -> str:
-    """Return a hash of the data as a run sees them: names, content, labels, classes, groups and split."""
+    """Return a hash of the data that a run uses: names, content, labels, classes, groups and split."""
     state = hashlib.blake2b(digest_size=16)
     groups = [""] * len(manifest) if manifest.groups is None else manifest.groups.tolist()
     split = [""] * len(manifest) if manifest.split is None else manifest.split.tolist()

@@ -1,4 +1,4 @@
-"""Evaluations: what a run scored on some data, as `bmixup evaluate` returns and keeps it."""
+"""Evaluations: the scores of a run on some data, as `bmixup evaluate` returns and stores them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,7 @@ from balanced_mixup.runs.scores import Scores
 
 @dataclass(frozen=True)
 class CalibrationResult:
-    """Calibration before and after the correction that was fitted on so many validation images."""
+    """Calibration before and after the correction that was fitted on `images` validation images."""
 
     images: int
     temperature: float
@@ -46,7 +46,7 @@ class EvaluationResult:
         scores: Of the stored probabilities, or of those corrected to `prior` if there is one.
         prior: The class prior that the probabilities were corrected to, if any.
         calibration: None where the run cannot be calibrated.
-        thresholds: For each class with a wanted sensitivity.
+        thresholds: For each class with a target sensitivity.
         run: The run's folder.
         data: What was scored; None for the run's own data.
         split: Which split of the data, or "all".
@@ -105,7 +105,7 @@ class EvaluationResult:
 
 
 class Evaluation:
-    """A folder in which `bmixup evaluate` kept scores and predictions. Each file is read on first access.
+    """A folder in which `bmixup evaluate` stored scores and predictions. Each file is read on first access.
 
         evaluation = Evaluation.open("runs/mine/evaluations/clinic-all")
         evaluation.result.scores.metrics["mcc"].value
@@ -130,7 +130,7 @@ class Evaluation:
         return evaluation
 
     def __repr__(self) -> str:
-        """Return a line."""
+        """Return a one-line description."""
         return f"Evaluation({str(self.path)!r})"
 
     @cached_property
@@ -164,7 +164,7 @@ class Evaluation:
 
     @cached_property
     def run(self) -> Run:
-        """The run that was evaluated, beside its evaluations where both were moved."""
+        """The run that was evaluated; the folder's own parent where both were moved."""
         home = Path(self._content["run"])
         if not RunFolder(home).recipe.is_file() and self.path.resolve().parent.name == "evaluations":
             home = self.path.resolve().parent.parent
@@ -177,7 +177,7 @@ class Evaluation:
 
     @cached_property
     def scored(self) -> Predictions:
-        """Predictions that the scores are of: corrected to the class prior of the evaluation, if any."""
+        """The scored predictions: corrected to the class prior of the evaluation, if any."""
         if (prior := self.stored.prior) is None:
             return self.predictions
         corrected = self.run.calibration.apply(self.predictions.probabilities, prior)

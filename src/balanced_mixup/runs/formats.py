@@ -1,6 +1,6 @@
-"""The formats of a run's files: each carries a number, newer ones are refused with advice, older ones are migrated when read.
+"""The formats of a run's files: each has a number; newer ones are refused with advice, older ones are migrated when read.
 
-A file without a number is of format 1, the only one before files carried it. Nothing on the disk is rewritten.
+A file without a number has format 1. Files on disk are not rewritten.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ class NewerFormatError(UsageError):
 class Format:
     """The format of a kind of file.
 
-    newest: Its number. migrations: For the number of an older format, how to turn its content into the next one's.
+    newest: The current number. migrations: By older number, a function from content of that format to the next one.
     """
 
     newest: int = 1
@@ -45,7 +45,7 @@ def write_file(path: Path, content: Content, form: Format) -> None:
 
 
 def read_file(path: Path, form: Format, remedy: str = "Make it again.") -> Content:
-    """Return what `write_file` wrote, now or in an older version, as content of the newest format.
+    """Read a file that this or an older version wrote, and return its content in the newest format.
 
     Raises:
         UsageError: The file is missing, damaged, or of a newer version of this program.
@@ -59,7 +59,7 @@ def read_file(path: Path, form: Format, remedy: str = "Make it again.") -> Conte
 
 
 def refuse_newer(path: Path, number: Any, form: Format) -> None:
-    """Raise NewerFormatError where a file is of a newer version of this program, UsageError where its format is no number."""
+    """Raise NewerFormatError for a file of a newer version of this program, UsageError where its format is not a number."""
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise UsageError(f"The file {str(path)!r} is damaged: expected `format` to be a number from 1, but got {number!r}.")
     if number > form.newest:
@@ -72,7 +72,7 @@ def refuse_newer(path: Path, number: Any, form: Format) -> None:
 
 
 def _writer(path: Path) -> str | None:
-    """Return the version of the program that wrote a file, by itself or by environment.json beside it; None if unknown."""
+    """Return the version of the program that wrote a file, from itself or environment.json next to it; None if unknown."""
     for file, keys in ((path, ("version",)), (path.with_name("environment.json"), ("versions", "balanced-mixup"))):
         try:
             content: Any = read_json(file)

@@ -1,9 +1,8 @@
-"""What a run is: a hash of what was said about it, by which a benchmark finds trainings that it has already.
+"""The identity of a run: a hash by which a benchmark recognises trainings that exist already.
 
-What was said is the method with its own settings, every setting that differs from its default, and the content of the data as
-the run sees them (their fingerprint, which holds names, labels, classes, groups and split). So a new setting with a default
-changes no identity, and neither does another place of the data or another machine. A changed default does not announce itself:
-it needs a new `FORMAT`, which is hashed too.
+It covers the method with its own settings, every setting that differs from its default, and the fingerprint of the data (names,
+content, labels, classes, groups and split). So a new setting with a default changes no identity, and neither does moving the
+data or using another machine. A changed default is not detected: it needs a new `FORMAT`, which is hashed too.
 """
 
 import hashlib
@@ -16,22 +15,22 @@ from balanced_mixup.training.recipe import Execution, Recipe
 
 FORMAT = 1
 
-# Where things are and run, the name of the settings that others start from, and what the data's fingerprint holds.
-_NOT_SAID = {"recipe", "method", *Execution.model_fields, *DataSettings.model_fields}
+# Where the run computes, the name of its recipe, and what the data's fingerprint covers.
+_EXCLUDED = {"recipe", "method", *Execution.model_fields, *DataSettings.model_fields}
 
 
 def identity(recipe: Recipe, data_fingerprint: str) -> str:
-    """Return what tells a training from others, 16 hexadecimal digits.
+    """Return the identity of a training, 16 hexadecimal digits.
 
     Args:
         recipe: All settings.
         data_fingerprint: See `runs.environment.fingerprint`.
     """
-    said = recipe.model_dump(mode="json", exclude=_NOT_SAID, exclude_defaults=True)
+    settings = recipe.model_dump(mode="json", exclude=_EXCLUDED, exclude_defaults=True)
     content: Mapping[str, object] = {
         "format": FORMAT,
         "method": [recipe.method.name, recipe.method.settings_changed()],
-        "settings": said,
+        "settings": settings,
         "data": data_fingerprint,
     }
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=8).hexdigest()

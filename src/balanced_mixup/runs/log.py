@@ -1,4 +1,4 @@
-"""The log of a run: what was printed, and its scores or the reason why it failed."""
+"""The log file of a run: all messages, and its scores or the reason why it failed."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ log = logging.getLogger("balanced_mixup")
 
 
 class _Handler(logging.FileHandler):
-    """A log that a training can do without: what a full disk does not take was on the terminal, too."""
+    """A log file whose write errors are ignored: a full disk must not stop a training."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Do not print a traceback."""
@@ -19,10 +19,10 @@ class _Handler(logging.FileHandler):
 
 @contextmanager
 def log_file(run: RunFolder) -> Iterator[Callable[[str], None]]:
-    """Keep what is logged in the run's folder too; yields a function that writes there alone.
+    """Also write log messages to the run's folder; yields a function that writes only there.
 
     Raises:
-        RunError: It cannot be begun.
+        RunError: The file cannot be opened.
     """
     try:
         handler = _Handler(run.log, encoding="utf-8")

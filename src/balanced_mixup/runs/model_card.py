@@ -1,4 +1,4 @@
-"""What a model needs beside its weights to predict; `model.json` of a run."""
+"""What prediction needs besides the weights; `model.json` of a run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,4 +43,4 @@ class ModelCard(BaseModel):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            raise UsageError(f"The file {str(path)!r} describes no model: {error}") from None
+            raise UsageError(f"The file {str(path)!r} does not describe a model: {error}") from None

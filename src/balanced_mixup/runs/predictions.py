@@ -1,4 +1,4 @@
-"""Predictions for images whose labels are known, as arrays and as a Parquet table."""
+"""Predictions for labelled images, as arrays and as a Parquet table."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ _FORMAT = b"balanced_mixup.format"  # key of the Parquet metadata
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model predicts for N images.
+    """The predictions of a model for N labelled images.
 
     Args:
         images: Names, (N,).
@@ -43,15 +43,15 @@ class Predictions:
         return len(self.images)
 
     def __repr__(self) -> str:
-        """Return a line; the arrays are long."""
+        """Return a one-line description."""
         return f"Predictions({len(self)} images, {len(self.classes)} classes)"
 
     def in_split(self, name: str) -> "Predictions":
-        """Return those of one split."""
+        """Return the predictions of one split."""
         return self.take(np.flatnonzero(self.split == name))
 
     def take(self, rows: npt.NDArray[np.int64]) -> "Predictions":
-        """Return those of some rows."""
+        """Return the predictions of some rows."""
         return Predictions(
             tuple(self.images[row] for row in rows),
             self.labels[rows],
@@ -62,7 +62,7 @@ class Predictions:
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row an image: image, group, split, label, prediction, and p_CLASS for each class."""
+        """Return a row per image: image, group, split, label, prediction, and p_CLASS for each class."""
         names = np.array(self.classes, dtype=object)
         return pd.DataFrame(
             {
@@ -89,7 +89,7 @@ class Predictions:
             UsageError: There is no such file, or it is damaged, or of a newer version.
         """
         try:
-            with pq.ParquetFile(path) as file:  # read_table would take a folder's name such as gamma=2 for a column
+            with pq.ParquetFile(path) as file:  # read_table would parse a folder name such as gamma=2 as a column
                 stored = file.read()
             number = int((stored.schema.metadata or {}).get(_FORMAT, b"1"))
             table = stored.to_pandas()

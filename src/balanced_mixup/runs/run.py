@@ -28,7 +28,7 @@ _REFIT = "Delete the file to have it fitted again."
 
 @dataclass(frozen=True)
 class Cost:
-    """What a training took: seconds, and the peak memory of the process or GPU; since the last start, if it was `resumed`."""
+    """The cost of a training: seconds, and peak memory of the process or GPU; since the last start, if it was `resumed`."""
 
     seconds: float
     memory_bytes: int | None
@@ -64,7 +64,7 @@ class Run:
         return cls(folder)
 
     def __repr__(self) -> str:
-        """Return a line."""
+        """Return a one-line description."""
         return f"Run({str(self.path)!r}, {'finished' if self.finished else 'not finished'})"
 
     @property
@@ -84,7 +84,7 @@ class Run:
 
     @cached_property
     def model(self) -> ModelCard:
-        """What prediction needs beside the weights."""
+        """What prediction needs besides the weights."""
         return ModelCard.read(self.folder.model)
 
     @property
@@ -109,7 +109,7 @@ class Run:
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """A row for each epoch: epoch, learning_rate, train_loss, and each metric on validation that the version had."""
+        """A row for each epoch: epoch, learning_rate, train_loss, and the validation metrics that were recorded."""
         table = _with_columns(self.folder.history, "epoch", "learning_rate", "train_loss")
         try:
             numbers = [name for name in ("epoch", "learning_rate", "train_loss", *METRICS) if name in table]
@@ -133,7 +133,7 @@ class Run:
 
     @cached_property
     def calibration(self) -> Correction:
-        """The stored correction of the probabilities; fitted now where the run was made before they were stored."""
+        """The stored correction of the probabilities; fitted on access for runs of versions that did not store it."""
         file = self.folder.calibration
         if file.is_file():
             content = read_file(file, CALIBRATION_FILE, _REFIT)
@@ -141,7 +141,7 @@ class Run:
                 return Correction.model_validate(content)
             except ValidationError as error:
                 raise UsageError(
-                    f"The file {str(file)!r} is no calibration: {error}\nDelete it to have it fitted again."
+                    f"The file {str(file)!r} is not a calibration: {error}\nDelete it to have it fitted again."
                 ) from None
         predictions = self.predictions
         labels = self.images.loc[self.images["split"] == "train", "label"]
@@ -153,7 +153,7 @@ class Run:
 
     @cached_property
     def cost(self) -> Cost:
-        """What the training took."""
+        """The cost of the training."""
         content = read_file(self.folder.cost, COST_FILE)
         try:
             return Cost(float(content["seconds"]), content.get("memory_bytes"), bool(content["resumed"]))
@@ -162,7 +162,7 @@ class Run:
 
     @cached_property
     def environment(self) -> dict[str, Any]:
-        """Versions of the program and of what it uses, machine, seed, fingerprint of the data, git commit."""
+        """Versions of the program and its dependencies, machine, seed, fingerprint of the data, git commit."""
         return read_file(self.folder.environment, ENVIRONMENT_FILE)
 
     def classifier(self, device: str | None = None) -> "Classifier":

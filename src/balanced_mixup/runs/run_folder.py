@@ -19,17 +19,17 @@ class _File:
 
 @dataclass(frozen=True)
 class RunFolder(TrainingFiles):
-    """Paths of a run; beside them evaluations/ with scores on other data, and report.html."""
+    """Paths of a run; it also has evaluations/ with scores on other data, and report.html."""
 
     recipe = _File("recipe.yaml")  # all settings
     environment = _File("environment.json")  # versions, device, seed, data fingerprint, git commit
     manifest = _File("manifest.csv")  # image, label, group, split and digest of every image
     excluded = _File("excluded.csv")  # rows that were left out, with the reason (with `exclude_bad`)
-    model = _File("model.json")  # what prediction needs beside the weights
+    model = _File("model.json")  # what prediction needs besides the weights
     predictions = _File("predictions.parquet")  # probabilities for the validation and test split
     metrics = _File("metrics.json")  # scores of the validation and test split
     calibration = _File("calibration.json")  # temperature and class prior, and how well calibrated the probabilities are
-    log = _File("train.log")  # what was printed
+    log = _File("train.log")  # all log messages
 
     def require_finished(self) -> "RunFolder":
         """Return the folder.
@@ -43,6 +43,6 @@ class RunFolder(TrainingFiles):
             raise UsageError(f"Expected {str(self.path)!r} to be a run folder, but it has no recipe.yaml.")
         if not self.weights.is_file() or not self.model.is_file():
             raise UsageError(
-                f"The run in {str(self.path)!r} is not finished: finish it with `bmixup train --out {self.path} --resume`."
+                f"The run in {str(self.path)!r} is not finished: resume it with `bmixup train --out {self.path} --resume`."
             )
         return self

@@ -53,9 +53,9 @@ class Scores:
     def of(cls, predictions: Predictions, replicates: int = 2000) -> Self:
         """Score predictions, with bootstrap intervals over whole groups where there are groups, else over images.
 
-        Where all draws score the same, the bootstrap has no width. An accuracy, recall or precision of 0 or 1 then has Wilson's
-        interval, with as many trials as there are images: all, those of the class, or those predicted as it. Where there are
-        groups, the trials are the groups of these images. Any other score has no interval then.
+        Where all replicates score the same, the bootstrap interval has no width. An accuracy, recall or precision of 0 or 1
+        then gets Wilson's interval, whose trials are the images: all, those of the class, or those predicted as it; or their
+        groups, where there are groups. Any other score then has no interval.
         """
         names = predictions.classes
         intervals = _intervals(predictions, tuple(METRICS), replicates)
@@ -87,7 +87,7 @@ class Scores:
         return replace(self, metrics={**self.metrics, **{name: added[name] for name in lacking}})
 
     def values(self, read: Callable[[], Predictions]) -> dict[str, float]:
-        """Return every metric without its interval, NaN where undefined; see `completed`, but no bootstrap is made."""
+        """Return every metric without its interval, NaN where undefined; see `completed`, but without a bootstrap."""
         lacking = [name for name in METRICS if name not in self.metrics]
         values = {name: score.value for name, score in self.metrics.items() if name in METRICS}
         try:

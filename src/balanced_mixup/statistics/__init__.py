@@ -1,1 +1,1 @@
-"""Statistics: intervals, paired tests."""
+"""Statistics: bootstrap intervals and paired tests."""

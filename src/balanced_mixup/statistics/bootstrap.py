@@ -1,12 +1,12 @@
 """The uncertainty of a score: percentile intervals by the bootstrap (Efron 1979).
 
-The test images are drawn again with replacement, as many as there are, and scored; the middle 95 % of 2,000 such scores are the
-interval. It shows how much the score would vary with other test images of the same kind, not with another training run.
+The test images are resampled with replacement and scored; the middle 95 % of 2,000 such scores are the interval. It shows
+how much the score would vary with other test images of the same kind, not with another training run.
 
 Images of one patient are alike, so two of them carry less information than two of different patients. With `groups` whole
 groups are drawn (the cluster bootstrap), which gives the wider, honest interval. The draws are the same for every model with
-the same images, so two models are compared by subtracting their replicates: what makes an image hard for both cancels out, and
-the interval of their difference is narrower than their two intervals suggest.
+the same images, so two models are compared by subtracting their replicates: the difficulty common to both cancels out, and the
+interval of their difference is narrower than their two intervals suggest.
 
 A replicate in which a score is undefined, such as the recall of a class that was not drawn, is left out for that score. Where
 more than half are left out, or where there is only one image or group to draw from, the interval is (NaN, NaN).
@@ -25,10 +25,10 @@ from balanced_mixup.metrics import METRICS, Array, ArrayOrTensor, class_precisio
 from balanced_mixup.randomness import generator
 from balanced_mixup.statistics.paired_tests import Comparison, wilson
 
-# Weights, or entries of confusion matrices, that are held at once (16 MiB as float64); a few such arrays live together.
+# Weights, or entries of confusion matrices, in one array (16 MiB as float64); a few such arrays exist at a time.
 CHUNK_ENTRIES = 2**21
 
-_SAME = 1e-9  # scores of draws that differ by less differ by rounding alone
+_SAME = 1e-9  # smaller differences between draws are rounding errors
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class Interval:
     def unless_constant(self, trials: int | None = None) -> "Interval":
         """Return the score without an interval of width 0, which would look like certainty.
 
-        Where all draws score the same, 1 of 1 recognised would be 100 % to 100 %.
+        Otherwise 1 of 1 correct would be 100 % [100 %, 100 %].
 
         Args:
-            trials: Of a proportion, the number of images or groups: where it is 0 or 1, it gets Wilson's interval instead.
+            trials: Of a proportion, the number of images or groups: a proportion of 0 or 1 gets Wilson's interval instead.
         """
         if not self.high - self.low < _SAME:
             return self
@@ -70,7 +70,7 @@ class Replicates:
 
     Args:
         values: Each score by its name.
-        draws: float64 (R,) for each; NaN where a score is undefined, and where there is one unit alone to draw from.
+        draws: float64 (R,) for each; NaN where a score is undefined or there is only one unit to draw from.
     """
 
     values: Mapping[str, float]
@@ -90,7 +90,7 @@ class Replicates:
         return Interval(self.values[name], *_percentiles(self.draws[name], level))
 
     def comparison(self, name: str, level: float = 0.95) -> Comparison:
-        """Return the same with a p-value: twice the share of the replicates on the other side of 0."""
+        """Return the same with a p-value: twice the proportion of replicates on the other side of 0."""
         interval = self.interval(name, level)
         return Comparison(interval.value, interval.low, interval.high, _other_side(self.draws[name]))
 
@@ -113,7 +113,7 @@ def bootstrap(
         groups: (N,), the patient ... of each image; whole groups are drawn. Images are drawn where None.
         metrics: Names in `METRICS`; all if not given. The macro AUC takes most of the time.
         replicates: Number of draws.
-        level: Share of the replicates inside the interval.
+        level: Proportion of the replicates inside the interval.
         seed: The draws are a function of it, and the same for every model with the same images.
 
     Returns:
@@ -159,7 +159,7 @@ def replicate(
     replicates: int = 2000,
     seed: int = 0,
 ) -> Replicates:
-    """Return the mean score of some trainings on the images, and on each draw from them.
+    """Return the mean score of several trainings on the images, and on each bootstrap draw.
 
     Args:
         trainings: Each one's probabilities (N, K).
@@ -201,7 +201,7 @@ def _estimates(
     estimates = {name: METRICS[name].formula(computed[METRICS[name].statistic]) for name in metrics}
     table = computed[confusion]
     if weights is not None:
-        # A mean over fewer classes is another score: where a draw misses a class of the images, macro scores are undefined.
+        # Means over fewer classes are not comparable: macro scores are undefined where a draw misses a class.
         missed = ((table.sum(-1) == 0) & (confusion(y, probabilities).sum(-1) > 0)).any(-1)
         estimates |= {name: np.where(missed, np.nan, estimates[name]) for name in metrics if METRICS[name].macro}
     for name, values in (("recall", class_recall(table)), ("precision", class_precision(table))):
@@ -210,7 +210,7 @@ def _estimates(
 
 
 def _other_side(values: Array) -> float:
-    """Return twice the share of the values (R,) beyond 0, counting one more, as no p-value of R draws is 0.
+    """Return twice the proportion of values (R,) beyond 0, plus one draw, as no p-value from R draws is 0.
 
     NaN where more than half are not defined.
     """
@@ -221,7 +221,7 @@ def _other_side(values: Array) -> float:
 
 
 def units_of(images: int, groups: npt.NDArray[np.str_] | None) -> npt.NDArray[np.int64]:
-    """Return what each image is drawn with, int64 (N,), numbered from 0: its group, or the image itself."""
+    """Return the sampling unit of each image, int64 (N,), numbered from 0: its group, or the image itself."""
     if groups is None:
         return np.arange(images)
     if np.shape(groups) != (images,):

@@ -1,13 +1,13 @@
-"""Is one method better than another? Tests over folds, corrected for what makes naive ones overconfident.
+"""Is one method better than another? Tests over folds, corrected for their dependence.
 
 Two cross-validation folds share most of their training images, so their scores are not independent, and the ordinary t-test
-finds differences that are not there. The corrected resampled t-test (Nadeau and Bengio, "Inference for the Generalization
-Error", Machine Learning 52, 2003; for repeated cross-validation Bouckaert and Frank, PAKDD 2004) widens the variance for it.
-Where many methods are compared with one, Holm's step-down procedure (Scandinavian Journal of Statistics 6, 1979) keeps the
-chance of any false finding at the level.
+has too many false positives. The corrected resampled t-test (Nadeau and Bengio, "Inference for the Generalization
+Error", Machine Learning 52, 2003; for repeated cross-validation Bouckaert and Frank, PAKDD 2004) widens the variance. Where
+many methods are compared with one, Holm's step-down procedure (Scandinavian Journal of Statistics 6, 1979) controls the
+probability of any false positive.
 
-Wilson's interval of a proportion ("Probable Inference", Journal of the American Statistical Association 22, 1927) has a width
-where none or all are right, too: there the bootstrap has none.
+Wilson's interval of a proportion ("Probable Inference", Journal of the American Statistical Association 22, 1927) has a
+positive width even where none or all are correct; there the bootstrap has none.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from balanced_mixup.metrics import Array
 
 @dataclass(frozen=True)
 class Comparison:
-    """A mean (of scores, or of their differences) with its interval, and the p-value of its being 0; NaN where undefined."""
+    """A mean (of scores, or of their differences) with its interval, and the p-value for a mean of 0; NaN where undefined."""
 
     mean: float
     low: float
@@ -37,8 +37,8 @@ def corrected_resampled_t(values: npt.ArrayLike, test_share: float, level: float
     With the values d_1 ... d_J of variance s^2 (J - 1 degrees of freedom): t = mean / sqrt((1/J + test_share) s^2).
 
     Args:
-        values: (J,), one for each fold of each repeat: the difference of two methods, or the scores of one (then the interval
-            alone has a meaning).
+        values: (J,), one for each fold of each repeat: the difference of two methods, or the scores of one (then only the
+            interval is meaningful).
         test_share: Scored over training images of a fold; 1/4 for five folds.
         level: Of the interval.
 
@@ -65,7 +65,7 @@ def corrected_resampled_t(values: npt.ArrayLike, test_share: float, level: float
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number (Holm 1979); NaN stays NaN and counts for nothing."""
+    """Return p-values corrected for their number (Holm 1979); NaN stays NaN and is not counted."""
     p = np.asarray(p_values, dtype=np.float64)
     corrected = np.full(len(p), np.nan)
     order = [row for row in np.argsort(p, kind="stable") if not np.isnan(p[row])]

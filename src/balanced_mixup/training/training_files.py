@@ -16,7 +16,7 @@ from balanced_mixup.files import write_atomically, write_text
 
 @dataclass(frozen=True)
 class TrainingFiles:
-    """Paths of what training writes; `runs.run_folder.RunFolder` has the others."""
+    """Paths of the files that training writes; `runs.run_folder.RunFolder` has the others."""
 
     path: Path
 
@@ -26,41 +26,40 @@ class TrainingFiles:
         return self.path / "history.csv"
 
     def segment_checkpoint(self, segment: int) -> Path:
-        """The state to resume segment `segment` (from 1) from; there only while the training is not finished."""
+        """The checkpoint of segment `segment` (from 1); exists only while the training is not finished."""
         return self.path / ("checkpoint.ckpt" if segment == 1 else f"checkpoint-{segment}.ckpt")
 
     def end_of_segment(self, segment: int) -> "SegmentEnd":
-        """What segment `segment` (from 1) of several ended with, to go on from."""
+        """The result of segment `segment` (from 1) of several, to continue from."""
         return SegmentEnd(self.path / f"stage-{segment}.safetensors", self.path / f"stage-{segment}.json")
 
     @property
     def end_of_base(self) -> "SegmentEnd":
-        """What the training of the method's base ended with; other methods with the same base can go on from it."""
+        """The result of training the method's base; other methods with the same base can start from it."""
         return SegmentEnd(self.path / "base.safetensors", self.path / "base.json")
 
     def remove_checkpoints(self) -> None:
-        """Remove the states to resume from, when the training is finished; the end of the base stays, for other methods."""
+        """Remove the checkpoints of a finished training; the result of the base stays, for other methods."""
         for pattern in ("checkpoint*.ckpt", "stage-*.safetensors", "stage-*.json"):
             for path in self.path.glob(pattern):
                 path.unlink(missing_ok=True)
 
     @property
     def weights(self) -> Path:
-        """Weights of the best epoch; there once the training is finished."""
+        """Weights of the best epoch; exists once the training is finished."""
         return self.path / "weights.safetensors"
 
     @property
     def cost(self) -> Path:
-        """What the training took since it was last started: seconds, peak memory of process or GPU; whether it was resumed."""
+        """Cost since the training was last started: seconds, peak memory of process or GPU; whether it was resumed."""
         return self.path / "cost.json"
 
 
 @dataclass(frozen=True)
 class SegmentEnd:
-    """Where a training can go on from.
+    """The weights and history at the end of a segment, from which a training can continue.
 
-    weights: Of the whole model. history: Up to there, JSON, or CSV where it is that of a finished run; written before the
-    weights.
+    weights: Of the whole model. history: Up to there, as JSON, or as CSV of a finished run; written before the weights.
     """
 
     weights: Path
@@ -83,7 +82,7 @@ class SegmentEnd:
 
 
 def _value(column: str, text: str) -> Any:
-    """Return what stands in a cell of the history; an empty one is an undefined score."""
+    """Return the value of a cell of the history; an empty one is an undefined score."""
     if column == "stage":
         return text
     return int(text) if column == "epoch" else float(text or "nan")
@@ -94,5 +93,5 @@ def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
     tensors = {name: tensor.contiguous() for name, tensor in weights.items()}
     try:
         write_atomically(path, lambda temporary: save_file(tensors, temporary))
-    except SafetensorError as error:  # what its writer makes of a full disk
+    except SafetensorError as error:  # raised on a full disk
         raise RunError(f"The weights {str(path)!r} could not be written: {error}.") from error

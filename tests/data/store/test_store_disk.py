@@ -89,7 +89,7 @@ def test_a_disk_that_is_too_small_is_found_out_first(watched, cache, later, monk
         else:
             reserve = os.posix_fallocate
             patch.setattr(os, "posix_fallocate", lambda file, start, count: reserve(file, start, count * 3 // 4) or full())
-        remedies = r"Choose another folder with `--cache-dir`, make room \(`bmixup cache`\), or use `--cache none`"
+        remedies = r"Choose another folder with `--cache-dir`, free some space \(`bmixup cache`\), or use `--cache none`"
         with pytest.raises(RunError, match=rf"need \d.* KiB, but the disk of .* has .* free\. {remedies}") as error:
             scan_all(images, cache, size)
     assert str(store.folder) in str(error.value)

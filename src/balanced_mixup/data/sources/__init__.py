@@ -35,11 +35,11 @@ class Source:
         name: Name in messages and, where it is selected by name, in `--data`.
         summary: One line for `bmixup list sources`.
         load: Function from the settings to the manifest, or its "module:function". It raises UsageError for settings that it
-            does not take, DataError if the source cannot be read; problems of single rows go into the manifest.
+            does not support, DataError if the source cannot be read; problems of single rows go into the manifest.
         suffixes: Suffixes of its files, in lower case.
         marker: Name of a file in its folders; "" for folders without the marker of another source.
-        takes_argument: `--data NAME:ARGUMENT` is understood too, and `settings.data` has all of it.
-        has_columns: It takes `images`, `group_column` and `split_column`.
+        takes_argument: `--data NAME:ARGUMENT` is accepted too, and `settings.data` has all of it.
+        has_columns: It supports `images`, `group_column` and `split_column`.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Source:
 _BUILT_IN = (
     Source(
         "csv",
-        "LABELS.csv or .tsv: one row an image, with columns for the image, its class and, if any, group and split",
+        "LABELS.csv or .tsv: one row per image, with columns for the image, its class and, if any, group and split",
         "balanced_mixup.data.sources.csv:load",
         suffixes=(".csv", ".tsv"),
         has_columns=True,
@@ -92,7 +92,7 @@ _BUILT_IN = (
 
 
 def sources() -> Mapping[str, Source]:
-    """Return all sources by name, those of other distributions included; a plugin that cannot be used gives a warning."""
+    """Return all sources by name, those of other distributions included; an unusable plugin causes a warning."""
     return _sources()[0]
 
 
@@ -107,7 +107,7 @@ def load(settings: "DataSettings") -> "Manifest":
     """Return the data set that `settings` describe, before any image is opened.
 
     Raises:
-        UsageError: There is no such source, or it does not take one of the settings.
+        UsageError: There is no such source, or it does not support one of the settings.
         DataError: The source itself cannot be read. Problems of single rows are in the manifest instead.
     """
     source = sources()[kind_of(settings.data)]
@@ -128,7 +128,7 @@ def load(settings: "DataSettings") -> "Manifest":
 
 
 def is_named(data: str) -> bool:
-    """Return whether `data` selects a source by its name: it is no path then."""
+    """Return whether `data` is the name of a source, not a path."""
     return any(source.named_by(data) for source in sources().values())
 
 
@@ -148,8 +148,8 @@ def kind_of(data: str) -> str:
     published = resolve_name("balanced_mixup.datasets.cards:TASKS")
     if data in published and not path.exists():
         raise UsageError(
-            f"Expected the data to be {_expected()}, but {data!r} is the name of a published data set. Download it as `bmixup "
-            f"list sources {data}` says, convert it with `bmixup prepare {data} --root RAW --out DIR`, and use `--data DIR`."
+            f"Expected the data to be {_expected()}, but {data!r} is the name of a published data set. Download it (see "
+            f"`bmixup list sources {data}`), run `bmixup prepare {data} --root RAW --out DIR`, and use `--data DIR`."
         )
     raise UsageError(
         f"Expected the data to be {_expected()}, but {data!r} {'is none of these' if path.exists() else 'does not exist'}."
@@ -168,7 +168,7 @@ def _expected() -> str:
 
 
 def _refuse_columns(settings: "DataSettings", source: Source) -> None:
-    """A group or split column that was silently ignored would be a leak."""
+    """Refuse settings of a table for other sources: a group or split column that is silently ignored would be a leak."""
     for name in ("images", "group_column", "split_column"):
         if getattr(settings, name) is not None:
             flag = "--" + name.replace("_", "-")

@@ -26,14 +26,14 @@ def load(settings: DataSettings) -> Manifest:
     names: list[str] = []
     raw: list[str] = []
     split: list[str] = []
-    problems = [_stray(root, path) for path in _visible(root) if not path.is_dir()] if split_folders else []
+    problems = [_ignored_file(root, path) for path in _visible(root) if not path.is_dir()] if split_folders else []
     for name, parent in split_folders or [("", root)]:
         for entry in _visible(parent):
             if not entry.is_dir():
-                problems.append(_stray(root, entry))
+                problems.append(_ignored_file(root, entry))
                 continue
             images, others = find_images(entry)
-            problems += [_stray(root, path) for path in others]
+            problems += [_ignored_file(root, path) for path in others]
             if not images:
                 message = f"{entry.relative_to(root)}: expected images of a class, got none"
                 problems.append(Problem("empty class folder", message, "Add images, or remove the folder.", fatal=False))
@@ -110,7 +110,7 @@ def _split_folders(root: Path) -> list[tuple[str, Path]]:
     return [(SPLIT_NAMES[path.name.lower()], path) for path in splits]
 
 
-def _stray(root: Path, path: Path) -> Problem:
-    """Describe a file that is ignored: an image without a class, or a file that is no image by its extension."""
-    kind = "image without a class folder" if path.suffix.lower() in EXTENSIONS else "no image by its extension"
+def _ignored_file(root: Path, path: Path) -> Problem:
+    """Describe a file that is ignored: an image without a class, or a file that is not an image by its extension."""
+    kind = "image without a class folder" if path.suffix.lower() in EXTENSIONS else "not an image by its extension"
     return Problem(kind, f"{path.relative_to(root)} is left out", _EXPECTED, fatal=False)

@@ -1,4 +1,4 @@
-"""A table of images: one row an image, with named columns for its file, its class and, if any, its group and its split."""
+"""A table of images: one row per image, with named columns for its file, its class and, if any, its group and its split."""
 
 import posixpath
 import re
@@ -12,7 +12,7 @@ from balanced_mixup.data.images import EXTENSIONS, FileImages
 from balanced_mixup.data.manifest import SPLIT_NAMES, Manifest
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources.label_names import MISSING, encode
-from balanced_mixup.data.sources.table import TextTable, read_table
+from balanced_mixup.data.sources.text_table import TextTable, read_table
 from balanced_mixup.errors import DataError, Problem, nearest
 
 
@@ -136,5 +136,5 @@ def _repeated(files: Sequence[str | Problem], columns: Mapping[str, Sequence[str
         details = f" with {here}; {where[earlier]} has it with {before}" if differing else f", as in {where[earlier]}"
         message = f"{where[row]}: {file} again{details}"
         rows = (earlier, row) if differing else (row,)
-        problems.append(Problem("repeated image", message, "Keep one row an image.", rows))
+        problems.append(Problem("repeated image", message, "Keep one row per image.", rows))
     return problems

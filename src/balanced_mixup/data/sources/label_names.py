@@ -37,7 +37,7 @@ def encode(
         ordinal: The classes are ordinal, so that names need `classes` for their order.
 
     Returns:
-        int64 (N,) with -1 for a label that is not understood, the K classes, and the problems.
+        int64 (N,) with -1 for an invalid label, the K classes, and the problems.
 
     Raises:
         UsageError: `classes` contains a class twice.
@@ -62,7 +62,7 @@ def encode(
         remedy = "Check that the labels are the right ones; a classifier needs images of at least two classes."
         problems.append(Problem("too few classes", f"expected at least two classes, got {found}", remedy))
     if classes is None:
-        problems += _doubtful_classes(names, ordinal)
+        problems += _suspicious_classes(names, ordinal)
     return np.array([positions.get(label, -1) for label in labels], np.int64), names, problems
 
 
@@ -82,7 +82,7 @@ def _fault(label: str, raw: str, where: str, known: tuple[str, ...] | None, hint
         return "no label", f"{where}: expected a class, got {got}", "Label the image, or remove the row."
     remedy = "Correct the label, rename it with --label-map, or declare all classes with --classes."
     if known is None:
-        return "label is no class", f"{where}: expected an integer or a name, got {got}", remedy
+        return "label is not a class", f"{where}: expected an integer or a name, got {got}", remedy
     some = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
     return "unknown label", f"{where}: expected one of {some}; got {got}.{hint}", remedy
 
@@ -101,12 +101,12 @@ def _unused_renames(renamed: Mapping[str, str], occurring: set[str]) -> list[Pro
     ]
 
 
-def _doubtful_classes(names: tuple[str, ...], ordinal: bool) -> list[Problem]:
-    """Report what looks wrong with classes that were inferred from the labels."""
+def _suspicious_classes(names: tuple[str, ...], ordinal: bool) -> list[Problem]:
+    """Report suspicious classes among those inferred from the labels."""
     problems = []
     if ordinal and not all(map(_is_whole, names)):
         message = f"expected the order of the ordinal classes, as they are names: {', '.join(names[:12])}"
-        problems.append(Problem("no order of classes", message, "Give the classes in their order with --classes a,b,c."))
+        problems.append(Problem("no class order", message, "Give the classes in their order with --classes a,b,c."))
     spelling: dict[str, str] = {}
     for name in names:
         other = spelling.setdefault(name.casefold(), name)

@@ -1,4 +1,4 @@
-"""An npz in the format of MedMNIST: uint8 images and one integer label an image, in the splits train, val and test."""
+"""An npz in the format of MedMNIST: uint8 images and one integer label per image, in the splits train, val and test."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -84,7 +84,7 @@ def _check(arrays: Arrays, split: str) -> list[tuple[str, str, str]]:
     if labels.dtype.kind not in "iu":
         faults.append(("wrong label type", f"expected {split}_labels of integers, got {labels.dtype}"))
     if labels.ndim == 2 and labels.shape[1] > 1:
-        faults.append(("several labels an image", f"expected {split}_labels (N,) or (N,1), got {labels.shape}"))
+        faults.append(("several labels per image", f"expected {split}_labels (N,) or (N,1), got {labels.shape}"))
     elif labels.ndim != 1 and labels.shape[1:] != (1,):
         faults.append(("wrong shape", f"expected {split}_labels (N,) or (N,1), got {labels.shape}"))
     if images.shape[:1] != labels.shape[:1]:

@@ -15,7 +15,7 @@ DATASET = "dataset.yaml"  # what the data set is; written last
 LABELS = "labels.csv"
 PROBLEMS = "problems.csv"
 
-_REMEDY = "Give the same `bmixup prepare` again; it continues where it stopped."
+_REMEDY = "Run the same `bmixup prepare` again to resume it."
 
 
 def load(settings: DataSettings) -> Manifest:
@@ -25,7 +25,7 @@ def load(settings: DataSettings) -> Manifest:
     them, such as when a trained classifier with another order is to be scored.
 
     Raises:
-        UsageError: The folder is not fully prepared, or its classes are not ordinal although `settings` says so.
+        UsageError: The folder is not fully prepared, or its classes are not ordinal although `settings` declares them to be.
         DataError: Its files are damaged.
     """
     root = Path(settings.data)
@@ -55,5 +55,5 @@ def _about(root: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UsageError(f"Expected {str(root)!r} to be fully prepared, but it has no {DATASET}. {_REMEDY}") from None
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
-        raise DataError([Problem("damaged data set", f"{path}: cannot be understood ({error!r})", _REMEDY)]) from error
+        raise DataError([Problem("damaged data set", f"{path}: cannot be parsed ({error!r})", _REMEDY)]) from error
     raise DataError([Problem("damaged data set", f"{path}: expected title, classes, ordinal and columns", _REMEDY)])

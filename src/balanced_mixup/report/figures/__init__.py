@@ -10,10 +10,10 @@ from balanced_mixup.report.figures.confusion import confusion_matrix as confusio
 from balanced_mixup.report.figures.cost import cost_by_score as cost_by_score
 from balanced_mixup.report.figures.distributions import ClassCounts as ClassCounts
 from balanced_mixup.report.figures.distributions import figure1 as figure1
-from balanced_mixup.report.figures.history import training_curves as training_curves
+from balanced_mixup.report.figures.learning_curves import training_curves as training_curves
 from balanced_mixup.report.figures.operating_curves import precision_recall_curves as precision_recall_curves
 from balanced_mixup.report.figures.operating_curves import roc_curves as roc_curves
-from balanced_mixup.report.figures.priors import prior_bars as prior_bars
+from balanced_mixup.report.figures.prior_bars import prior_bars as prior_bars
 from balanced_mixup.report.figures.rarity import score_by_rarity as score_by_rarity
 from balanced_mixup.report.figures.reliability import reliability_diagram as reliability_diagram
 from balanced_mixup.report.figures.style import Drawing as Drawing

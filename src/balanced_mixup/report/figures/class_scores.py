@@ -1,4 +1,4 @@
-"""Recall and precision of every class against its size: are the rare ones found?"""
+"""Recall and precision of every class, ordered by class size."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,7 +30,7 @@ def class_scores(
 ) -> style.Drawing:
     """Draw recall and precision of each class with intervals, the class with the fewest training images on top.
 
-    Rare classes (see `rare_classes`) have a marker and a colour of their own. Of more than 40 classes the 30 rarest and the 10
+    Rare classes (see `rare_classes`) have their own marker and colour. Of more than 40 classes the 30 rarest and the 10
     largest are shown, and the figure says so. What is undefined says why.
 
     Args:
@@ -68,7 +68,7 @@ def class_scores(
     _dots(right, table, "precision", "never predicted")
     style.right_labels(left, [f"{hits:,} of {of:,}" for hits, of in zip(table["found"], table["test_images"], strict=True)])
     style.right_labels(right, ["" if np.isnan(value) else f"{value:.0%}" for value in table["precision"]])
-    rare_sign = style.sign(
+    rare_sign = style.handle(
         "rare class: fewer than half of the training images it would have if all classes were equally large", **_RARE
     )
     style.legend_below(figure, [rare_sign] * bool(table["rare"].any()), *notes)

@@ -1,4 +1,4 @@
-"""How methods compare: a forest of paired differences to one of them, and their ranks over data sets."""
+"""Comparison of methods: a forest plot of paired differences to a baseline, and ranks over data sets."""
 
 from typing import Any
 
@@ -25,13 +25,13 @@ _FARTHEST = 3.0  # largest differences that the axis shows
 def forest(rows: pd.DataFrame, baseline: str = "the baseline") -> style.Drawing:
     """Draw paired differences to a baseline with their intervals around a line at 0, right of which is better.
 
-    A difference whose corrected p-value is under 0.05 (where there is none: whose interval leaves 0 out) is a filled diamond
-    where it is better and a cross where it is worse; all others are hollow circles. An interval that goes on beyond the panel
+    A difference whose corrected p-value is under 0.05 (where there is none: whose interval excludes 0) is a filled diamond
+    where it is better and a cross where it is worse; all others are hollow circles. An interval that extends beyond the panel
     ends in an arrow.
 
     Args:
         rows: group (data set or metric, a heading), label (method), value (mean difference, above 0 where the method is
-            better), low and high (its 95% interval), p (corrected). Rows of a group stand together; NaN where undefined.
+            better), low and high (its 95% interval), p (corrected). Rows of a group are adjacent; NaN where undefined.
         baseline: Its name.
 
     Returns:
@@ -64,7 +64,7 @@ def forest(rows: pd.DataFrame, baseline: str = "the baseline") -> style.Drawing:
     style.right_labels(axes, texts)
     for place, row in zip(places, numbers.to_dict("records"), strict=True):
         _difference(axes, place, row)
-    style.legend_below(figure, [style.sign(_MEANING.get(name, name), **look) for name, look in _LOOKS.items()])
+    style.legend_below(figure, [style.handle(_MEANING.get(name, name), **look) for name, look in _LOOKS.items()])
     significant = numbers[numbers["verdict"].isin(["better", "worse"])].to_dict("records")
     found = "; ".join(f"{row['label']} on {row['group']} ({row['verdict']})" for row in significant)
     return style.Drawing(figure, numbers, f"Significantly different from {baseline}: {found or 'none'}.")
@@ -115,8 +115,8 @@ def _text(value: float, low: float, high: float, p: float) -> str:
 def ranks(table: pd.DataFrame) -> style.Drawing:
     """Draw the rank of each method on each data set and the mean of these, the best method on top.
 
-    A method without a rank on some data set has no mean, and the figure says so. Of more than seven data sets none has a
-    marker of its own.
+    A method without a rank on some data set has no mean, and the figure says so. Of more than seven data sets none has its
+    own marker.
 
     Args:
         table: (M, D), a row for each method and a column for each data set, named: ranks from 1, the best; NaN where it has
@@ -143,8 +143,8 @@ def ranks(table: pd.DataFrame) -> style.Drawing:
         if count <= len(style.COLOURS)
         else [f"each of {count} data sets"]
     )
-    entries = [style.sign(label, linestyle="none", **look) for label, look in zip(labels, looks, strict=False)]
-    entries.append(style.sign("mean", color=style.INK, marker="|", linestyle="none", markersize=8, markeredgewidth=1.6))
+    entries = [style.handle(label, linestyle="none", **look) for label, look in zip(labels, looks, strict=False)]
+    entries.append(style.handle("mean", color=style.INK, marker="|", linestyle="none", markersize=8, markeredgewidth=1.6))
     height = max(style.LINE + 1, 1.2 * min(count, 6))
     figure = style.new_figure(style.COLUMN, 20 + height * len(table) + style.LINE * (len(entries) + 1))
     axes = figure.subplots()
@@ -156,7 +156,7 @@ def ranks(table: pd.DataFrame) -> style.Drawing:
     axes.set_title("mean", loc="right")
     style.grid_lines(axes, "x")
     texts = []
-    # Data sets stand below each other in a row, so that equal ranks do not hide each other.
+    # Data sets are offset vertically within a row, so that equal ranks do not overlap.
     offsets = (np.arange(count) - (count - 1) / 2) * min(0.16, 0.7 / count)
     for row, (mean, own) in enumerate(zip(means, table.to_numpy(), strict=True)):
         texts.append(f"{np.isfinite(own).sum()} of {count}" if np.isnan(mean) else f"{mean:.1f}")

@@ -14,16 +14,16 @@ Counts = npt.NDArray[np.integer]
 
 WHOLE = 12  # classes; of more the most confused ones are shown, and the others as one
 
-_FAINTEST, _STRONGEST = 0.04, 0.6  # opacity of a cell with none and with all images of its class: text can be read on it
+_FAINTEST, _STRONGEST = 0.04, 0.6  # opacity of a cell with none and with all images of its class; keeps text readable
 
 
 @style.figure_style()
 def confusion_matrix(table: Counts, classes: Sequence[str], ordinal: bool) -> style.Drawing:
-    """Draw how many images of each class (row) are predicted as which (column), and what per cent of their class they are.
+    """Draw how many images of each class (row) are predicted as which (column), and the percentage of their class.
 
-    Correct predictions are blue, errors vermillion, the stronger the larger their share of the row. Ordinal classes keep their
-    order, others stand by size, the largest first. Of more than 12 classes the 11 with the most errors, as label or as
-    prediction, are shown; the others are summed, and the figure says so.
+    Correct predictions are blue, errors vermillion, the stronger the larger their proportion of the row. Ordinal classes keep
+    their order, others are sorted by size, the largest first. Of more than 12 classes the 11 with the most errors, as label or
+    as prediction, are shown; the others are summed, and the figure says so.
 
     Args:
         table: (K, K), integers from 0: label by predicted class.

@@ -1,4 +1,4 @@
-"""What a method costs and what it scores."""
+"""Scores of methods against their training time and memory."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def cost_by_score(rows: pd.DataFrame, score: str = "score") -> style.Drawing:
 
     Args:
         rows: method, seconds (of a training, above 0), score, low and high (NaN where undefined), and perhaps memory (bytes).
-        score: What to call the score.
+        score: Name of the score.
 
     Returns:
         The figure, and the rows.
@@ -32,7 +32,7 @@ def cost_by_score(rows: pd.DataFrame, score: str = "score") -> style.Drawing:
         _draw(axes, numbers, cost)
     panels[0].set_ylabel(style.short_name(score, 24))
     style.legend_below(
-        figure, [style.sign(_entry(row), **_look(index)) for index, row in enumerate(numbers.to_dict("records"))]
+        figure, [style.handle(_entry(row), **_look(index)) for index, row in enumerate(numbers.to_dict("records"))]
     )
     fastest = numbers.sort_values("seconds", kind="stable").iloc[0]
     return style.Drawing(figure, numbers, f"The fastest is {fastest['method']}, {human_time(fastest['seconds'])}.")
@@ -47,7 +47,7 @@ def _entry(row: dict[Any, Any]) -> str:
 
 
 def _look(index: int) -> dict[str, Any]:
-    """Return how a method is drawn: no two of 49 alike."""
+    """Return the marker style of a method, distinct for up to 49."""
     colour, marker = (
         style.COLOURS[index % len(style.COLOURS)],
         style.MARKERS[(index + index // len(style.COLOURS)) % len(style.MARKERS)],

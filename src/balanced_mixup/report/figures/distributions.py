@@ -1,4 +1,4 @@
-"""Figure 1: how many images each class has, a panel a data set."""
+"""Figure 1: the number of images of each class, a panel per data set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from balanced_mixup.errors import UsageError
 from balanced_mixup.report.figures import style
 
-LOG_FROM = 50  # imbalance ratio from which small bars could not be seen on a linear scale
+LOG_FROM = 50  # imbalance ratio from which small bars would be invisible on a linear scale
 
 _BAR, _AROUND = 4.4, 19.0  # mm: a bar with the gap to the next; title and axis of a panel
 
@@ -78,9 +78,9 @@ def figure1(data_sets: Sequence[ClassCounts]) -> style.Drawing:
         min(columns, key=lambda column: sum(map(_height, column))).append(data)
     heights = [sum(map(_height, column)) for column in columns]
     figure = style.new_figure(style.COLUMN * len(columns), max(heights))
-    parts = figure.subfigures(1, len(columns), squeeze=False)[0]
-    for part, column, height in zip(parts, columns, heights, strict=True):
-        panels = part.subplots(len(column), 1, squeeze=False, height_ratios=[_height(data) - _AROUND for data in column])
+    subfigures = figure.subfigures(1, len(columns), squeeze=False)[0]
+    for subfigure, column, height in zip(subfigures, columns, heights, strict=True):
+        panels = subfigure.subplots(len(column), 1, squeeze=False, height_ratios=[_height(data) - _AROUND for data in column])
         for axes, data in zip(panels[:, 0], column, strict=True):
             _draw(axes, data, 0.75 * height / max(heights))
     numbers = pd.concat([data.numbers() for data in data_sets], ignore_index=True)
@@ -101,7 +101,7 @@ def _draw(axes: Axes, data: ClassCounts, thickness: float) -> None:
     largest = max(data.counts)
     if data.ratio >= LOG_FROM:
         axes.set_xscale("log")
-        axes.set_xlim(0.5, largest ** (1 / 0.82))  # from 0.5, so that a single image is a bar too; room for the last number
+        axes.set_xlim(0.5, largest ** (1 / 0.82))  # from 0.5, so that a single image has a bar, too; space for the last number
         axes.xaxis.set_major_locator(LogLocator(numticks=4 if largest < 100_000 else 3))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("images (log scale)")

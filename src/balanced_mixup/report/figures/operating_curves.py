@@ -1,8 +1,7 @@
 """ROC and precision-recall curves of each class against all others.
 
-Of more classes than there are colours the rarest have one. Of the others the median and the range of the middle 80% are
-drawn: hundreds of curves on each other would show less. Curves are thinned to what can be seen, so that 50,000 predictions make
-a small file.
+If there are more classes than colours, the rarest have their own curves, and the others are summarised by their median and
+middle 80%. Curves are thinned to visible detail, so that 50,000 predictions make a small file.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,10 +36,10 @@ class _Curve:
 
 
 def roc_curves(y: npt.NDArray[np.integer], probabilities: Floats, classes: Sequence[str]) -> style.Drawing:
-    """Draw the ROC curve of each class against all others, with its area in a list beside it, the rarest class first.
+    """Draw the ROC curve of each class against all others, with its area in the legend, the rarest class first.
 
     Of more than seven classes the seven rarest have a curve of their own; of the others the median is drawn and the middle
-    80%. A class with no images, or with all of them, has no curve, and the list says so.
+    80%. A class with no images, or with all of them, has no curve, as the legend notes.
 
     Args:
         y: (N,), from 0 to K - 1.
@@ -58,10 +57,10 @@ def roc_curves(y: npt.NDArray[np.integer], probabilities: Floats, classes: Seque
 
 
 def precision_recall_curves(y: npt.NDArray[np.integer], probabilities: Floats, classes: Sequence[str]) -> style.Drawing:
-    """Draw the precision-recall curve of each class against all others, with its average precision in a list beside it.
+    """Draw the precision-recall curve of each class against all others, with its average precision in the legend.
 
-    A dotted line is the prevalence of a class: the precision of a guess. The rest is as in `roc_curves`; the columns of a point
-    are recall and precision.
+    A dotted line is the prevalence of a class: the precision of random guessing. The rest is as in `roc_curves`; the columns
+    of a point are recall and precision.
     """
     return _curves(y, probabilities, classes, _precision_recall, ("recall", "precision"), "AP")
 
@@ -87,7 +86,7 @@ def _curves(
     panel = figure.subplots()
     _draw(panel, named, band, axes, len(y) if area == "AP" else 0)
     entries = [
-        style.sign(
+        style.handle(
             f"{style.short_name(classes[one.index])}: {one.area:.3f}, {counted(one.positives, 'image')}",
             color=colour,
             linestyle=dashes,
@@ -97,8 +96,8 @@ def _curves(
     if others:
         median, images = np.median([one.area for one in others]), sum(one.positives for one in others)
         plural = "other class" if len(others) == 1 else "other classes"
-        entries.append(style.sign(f"{len(others)} {plural}: {median:.3f}, {counted(images, 'image')}", color=style.GREY))
-    style.legend_beside(figure, entries, *_notes(classes, others, [(k, int(counts[k])) for k in without], area))
+        entries.append(style.handle(f"{len(others)} {plural}: {median:.3f}, {counted(images, 'image')}", color=style.GREY))
+    style.legend_right(figure, entries, *_notes(classes, others, [(k, int(counts[k])) for k in without], area))
     areas = ", ".join(f"{classes[one.index]} {one.area:.3f}" for one in named) or "none"
     across, up = (name.replace("_", " ") for name in axes)
     numbers = _numbers(classes, named, others, without, counts, band, axes)

@@ -1,4 +1,4 @@
-"""What a method makes of rare classes: recall against the number of training images."""
+"""Recall of each class against its number of training images, by method."""
 
 from typing import Any
 
@@ -9,25 +9,25 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentF
 
 from balanced_mixup.report.figures import style
 
-MANY, GROUPS = 40, 12  # of more classes than that, groups of classes of like size are shown: as many
+MANY, GROUPS = 40, 12  # of more classes than that, groups of classes of similar size are shown: as many
 
 _COLUMNS = ("method", "class", "images", "recall", "low", "high")
 _OWN: dict[str, Any] = {"color": style.BLUE, "marker": "o", "linestyle": "none", "markersize": 3.6}
 _FIRST: dict[str, Any] = _OWN | {"color": style.GREY, "marker": "s", "markerfacecolor": "none"}
-_FEWEST = 0.5  # images; a class without any stands here, as 0 has no place on a logarithmic scale
-_ACROSS = 3  # panels beside each other, at most
+_FEWEST = 0.5  # images; position of classes without images on the logarithmic scale
+_ACROSS = 3  # maximum number of panels per row
 
 
 @style.figure_style()
 def score_by_rarity(rows: pd.DataFrame) -> style.Drawing:
-    """Draw the recall of each class against its training images, a panel a method, with the first method's in grey behind.
+    """Draw the recall of each class against its training images, a panel per method, with the first method's in grey behind.
 
     More than 40 classes are put into 12 groups by their training images. A point is then a group: median images and recall,
     and the middle 80% of the recalls.
 
     Args:
         rows: method, class, images (of the class in training), recall (median), low and high; NaN where undefined. Methods
-            are shown in the order in which they come.
+            are shown in this order.
 
     Returns:
         The figure, and the rows that it shows: those given, or a row for each method and group, with the column classes.
@@ -63,8 +63,8 @@ def score_by_rarity(rows: pd.DataFrame) -> style.Drawing:
         panels[index].set_xlabel("training images (log scale)")
     for index in range(0, len(methods), across):
         panels[index].set_ylabel("recall")
-    own_label = "classes of like size, their median and middle 80%" if many else "a class, from lowest to highest run"
-    entries = [style.sign(own_label, **_OWN)] + [style.sign(f"the same by {style.short_name(methods[0])}", **_FIRST)] * (
+    own_label = "classes of similar size, their median and middle 80%" if many else "a class, from lowest to highest run"
+    entries = [style.handle(own_label, **_OWN)] + [style.handle(f"the same by {style.short_name(methods[0])}", **_FIRST)] * (
         len(methods) > 1
     )
     style.legend_below(figure, entries, f"The rarest: {', '.join(rarest)}.")
@@ -72,7 +72,7 @@ def score_by_rarity(rows: pd.DataFrame) -> style.Drawing:
 
 
 def _grouped(rows: pd.DataFrame, sizes: "pd.Series[float]") -> pd.DataFrame:
-    """Return a row for each method and group of classes of like size; `sizes` are those of the classes, rising."""
+    """Return a row for each method and group of classes of similar size; `sizes` are those of the classes, rising."""
     group = pd.Series(np.arange(len(sizes)) * GROUPS // len(sizes), index=sizes.index)
     tables = rows.assign(group=rows["class"].map(group)).sort_values("group", kind="stable")
     shown = tables.groupby(["method", "group"], sort=False).agg(
@@ -85,8 +85,8 @@ def _grouped(rows: pd.DataFrame, sizes: "pd.Series[float]") -> pd.DataFrame:
     return shown.reset_index()
 
 
-def _draw(axes: Axes, part: pd.DataFrame, look: dict[str, Any]) -> None:
-    axes.plot(part["images"].clip(lower=_FEWEST), part["recall"], **look)
+def _draw(axes: Axes, rows: pd.DataFrame, look: dict[str, Any]) -> None:
+    axes.plot(rows["images"].clip(lower=_FEWEST), rows["recall"], **look)
 
 
 def _scale(axes: Axes, numbers: pd.DataFrame) -> None:

@@ -13,16 +13,16 @@ COLUMNS = ("confidence", "accuracy", "low", "high", "count")
 def reliability_diagram(
     bins_before: pd.DataFrame, bins_after: pd.DataFrame | None = None, *, ece_before: str = "", ece_after: str = ""
 ) -> style.Drawing:
-    """Draw accuracy against confidence in each bin, and below how many images a bin has.
+    """Draw accuracy against confidence in each bin, and the number of images per bin below.
 
-    With `bins_after` two panels stand side by side, before and after calibration. Points under the diagonal are overconfident.
-    A bin without images is left out.
+    With `bins_after` there are two panels, before and after calibration. Points under the diagonal are overconfident.
+    Bins without images are omitted.
 
     Args:
         bins_before: A row for each bin: confidence (mean), accuracy, low and high (its 95% interval, NaN where undefined),
             count.
         bins_after: The same after calibration.
-        ece_before, ece_after: What to write above, such as "ECE 0.043 (0.030 to 0.058)".
+        ece_before, ece_after: Subtitles, such as "ECE 0.043 (0.030 to 0.058)".
 
     Returns:
         The figure, and the bins that it shows, with the column panel: "before" or "after".

@@ -4,7 +4,7 @@ Notable decisions
 - A journal's column is 85 mm wide, its page 170 mm. Figures are made at that size, so no text is under 7 pt in print.
 - The background is transparent on a page, and all text is of one ink, which a page replaces by its own colour.
 - Figures are matplotlib objects without pyplot; the caller's settings come back after each.
-- Colours are those of Okabe and Ito (Color Universal Design, 2008), which colour-blind people can tell apart. No two signs
+- Colours are those of Okabe and Ito (Color Universal Design, 2008), which colour-blind people can distinguish. No two signs
   differ by colour alone.
 """
 
@@ -46,7 +46,7 @@ _STYLE = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
     **dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width"), 0.5),
     **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 2.0),
-    "text.parse_math": False,  # a dollar sign in the name of a class is a dollar sign
+    "text.parse_math": False,  # no math in the names of classes
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -54,21 +54,21 @@ _STYLE = {
     "lines.linewidth": 1.0,
     "lines.markersize": 4.0,
     "savefig.dpi": 300,
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "balanced-mixup",  # names inside of the file are the same each time
+    "svg.fonttype": "none",  # keep text as text
+    "svg.hashsalt": "balanced-mixup",  # reproducible ids
 }
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, the numbers that it shows, and in words what it shows for those who cannot see it."""
+    """A figure, the numbers that it shows, and a text alternative."""
 
     figure: Figure
     numbers: pd.DataFrame
     description: str = ""
 
     def __post_init__(self) -> None:
-        """Lay the figure out once and for all: each format that it is written in has the same, and costs less."""
+        """Compute the layout once, so that all output formats share it."""
         if (layout := self.figure.get_layout_engine()) is not None and self.figure.get_constrained_layout():
             layout.execute(self.figure)
             self.figure.set_layout_engine("none")
@@ -76,7 +76,7 @@ class Drawing:
 
 @contextmanager
 def figure_style() -> Iterator[None]:
-    """Make a context (or a decorator) in which figures are made and written; the caller's settings come back after it."""
+    """Make a context (or a decorator) in which figures are made and written; the caller's settings are restored afterwards."""
     with style.context(["default", _STYLE]), warnings.catch_warnings():
         # The name of a class may have an emoji: the browser has a font for it, and a picture of pixels shows a box.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
@@ -131,7 +131,7 @@ def _is_wide(letter: str) -> bool:
 
 
 def rarest_and_largest(sizes: npt.NDArray[Any], rarest: int, largest: int) -> npt.NDArray[np.int64]:
-    """Return which of K classes are shown, the rarest first: all, or of more than both together so many of each."""
+    """Return which of K classes are shown, the rarest first: all, or the given numbers of the rarest and largest."""
     order = np.argsort(sizes, kind="stable")
     return order if len(order) <= rarest + largest else np.concatenate([order[:rarest], order[len(order) - largest :]])
 
@@ -162,24 +162,24 @@ def right_labels(axes: Axes, labels: Sequence[str]) -> None:
 
 
 def grid_lines(axes: Axes, along: str) -> None:
-    """Draw faint lines at the ticks of an axis, to read values by."""
+    """Draw faint grid lines at the ticks of an axis."""
     axes.grid(axis="x" if along == "x" else "y", color=INK, alpha=0.15, linewidth=0.4)
     axes.set_axisbelow(True)
 
 
-def sign(label: str, **look: Any) -> Line2D:
+def handle(label: str, **look: Any) -> Line2D:
     """Return an entry of a legend."""
     return Line2D([], [], label=label, **look)
 
 
 def legend_below(figure: Figure, entries: Sequence[Line2D], *notes: str) -> None:
-    """Draw a legend below the panels, as many entries to a line as have room, under sentences that say how to read it."""
+    """Draw a legend below the panels, as many entries per line as fit, with explanatory notes above."""
     letters = int(figure.get_figwidth() * 25.4 / LETTER)
     columns = letters // (max((_letters(str(entry.get_label())) for entry in entries), default=0) + 6)
     _legend(figure, entries, "outside lower left", max(1, min(columns, len(entries))), letters, notes)
 
 
-def legend_beside(figure: Figure, entries: Sequence[Line2D], *notes: str) -> None:
+def legend_right(figure: Figure, entries: Sequence[Line2D], *notes: str) -> None:
     """Draw a legend at the right of the panels."""
     _legend(figure, entries, "outside right upper", 1, 48, notes)
 

@@ -1,4 +1,4 @@
-"""How the C library handles memory that is freed."""
+"""Settings of the C library's memory allocator."""
 
 import ctypes
 import platform
@@ -11,7 +11,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
 def keep_freed_memory() -> None:
     """Let the C library keep freed memory for the next step or image, instead of returning it to the system each time.
 
-    Getting it back page by page took a tenth of a training step on two cores, and a quarter of decoding a photograph.
+    Page faults took a tenth of a training step on two cores, and a quarter of decoding a photograph.
     """
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt

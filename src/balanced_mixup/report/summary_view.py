@@ -1,4 +1,4 @@
-"""The first section of a report: what was found and what was missed, for somebody who reads nothing else."""
+"""The summary of a report: overall scores and the recall of the rare classes."""
 
 import math
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ MOST = 12  # rare classes that get a sentence of their own
 
 
 def summary(run: RunContents) -> list[Block]:
-    """Return how many images of each rare class were found, and of the others together."""
+    """Return overall scores, and how many images of each rare class were found."""
     notes: list[Block] = []
     if not run.finished:
         notes.append(Note(f"This run is not finished. To resume it: bmixup train --out {run.path} --resume"))
@@ -48,7 +48,7 @@ def _overall(run: RunContents, scores: Scores, table: Counts) -> str:
 
 
 def _prior(run: RunContents) -> list[Block]:
-    """Return to what class prior the probabilities were corrected, if to any."""
+    """Return the class prior that the probabilities were corrected to, if any."""
     prior = run.target
     if prior is None:
         return []

@@ -1,4 +1,4 @@
-"""How a training went: loss, learning rate and the score that chose the epoch."""
+"""Learning curves: loss, learning rate and the score that chose the epoch."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,13 +22,13 @@ _KEPT: dict[str, Any] = {"color": style.INK, "linewidth": 0.6, "linestyle": (0, 
 def training_curves(history: pd.DataFrame, monitor: str, best_epoch: int, labels: Mapping[str, str]) -> style.Drawing:
     """Draw loss, learning rate, the monitored score and balanced accuracy, and mark the epoch that was kept.
 
-    A value that is not finite leaves a gap; a score that never was says so.
+    A value that is not finite leaves a gap; a score that is never finite is labelled undefined.
 
     Args:
         history: A row for each epoch: epoch, learning_rate, train_loss, `monitor`, balanced_accuracy, as in history.csv.
         monitor: The score on validation data that chose the epoch.
         best_epoch: The epoch that was kept, one of the history.
-        labels: What to call the scores; those without an entry have their own name.
+        labels: Labels of the scores; the name if missing.
 
     Returns:
         The figure, and a row for each epoch: the columns above, and whether it was kept.
@@ -49,7 +49,7 @@ def training_curves(history: pd.DataFrame, monitor: str, best_epoch: int, labels
         _curve(panels["score"], numbers, name, size, **look)
         value = f"{kept[name]:.3f}" if pd.notna(kept[name]) else "undefined"
         entries.append(
-            style.sign(f"{style.short_name(labels.get(name, name))}: {value} in epoch {best_epoch}", **look, markersize=3)
+            style.handle(f"{style.short_name(labels.get(name, name))}: {value} in epoch {best_epoch}", **look, markersize=3)
         )
     for axes in panels.values():
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
@@ -63,7 +63,7 @@ def training_curves(history: pd.DataFrame, monitor: str, best_epoch: int, labels
     panels["rate"].set(ylabel="learning rate", xlabel="epoch", ylim=(0, None))
     panels["rate"].yaxis.set_major_locator(MaxNLocator(2))
     panels["score"].set_xlabel("epoch")
-    style.legend_below(figure, [*entries, style.sign(f"epoch {best_epoch} was kept", **_KEPT)])
+    style.legend_below(figure, [*entries, style.handle(f"epoch {best_epoch} was kept", **_KEPT)])
     return style.Drawing(figure, numbers)
 
 

@@ -1,4 +1,4 @@
-"""The report of a benchmark: which methods differ significantly, on which classes, and what they cost."""
+"""The report of a benchmark: significant differences, recall of rare classes, and cost."""
 
 import math
 import os
@@ -14,7 +14,7 @@ from balanced_mixup.benchmark.results import EXTERNAL, Results, held_out_scores,
 from balanced_mixup.benchmark.summary import LEVEL, MethodSummary, summarise
 from balanced_mixup.benchmark.tables import grids, metrics_of, notes
 from balanced_mixup.metrics import METRICS
-from balanced_mixup.report.document import Block, Chart, Document, Folded, Listing, Note, Section, Table, Text
+from balanced_mixup.report.document import Block, Chart, Collapsible, Document, Listing, Note, Section, Table, Text
 from balanced_mixup.report.figures import cost_by_score, forest, ranks, score_by_rarity
 from balanced_mixup.report.words import CITATION, display_name
 from balanced_mixup.runs.run import Run
@@ -22,7 +22,7 @@ from balanced_mixup.runs.scores import read_scores
 
 
 def benchmark_report(path: Path, folder: Path) -> Document:
-    """Return the report of the benchmark in `path`; its links lead from `folder`.
+    """Return the report of the benchmark in `path`; its links are relative to `folder`.
 
     Raises:
         UsageError: It is no folder of a benchmark, or has no finished run yet.
@@ -49,8 +49,8 @@ def benchmark_report(path: Path, folder: Path) -> Document:
 
 def _summary(results: Results, entries: Sequence[MethodSummary], recalls: Mapping[str, pd.DataFrame]) -> list[Block]:
     sentences = [
-        f"{data}, {backbone}, {METRICS[metric].label}: {_standing(own, results.baseline)}"
-        for (data, backbone, metric), own in _places(entries, "data", "backbone", "metric")
+        f"{data}, {backbone}, {METRICS[metric].label}: {_ranking(own, results.baseline)}"
+        for (data, backbone, metric), own in _grouped(entries, "data", "backbone", "metric")
     ]
     for data, table in recalls.items():
         name, images, found = _rarest(table)
@@ -60,8 +60,8 @@ def _summary(results: Results, entries: Sequence[MethodSummary], recalls: Mappin
     return [*(Note(text) for text in notes(results)), Listing(sentences)]
 
 
-def _standing(entries: Sequence[MethodSummary], baseline: str) -> str:
-    """Return which method is best by a score, which do not differ significantly from it, and which differ from the baseline."""
+def _ranking(entries: Sequence[MethodSummary], baseline: str) -> str:
+    """Describe which method is best, which do not differ significantly from it, and which differ from the baseline."""
     ranked = [entry for entry in entries if not math.isnan(entry.rank)]
     if not ranked:
         return "no method has a defined score."
@@ -83,12 +83,12 @@ def _standing(entries: Sequence[MethodSummary], baseline: str) -> str:
     return text
 
 
-def _places(entries: Iterable[MethodSummary], *keys: str) -> list[tuple[tuple[str, ...], list[MethodSummary]]]:
-    """Return the entries of each data set, backbone, or whatever the keys name."""
-    places: dict[tuple[str, ...], list[MethodSummary]] = {}
+def _grouped(entries: Iterable[MethodSummary], *keys: str) -> list[tuple[tuple[str, ...], list[MethodSummary]]]:
+    """Group entries by the given fields."""
+    groups: dict[tuple[str, ...], list[MethodSummary]] = {}
     for entry in entries:
-        places.setdefault(tuple(getattr(entry, key) for key in keys), []).append(entry)
-    return list(places.items())
+        groups.setdefault(tuple(getattr(entry, key) for key in keys), []).append(entry)
+    return list(groups.items())
 
 
 def _tables(results: Results, entries: Sequence[MethodSummary]) -> list[Block]:
@@ -108,7 +108,7 @@ def _tables(results: Results, entries: Sequence[MethodSummary]) -> list[Block]:
                 "high": entry.difference.high,
                 "p": entry.p_corrected,
             }
-            for _, own in _places(entries, "data", "metric", "backbone")
+            for _, own in _grouped(entries, "data", "metric", "backbone")
             for entry in own
             if entry.method != results.baseline and not math.isnan(entry.difference.mean)
         ]
@@ -139,7 +139,7 @@ def _ranks(entries: Sequence[MethodSummary], metric: str) -> list[Block]:
 
 
 def _recalls(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], baseline: str) -> dict[str, pd.DataFrame]:
-    """Return for each data set what `score_by_rarity` takes, the baseline first."""
+    """Return the table for `score_by_rarity` of each data set, the baseline first."""
     tables = {}
     for data in dict.fromkeys(run.data for run in runs):
         own = sorted((run for run in runs if run.data == data), key=lambda run: run.method != baseline)
@@ -197,7 +197,7 @@ def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Seque
             pair = cost.seconds, math.nan if cost.memory_bytes is None else float(cost.memory_bytes)
             costs.setdefault((run.data, run.backbone, run.method), []).append(pair)
     blocks: list[Block] = []
-    places = _places((entry for entry in entries if entry.metric == metric), "data", "backbone")
+    places = _grouped((entry for entry in entries if entry.metric == metric), "data", "backbone")
     for number, ((data, backbone), own) in enumerate(places, start=1):
         rows, resumed = [], []
         for entry in own:
@@ -239,5 +239,5 @@ def _provenance(benchmark: BenchmarkFolder) -> list[Block]:
     plan = benchmark.plan
     blocks: list[Block] = []
     if plan.is_file():
-        blocks.append(Folded("Plan", plan.read_text(encoding="utf-8")))
+        blocks.append(Collapsible("Plan", plan.read_text(encoding="utf-8")))
     return [*blocks, Text(f"If this helped your work, please cite the paper: {CITATION}")]

@@ -14,18 +14,18 @@ RAREST, LARGEST = 15, 10  # of more classes than both together, those are shown
 
 @style.figure_style()
 def prior_bars(classes: Sequence[str], natural: npt.NDArray[np.float64], effective: npt.NDArray[np.float64]) -> style.Drawing:
-    """Draw for each class, the rarest first, its proportion of the data above the class prior that training teaches.
+    """Draw for each class, the rarest first, its proportion of the data above the class prior that training induces.
 
     Of more than 25 classes the 15 rarest and the 10 largest are shown, and the figure says so.
 
     Args:
         classes: K names.
         natural: (K,), proportion of each class in the training images; sums to 1.
-        effective: (K,), proportion of each class in the targets that the method makes; sums to 1.
+        effective: (K,), proportion of each class in the method's training targets; sums to 1.
 
     Returns:
         The figure, and a row for each class that it shows: class, natural, effective, factor (infinite for a class that only
-        the sampling has, NaN where there is none at all).
+        the sampling has, NaN for one in neither).
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         columns = {"class": list(classes), "natural": natural, "effective": effective, "factor": effective / natural}
@@ -35,7 +35,7 @@ def prior_bars(classes: Sequence[str], natural: npt.NDArray[np.float64], effecti
     figure = style.new_figure(style.COLUMN, 20 + 7.4 * rows + style.LINE * (2 + 2 * len(notes)))
     axes = figure.subplots()
     style.name_rows(axes, [style.short_name(name) for name in numbers["class"]], RAREST if notes else None)
-    axes.set_xlim(0, 1.25 * float(numbers[["natural", "effective"]].to_numpy().max()))  # room for the last number
+    axes.set_xlim(0, 1.25 * float(numbers[["natural", "effective"]].to_numpy().max()))  # space for the last number
     axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
     axes.set_xlabel("proportion")
@@ -46,8 +46,8 @@ def prior_bars(classes: Sequence[str], natural: npt.NDArray[np.float64], effecti
     style.legend_below(
         figure,
         [
-            style.sign("above: of the training images", color=style.GREY, **looks),
-            style.sign("below: of the weight in training", color=style.BLUE, **looks),
+            style.handle("above: of the training images", color=style.GREY, **looks),
+            style.handle("below: of the weight in training", color=style.BLUE, **looks),
         ],
         *notes,
     )

@@ -33,7 +33,7 @@ class TextTable:
 def read_table(path: Path) -> TextTable:
     """Read a table in UTF-8 with a header, separated by commas, semicolons or tabs (whichever the header has most of).
 
-    A row that is too long has lost its columns, which is a problem of the table; one that is too short gets empty cells.
+    A row that is too long cannot be assigned to columns, which is a problem; one that is too short gets empty cells.
 
     Raises:
         DataError: The file cannot be read, is not text, has unbalanced quotes, or has no rows.
@@ -54,7 +54,7 @@ def read_table(path: Path) -> TextTable:
         message = f"{path.name}: the row that starts in line {line} cannot be read ({error})"
         raise DataError([Problem("malformed table", message, "Check the quotes around the cells of this row.")]) from error
     if table is None or not table.rows:
-        message = f"{path.name}: expected a line of column names and one row an image, got no rows"
+        message = f"{path.name}: expected a line of column names and one row per image, got no rows"
         raise DataError([Problem("empty table", message, "Check that this is the right file and that it is complete.")])
     return table
 

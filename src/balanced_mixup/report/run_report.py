@@ -1,4 +1,4 @@
-"""The report of a run: what was found and missed, what it learned from, and how far its predictions can be believed."""
+"""The report of a run or of an evaluation, section by section."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,19 +10,19 @@ from balanced_mixup.errors import BalancedMixupError
 from balanced_mixup.report.calibration_view import calibration_view
 from balanced_mixup.report.contents import RunContents, read_evaluation, read_run
 from balanced_mixup.report.data_view import data_view, training_curves_view
-from balanced_mixup.report.document import Block, Document, Folded, Note, Section, Text
+from balanced_mixup.report.document import Block, Collapsible, Document, Note, Section, Text
 from balanced_mixup.report.errors_view import errors_view
 from balanced_mixup.report.scores_view import confusion_view, curves_view, scores_view
-from balanced_mixup.report.summary import summary
+from balanced_mixup.report.summary_view import summary
 from balanced_mixup.report.training_view import training_view
 from balanced_mixup.report.words import CITATION
 
 
 def run_report(path: Path) -> Document:
-    """Return the report of a run; what cannot be shown is named, with the reason.
+    """Return the report of a run; what cannot be shown is listed with the reason.
 
     Raises:
-        UsageError: It is no folder of a run.
+        UsageError: It is not the folder of a run.
     """
     run = read_run(path)
     title = f"{run.recipe.method.name} on {_data_name(run.recipe.data)}"
@@ -30,10 +30,10 @@ def run_report(path: Path) -> Document:
 
 
 def evaluation_report(path: Path) -> Document:
-    """Return the report of an evaluation: of what it scored alone.
+    """Return the report of an evaluation, without the sections on training.
 
     Raises:
-        UsageError: It is no folder of an evaluation, or its run is gone.
+        UsageError: It is not the folder of an evaluation, or its run is missing.
     """
     run = read_evaluation(path)
     title = f"{run.recipe.method.name}, trained on {_data_name(run.recipe.data)}, scored on {_data_name(run.settings.data)}"
@@ -42,7 +42,7 @@ def evaluation_report(path: Path) -> Document:
 
 
 def _data_name(data: str) -> str:
-    """Return the data set's folder where its table has a name that any table has."""
+    """Return the stem of the data, or the folder's name for generic file names."""
     path = Path(data)
     return path.parent.name if path.stem in ("labels", "manifest") and path.parent.name else path.stem
 
@@ -62,8 +62,8 @@ def _blocks(view: "_View", run: RunContents) -> Sequence[Block]:
 
 def _provenance(run: RunContents) -> list[Block]:
     return [
-        Folded("Recipe", _yaml(run.recipe.settings())),
-        *([Folded("Environment", _yaml(dict(run.environment)))] if run.environment else []),
+        Collapsible("Recipe", _yaml(run.recipe.settings())),
+        *([Collapsible("Environment", _yaml(dict(run.environment)))] if run.environment else []),
         Text(f"If this helped your work, please cite the paper: {CITATION}"),
     ]
 

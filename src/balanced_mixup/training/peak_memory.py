@@ -1,4 +1,4 @@
-"""How much memory a training takes."""
+"""The memory that a training uses."""
 
 import sys
 
@@ -6,7 +6,7 @@ import torch
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """Return the most memory that was in use so far, in bytes: of the GPU, or of this process; None where nothing tells."""
+    """Return the peak memory so far, in bytes: of the GPU, or of this process; None where it is unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:
