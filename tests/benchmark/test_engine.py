@@ -1,11 +1,10 @@
 """Benchmarks as they run: resumable at any point, a failing run leaves the others alone, nothing is trained twice."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from balanced_mixup.benchmark.job import Job, _take_gpu
 from balanced_mixup.benchmark.plan import load_plan, make_plan
 from balanced_mixup.benchmark.results import read_results
 from balanced_mixup.benchmark.runs import expand
+from balanced_mixup.cli import main
 from balanced_mixup.errors import DataError, RunError, UsageError
 
 
@@ -196,14 +196,16 @@ def test_a_run_that_another_benchmark_makes_is_waited_for(content, tmp_path, mon
 def test_killed_with_its_jobs_and_started_again(content, finished, tmp_path):
     """The end is what an undisturbed benchmark gives, and no job outlives the command."""
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(content))
-    program = [sys.executable, "-c", "from balanced_mixup.cli import main; main()"]
-    command = [*program, "benchmark", str(tmp_path / "plan.yaml"), "--jobs", "2", "--out", str(tmp_path / "killed")]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
-    while process.poll() is None and not list((tmp_path / "killed").glob("runs/*/checkpoint.ckpt")):
+    context = multiprocessing.get_context("forkserver")  # which has imported all it needs
+    context.set_forkserver_preload(["balanced_mixup.evaluation.experiment"])
+    arguments = ["benchmark", str(tmp_path / "plan.yaml"), "--jobs", "2", "--out", str(tmp_path / "killed")]
+    process = context.Process(target=main, args=(arguments,))
+    process.start()
+    while process.is_alive() and not list((tmp_path / "killed").glob("runs/*/checkpoint.ckpt")):
         time.sleep(0.01)
-    jobs = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    jobs = psutil.Process(process.pid).children(recursive=True) if process.is_alive() else []
     process.kill()
-    process.wait()
+    process.join()
     assert not psutil.wait_procs(jobs, timeout=60)[1]
     assert run_benchmark(make_plan(content), tmp_path / "killed", jobs=2).finished == 4
     whole, _ = finished
@@ -317,12 +319,12 @@ def test_data_that_change_under_way_are_noticed(content, blobs, tmp_path, monkey
 
 
 @pytest.mark.parametrize("content_of_file", ["{", "[]", "{}", '{"test": {}}'])
-def test_damaged_scores_are_named(content, tmp_path, content_of_file):
-    run_benchmark(make_plan({**content, "methods": ["instance"]}), tmp_path)
-    path = next(tmp_path.rglob("metrics.json"))
+def test_damaged_scores_are_named(finished, tmp_path, content_of_file):
+    folder = Path(shutil.copytree(finished[0], tmp_path / "copy"))
+    path = folder / BenchmarkFolder(folder).read().runs[0].folder / "metrics.json"
     path.write_text(content_of_file)
     with pytest.raises(UsageError, match=f"The file '{path}' is (missing or )?damaged"):
-        read_results(tmp_path)
+        read_results(folder)
 
 
 def test_bad_use(content, tmp_path):

@@ -119,8 +119,8 @@ class TestEvaluate:
                 Image.fromarray(rng.integers(0, 255, (50, 60, 3), dtype=np.uint8)).save(tmp_path / f"{i}.jpg")
                 writer.writerow([f"{i}.jpg", colour])
         status, out, _ = command(
-            "evaluate", tiny_run, "--data", tmp_path / "theirs.csv", "--image-column", "file", "--label-column", "colour",
-            "--label-map.rouge", "red", "--label-map.vert", "green", "--json",
+            "evaluate", tiny_run, "--no-report", "--data", tmp_path / "theirs.csv", "--image-column", "file",
+            "--label-column", "colour", "--label-map.rouge", "red", "--label-map.vert", "green", "--json",
         )  # fmt: skip
         assert status == 0
         result = json.loads(out)
@@ -140,7 +140,7 @@ class TestEvaluate:
         status, _, err = command("evaluate", tiny_run, "--data", blobs / "labels.csv")
         assert status == 2
         assert "of the 90 images to score were used to train this run" in err
-        assert command("evaluate", tiny_run, "--data", blobs / "labels.csv", "--allow-seen", "--json")[0] == 0
+        assert command("evaluate", tiny_run, "--data", blobs / "labels.csv", "--allow-seen", "--json", "--no-report")[0] == 0
 
     def test_settings_without_data(self, command, tiny_run):
         status, _, err = command("evaluate", tiny_run, "--label-column", "dx")
@@ -149,7 +149,7 @@ class TestEvaluate:
     def test_other_data_of_the_same_name_get_a_folder_of_their_own(self, command, tiny_run, blobs, tmp_path):
         run = shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("evaluations"))
         (tmp_path / "labels.csv").write_text(f"image,label\n{next(blobs.glob('08*.png')).name},blue\n")
-        arguments = ("--images", blobs, "--allow-seen", "--split", "all")
+        arguments = ("--images", blobs, "--allow-seen", "--split", "all", "--no-report")
         for data in (blobs / "labels.csv", tmp_path / "labels.csv", blobs / "labels.csv"):
             assert command("evaluate", run, "--data", data, *arguments)[0] == 0
         kept = [len(pd.read_parquet(path / "predictions.parquet")) for path in (run / "evaluations").glob("labels-*")]

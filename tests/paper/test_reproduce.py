@@ -153,7 +153,7 @@ def test_a_dry_run_of_all_writes_nothing(blobs, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("number", [1, 3])  # 2, which trains, is made of data below
 def test_figures(number, tmp_path, capsys):
     assert run(["reproduce", f"figure{number}", "--out", str(tmp_path)]) == 0
     assert {path.name for path in tmp_path.iterdir()} == {f"figure{number}.{kind}" for kind in ("svg", "png", "csv")}

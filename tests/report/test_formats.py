@@ -1,11 +1,13 @@
 """Whatever the format, a report says the same, shows names as they are, and leaves files behind that stand alone."""
 
 import re
+import sys
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
+from PIL import ImageFile
 from pypdf import PdfReader
 
 from balanced_mixup import UsageError
@@ -167,3 +169,10 @@ def test_bad_use(tmp_path, made_run, capsys):
             write_report(run, out, form)
     assert command(["report", str(run), "--out", str(run / "metrics.json" / "x.MD")]) == 1
     assert "could not be written" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_pdf_leaves_pillow_as_strict_about_truncated_images_as_it_was():
+    """WeasyPrint makes it lenient when it is imported: damaged images would pass unnoticed in the rest of the process."""
+    sys.modules.pop("weasyprint.images", None)
+    pdf.weasyprint_renderer()
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES

@@ -72,6 +72,7 @@ def as_a_program(arguments, env, output):
         if name.startswith(("SLURM", "PYTEST")):
             del os.environ[name]
     os.environ.update(env)
+    sys.orig_argv = [sys.executable, str(BMIXUP), *map(str, arguments)]  # what the processes are started by that it launches
     with open(output, "wb", buffering=0) as file:  # noqa: PTH123
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
@@ -131,11 +132,12 @@ def assert_same_result(run, other):
     assert images[0] == images[1]
 
 
-def test_two_processes_train_to_the_result_of_one_and_one_of_them_writes(config, alone, tmp_path):
+def test_two_processes_train_to_the_result_of_one_and_one_of_them_writes(config, alone, launch, tmp_path):
     """With stages of its own, the head among them."""
     out = tmp_path / "run"
-    flags = ["--method", "retrained-test", "--epochs", 1]
-    output = finish(start([BMIXUP, "train", "--config", config, "--out", out, "--devices", 2, *flags]))
+    flags = ["--method", "retrained-test", "--epochs", 1, "--no-report"]
+    statuses, output = launch(["train", "--config", config, "--out", out, "--devices", 2, *flags], {})
+    assert statuses == [0], output
     assert_same_result(out, alone(("method", "retrained-test"), ("epochs", 1)))
     assert output.count("Epoch 1/3") == output.count("Epoch 3/3") == output.count("Run folder") == 1
     assert (out / "train.log").read_text().count("Epoch 3/3") == 1
@@ -143,7 +145,7 @@ def test_two_processes_train_to_the_result_of_one_and_one_of_them_writes(config,
 
 def test_processes_that_were_started_from_outside(config, alone, launch, tmp_path):
     out = tmp_path / "run"
-    statuses, output = launch(["train", "--config", config, "--out", out, "--devices", 2], *torchrun())
+    statuses, output = launch(["train", "--config", config, "--out", out, "--devices", 2, "--no-report"], *torchrun())
     assert statuses == [0, 0], output
     assert_same_result(out, alone())
     assert output.count("Epoch 2/2") == output.count("Run folder") == 1
@@ -151,7 +153,7 @@ def test_processes_that_were_started_from_outside(config, alone, launch, tmp_pat
 
 def test_all_processes_go_on_from_the_base_of_another_run(config, alone, launch, tmp_path):
     plain = alone(("method", "instance"), ("epochs", 1))
-    flags = ["--devices", 2, "--method", "retrained-test", "--epochs", 1, "--base", plain]
+    flags = ["--devices", 2, "--method", "retrained-test", "--epochs", 1, "--base", plain, "--no-report"]
     statuses, output = launch(["train", "--config", config, "--out", tmp_path / "run", *flags], *torchrun())
     assert statuses == [0, 0], output
     whole = alone(("method", "retrained-test"), ("epochs", 1))

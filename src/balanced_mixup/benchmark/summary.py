@@ -132,6 +132,7 @@ class _Comparisons:
         self._table = table
         self._metrics = metrics
         self._advance = advance
+        self._by_method: dict[str, pd.DataFrame] = {}
         self._drawn: dict[str, Replicates] = {}
         self._images: tuple[str, ...] = ()
         self.in_folds = _in_folds(table)
@@ -154,7 +155,9 @@ class _Comparisons:
 
     def _single(self, method: str, metric: str) -> pd.Series:
         """Return the score of each training, by fold and seed."""
-        return self._table[self._table["method"] == method].set_index(["fold", "seed"])[metric]
+        if method not in self._by_method:
+            self._by_method[method] = self._table[self._table["method"] == method].set_index(["fold", "seed"])
+        return self._by_method[method][metric]
 
     def _draws(self, method: str) -> Replicates:
         if method not in self._drawn:

@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from PIL import ImageFile
+
 from balanced_mixup.errors import RunError, UsageError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
@@ -35,10 +37,13 @@ def to_pdf(page: str) -> bytes:
 
 def weasyprint_renderer() -> Callable[[str], bytes] | None:
     """Return a function from HTML to PDF; None where WeasyPrint, or the Pango that it needs, is not installed."""
+    strict = ImageFile.LOAD_TRUNCATED_IMAGES
     try:
         from weasyprint import HTML
     except (ImportError, OSError):  # OSError: the package is installed, Pango is not
         return None
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = strict  # importing it makes Pillow accept truncated images, in all of the process
     return lambda page: bytes(HTML(string=page).write_pdf())
 
 
