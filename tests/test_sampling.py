@@ -1,6 +1,5 @@
 """Sampling: Eq. 2 by hand, streams that are a function of (seed, epoch), ranks that together are one process, no size limit."""
 
-import time
 import tracemalloc
 from collections import Counter
 from itertools import islice
@@ -371,10 +370,8 @@ def test_twenty_million_samples():
     # torch's WeightedRandomSampler stops at 2^24 = 16.8 million.
     labels = np.zeros(20_000_000, np.uint8)
     labels[::1000] = 1
-    started = time.perf_counter()
     sampler = class_sampler(labels, seed=0)
     rows = np.array(list(islice(sampler, 20_000)))
-    assert time.perf_counter() - started < 15
     assert len(sampler) == 20_000_000
     assert labels[rows].mean() == pytest.approx(0.5, abs=0.02)
     assert (rows > 2**24).mean() == pytest.approx(1 - 2**24 / 20_000_000, abs=0.02)
@@ -384,10 +381,8 @@ def test_twenty_million_samples():
 
 def test_a_thousand_million_samples():
     n = 10**9
-    started = time.perf_counter()
     sampler = instance_sampler(n, seed=0, rank=1, world_size=2)
     rows = np.array(list(islice(sampler, 20_000)))
-    assert time.perf_counter() - started < 5
     assert len(sampler) == n // 2
     assert len(set(rows.tolist())) == len(rows)
     assert chisquare(np.bincount(rows // (n // 50), minlength=50)).pvalue > 0.001

@@ -318,8 +318,7 @@ def test_steps_are_prepared_while_the_model_works_and_come_in_order():
 
     steps = prefetched(make, 50)
     assert next(steps).item() == 0
-    deadline = time.monotonic() + 10
-    while len(made) < 2 and time.monotonic() < deadline:
+    while len(made) < 2:
         time.sleep(0.01)
     assert 2 <= len(made) < 20
     assert [step.item() for step in steps] == list(range(1, 50))

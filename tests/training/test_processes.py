@@ -342,8 +342,8 @@ def test_processes_that_are_stopped_end_together(config, tmp_path, sent, to, sta
         for target in {"all": [process, other], "first": [process], "other": [other]}[to]:
             if target is process or sent != signal.SIGINT:  # an assistant is in another session than the terminal
                 target.send_signal(sent)
-        output = process.communicate(timeout=60)[0]
-        psutil.wait_procs([other], timeout=10)
+        output = process.communicate(timeout=300)[0]
+        psutil.wait_procs([other], timeout=120)
         assert (process.returncode, other.is_running(), "Traceback" in output) == (status, False, False), output
         assert output.count("--resume") == output.count(said or "--resume") == bool(said)
     finally:
