@@ -248,7 +248,7 @@ def test_training_prior_by_hand():
         (lambda p: estimate_prior(p[:0], [0.5, 0.5]), "at least one image"),
         (lambda p: estimate_prior(p, [0.5, 0.5], max_steps=0), "Expected `max_steps` >= 1"),
         (lambda p: fit_prior(np.zeros(4, int), p, [0.5, 0.5], [np.nan, 1]), "Expected `expected` to be 2 shares"),
-        (lambda p: training_prior(make_recipe({}), [0, 0]), "Expected `counts` to be one number >= 0 a class"),
+        (lambda p: training_prior(make_recipe({}), [0, 0]), "Expected `counts` to be one number >= 0 per class"),
     ],
 )
 def test_wrong_arguments(call, message):

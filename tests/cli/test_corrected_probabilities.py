@@ -142,13 +142,13 @@ class TestEvaluate:
         }
         for _ in range(2):
             for name, asked in ways.items():
-                status, out, _ = command("evaluate", tiny_run, *data, *asked, "--json", "--no-report")
+                status, out, _ = command("evaluate", tiny_run, *data, *asked, "--json")
                 assert (status, json.loads(out)["folder"]) == (0, str(tiny_run / "evaluations" / name))
         first = tiny_run / "evaluations/asked-all/metrics.json"
         older = json.loads(first.read_text())
         del older["prior"], older["thresholds"], older["flip"]
         first.write_text(json.dumps(older))
-        assert json.loads(command("evaluate", tiny_run, *data, "--json", "--no-report")[1])["folder"] == str(first.parent)
+        assert json.loads(command("evaluate", tiny_run, *data, "--json")[1])["folder"] == str(first.parent)
 
     def test_a_class_without_validation_images(self, command, tiny_run, tmp_path):
         shutil.copytree(tiny_run, tmp_path / "run")
