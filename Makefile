@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := src tests benchmarks examples
-# Tests run in two processes; more threads in each would only get into each other's way.
+# Tests run in two processes, a file in one of them, as its tests share trainings; more threads would only get in each other's way.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .PHONY: install demo test coverage test-slow lint format clean
@@ -20,10 +20,10 @@ demo: install
 	$(BIN)/bmixup demo
 
 test: lint
-	$(PYTEST) -n 2 -m "not slow"
+	$(PYTEST) -n 2 --dist loadfile -m "not slow"
 
 coverage: install
-	$(PYTEST) -n 2 -m "not slow" --cov --cov-report=term
+	$(PYTEST) -n 2 --dist loadfile -m "not slow" --cov --cov-report=term
 
 test-slow: install
 	$(PYTEST) -m slow

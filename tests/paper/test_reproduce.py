@@ -153,12 +153,13 @@ def test_a_dry_run_of_all_writes_nothing(blobs, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("number", [1, 3])  # 2, which trains, is made of data below
+@pytest.mark.parametrize("number", [1, 3])  # 2, which trains, is slow (below), and tested as a function
 def test_figures(number, tmp_path, capsys):
     assert run(["reproduce", f"figure{number}", "--out", str(tmp_path)]) == 0
     assert {path.name for path in tmp_path.iterdir()} == {f"figure{number}.{kind}" for kind in ("svg", "png", "csv")}
 
 
+@pytest.mark.slow
 def test_figures_of_data(blobs, tmp_path, capsys):
     folder = prepared(tmp_path / "mine", blobs, "aptos2019")
     for number in (1, 2):

@@ -71,7 +71,7 @@ def test_every_format_has_every_table(page, tiny_report, tmp_path):
         assert link.endswith(".png") or (tmp_path / link).is_file()
 
 
-@pytest.mark.parametrize("renderer", RENDERERS)
+@pytest.mark.parametrize("renderer", ["WeasyPrint", pytest.param("Chromium", marks=pytest.mark.slow)])
 def test_the_pdf_is_the_page(page, tiny_report, tmp_path, monkeypatch, renderer):
     if RENDERERS[renderer]() is None:
         pytest.skip(f"needs {renderer}")
