@@ -303,7 +303,7 @@ def _begin(run: RunFolder, recipe: Recipe) -> Recipe:
 
 
 def _contents(run: RunFolder) -> list[Path]:
-    """Return what is in a run's folder besides its log, which is all that an attempt leaves that was refused or killed at once."""
+    """Return what is in a run's folder besides its log; an attempt that was refused or killed at once leaves that alone."""
     return [path for path in run.path.iterdir() if path.name != run.log.name and not path.name.startswith(".")]
 
 
