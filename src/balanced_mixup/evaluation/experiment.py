@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("balanced_mixup")
 
+_MOST_NAMES = 40  # of classes, in the log
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -216,7 +218,8 @@ def _train(recipe: Recipe, manifest: Manifest, run: RunFolder, base: Path | None
     splits = {split: manifest.rows(split) for split in SPLITS}
     log.info("%d images: %s.", len(manifest), ", ".join(f"{len(rows)} {split}" for split, rows in splits.items()))
     kind = "ordinal classes" if manifest.ordinal else "classes"
-    log.info("%d %s: %s.", len(manifest.classes), kind, ", ".join(manifest.classes))
+    names = manifest.classes if len(manifest.classes) <= _MOST_NAMES else (*manifest.classes[:_MOST_NAMES], "...")
+    log.info("%d %s: %s.", len(manifest.classes), kind, ", ".join(names))
     _record_data(recipe, run, prepared)
     card = ModelCard(
         backbone=recipe.backbone,
