@@ -292,7 +292,7 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
             update[name] = str(Path(data).resolve())
     for name in ("images", "split_file"):
         if (path := getattr(recipe, name)) is not None:
-            update[name] = path.resolve()
+            update[name] = path.resolve() if path.exists() else path.absolute()  # of links in a circle there is no real path
     if recipe.cache_dir is not None:
         update["cache_dir"] = recipe.cache_dir.resolve()
     if Path(recipe.weights).is_file():
