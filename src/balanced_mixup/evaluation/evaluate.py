@@ -18,7 +18,7 @@ from balanced_mixup.files import write_atomically
 from balanced_mixup.runs.formats import NewerFormatError
 from balanced_mixup.runs.model_card import ModelCard
 from balanced_mixup.runs.run_folder import RunFolder
-from balanced_mixup.training.recipe import make_settings
+from balanced_mixup.training.recipe import PLACES, make_settings
 
 # As in `experiment`, what computes is imported where it does.
 if TYPE_CHECKING:
@@ -103,9 +103,8 @@ def evaluate(
     _refuse_seen(opened, prepared, rows, allow_seen)
     predictions = predict_rows(classifier, prepared, rows, flip=flip)
     data = str(Path(chosen.data).resolve()) if Path(chosen.data).exists() else chosen.data
-    files = {
-        name: path and str(path.resolve()) for name, path in (("images", chosen.images), ("split_file", chosen.split_file))
-    }
+    places = {name: getattr(chosen, name) for name in PLACES if name != "data"}
+    files = {name: str(Path(path).resolve()) if path and Path(path).exists() else path for name, path in places.items()}
     result = replace(
         assessment.of(predictions),
         run=str(folder.path.resolve()),

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from balanced_mixup.data.inspection import check_table
 from balanced_mixup.data.manifest import SPLITS, Manifest
-from balanced_mixup.data.sources import is_named, kind_of, load
+from balanced_mixup.data.sources import SUGGESTIONS, is_named, kind_of, load
 from balanced_mixup.errors import BalancedMixupError, DataError, RunError, UsageError
 from balanced_mixup.files import write_atomically, write_text
 from balanced_mixup.metrics import METRICS, applicable
@@ -345,11 +345,13 @@ def _resume(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
 def with_absolute_paths(recipe: Recipe) -> Recipe:
     """Return the recipe with absolute paths, valid from any folder."""
     update: dict[str, Any] = {}
-    if not is_named(recipe.data) and Path(recipe.data).exists():
-        update["data"] = str(Path(recipe.data).resolve())
+    for name in ("data", "val_data", "test_data"):
+        data = getattr(recipe, name)
+        if data is not None and not is_named(data) and Path(data).exists():
+            update[name] = str(Path(data).resolve())
     for name in ("images", "split_file"):
         if (path := getattr(recipe, name)) is not None:
-            update[name] = path.resolve()
+            update[name] = path.resolve() if path.exists() else path.absolute()  # of links in a circle there is no real path
     if recipe.cache_dir is not None:
         update["cache_dir"] = recipe.cache_dir.resolve()
     if Path(recipe.weights).is_file():
@@ -388,4 +390,5 @@ def _record_data(recipe: Recipe, run: RunFolder, prepared: Prepared) -> None:
     )
     write_atomically(run.manifest, lambda temporary: table.to_csv(temporary, index=False))
     write_excluded(prepared, run.excluded)
-    write_file(run.environment, describe_environment(recipe.seed, data_fingerprint), ENVIRONMENT_FILE)
+    suggestions = {"suggestions": [problem.message for problem in manifest.problems if problem.kind in SUGGESTIONS]}
+    write_file(run.environment, describe_environment(recipe.seed, data_fingerprint) | suggestions, ENVIRONMENT_FILE)
