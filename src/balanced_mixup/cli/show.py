@@ -86,7 +86,7 @@ def print_calibration(result: "EvaluationResult") -> None:
         if name in calibration.before.metrics:
             table.add_row(label, *(interval(stage.metrics[name], ends=".3f") for stage in stages))
         if name == "ece":
-            table.add_row("  by chance, if perfect", *(f"{stage.ece_by_chance:.3f}" for stage in stages))
+            table.add_row("  expected by chance", *(f"{stage.ece_by_chance:.3f}" for stage in stages))
     console.print(table, "")
     prior = "" if result.prior is None else f", class prior `{escape(result.prior.name)}`"
     fitted = f"fitted on {calibration.images:,} validation images"
