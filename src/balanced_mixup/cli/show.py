@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from balanced_mixup.words import counted
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -40,11 +42,12 @@ def interval(score: "Interval", form: str = ".3f", ends: str = ".2f") -> str:
 
 
 def print_scores(scores: "Scores", title: str, *, ordinal: bool) -> None:
-    """Print a table of the scores that apply, and one of classes."""
+    """Print a table of the scores that apply, one of classes, and whether the model has collapsed."""
+    from balanced_mixup.evaluation.collapse import collapse
     from balanced_mixup.metrics import METRICS, applicable
 
     console = Console()
-    of = f"{scores.n:,} images" + (f" in {scores.groups:,} groups" if scores.groups else "")
+    of = counted(scores.n, "image") + (f" in {counted(scores.groups, 'group')}" if scores.groups else "")
     console.print(f"[bold]Scores on {escape(title)}[/]: {of}", "", highlight=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     table.add_column("score")
@@ -64,6 +67,8 @@ def print_scores(scores: "Scores", title: str, *, ordinal: bool) -> None:
     if len(shown) < len(scores.per_class):
         line = f"These are the {len(shown)} rarest of {len(scores.per_class):,} classes; metrics.json has all of them.\n"
         console.print(line, highlight=False, soft_wrap=True)
+    for sentence in collapse(scores).sentences():
+        console.print(f"[bold yellow]Warning:[/] {escape(sentence)}\n", highlight=False, soft_wrap=True)
 
 
 def _rarest(scores: "Scores") -> list[str]:
@@ -98,7 +103,7 @@ def print_calibration(result: "EvaluationResult") -> None:
         if name in calibration.before.metrics:
             table.add_row(label, *(interval(stage.metrics[name], ends=".3f") for stage in stages))
         if name == "ece":
-            table.add_row("  by chance, if perfect", *(f"{stage.ece_by_chance:.3f}" for stage in stages))
+            table.add_row("  expected by chance", *(f"{stage.ece_by_chance:.3f}" for stage in stages))
     console.print(table, "")
     prior = "" if result.prior is None else f", class prior `{escape(result.prior.name)}`"
     fitted = f"fitted on {calibration.images:,} validation images"

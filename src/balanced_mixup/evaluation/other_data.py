@@ -76,7 +76,7 @@ def warn_of_shared_groups(manifest: Manifest, rows: npt.NDArray[np.int64], train
     shared = {group for group in set(manifest.groups[rows].tolist()) - {""} if group_key(group) in known}
     if shared:
         log.warning(
-            "%d groups occur under the same name in the training data (such as %r). If they are the same patients, these "
+            "Groups that occur under the same name in the training data: %d (such as %r). If they are the same patients, these "
             "scores are optimistic.",
             len(shared),
             min(shared),
