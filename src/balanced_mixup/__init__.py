@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from balanced_mixup.evaluation.compare import compare as compare
     from balanced_mixup.evaluation.evaluate import evaluate as evaluate
     from balanced_mixup.evaluation.experiment import train as train
+    from balanced_mixup.evaluation.predict import predict as predict
     from balanced_mixup.losses import ClassBalanced as ClassBalanced
     from balanced_mixup.losses import CrossEntropy as CrossEntropy
     from balanced_mixup.losses import Focal as Focal
@@ -37,6 +38,7 @@ _HOME = {
     "errors": ("BalancedMixupError", "DataError", "RunError", "UsageError"),
     "evaluation.compare": ("compare",),
     "evaluation.evaluate": ("evaluate",),
+    "evaluation.predict": ("predict",),
     "runs.classifier": ("Classifier",),
     "runs.evaluation": ("Evaluation",),
     "runs.run": ("Run",),

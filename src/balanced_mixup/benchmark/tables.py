@@ -10,6 +10,7 @@ from balanced_mixup.benchmark.results import Results
 from balanced_mixup.benchmark.summary import LEVEL, MethodSummary, long_table, mean_ranks, summarise
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.metrics import METRICS
+from balanced_mixup.table_files import csv_text
 
 Format = Literal["md", "latex", "csv", "runs"]
 
@@ -49,7 +50,7 @@ def make_tables(results: Results, metrics: Sequence[str], form: Format) -> str:
         UsageError: There is no metric of that name.
     """
     if form == "runs":
-        return results.scores.drop(columns=["scored", "predictions"]).to_csv(index=False)
+        return csv_text(results.scores.drop(columns=["scored", "predictions"]))
     chosen = tuple(metrics) or metrics_of(results)
     for name in chosen:
         if name not in METRICS:
@@ -60,7 +61,7 @@ def make_tables(results: Results, metrics: Sequence[str], form: Format) -> str:
 def render(results: Results, summaries: Sequence[MethodSummary], form: Literal["md", "latex", "csv"]) -> str:
     """Return the tables of these summaries as text, or all their numbers in one long table."""
     if form == "csv":
-        return long_table(summaries).to_csv(index=False)
+        return csv_text(long_table(summaries))
     text = markdown if form == "md" else latex
     remark = "" if form == "md" else "% "
     return "\n".join([*(text(grid) for grid in grids(results, summaries)), *(remark + note for note in notes(results))])

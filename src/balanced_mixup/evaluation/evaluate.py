@@ -16,13 +16,14 @@ from balanced_mixup.data.sources import load
 from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.evaluation.assessment import Assessment
 from balanced_mixup.evaluation.other_data import choose_rows, warn_of_shared_groups, with_run_defaults
-from balanced_mixup.files import write_atomically
+from balanced_mixup.files import write_text
 from balanced_mixup.runs.classifier import Classifier
 from balanced_mixup.runs.evaluation import Evaluation, EvaluationResult
 from balanced_mixup.runs.formats import NewerFormatError
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.run_folder import RunFolder
+from balanced_mixup.table_files import csv_text
 from balanced_mixup.training.recipe import make_settings
 
 log = logging.getLogger("balanced_mixup")
@@ -110,7 +111,7 @@ def write_excluded(prepared: Prepared, path: Path) -> None:
     """Write which images were excluded, and why; nothing if none were."""
     if prepared.excluded:
         table = pd.DataFrame(prepared.excluded, columns=["image", "problem"])
-        write_atomically(path, lambda temporary: table.to_csv(temporary, index=False))
+        write_text(path, csv_text(table))
 
 
 def _write_result(target: Path, predictions: Predictions, result: EvaluationResult) -> None:

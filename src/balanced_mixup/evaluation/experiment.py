@@ -19,7 +19,7 @@ from balanced_mixup.data.preparation import Cache, Prepared, prepare
 from balanced_mixup.data.sources import is_named, kind_of, load
 from balanced_mixup.errors import BalancedMixupError, RunError, UsageError
 from balanced_mixup.evaluation.evaluate import predict_rows, write_excluded
-from balanced_mixup.files import write_atomically, write_text
+from balanced_mixup.files import write_text
 from balanced_mixup.heads import head_to_dict
 from balanced_mixup.metrics import METRICS, applicable
 from balanced_mixup.randomness import torch_seed
@@ -34,6 +34,7 @@ from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.runs.scores import Scores
 from balanced_mixup.statistics.bootstrap import Interval
+from balanced_mixup.table_files import csv_text
 from balanced_mixup.training.backbones import Backbone, check_name, create
 from balanced_mixup.training.fit import fit
 from balanced_mixup.training.inputs import TrainingData
@@ -322,6 +323,6 @@ def _record_data(recipe: Recipe, run: RunFolder, prepared: Prepared) -> None:
             "digest": prepared.digests,
         }
     )
-    write_atomically(run.manifest, lambda temporary: table.to_csv(temporary, index=False))
+    write_text(run.manifest, csv_text(table))
     write_excluded(prepared, run.excluded)
     write_file(run.environment, describe_environment(recipe.seed, data_fingerprint), ENVIRONMENT_FILE)

@@ -157,7 +157,7 @@ def _recalls_of(benchmark: BenchmarkFolder, run: PlannedRun) -> list[dict[str, o
     own = benchmark.run(run)
     if not (own.metrics.is_file() and own.manifest.is_file()):
         return []
-    table = pd.read_csv(own.manifest, dtype=str, keep_default_na=False)
+    table = Run(own).images
     trained = table.loc[table["split"] == "train", "label"].value_counts()
     per_class = read_scores(own.metrics)[run.scored].per_class
     return [

@@ -19,6 +19,47 @@ _FORMAT = b"balanced_mixup.format"  # key of the Parquet metadata
 
 
 @dataclass(frozen=True)
+class ImagePredictions:
+    """The predictions of a model for N images without labels.
+
+    Args:
+        images: Names, (N,).
+        probabilities: float32 (N, K), rows sum to 1.
+        classes: Names of the K classes.
+    """
+
+    images: tuple[str, ...]
+    probabilities: npt.NDArray[np.float32]
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.images)
+
+    def __repr__(self) -> str:
+        """Return a short description: how many images are predicted as each class."""
+        names, counts = np.unique(self.predicted.astype(str), return_counts=True)
+        order = np.argsort(-counts, kind="stable")[:5]
+        shown = ", ".join(f"{names[k]}: {counts[k]}" for k in order) + (", ..." if len(names) > 5 else "")
+        return f"ImagePredictions({len(self)} images, {len(self.classes)} classes; predicted {shown})"
+
+    def _repr_html_(self) -> str:
+        """Return the first rows of the table, for a notebook."""
+        html: str = self.to_frame().head(10).to_html(index=False, max_cols=10, float_format="{:.3f}".format)
+        return html + (f"<p>{len(self):,} images</p>" if len(self) > 10 else "")
+
+    @property
+    def predicted(self) -> npt.NDArray[np.object_]:
+        """The most probable class of each image, by name, (N,)."""
+        return np.array(self.classes, dtype=object)[self.probabilities.argmax(axis=1)]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row per image: image, prediction, and p_CLASS for each class."""
+        columns = {PREFIX + name: self.probabilities[:, k] for k, name in enumerate(self.classes)}
+        return pd.DataFrame({"image": list(self.images), "prediction": self.predicted, **columns})
+
+
+@dataclass(frozen=True)
 class Predictions:
     """The predictions of a model for N labelled images.
 
