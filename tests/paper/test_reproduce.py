@@ -28,7 +28,7 @@ def prepared(folder, blobs, name):
         "name": name,
         "title": name,
         "classes": ["red", "green", "blue"],
-        "ordinal": False,
+        "ordinal": (),
         "columns": {"image": "image", "label": "label", "group": "group"},
     }
     (folder / "prepare.yaml").write_text("{}")

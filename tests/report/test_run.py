@@ -20,8 +20,9 @@ from balanced_mixup.report.run_report import evaluation_report, run_report
 from balanced_mixup.report.scores_view import confusion_view, curves_view, scores_view
 from balanced_mixup.report.summary_view import summary
 from balanced_mixup.report.training_view import training_view
-from balanced_mixup.report.words import class_sentence, counted, listed, percent
+from balanced_mixup.report.words import class_sentence, percent
 from balanced_mixup.statistics.bootstrap import Interval
+from balanced_mixup.words import counted, listed
 
 
 def blocks(report, section, kind):

@@ -6,7 +6,7 @@ over its images (groups, where there are any). P-values are corrected for the nu
 table.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -62,16 +62,22 @@ class MethodSummary:
     rank: float
 
 
-def summarise(results: Results, metrics: Sequence[str]) -> list[MethodSummary]:
-    """Return a summary for each data set, backbone, metric and method that has a score, in the order of the plan."""
+def summarise(results: Results, metrics: Sequence[str] | Mapping[str, Sequence[str]]) -> list[MethodSummary]:
+    """Return a summary for each data set, backbone, metric and method that has a score, in the order of the plan.
+
+    Args:
+        results: Of the benchmark.
+        metrics: Names of metrics, or those of each data set by its name.
+    """
     summaries = []
     places = results.scores.groupby(["data", "backbone"], sort=False)
     bootstraps = sum(table["method"].nunique() for _, table in places if not _in_folds(table))
     with progress_bar("Bootstrapping test images", bootstraps) as advance:
         for (data, backbone), table in places:
             methods = [method for method in results.methods if (table["method"] == method).any()]
-            compared = _Comparisons(table, metrics, advance)
-            for metric in metrics:
+            names = metrics[str(data)] if isinstance(metrics, Mapping) else metrics
+            compared = _Comparisons(table, names, advance)
+            for metric in names:
                 summaries += _column(str(data), str(backbone), metric, methods, results.baseline, compared)
     return summaries
 

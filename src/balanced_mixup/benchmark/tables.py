@@ -1,11 +1,12 @@
 """The tables of a benchmark in the layout of the paper's: methods down, backbones and metrics across."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from balanced_mixup.benchmark.collapses import MARK, Place, collapse_notes, marked
 from balanced_mixup.benchmark.results import Results
 from balanced_mixup.benchmark.summary import LEVEL, MethodSummary, long_table, mean_ranks, summarise
 from balanced_mixup.errors import UsageError, nearest
@@ -51,11 +52,10 @@ def make_tables(results: Results, metrics: Sequence[str], form: Format) -> str:
     """
     if form == "runs":
         return csv_text(results.scores.drop(columns=["scored", "predictions"]))
-    chosen = tuple(metrics) or metrics_of(results)
-    for name in chosen:
+    for name in metrics:
         if name not in METRICS:
             raise UsageError(f"Expected a metric among {', '.join(METRICS)}, but got {name!r}.{nearest(name, METRICS)}")
-    return render(results, summarise(results, chosen), form)
+    return render(results, summarise(results, metrics_of(results, metrics)), form)
 
 
 def render(results: Results, summaries: Sequence[MethodSummary], form: Literal["md", "latex", "csv"]) -> str:
@@ -67,17 +67,24 @@ def render(results: Results, summaries: Sequence[MethodSummary], form: Literal["
     return "\n".join([*(text(grid) for grid in grids(results, summaries)), *(remark + note for note in notes(results))])
 
 
-def metrics_of(results: Results) -> tuple[str, ...]:
-    """Return the metrics that the plan names, or those of the paper's tables."""
-    return results.metrics or (ORDINAL_METRICS if results.ordinal else NOMINAL_METRICS)
+def metrics_of(results: Results, metrics: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Return the metrics of each data set: those given, those of the plan, or those of the paper's tables.
+
+    Of several metrics, those for ordinal classes are left out where the classes have no order.
+    """
+    chosen = tuple(metrics) or results.metrics
+    nominal = tuple(name for name in chosen if not METRICS[name].ordinal) or chosen or NOMINAL_METRICS
+    ordinal = chosen or ORDINAL_METRICS
+    return {str(data): ordinal if data in results.ordinal else nominal for data in results.scores["data"].unique()}
 
 
 def grids(results: Results, summaries: Sequence[MethodSummary]) -> list[Grid]:
     """Return the scores of each data set, the differences to the baseline, and the mean ranks where there is more than one."""
     tables = []
+    collapsed = marked(results)
     for data in dict.fromkeys(summary.data for summary in summaries):
         own = [summary for summary in summaries if summary.data == data]
-        tables.append(score_grid(data, own))
+        tables.append(score_grid(data, own, collapsed))
         if any(summary.method == results.baseline for summary in own) and len({summary.method for summary in own}) > 1:
             tables.append(difference_grid(data, own, results.baseline))
     places = {(summary.data, summary.backbone) for summary in summaries}
@@ -86,18 +93,21 @@ def grids(results: Results, summaries: Sequence[MethodSummary]) -> list[Grid]:
     return tables
 
 
-def score_grid(data: str, summaries: Sequence[MethodSummary]) -> Grid:
-    """Return the scores, in per cent as in the paper."""
+def score_grid(data: str, summaries: Sequence[MethodSummary], collapsed: Collection[Place] = ()) -> Grid:
+    """Return the scores, in per cent as in the paper; those of `collapsed` methods are marked."""
     note = (
         f"{meaning(summaries)}, per cent. {_MARK}: the best mean, or not significantly different from the method that has it "
         f"({100 * LEVEL:.0f} %, Holm)."
     )
-    return _grid(f"Scores on {data}", "method", summaries, _marked_cell, note)
 
+    def cell(summary: MethodSummary) -> str:
+        # One fold allows no claim of being among the best.
+        best = summary.among_best and not np.isnan(summary.mean.low)
+        return score_cell(summary) + _MARK * best + MARK * ((data, summary.backbone, summary.method) in collapsed)
 
-def _marked_cell(summary: MethodSummary) -> str:
-    """Return the score, with "=" where it is among the best; one fold allows no such claim."""
-    return score_cell(summary) + _MARK * (summary.among_best and not np.isnan(summary.mean.low))
+    if any(place[0] == data for place in collapsed):
+        note += f" {MARK}: some runs predict one class only or are not better than chance, see below."
+    return _grid(f"Scores on {data}", "method", summaries, cell, note)
 
 
 def score_cell(summary: MethodSummary) -> str:
@@ -151,7 +161,8 @@ def _p(p: float) -> str:
 def rank_grid(summaries: Sequence[MethodSummary]) -> Grid:
     """Return the mean rank of each method."""
     ranks = mean_ranks(summaries)
-    places = len({(summary.data, summary.backbone) for summary in summaries})
+    counts = {len({(each.data, each.backbone) for each in summaries if each.metric == name}) for name in ranks.columns}
+    places = " to ".join(map(str, sorted({min(counts), max(counts)})))
     rows = tuple(
         (str(method), *("–" if np.isnan(rank) else f"{rank:.1f}" for rank in row))
         for method, row in zip(ranks.index, ranks.to_numpy(), strict=True)
@@ -175,7 +186,7 @@ def _grid(title: str, corner: str, summaries: Sequence[MethodSummary], cell: Cal
 
 
 def notes(results: Results) -> list[str]:
-    """Return the caveats: the protocol, runs that are missing, runs that failed."""
+    """Return the caveats: the protocol, runs that are missing, collapsed or failed."""
     lines = []
     if results.protocol == "paper":
         lines.append(
@@ -183,6 +194,7 @@ def notes(results: Results) -> list[str]:
         )
     if results.finished < results.planned:
         lines.append(f"{results.finished} of {results.planned} runs are finished; the others are not included.")
+    lines += collapse_notes(results)
     lines += [f"Failed: {title}: {reason.splitlines()[-1]}" for title, reason in results.failed]
     return lines
 
@@ -220,7 +232,15 @@ def latex(grid: Grid) -> str:
     )
 
 
-_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "<": "$<$", ">": "$>$"}
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "<": "$<$",
+    ">": "$>$",
+    "†": r"\dag{}",
+}
 _LATEX |= {character: "\\" + character for character in "&%$#_{}"}
 
 

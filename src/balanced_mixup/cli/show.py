@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from balanced_mixup.words import counted
+
 if TYPE_CHECKING:
     from balanced_mixup.calibration.class_prior import TargetPrior
     from balanced_mixup.calibration.thresholds import ThresholdResult
@@ -37,11 +39,12 @@ def interval(score: "Interval", form: str = ".3f", ends: str = ".2f") -> str:
 
 
 def print_scores(scores: "Scores", title: str, *, ordinal: bool) -> None:
-    """Print a table of the scores that apply, and one of classes."""
+    """Print a table of the scores that apply, one of classes, and whether the model has collapsed."""
+    from balanced_mixup.evaluation.collapse import collapse
     from balanced_mixup.metrics import METRICS, applicable
 
     console = Console()
-    of = f"{scores.n:,} images" + (f" in {scores.groups:,} groups" if scores.groups else "")
+    of = counted(scores.n, "image") + (f" in {counted(scores.groups, 'group')}" if scores.groups else "")
     console.print(f"[bold]Scores on {escape(title)}[/]: {of}", "", highlight=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     table.add_column("score")
@@ -56,6 +59,8 @@ def print_scores(scores: "Scores", title: str, *, ordinal: bool) -> None:
     for name, row in scores.per_class.items():
         classes.add_row(escape(name), f"{row.support:,}", interval(row.recall), interval(row.precision))
     console.print(classes, "")
+    for sentence in collapse(scores).sentences():
+        console.print(f"[bold yellow]Warning:[/] {escape(sentence)}\n", highlight=False, soft_wrap=True)
 
 
 _CALIBRATION = {

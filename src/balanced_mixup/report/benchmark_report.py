@@ -16,9 +16,10 @@ from balanced_mixup.benchmark.tables import grids, metrics_of, notes
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.report.document import Block, Chart, Collapsible, Document, Listing, Note, Section, Table, Text
 from balanced_mixup.report.figures import cost_by_score, forest, ranks, score_by_rarity
-from balanced_mixup.report.words import CITATION, display_name
+from balanced_mixup.report.words import CITATION
 from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.scores import read_scores
+from balanced_mixup.words import display_name, listed
 
 
 def benchmark_report(path: Path, folder: Path) -> Document:
@@ -31,15 +32,16 @@ def benchmark_report(path: Path, folder: Path) -> Document:
     results = read_results(path)
     metrics = metrics_of(results)
     entries = summarise(results, metrics)
+    first = [entry for entry in entries if entry.metric == metrics[entry.data][0]]
     runs = benchmark.read().runs
     recalls = _recalls(benchmark, runs, results.baseline)
     sections = [
         Section("summary", "Summary", _summary(results, entries, recalls)),
         Section("tables", "Scores and differences", _tables(results, entries)),
-        Section("ranks", "Ranks", _ranks(entries, metrics[0])),
+        Section("ranks", "Ranks", _ranks(first)),
         Section("rarity", "Rare and frequent classes", _rarity(recalls)),
-        Section("cost", "Cost", _cost(benchmark, runs, entries, metrics[0])),
-        Section("runs", "Runs", [_runs(benchmark, runs, folder, metrics)]),
+        Section("cost", "Cost", _cost(benchmark, runs, first)),
+        Section("runs", "Runs", [_runs(results, benchmark, runs, folder)]),
         Section("provenance", "Provenance", _provenance(benchmark)),
     ]
     data = list(dict.fromkeys(run.data for run in runs))
@@ -122,19 +124,20 @@ def _tables(results: Results, entries: Sequence[MethodSummary]) -> list[Block]:
     return [*blocks, Chart("differences", caption, forest(rows, results.baseline))]
 
 
-def _ranks(entries: Sequence[MethodSummary], metric: str) -> list[Block]:
-    own = [entry for entry in entries if entry.metric == metric]
-    several = len({entry.backbone for entry in own}) > 1
+def _ranks(entries: Sequence[MethodSummary]) -> list[Block]:
+    """Return the ranks by the first score of each data set, which `entries` are."""
+    several = len({entry.backbone for entry in entries}) > 1
     table = pd.DataFrame(
-        [(entry.method, entry.data + (f" · {entry.backbone}" if several else ""), entry.rank) for entry in own],
+        [(entry.method, entry.data + (f" · {entry.backbone}" if several else ""), entry.rank) for entry in entries],
         columns=["method", "place", "rank"],
     ).pivot(index="method", columns="place", values="rank")
-    table = table.reindex(list(dict.fromkeys(entry.method for entry in own)))
+    table = table.reindex(list(dict.fromkeys(entry.method for entry in entries)))
     if len(table) < 2:
         return [Note("There is only one method.")]
-    caption = (
-        f"Rank of each method by its mean {METRICS[metric].label}, 1 is best. Ranks do not show how large differences are."
-    )
+    labels = listed(list(dict.fromkeys(METRICS[entry.metric].label for entry in entries)))
+    caption = f"Rank of each method by its mean {labels}, 1 is best. Ranks do not show how large differences are."
+    if len({entry.metric for entry in entries}) > 1:
+        caption += " The score is the first in the table of each data set."
     return [Chart("ranks", caption, ranks(table))]
 
 
@@ -189,7 +192,7 @@ def _rarity(recalls: Mapping[str, pd.DataFrame]) -> list[Block]:
     return blocks or [Note("No run is finished.")]
 
 
-def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Sequence[MethodSummary], metric: str) -> list[Block]:
+def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Sequence[MethodSummary]) -> list[Block]:
     costs: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
     for run in runs:
         path = benchmark.run(run).cost
@@ -197,8 +200,7 @@ def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Seque
             pair = cost.seconds, math.nan if cost.memory_bytes is None else float(cost.memory_bytes)
             costs.setdefault((run.data, run.backbone, run.method), []).append(pair)
     blocks: list[Block] = []
-    places = _grouped((entry for entry in entries if entry.metric == metric), "data", "backbone")
-    for number, ((data, backbone), own) in enumerate(places, start=1):
+    for number, ((data, backbone), own) in enumerate(_grouped(entries, "data", "backbone"), start=1):
         rows, resumed = [], []
         for entry in own:
             if (found := costs.get((data, backbone, entry.method))) is None:
@@ -209,7 +211,7 @@ def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Seque
                 rows.append({"method": entry.method, "seconds": seconds, "memory": memory, **score})
         if not rows or EXTERNAL in data:
             continue
-        label = METRICS[metric].label
+        label = METRICS[own[0].metric].label
         caption = f"{data}, {backbone}: {label} (mean with 95% interval) against the cost of a training (median of the runs)."
         if resumed:
             caption += f" Not shown, because all of their runs were interrupted and resumed: {', '.join(resumed)}."
@@ -217,22 +219,25 @@ def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Seque
     return blocks or [Note("The cost of the trainings is unknown: all runs were interrupted and resumed.")]
 
 
-def _runs(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], folder: Path, metrics: Sequence[str]) -> Table:
+def _runs(results: Results, benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], folder: Path) -> Table:
+    metrics = metrics_of(results)
+    names = list(dict.fromkeys(name for chosen in metrics.values() for name in chosen))
     rows, links = [], []
     for run in runs:
         own = benchmark.run(run)
         finished = own.metrics.is_file()
         scores = held_out_scores(Run(own), run.scored) if finished else {}
-        values = (scores.get(name, math.nan) for name in metrics)
+        values = (scores.get(name, math.nan) if name in metrics.get(run.data, ()) else math.nan for name in names)
         state = ["–" if math.isnan(value) else f"{value:.3f}" for value in values]
         rows.append([run.title, *state, "finished" if finished else "not finished"])
-        links.append(Path(os.path.relpath(own.path.resolve(), folder)).as_posix() if own.path.is_dir() else "")
-    return Table(
-        "All runs, with links to their folders.",
-        ["run", *(METRICS[name].label for name in metrics), "state"],
-        rows,
-        links=links,
-    )
+        page = own.path / "report.html"
+        links.append(Path(os.path.relpath(page.resolve(), folder)).as_posix() if page.is_file() else "")
+    caption = "All runs, each with a link to its report."
+    if not all(links):
+        caption = (
+            f"All runs. `bmixup report {benchmark.path} --runs` writes a report of each finished one, and links to it here."
+        )
+    return Table(caption, ["run", *(METRICS[name].label for name in names), "state"], rows, links=links)
 
 
 def _provenance(benchmark: BenchmarkFolder) -> list[Block]:

@@ -11,8 +11,9 @@ from balanced_mixup.evaluation.assessment import choose_thresholds
 from balanced_mixup.report.contents import RunContents, require
 from balanced_mixup.report.document import Block, Chart, Note, Table, Text
 from balanced_mixup.report.figures import reliability_diagram
-from balanced_mixup.report.words import counted, interval, percent
+from balanced_mixup.report.words import interval, percent
 from balanced_mixup.runs.predictions import Predictions
+from balanced_mixup.words import counted
 
 _SENSITIVITY = 0.9  # target if none is given
 _MOST = 12  # classes in the table of thresholds if none are given
@@ -64,7 +65,8 @@ def calibration_view(run: RunContents) -> list[Block]:
         ),
         Chart(
             "reliability",
-            "Of the predictions with a confidence of 70%, are 70% correct? Points below the diagonal are overconfident.",
+            "Of the predictions with a confidence of 70%, are 70% correct? Points below the diagonal are overconfident, those "
+            "above it underconfident.",
             reliability_diagram(*bins, ece_before=before_ece, ece_after=after_ece),
         ),
         _errors(scores),

@@ -9,8 +9,9 @@ from balanced_mixup.metrics import METRICS
 from balanced_mixup.report.contents import RunContents, require
 from balanced_mixup.report.document import Block, Chart, Table
 from balanced_mixup.report.figures import ClassCounts, figure1, prior_bars, training_curves
-from balanced_mixup.report.words import counted, display_name, percent
+from balanced_mixup.report.words import percent
 from balanced_mixup.training.schedules import epochs_since_best
+from balanced_mixup.words import counted, display_name
 
 
 def data_view(run: RunContents) -> list[Block]:

@@ -9,11 +9,12 @@ from balanced_mixup.data.pixels import ArrayPixels
 from balanced_mixup.errors import BalancedMixupError
 from balanced_mixup.explain.saliency import evidence, overlay, upsampled
 from balanced_mixup.report.contents import RunContents, require
-from balanced_mixup.report.document import Block, Gallery, Note, Picture, Text, View
+from balanced_mixup.report.document import Block, Gallery, Note, Picture, Scale, Text, View
 from balanced_mixup.report.originals import Originals, Pixels8, jpeg
-from balanced_mixup.report.words import display_name, percent
+from balanced_mixup.report.words import percent
 from balanced_mixup.runs.classifier import Classifier
 from balanced_mixup.runs.predictions import Predictions
+from balanced_mixup.words import counted, display_name
 
 _SIDE = 320  # px, of the images
 _ERRORS, _CORRECT = (48, 4), (24, 2)  # in total, and per class
@@ -38,18 +39,18 @@ def errors_view(run: RunContents) -> list[Block]:
     images = {row: image for row in chosen if (image := originals.read(row, _SIDE)) is not None}
     try:
         overlays = _overlays(run, originals, images, predicted)
+        scale = _scale() if overlays else None
         blocks: list[Block] = [
             Text(
-                "Each image is shown beside its Grad-CAM map for the predicted class; the brightest regions contributed most. "
-                "Brightness cannot be compared between images, and a plausible map does not prove that a prediction is made "
-                "for the right reason."
+                "Each image is shown beside its Grad-CAM map for the predicted class. A map is scaled to its own strongest "
+                "evidence, so maps cannot be compared with one another; and a plausible map does not prove that a prediction "
+                "is made for the right reason."
             )
         ]
     except BalancedMixupError as error:
-        overlays, blocks = {}, [Note(f"Grad-CAM maps cannot be shown: {error}")]
+        overlays, scale, blocks = {}, None, [Note(f"Grad-CAM maps cannot be shown: {error}")]
     if gone := len(chosen) - len(images):
-        lost = "1 image is not shown because it is" if gone == 1 else f"{gone} images are not shown because they are"
-        blocks.append(Note(f"{lost} missing or no longer the same as when the run was made."))
+        blocks.append(Note(f"{counted(gone, 'image')} not shown: missing, or no longer the same as when the run was made."))
     right = int((predicted == labels).sum())
     for title, rows, of, (most, each) in (
         ("Most confident errors", wrong, len(labels) - right, _ERRORS),
@@ -57,7 +58,7 @@ def errors_view(run: RunContents) -> list[Block]:
     ):
         caption = f"{title}: {len(rows)} of {of:,}; at most {each} per class and {most} in all, the rarest classes first."
         pictures = [_picture(found, row, images[row], overlays.get(row)) for row in rows.tolist() if row in images]
-        blocks.append(Gallery(caption, pictures, filtered=True) if pictures else Note(f"{title}: none to show."))
+        blocks.append(Gallery(caption, pictures, filtered=True, scale=scale) if pictures else Note(f"{title}: none to show."))
     return blocks
 
 
@@ -79,6 +80,13 @@ def _overlays(run: RunContents, originals: Originals, images: Mapping[int, Pixel
     small = np.stack([originals.images.read(row, classifier.card.size) for row in rows])
     maps = upsampled(evidence(classifier, ArrayPixels(small), targets=predicted[rows]), _SIDE)
     return {row: overlay(images[row], found) for row, found in zip(rows, maps, strict=True) if found.any()}
+
+
+def _scale() -> Scale:
+    """Return the colours of the maps, as they look over a grey image."""
+    height, width = 16, 256
+    bar = overlay(np.full((height, width, 3), 128, np.uint8), np.linspace(np.zeros(height), 1, width, dtype=np.float32).T)
+    return Scale(jpeg(bar), "no evidence for the predicted class", "strongest in the image")
 
 
 def _picture(found: Predictions, row: int, image: Pixels8, explained: Pixels8 | None) -> Picture:

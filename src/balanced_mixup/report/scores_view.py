@@ -46,13 +46,17 @@ def _of_classes(run: RunContents, per_class: Sequence[ClassScores]) -> list[Bloc
         for k in np.argsort(trained, kind="stable")
     ]
     table = Table(
-        "Each class, the one with the fewest training images first. Recall: how many of its images are found. Precision: how "
-        "many of the images predicted as this class are of it.",
+        "The same in numbers",
         ["class", "training images", "scored images", "recall", "95% interval", "precision", "95% interval"],
         rows,
+        collapsed=True,  # the figure shows recall and precision already
     )
     drawing = class_scores(run.classes, trained, support, recall, precision)
-    return [Chart("class-scores", "Recall and precision of each class, the smallest class first.", drawing), table]
+    caption = (
+        "Recall (how many images of the class are found) and precision (how many of the images predicted as the class are of "
+        "it), the class with the fewest training images first."
+    )
+    return [Chart("class-scores", caption, drawing), table]
 
 
 def confusion_view(run: RunContents) -> list[Block]:

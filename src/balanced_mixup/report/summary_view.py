@@ -7,11 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from balanced_mixup.calibration.class_prior import rare_classes
+from balanced_mixup.evaluation.collapse import collapse
 from balanced_mixup.metrics import confusion
 from balanced_mixup.report.contents import RunContents
 from balanced_mixup.report.document import Block, Listing, Note, Text
-from balanced_mixup.report.words import class_sentence, counted, display_name, percent, with_interval
+from balanced_mixup.report.words import class_sentence, percent, with_interval
 from balanced_mixup.runs.scores import ClassScores, Scores
+from balanced_mixup.words import counted, display_name, listed
 
 Counts = npt.NDArray[np.int64]
 
@@ -29,6 +31,7 @@ def summary(run: RunContents) -> list[Block]:
         notes.append(
             Note("There is no test split: the epoch was chosen on these images, so the scores are slightly optimistic.")
         )
+    notes += [Note(sentence) for sentence in collapse(run.scores).sentences()]
     table = confusion(run.predictions.labels, run.predictions.probabilities).astype(np.int64)
     return [*notes, Text(_overall(run, run.scores, table)), *_prior(run), *_classes(run, run.scores.per_class, table)]
 
@@ -86,5 +89,10 @@ def _classes(run: RunContents, per_class: Mapping[str, ClassScores], table: Coun
     if others:
         total, hits = int(table[others].sum()), int(sum(table[k, k] for k in others))
         names = ", ".join(display_name(classes[k]) for k in others) if len(others) <= 5 else counted(len(others), "class")
-        blocks.append(Text(f"Other classes ({names}): {hits:,} of {counted(total, 'image')} found."))
+        text = f"Other classes ({names}): {hits:,} of {counted(total, 'image')} found."
+        unfound = [k for k in others if table[k].any() and not table[k, k]]
+        if unfound:
+            zeros = [f"{display_name(classes[k])} (0 of {table[k].sum():,})" for k in unfound]
+            text += f" None of {listed(zeros, MOST)}."
+        blocks.append(Text(text))
     return blocks

@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from balanced_mixup.report.figures import style
-from balanced_mixup.report.words import counted
+from balanced_mixup.words import counted
 
 Floats = npt.NDArray[np.float64]
 

@@ -27,6 +27,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from balanced_mixup.files import write_atomically
+from balanced_mixup.report.figures import fonts
 from balanced_mixup.table_files import csv_text
 
 COLUMN, PAGE = 85.0, 170.0  # mm
@@ -41,7 +42,7 @@ DASHES = ("-", "--", "-.", (0, (2, 1)), (0, (6, 1, 1, 1, 1, 1)), (0, (8, 2)), (0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 _STYLE = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
+    "font.family": fonts.OWN,
     **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize", "xtick.labelsize", "ytick.labelsize"), 7.0),
     **dict.fromkeys(("legend.fontsize", "legend.title_fontsize", "figure.titlesize", "figure.labelsize"), 7.0),
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
@@ -69,7 +70,8 @@ class Drawing:
     description: str = ""
 
     def __post_init__(self) -> None:
-        """Compute the layout once, so that all output formats share it."""
+        """Choose the fonts, and compute the layout once, so that all output formats share it."""
+        fonts.use_system_fonts(self.figure)
         if (layout := self.figure.get_layout_engine()) is not None and self.figure.get_constrained_layout():
             layout.execute(self.figure)
             self.figure.set_layout_engine("none")
