@@ -24,7 +24,7 @@ from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.table_files import csv_text
-from balanced_mixup.training.recipe import make_settings
+from balanced_mixup.training.recipe import PLACES, make_settings
 
 log = logging.getLogger("balanced_mixup")
 
@@ -90,9 +90,8 @@ def evaluate(
     _refuse_seen(opened, prepared, rows, allow_seen)
     predictions = predict_rows(classifier, prepared, rows, flip=flip)
     data = str(Path(chosen.data).resolve()) if Path(chosen.data).exists() else chosen.data
-    files = {
-        name: path and str(path.resolve()) for name, path in (("images", chosen.images), ("split_file", chosen.split_file))
-    }
+    places = {name: getattr(chosen, name) for name in PLACES if name != "data"}
+    files = {name: str(Path(path).resolve()) if path and Path(path).exists() else path for name, path in places.items()}
     result = replace(
         assessment.of(predictions),
         run=str(folder.path.resolve()),

@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import Callback
 from balanced_mixup.calibration.correction import Correction
 from balanced_mixup.data.manifest import SPLITS
 from balanced_mixup.data.preparation import Cache, Prepared, prepare
-from balanced_mixup.data.sources import is_named, kind_of, load
+from balanced_mixup.data.sources import SUGGESTIONS, is_named, kind_of, load
 from balanced_mixup.errors import BalancedMixupError, RunError, UsageError
 from balanced_mixup.evaluation.evaluate import predict_rows, write_excluded
 from balanced_mixup.files import write_text
@@ -287,8 +287,10 @@ def _resume(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
 def with_absolute_paths(recipe: Recipe) -> Recipe:
     """Return the recipe with absolute paths, valid from any folder."""
     update: dict[str, Any] = {}
-    if not is_named(recipe.data) and Path(recipe.data).exists():
-        update["data"] = str(Path(recipe.data).resolve())
+    for name in ("data", "val_data", "test_data"):
+        data = getattr(recipe, name)
+        if data is not None and not is_named(data) and Path(data).exists():
+            update[name] = str(Path(data).resolve())
     for name in ("images", "split_file"):
         if (path := getattr(recipe, name)) is not None:
             update[name] = path.resolve()
@@ -325,4 +327,5 @@ def _record_data(recipe: Recipe, run: RunFolder, prepared: Prepared) -> None:
     )
     write_text(run.manifest, csv_text(table))
     write_excluded(prepared, run.excluded)
-    write_file(run.environment, describe_environment(recipe.seed, data_fingerprint), ENVIRONMENT_FILE)
+    suggestions = {"suggestions": [problem.message for problem in manifest.problems if problem.kind in SUGGESTIONS]}
+    write_file(run.environment, describe_environment(recipe.seed, data_fingerprint) | suggestions, ENVIRONMENT_FILE)
