@@ -59,6 +59,9 @@ def evaluate(
     json
         Print one JSON object instead of tables.
     """
+    from balanced_mixup.cli.refuse import refuse_missing
+
+    refuse_missing(run)
     from balanced_mixup.cli import show
     from balanced_mixup.cli.report import write_final_report
     from balanced_mixup.evaluation.evaluate import evaluate as score_run

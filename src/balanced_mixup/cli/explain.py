@@ -46,6 +46,9 @@ def explain(
     calibrate
         Apply the temperature fitted on validation images (keeps the predicted class).
     """
+    from balanced_mixup.cli.refuse import refuse_missing
+
+    refuse_missing(run, images)
     from rich.console import Console
     from rich.markup import escape
 

@@ -53,6 +53,9 @@ def predict(
         Correct the probabilities to another class prior: `train` (that of the training split), `uniform`, `estimate` (from the
         given images), or a CSV file with the columns class and share.
     """
+    from balanced_mixup.cli.refuse import refuse_missing
+
+    refuse_missing(run, images)
     from balanced_mixup.cli import show
     from balanced_mixup.evaluation.predict import predict as predict_images
 

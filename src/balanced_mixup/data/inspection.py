@@ -98,6 +98,13 @@ class Inspection:
         }
 
 
+def check_table(manifest: Manifest) -> None:
+    """Raise DataError where the table alone stops a training, before any image is opened."""
+    problems = tuple(problem for problem in (*manifest.problems, *checks.divided_groups(manifest)) if problem.fatal)
+    if problems:
+        raise DataError(problems)
+
+
 def inspect(
     manifest: Manifest,
     val_fraction: float | None,

@@ -1,36 +1,41 @@
 """Score a trained classifier on unseen data."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from balanced_mixup.data.manifest import SPLITS
-from balanced_mixup.data.preparation import Prepared, prepare
 from balanced_mixup.data.sources import load
 from balanced_mixup.errors import RunError, UsageError
-from balanced_mixup.evaluation.assessment import Assessment
-from balanced_mixup.evaluation.other_data import choose_rows, warn_of_shared_groups, with_run_defaults
 from balanced_mixup.files import write_text
-from balanced_mixup.runs.classifier import Classifier
-from balanced_mixup.runs.evaluation import Evaluation, EvaluationResult
 from balanced_mixup.runs.formats import NewerFormatError
-from balanced_mixup.runs.predictions import Predictions
-from balanced_mixup.runs.run import Run
+from balanced_mixup.runs.model_card import ModelCard
 from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.table_files import csv_text
 from balanced_mixup.training.recipe import PLACES, make_settings
+
+# As in `experiment`, what computes is imported where it does.
+if TYPE_CHECKING:
+    from balanced_mixup.data.preparation import Prepared
+    from balanced_mixup.runs.classifier import Classifier
+    from balanced_mixup.runs.evaluation import EvaluationResult
+    from balanced_mixup.runs.predictions import Predictions
+    from balanced_mixup.runs.run import Run
 
 log = logging.getLogger("balanced_mixup")
 
 
 def predict_rows(classifier: Classifier, prepared: Prepared, rows: npt.NDArray[np.int64], *, flip: bool = True) -> Predictions:
     """Return the predictions for some rows of prepared data."""
+    from balanced_mixup.runs.predictions import Predictions
+
     manifest = prepared.manifest
     return Predictions(
         tuple(manifest.images.names[row] for row in rows),
@@ -77,15 +82,24 @@ def evaluate(
         DataError: Something is wrong with the data.
     """
     folder = RunFolder(Path(run)).require_finished()
-    opened = Run.open(run)
     if out is not None and RunFolder(Path(out)).recipe.exists():
         raise UsageError(f"Expected `out` to be another folder than a run's, but {str(out)!r} holds a run.")
+    from balanced_mixup.evaluation.assessment import Assessment
+    from balanced_mixup.evaluation.other_data import choose_rows, with_run_defaults
+    from balanced_mixup.runs.run import Run
+
+    opened = Run.open(run)
     if not settings:
         return _rescore(opened, split or "test", allow_seen, flip, out, prior, sensitivity)
     assessment = Assessment.plan(opened, prior, sensitivity)
+    card = ModelCard.read(folder.model)
+    chosen = with_run_defaults(make_settings(settings), opened.recipe, card.classes, ordinal=card.ordinal)
+    manifest = load(chosen)
+    from balanced_mixup.data.preparation import prepare
+    from balanced_mixup.runs.classifier import Classifier
+
     classifier = Classifier.load(run)
-    chosen = with_run_defaults(make_settings(settings), opened.recipe, classifier.card.classes, ordinal=classifier.card.ordinal)
-    prepared = prepare(load(chosen), classifier.card.size, exclude_bad=chosen.exclude_bad)
+    prepared = prepare(manifest, card.size, exclude_bad=chosen.exclude_bad)
     rows, chosen_split = choose_rows(prepared.manifest, split)
     _refuse_seen(opened, prepared, rows, allow_seen)
     predictions = predict_rows(classifier, prepared, rows, flip=flip)
@@ -109,6 +123,8 @@ def evaluate(
 def write_excluded(prepared: Prepared, path: Path) -> None:
     """Write which images were excluded, and why; nothing if none were."""
     if prepared.excluded:
+        import pandas as pd
+
         table = pd.DataFrame(prepared.excluded, columns=["image", "problem"])
         write_text(path, csv_text(table))
 
@@ -125,6 +141,8 @@ def _write_result(target: Path, predictions: Predictions, result: EvaluationResu
 
 def _folder_for(folder: RunFolder, result: EvaluationResult) -> Path:
     """Return the folder of an evaluation: that of an earlier one with the same arguments, or a new one."""
+    from balanced_mixup.runs.evaluation import Evaluation
+
     name, number = f"{Path(result.data or '').stem}-{result.split}", 1
     while True:
         path = folder.path / "evaluations" / (name if number == 1 else f"{name}-{number}")
@@ -154,6 +172,8 @@ def _rescore(
     sensitivity: Mapping[str, float] | None,
 ) -> EvaluationResult:
     """Score the run's stored predictions; no image is opened."""
+    from balanced_mixup.evaluation.assessment import Assessment
+
     if allow_seen or not flip:
         raise UsageError("Expected `--data` with `--allow-seen` or `--no-flip`: the run's own predictions are stored already.")
     predictions = run.predictions.in_split(split)
@@ -175,6 +195,8 @@ def _rescore(
 
 def _refuse_seen(run: Run, prepared: Prepared, rows: npt.NDArray[np.int64], allow_seen: bool) -> None:
     """Refuse images of the training or validation split: scores on them would be optimistic."""
+    from balanced_mixup.evaluation.other_data import warn_of_shared_groups
+
     try:
         trained = run.images[run.images["split"].isin(("train", "val"))]
         digests, groups = set(trained["digest"]), set(trained["group"]) - {""}

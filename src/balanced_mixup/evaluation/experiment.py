@@ -1,47 +1,52 @@
 """An experiment: train by a recipe, then score the held-out splits. This is `bmixup train`."""
 
+from __future__ import annotations
+
 import logging
 import math
+import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-from lightning.pytorch.callbacks import Callback
 
-from balanced_mixup.calibration.correction import Correction
-from balanced_mixup.data.manifest import SPLITS
-from balanced_mixup.data.preparation import Cache, Prepared, prepare
+from balanced_mixup.data.inspection import check_table
+from balanced_mixup.data.manifest import SPLITS, Manifest
 from balanced_mixup.data.sources import SUGGESTIONS, is_named, kind_of, load
-from balanced_mixup.errors import BalancedMixupError, RunError, UsageError
-from balanced_mixup.evaluation.evaluate import predict_rows, write_excluded
+from balanced_mixup.errors import BalancedMixupError, DataError, RunError, UsageError
 from balanced_mixup.files import write_text
-from balanced_mixup.heads import head_to_dict
 from balanced_mixup.metrics import METRICS, applicable
 from balanced_mixup.randomness import torch_seed
-from balanced_mixup.runs.classifier import Classifier
 from balanced_mixup.runs.environment import describe_environment, fingerprint
 from balanced_mixup.runs.formats import ENVIRONMENT_FILE, METRICS_FILE, write_file
 from balanced_mixup.runs.identity import base_identity, identity
 from balanced_mixup.runs.log import log_file
 from balanced_mixup.runs.model_card import ModelCard
-from balanced_mixup.runs.predictions import Predictions
-from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.run_folder import RunFolder
-from balanced_mixup.runs.scores import Scores
-from balanced_mixup.statistics.bootstrap import Interval
 from balanced_mixup.table_files import csv_text
-from balanced_mixup.training.backbones import Backbone, check_name, create
-from balanced_mixup.training.fit import fit
-from balanced_mixup.training.inputs import TrainingData
+from balanced_mixup.training.preflight import check_machine
 from balanced_mixup.training.processes import GRACE_SECONDS, exit_with_parent, process_rank
 from balanced_mixup.training.recipe import PLACES, Execution, Recipe, current_settings, load_yaml, make_recipe
 from balanced_mixup.training.segments import first_method
 from balanced_mixup.training.training_files import SegmentEnd
+
+# Torch, Lightning and timm take seconds to import: the functions that compute import them, after a mistake has been refused.
+if TYPE_CHECKING:
+    from lightning.pytorch.callbacks import Callback
+
+    from balanced_mixup.calibration.correction import Correction
+    from balanced_mixup.data.preparation import Prepared
+    from balanced_mixup.runs.predictions import Predictions
+    from balanced_mixup.runs.run import Run
+    from balanced_mixup.runs.scores import Scores
+    from balanced_mixup.statistics.bootstrap import Interval
+    from balanced_mixup.training.backbones import Backbone
+    from balanced_mixup.training.inputs import TrainingData
 
 log = logging.getLogger("balanced_mixup")
 
@@ -60,6 +65,8 @@ class Experiment:
     @property
     def run(self) -> Run:
         """The contents of the run's folder."""
+        from balanced_mixup.runs.run import Run
+
         return Run(self.folder)
 
 
@@ -96,12 +103,18 @@ def train(
     run = RunFolder(Path(out) if out is not None else _new_folder(recipe))
     if process_rank(recipe) > 0:
         return _join_training(recipe, run, layers, resume, None if base is None else Path(base), callbacks)
-    recipe = _resume(run, layers) if resume and run.recipe.is_file() else _begin(run, recipe)
-    with log_file(run) as note:
-        if resume and run.metrics.is_file():
+    resumed = resume and run.recipe.is_file()
+    recipe = _resume(run, layers) if resumed else _begin(run, recipe)
+    finished = resume and run.metrics.is_file()
+    manifest = None if finished else _checked(recipe)
+    _make_folder(run)
+    with log_file(run) as note, nullcontext() if resumed else _cleared_if_refused(run):
+        if manifest is None:
             log.info("The run in %s is already finished.", run.path)
         else:
-            _train(recipe, run, None if base is None else Path(base), callbacks)
+            _train(recipe, manifest, run, None if base is None else Path(base), callbacks)
+        from balanced_mixup.runs.run import Run
+
         scores = Run(run).scores
         for split in sorted(scores):
             note(f"Scores ({split}): {_one_line(applicable(scores[split].metrics, Run(run).ordinal))}")
@@ -127,7 +140,10 @@ def _join_training(
     try:
         recipe = _resume(run, layers) if resume and run.recipe.is_file() else with_absolute_paths(recipe)
         if not (resume and (run.metrics.is_file() or run.weights.is_file())):
-            backbone, prepared = _start(recipe)
+            manifest = _checked(recipe)
+            from balanced_mixup.training.fit import fit
+
+            backbone, prepared = _start(recipe, manifest)
             end = _end_of_base(recipe, prepared, base)
             fit(recipe, backbone, _training_data(prepared), run, base=end, callbacks=callbacks)
     except BalancedMixupError:
@@ -136,10 +152,32 @@ def _join_training(
     return Experiment(run, recipe, {})
 
 
-def _start(recipe: Recipe) -> tuple[Backbone, Prepared]:
-    """Return the initial model and the prepared data."""
-    check_name(recipe.backbone)
+def _checked(recipe: Recipe) -> Manifest:
+    """Return the data, of which no image has been opened, once all is checked that can be checked without them."""
+    check_machine(recipe)
     manifest = load(recipe)
+    if not recipe.exclude_bad:
+        check_table(manifest)
+    return manifest
+
+
+@contextmanager
+def _cleared_if_refused(run: RunFolder) -> Iterator[None]:
+    """Leave only the log of a new run that is refused before its first epoch, so that it can be started again as corrected."""
+    try:
+        yield
+    except (UsageError, DataError):
+        if not run.history.is_file():
+            for path in _contents(run):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        raise
+
+
+def _start(recipe: Recipe, manifest: Manifest) -> tuple[Backbone, Prepared]:
+    """Return the initial model and the prepared data."""
+    from balanced_mixup.data.preparation import Cache, prepare
+    from balanced_mixup.training.backbones import create
+
     # Before the images are read, which can take long, so that missing weights are reported early.
     seed = torch_seed(recipe.seed, "initial weights")
     head = first_method(recipe.method).head()
@@ -157,13 +195,21 @@ def _start(recipe: Recipe) -> tuple[Backbone, Prepared]:
 
 
 def _training_data(prepared: Prepared) -> TrainingData:
+    from balanced_mixup.training.inputs import TrainingData
+
     manifest = prepared.manifest
     train, val = manifest.rows("train"), manifest.rows("val")
     return TrainingData(prepared.pixels, manifest.labels, train, val, len(manifest.classes), manifest.ordinal)
 
 
-def _train(recipe: Recipe, run: RunFolder, base: Path | None, callbacks: Sequence[Callback]) -> None:
-    backbone, prepared = _start(recipe)
+def _train(recipe: Recipe, manifest: Manifest, run: RunFolder, base: Path | None, callbacks: Sequence[Callback]) -> None:
+    from balanced_mixup.evaluation.evaluate import predict_rows
+    from balanced_mixup.heads import head_to_dict
+    from balanced_mixup.runs.classifier import Classifier
+    from balanced_mixup.runs.scores import Scores
+    from balanced_mixup.training.fit import fit
+
+    backbone, prepared = _start(recipe, manifest)
     end = (
         None if run.weights.is_file() else _end_of_base(recipe, prepared, base)
     )  # an invalid base is refused before the run is started
@@ -205,6 +251,8 @@ def calibrate(run: RunFolder, predictions: Predictions, recipe: Recipe, counts: 
         recipe: Of the run.
         counts: (K,), training images of each class.
     """
+    from balanced_mixup.calibration.correction import Correction
+
     splits = {name: predictions.in_split(name) for name in ("val", "test")}
     validation = splits["val"]
     fitted = Correction.fit(validation.labels, validation.probabilities, validation.classes, recipe, counts)
@@ -222,6 +270,8 @@ def _end_of_base(recipe: Recipe, prepared: Prepared, folder: Path | None) -> Seg
     """Return the result of the method's base in another run: a run of the base itself, or one with the same base."""
     if folder is None:
         return None
+    from balanced_mixup.runs.run import Run
+
     base, wanted = recipe.method.base(), base_identity(recipe, fingerprint(prepared.manifest, prepared.digests))
     if base is None:
         raise UsageError(f"Expected no `base` with the method {recipe.method.name}, which starts from no other training.")
@@ -247,16 +297,22 @@ def _new_folder(recipe: Recipe) -> Path:
 
 def _begin(run: RunFolder, recipe: Recipe) -> Recipe:
     kind_of(recipe.data)
-    # An attempt that failed on its data, or was killed at once, leaves only its log.
-    kept = [path.name for path in run.path.iterdir()] if run.path.is_dir() else []
-    if run.path.is_file() or any(name != run.log.name and not name.startswith(".") for name in kept):
+    if run.path.is_file() or (run.path.is_dir() and _contents(run)):
         remedy = "Resume it with `--resume`, or choose another `--out`." if run.recipe.is_file() else "Choose another `--out`."
         raise UsageError(f"Expected `out` to be a new or empty folder, but {str(run.path)!r} exists. {remedy}")
+    return with_absolute_paths(recipe)
+
+
+def _contents(run: RunFolder) -> list[Path]:
+    """Return what is in a run's folder besides its log, which is all that an attempt leaves that was refused or killed at once."""
+    return [path for path in run.path.iterdir() if path.name != run.log.name and not path.name.startswith(".")]
+
+
+def _make_folder(run: RunFolder) -> None:
     try:
         run.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"The run folder {str(run.path)!r} could not be written: {error}.") from error
-    return with_absolute_paths(recipe)
 
 
 def _resume(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
@@ -303,6 +359,11 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
 
 def _record_data(recipe: Recipe, run: RunFolder, prepared: Prepared) -> None:
     """Record recipe, data and environment of a run; when it is resumed, check that the data are unchanged."""
+    import pandas as pd
+
+    from balanced_mixup.evaluation.evaluate import write_excluded
+    from balanced_mixup.runs.run import Run
+
     data_fingerprint = fingerprint(prepared.manifest, prepared.digests)
     resumed = run.environment.is_file()
     if resumed:
