@@ -194,6 +194,7 @@ def notes(results: Results) -> list[str]:
         )
     if results.finished < results.planned:
         lines.append(f"{results.finished} of {results.planned} runs are finished; the others are not included.")
+    lines += results.remarks
     lines += collapse_notes(results)
     lines += [f"Failed: {title}: {reason.splitlines()[-1]}" for title, reason in results.failed]
     return lines

@@ -77,17 +77,20 @@ def print_calibration(result: "EvaluationResult") -> None:
     console = Console()
     if (calibration := result.calibration) is None:
         return
-    stages = (calibration.before, calibration.after)
+    stages = [stage for stage in (calibration.before, calibration.after) if stage is not None]
     table = Table(box=None, pad_edge=False)
     table.add_column("calibration (lower is better)")
     table.add_column("as predicted", justify="right")
-    table.add_column("corrected", justify="right")
+    if calibration.after is not None:
+        table.add_column("corrected", justify="right")
     for name, label in _CALIBRATION.items():
         if name in calibration.before.metrics:
             table.add_row(label, *(interval(stage.metrics[name], ends=".3f") for stage in stages))
         if name == "ece":
             table.add_row("  by chance, if perfect", *(f"{stage.ece_by_chance:.3f}" for stage in stages))
     console.print(table, "")
+    if calibration.after is None:
+        return
     prior = "" if result.prior is None else f", class prior `{escape(result.prior.name)}`"
     fitted = f"fitted on {calibration.images:,} validation images"
     line = f"Corrected: temperature {calibration.temperature:.2f}{prior}, {fitted}.\n"

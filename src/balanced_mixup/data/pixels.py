@@ -32,7 +32,7 @@ class Pixels(Protocol):
         """Return a copy of some images, uint8 (len(rows), H, W, 3)."""
         ...
 
-    def subset(self, rows: Rows) -> "Pixels":
+    def subset(self, rows: Rows) -> Pixels:
         """Return a view of some images, in the order of `rows`."""
         ...
 
@@ -53,7 +53,7 @@ class ArrayPixels:
 
         return torch.from_numpy(self._array[self._rows[rows]])
 
-    def subset(self, rows: Rows) -> "ArrayPixels":
+    def subset(self, rows: Rows) -> ArrayPixels:
         """Return a view of some images."""
         return ArrayPixels(self._array, self._rows[rows])
 
@@ -100,7 +100,7 @@ class FilePixels:
 
         return torch.from_numpy(out)
 
-    def subset(self, rows: Rows) -> "FilePixels":
+    def subset(self, rows: Rows) -> FilePixels:
         """Return a view of some images."""
         return FilePixels(self._file, *self._image[:2], self._slots[rows])
 
@@ -114,7 +114,7 @@ class DevicePixels:
         self._pixels, self.shape = pixels, (n, height, width, channels)
 
     @classmethod
-    def copy_of(cls, pixels: Pixels, device: torch.device) -> "DevicePixels":
+    def copy_of(cls, pixels: Pixels, device: torch.device) -> DevicePixels:
         """Copy `pixels` to `device`, in chunks."""
         n, height, width, _ = pixels.shape
         import torch
@@ -132,7 +132,7 @@ class DevicePixels:
 
         return self._pixels[torch.from_numpy(rows).to(self._pixels.device)]
 
-    def subset(self, rows: Rows) -> "DevicePixels":
+    def subset(self, rows: Rows) -> DevicePixels:
         """Return a copy of some images on the device."""
         return DevicePixels(self.gather(rows))
 
@@ -167,7 +167,7 @@ class SourcePixels:
             raise DataError([Problem("changed image", message, "Do not change images while a training uses them.")])
         return scan.pixels
 
-    def subset(self, rows: Rows) -> "SourcePixels":
+    def subset(self, rows: Rows) -> SourcePixels:
         """Return a view of some images."""
         return SourcePixels(self._images.subset(rows), self._size, tuple(self._digests[row] for row in rows))
 

@@ -387,6 +387,6 @@ def _record_data(recipe: Recipe, run: RunFolder, prepared: Prepared) -> None:
         }
     )
     write_text(run.manifest, csv_text(table))
-    write_excluded(prepared, run.excluded)
+    write_excluded(prepared.excluded, run.excluded)
     suggestions = {"suggestions": [problem.message for problem in manifest.problems if problem.kind in SUGGESTIONS]}
     write_file(run.environment, describe_environment(recipe.seed, data_fingerprint) | suggestions, ENVIRONMENT_FILE)

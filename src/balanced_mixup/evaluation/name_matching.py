@@ -84,7 +84,9 @@ def match_names(images: Sequence[str], named: Sequence[str], where: Sequence[str
         for row, earlier in again.items()
     ]
     problems += [
-        Problem("image without a label", f"{where[row]}: the labels have no image {named[row]!r}", _UNKNOWN, (row,), fatal=False)
+        Problem(
+            "image without a label", f"{where[row]}: the labels have no image {named[row]!r}", _UNKNOWN, (row,), fatal=False
+        )
         for row in unused
     ]
     return Match(rows, tuple(how), tuple(problems))

@@ -6,14 +6,14 @@ The table has a row per image, with its name and
 - one such column where there are two classes: the score of that class; or
 - a column with the predicted class. From class answers alone there is no AUC and no calibration.
 
-`scores` says what the numbers are. "probabilities" sum to 1 in each row; up to 0.02 of rounding is divided out, and more is
-refused, as nobody but the user knows what such numbers mean. "logits" go through a softmax (of one column for two classes: a
-sigmoid). "independent" are probabilities of each class against the rest, such as sigmoid outputs: they are divided by their sum.
+`scores` says what the numbers are. "probabilities" sum to 1 in each row; up to 0.02 of rounding is divided out, and more
+is refused, as nobody but the user knows what such numbers mean. "logits" go through a softmax (of one column for two classes: a
+sigmoid). "independent" are probabilities of each class against the rest, such as sigmoid outputs, and divided by their sum.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,36 +21,17 @@ import numpy.typing as npt
 from balanced_mixup.data.sources.label_names import MISSING, canonical
 from balanced_mixup.data.sources.text_table import TextTable
 from balanced_mixup.errors import Problem, UsageError, nearest
+from balanced_mixup.evaluation.table_format import Scale, TableFormat
 from balanced_mixup.runs.predictions import PREFIX
 from balanced_mixup.table_files import restored
 from balanced_mixup.words import listed
 
-Scale = Literal["probabilities", "logits", "independent"]
 Floats = npt.NDArray[np.float64]
 
 ANSWER, FOLD = "prediction", "fold"  # columns, if no others are named
 
 _NAMED = 8  # columns that a message names
 _ROUNDING = 0.02  # by which the probabilities of an image may miss a sum of 1
-
-
-@dataclass(frozen=True)
-class TableFormat:
-    """What the columns of a table of predictions are.
-
-    Args:
-        name_column: The name of the image; that of the labels or "image" if None.
-        prefix: Before the class in the columns with scores; none or "p_" if None.
-        prediction_column: The predicted class, to be scored instead of the columns with scores.
-        fold_column: The fold of a benchmark; "fold" if there is one.
-        scores: What the scores are; see the module.
-    """
-
-    name_column: str | None = None
-    prefix: str | None = None
-    prediction_column: str | None = None
-    fold_column: str | None = None
-    scores: Scale = "probabilities"
 
 
 @dataclass(frozen=True)
@@ -76,6 +57,22 @@ class PredictionTable:
     answers_only: bool
     problems: tuple[Problem, ...]
     remarks: tuple[str, ...]
+
+    def take(self, rows: Sequence[int]) -> Self:
+        """Return some rows."""
+        position = {row: new for new, row in enumerate(rows)}
+        problems = []
+        for problem in self.problems:
+            kept = tuple(position[row] for row in problem.rows if row in position)
+            problems += [replace(problem, rows=kept)] * bool(kept)
+        return replace(
+            self,
+            names=[self.names[row] for row in rows],
+            where=[self.where[row] for row in rows],
+            probabilities=self.probabilities[rows],
+            folds=None if self.folds is None else [self.folds[row] for row in rows],
+            problems=tuple(problems),
+        )
 
 
 def parse_predictions(
@@ -115,7 +112,9 @@ def parse_predictions(
                 f"{next(iter(columns.values()))!r}. One column is enough for two classes alone."
             )
         other = next(name for name in known if name != classes[0])
-        remarks.append(f"the column {next(iter(columns.values()))!r} is the score of {classes[0]}, the rest to 1 that of {other}")
+        remarks.append(
+            f"the column {next(iter(columns.values()))!r} is the score of {classes[0]}, the rest to 1 that of {other}"
+        )
         classes = (*classes, other)
         scores = np.column_stack([scores, np.zeros_like(scores) if form.scores == "logits" else 1 - scores])
     if (unknown := [name for name in known if name not in classes]) and len(unknown) == len(known):
@@ -239,14 +238,12 @@ def _probabilities(scores: Floats, scale: Scale, table: TextTable, columns: str)
 
 _NUMBERS = "Fill in the scores of each class, or remove the image."
 _SCALES = (
-    "Say what the numbers are: `--scores logits` (a softmax makes them probabilities), or `--scores independent` for each class "
-    "against the rest, such as sigmoid outputs (divided by their sum). Percentages have to be divided by 100."
+    "Say what the numbers are: `--scores logits` (a softmax makes them probabilities), or `--scores independent` for each "
+    "class against the rest, such as sigmoid outputs (divided by their sum). Percentages have to be divided by 100."
 )
 
 
-def _contradictions(
-    table: TextTable, classes: Sequence[str], probabilities: Floats, class_of: Callable[[str], str]
-) -> int:
+def _contradictions(table: TextTable, classes: Sequence[str], probabilities: Floats, class_of: Callable[[str], str]) -> int:
     """Return in how many rows the predicted class that the table names is less probable than another."""
     position = {name: k for k, name in enumerate(classes)}
     named = np.array([position.get(class_of(cell), -1) for cell in table.column(ANSWER)])

@@ -15,7 +15,7 @@ from balanced_mixup.runs.formats import PREDICTIONS_FILE, refuse_newer
 
 PREFIX = "p_"
 
-_FORMAT = b"balanced_mixup.format"  # key of the Parquet metadata
+_FORMAT, _ANSWERS = b"balanced_mixup.format", b"balanced_mixup.answers_only"  # keys of the Parquet metadata
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class Predictions:
         classes: Names of the K classes.
         groups: str (N,), or None.
         split: str (N,), the split that each image is in.
+        answers_only: The model gave classes and no probabilities, which are 0 and 1: what needs probabilities is undefined.
     """
 
     images: tuple[str, ...]
@@ -78,6 +79,7 @@ class Predictions:
     classes: tuple[str, ...]
     groups: npt.NDArray[np.str_] | None
     split: npt.NDArray[np.str_]
+    answers_only: bool = False
 
     def __len__(self) -> int:
         """Return N."""
@@ -100,6 +102,7 @@ class Predictions:
             self.classes,
             None if self.groups is None else self.groups[rows],
             self.split[rows],
+            self.answers_only,
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -119,7 +122,8 @@ class Predictions:
     def write(self, path: Path) -> None:
         """Write `to_frame` as Parquet."""
         table = pa.Table.from_pandas(self.to_frame(), preserve_index=False)
-        table = table.replace_schema_metadata({**table.schema.metadata, _FORMAT: str(PREDICTIONS_FILE.newest)})
+        facts = {_FORMAT: str(PREDICTIONS_FILE.newest), **({_ANSWERS: "yes"} if self.answers_only else {})}
+        table = table.replace_schema_metadata({**table.schema.metadata, **facts})
         write_atomically(path, lambda temporary: pq.write_table(table, temporary))
 
     @classmethod
@@ -132,7 +136,8 @@ class Predictions:
         try:
             with pq.ParquetFile(path) as file:  # read_table would parse a folder name such as gamma=2 as a column
                 stored = file.read()
-            number = int((stored.schema.metadata or {}).get(_FORMAT, b"1"))
+            facts = stored.schema.metadata or {}
+            number = int(facts.get(_FORMAT, b"1"))
             table = stored.to_pandas()
             columns = [column for column in table.columns if column.startswith(PREFIX)]
             classes = tuple(column.removeprefix(PREFIX) for column in columns)
@@ -143,6 +148,7 @@ class Predictions:
                 classes,
                 None if table["group"].isna().any() else table["group"].to_numpy(np.str_),
                 table["split"].to_numpy(np.str_),
+                _ANSWERS in facts,
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(f"Expected {str(path)!r} to be predictions of a run, but: {error}") from None
