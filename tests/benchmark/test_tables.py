@@ -219,7 +219,7 @@ class TestOfRuns:
             run.path.mkdir(parents=True)
             predictions.write(run.predictions)
             write_file(run.metrics, {"test": Scores.of(predictions, replicates=20).to_dict()}, METRICS_FILE)
-            card = {"backbone": "net", "ordinal": (), "size": 32, "mean": (0.5,) * 3, "std": (0.5,) * 3}
+            card = {"backbone": "net", "ordinal": False, "size": 32, "mean": (0.5,) * 3, "std": (0.5,) * 3}
             ModelCard(classes=predictions.classes, head={"name": "softmax"}, **card).write(run.model)
             where = str(run.path.relative_to(folder))
             runs.append(PlannedRun("blobs", method, "net", fold, 0, "test", test_share, {}, where, "", where, None, {}, {}))

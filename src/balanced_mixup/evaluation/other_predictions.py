@@ -15,7 +15,7 @@ from balanced_mixup.calibration.scores import CalibrationScores
 from balanced_mixup.data.manifest import Manifest
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import load
-from balanced_mixup.data.sources.label_names import sorted_classes
+from balanced_mixup.data.sources.label_names import UNUSED_RENAME, sorted_classes
 from balanced_mixup.data.sources.text_table import TextTable, read_table
 from balanced_mixup.errors import DataError, Problem, UsageError, describe
 from balanced_mixup.evaluation.name_matching import Match, match_names
@@ -214,7 +214,8 @@ def _classes(labelled: Labelled, table: PredictionTable, settings: DataSettings)
 
 def _problems(labelled: Labelled, table: PredictionTable, match: Match, classes: Sequence[str]) -> list[Problem]:
     """Return the problems of the images that are scored, `rows` among the N; without rows where they are of both tables."""
-    ignored = {"too few classes"} if len(classes) > 1 else set()  # a problem of labels alone: they may be of one class
+    # Problems of the labels alone: they may be of one class, and a name may be that of a column or an answer.
+    ignored = {UNUSED_RENAME, *(["too few classes"] if len(classes) > 1 else [])}
     scored = set(labelled.scored.tolist())
     problems = [
         problem

@@ -24,7 +24,7 @@ from balanced_mixup.errors import Problem, UsageError, nearest
 from balanced_mixup.evaluation.table_format import Scale, TableFormat
 from balanced_mixup.runs.predictions import PREFIX
 from balanced_mixup.table_files import restored
-from balanced_mixup.words import listed
+from balanced_mixup.words import counted, listed
 
 Floats = npt.NDArray[np.float64]
 
@@ -125,7 +125,7 @@ def parse_predictions(
     probabilities, problems, remark = _probabilities(scores, form.scores, table, listed([*columns.values()], _NAMED))
     remarks += [remark] * bool(remark)
     if ANSWER in table.header and (against := _contradictions(table, classes, probabilities, class_of)):
-        remarks.append(f"in {against:,} rows the column {ANSWER!r} is not the most probable class, which is what is scored")
+        remarks.append(f"in {counted(against, 'row')} the column {ANSWER!r} is not the most probable class, which is scored")
     return PredictionTable(names, table.where, classes, probabilities, folds, False, tuple(problems), tuple(remarks))
 
 
