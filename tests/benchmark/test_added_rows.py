@@ -185,7 +185,7 @@ class TestRefused:
         with pytest.raises(UsageError, match="a `name` that no method of the benchmark has, but got 'class'"):
             add_predictions(benchmark, theirs, "class")
         add_predictions(benchmark, theirs)
-        with pytest.raises(UsageError, match="has a row 'theirs' for cells already.*--overwrite"):
+        with pytest.raises(UsageError, match=r"has a row 'theirs' for cells already.*--overwrite"):
             add_predictions(benchmark, theirs)
         better = table_of_others()
         better[list(CLASSES)] = np.eye(3)[np.arange(90) % 3]

@@ -154,7 +154,7 @@ class TestProblems:
             evaluate()
         with pytest.raises(UsageError, match="Expected `--data` with the labels, or the folder of a run"):
             evaluate(predictions="theirs.csv")
-        with pytest.raises(UsageError, match="there is no file 'gone.csv'"):
+        with pytest.raises(UsageError, match=r"there is no file 'gone.csv'"):
             evaluate(predictions="gone.csv", **SETTINGS)
         with pytest.raises(UsageError, match="Expected `--predictions` with --prefix"):
             evaluate(tiny_run, prefix="q_")
@@ -187,7 +187,7 @@ class TestOfARun:
 
     def test_others_are_not_comparable(self, tiny_run, theirs, tmp_path):
         evaluate(predictions="theirs.csv", **SETTINGS, out="out")
-        with pytest.raises(UsageError, match="scored on the same images with the same labels, but .*tiny' and 'out' are not"):
+        with pytest.raises(UsageError, match=r"scored on the same images with the same labels, but .*tiny' and 'out' are not"):
             compare(tiny_run, "out")
 
 

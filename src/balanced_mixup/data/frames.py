@@ -28,7 +28,16 @@ def write_frame(frame: pd.DataFrame, path: Path) -> None:
     Raises:
         RunError: It cannot be written.
     """
-    write_text(path, frame.to_csv(index=frame.index.name is not None, lineterminator="\n"))
+    write_text(path, _text(frame))
+
+
+def is_written(frame: pd.DataFrame, path: Path) -> bool:
+    """Return whether a file is what `write_frame` makes of a data frame."""
+    return path.is_file() and path.read_text(encoding="utf-8") == _text(frame)
+
+
+def _text(frame: pd.DataFrame) -> str:
+    return frame.to_csv(index=frame.index.name is not None, lineterminator="\n")
 
 
 def settings_of_frame(settings: Mapping[str, Any], path: Path) -> dict[str, Any]:

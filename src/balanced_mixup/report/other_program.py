@@ -38,7 +38,7 @@ def other_program_report(path: Path) -> Document:
         "scores": ("Scores", scores_view),
         "confusion": ("Confusion matrix", confusion_view),
         "curves": ("ROC and precision-recall curves", curves_view),
-        "calibration": ("Calibration", _calibration),
+        "calibration": ("Calibration", calibration),
         "gallery": ("Errors and uncertain predictions", errors_view),
         "provenance": ("Provenance", _provenance),
     }
@@ -65,8 +65,12 @@ def _program(contents: Contents) -> OtherProgram:
     return contents.evaluation.other_program
 
 
-def _calibration(contents: Contents) -> list[Block]:
-    """Return how well calibrated the probabilities are as they were given; nothing can be fitted to correct them."""
+def calibration(contents: Contents) -> list[Block]:
+    """Return how well calibrated the probabilities are as they were given; nothing can be fitted to correct them.
+
+    Raises:
+        UsageError: The predictions are missing, or classes without probabilities.
+    """
     found = require(contents.predictions, "its predictions")
     scores = require(contents.evaluation and contents.evaluation.calibration, "its calibration").before
     shown = {name: label for name, label in CALIBRATION_LABELS.items() if name in scores.metrics}

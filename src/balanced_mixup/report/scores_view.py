@@ -76,8 +76,10 @@ def confusion_view(run: Contents) -> list[Block]:
 
 
 def curves_view(run: Contents) -> list[Block]:
-    """Return the ROC and precision-recall curves of each class. UsageError where there are no predictions."""
+    """Return the ROC and precision-recall curves of each class. UsageError where there are no predicted probabilities."""
     found = require(run.predictions, "its predictions")
+    if found.answers_only:
+        raise UsageError("The predictions are classes without probabilities, so there are no curves.")
     arguments = (found.labels, found.probabilities.astype(np.float64), run.classes)
     return [
         Chart(

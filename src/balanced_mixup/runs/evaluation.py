@@ -88,6 +88,14 @@ class EvaluationResult:
     other_program: OtherProgram | None = None
     excluded: Sequence[tuple[str, str]] = ()
 
+    def __repr__(self) -> str:
+        """Return what was scored, and the scores, in one line."""
+        what = self.other_program.name if self.other_program is not None else self.run
+        return f"EvaluationResult({what!r} on {self.split} of {self.data or 'its own data'}: {self.scores!r})"
+
+    def _repr_html_(self) -> str:
+        return self.scores._repr_html_()
+
     def moved(self, file: Path, to: Path) -> Self:
         """Return the same for data or predictions whose file was moved."""
         old, new = str(file), str(to)

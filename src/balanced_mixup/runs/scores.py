@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import Any, Self
 
@@ -48,6 +49,22 @@ class Scores:
     groups: int | None
     metrics: Mapping[str, Interval]
     per_class: Mapping[str, ClassScores]
+
+    def __repr__(self) -> str:
+        """Return the number of images and the value of each score that is defined, in one line."""
+        values = ", ".join(f"{name} {score.value:.3f}" for name, score in self.metrics.items() if not math.isnan(score.value))
+        return f"Scores({self.n:,} images, {len(self.per_class)} classes: {values})"
+
+    def _repr_html_(self) -> str:
+        """Return the scores with their intervals as a table, for a notebook."""
+        rows = [(escape(METRICS[name].label), score) for name, score in self.metrics.items() if name in METRICS]
+        cells = "".join(
+            f"<tr><td>{label}</td><td>{score.value:.3f}</td><td>{score.low:.3f} to {score.high:.3f}</td></tr>"
+            for label, score in rows
+            if not math.isnan(score.value)
+        )
+        head = "<tr><th>score</th><th>value</th><th>95 % interval</th></tr>"
+        return f"<table>{head}{cells}</table><p>{self.n:,} images, {len(self.per_class)} classes</p>"
 
     @classmethod
     def of(cls, predictions: Predictions, replicates: int = 2000) -> Self:
