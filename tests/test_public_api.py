@@ -31,7 +31,7 @@ def test_packages_stay_packages(tiny_run, tmp_path):
 
     assert callable(bm.report) and bm.report.figures is balanced_mixup.report.figures
     assert bm.report(tiny_run, tmp_path / "page.md") == tmp_path / "page.md"
-    with pytest.raises(UsageError, match="neither a run|to be the folder of a run"):
+    with pytest.raises(UsageError, match=r"neither a run|to be the folder of a run"):
         bm.report(tmp_path)
     with pytest.raises(UsageError, match="Expected `out`, the folder of the benchmark"):
         bm.benchmark({"data": {}})
@@ -47,7 +47,8 @@ class TestFrames:
         monkeypatch.chdir(blobs)
         inspection = bm.check(data=frame, group_column="patient")
         assert not inspection.fatal and len(inspection.manifest) == 90
-        assert repr(inspection).startswith("Inspection(90 images: red 60, green 20, blue 10\n  0 problems, 1 warning: class too small")
+        start = "Inspection(90 images: red 60, green 20, blue 10\n  0 problems, 1 warning: class too small"
+        assert repr(inspection).startswith(start)
         settings = {**tiny, "data": frame, "epochs": 1}
         experiment = bm.train(settings, out=tmp_path / "run")
         run = bm.Run.open(tmp_path / "run")
@@ -102,7 +103,7 @@ class TestFigures:
 
     def test_of_an_open_run_and_of_what_is_missing(self, tiny_run, tmp_path):
         assert isinstance(figures.confusion_matrix(bm.Run.open(tiny_run)), Figure)
-        with pytest.raises(UsageError, match="has no recipe.yaml"):
+        with pytest.raises(UsageError, match=r"has no recipe.yaml"):
             figures.confusion_matrix(tmp_path)
 
     def test_of_another_program(self, tmp_path, monkeypatch):

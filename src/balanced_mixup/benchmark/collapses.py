@@ -33,7 +33,7 @@ def collapse_notes(results: Results) -> list[str]:
                 unfound.setdefault(name, []).append(method)
         if unfound:
             classes = [f"{display_name(name)} ({', '.join(those)})" for name, those in unfound.items()]
-            notes.append(f"{where}: not found by any run of a method: {listed(classes, NAMED)}.")
+            notes.append(f"{where}: no image found in any run of the methods named: {listed(classes, NAMED)}.")
     return notes
 
 

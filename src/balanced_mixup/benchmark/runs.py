@@ -58,12 +58,12 @@ class Expansion:
     runs: Sequence[PlannedRun]
     folds: Sequence[FoldFile]
 
-    def write(self, plan: Plan, out: Path) -> None:
+    def write(self, plan: Plan, out: Path, *, keep_weights: bool = False) -> None:
         """Write the folds and the index of a benchmark to its folder."""
         for fold in self.folds:
             fold.path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(fold.path, partial(write_split, names=fold.names, split=fold.split))
-        BenchmarkFolder(out).write(plan, self.runs)
+        BenchmarkFolder(out).write(plan, self.runs, keep_weights=keep_weights)
 
 
 def expand(plan: Plan, out: Path, placement: Mapping[str, Any]) -> Expansion:

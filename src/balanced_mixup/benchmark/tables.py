@@ -135,7 +135,8 @@ def score_grid(data: str, summaries: Sequence[MethodSummary], collapsed: Collect
     def cell(summary: MethodSummary) -> str:
         # One fold allows no claim of being among the best.
         best = summary.among_best and not np.isnan(summary.mean.low)
-        return score_cell(summary) + _MARK * best + MARK * ((data, summary.backbone, summary.method) in collapsed)
+        failed = (data, summary.backbone, summary.method) in collapsed and not np.isnan(summary.mean.mean)
+        return score_cell(summary) + _MARK * best + MARK * failed
 
     if any(place[0] == data for place in collapsed):
         note += f" {MARK}: some runs predict one class only or are not better than chance, see below."
@@ -274,7 +275,7 @@ _LATEX = {
     ">": "$>$",
     "†": r"\dag{}",
 }
-_LATEX |= {character: "\\" + character for character in "&%$#_{}"}
+_LATEX |= {"†": r"\dag{}"} | {character: "\\" + character for character in "&%$#_{}"}
 
 
 def _latex_text(text: str) -> str:

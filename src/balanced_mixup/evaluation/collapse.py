@@ -51,7 +51,7 @@ class Collapse:
             found.append(f"{self.chance} Try more epochs, another learning rate or pretrained weights, and {_CHECK}.")
         classes = (("Never predicted", self.never), ("Predicted, but never correctly", self.missed))
         if unfound := " ".join(f"{text}: {_named(those)}." for text, those in classes if those):
-            found.append(f"{unfound} Try {_BALANCE}, more epochs, or more images of the class, and {_CHECK}.")
+            found.append(f"{unfound} Try {_BALANCE}, more epochs, or more such images, and {_CHECK}.")
         return found
 
 

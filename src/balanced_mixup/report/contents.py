@@ -93,8 +93,8 @@ class RunContents(Contents):
 
     @property
     def finished(self) -> bool:
-        """Whether the run has its weights."""
-        return self.run.folder.weights.is_file()
+        """Whether the run is trained: it has its weights or, if they were not kept, its scores."""
+        return self.run.folder.weights.is_file() or self.run.finished
 
     @property
     def monitor(self) -> str:

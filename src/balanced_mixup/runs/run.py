@@ -75,8 +75,8 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether it is trained and scored."""
-        return self.folder.weights.is_file() and self.folder.metrics.is_file()
+        """Whether it is trained and scored. (A benchmark may have deleted its weights.)"""
+        return self.folder.metrics.is_file()
 
     @cached_property
     def recipe(self) -> Recipe:

@@ -53,7 +53,7 @@ def _fonts(letters: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]:
 
 def _system_fonts() -> Iterable[Path]:
     """Return the system's font files, regular weights first. (Matplotlib's own list does not notice new ones.)"""
-    paths = map(Path, font_manager.findSystemFonts())
+    paths = (path for path in map(Path, font_manager.findSystemFonts()) if "lastresort" not in path.stem.lower())  # boxes alone
     return sorted(paths, key=lambda path: ("regular" not in path.stem.lower(), path.name))
 
 
