@@ -73,9 +73,7 @@ def encode(
     declared = None if classes is None else {canonical(name) for name in classes}
     known = {label: (several or {}).get(spelling, ()) for label, spelling in zip(labels, spellings, strict=True)}
     found = find_several(labels, declared, known, lambda part: canonical(renamed.get(canonical(part), part)))
-    counts = Counter(dict.fromkeys(labels, 0))
-    for label, count in zip(labels, np.bincount(codes, minlength=len(labels)).tolist(), strict=True):
-        counts[label] += count
+    spelt = _misspelt(labels, np.bincount(codes, minlength=len(labels)).tolist(), found) if classes is None else []
     labels, refused = resolve(labels, found, multi_label, one_vs_rest and canonical(one_vs_rest), MISSING, declared)
     inferred, joined = _names(labels, shown, refused)
     if one_vs_rest is not None:
@@ -85,28 +83,28 @@ def encode(
     if len(positions) < len(names):
         raise UsageError(f"Expected each class once, but --classes is {', '.join(names)}. Name each class once.")
     position = np.array([positions.get(label, -1) for label in labels], np.int64)[codes]
-    unknown = [label for label in labels if label not in positions and label not in refused]
-    hints = {label: nearest(label, names) for label in unknown[:_MOST_HINTS]}
+    faults = _faults(labels, spellings, positions.keys(), refused, None if classes is None else names)
     problems = []
     for row in np.flatnonzero(position < 0).tolist():
-        label = labels[codes[row]]
-        if label in refused:
-            fault = several_labels(raw[row], where[row], refused[label])
-        else:
-            fault = _fault(label, raw[row], where[row], None if classes is None else names, hints.get(label, ""))
-        problems.append(Problem(*fault, rows=(row,)))
+        kind, expected, remedy = faults[codes[row]]
+        problems.append(Problem(kind, f"{where[row]}: {expected}", remedy, (row,)))
     problems += _unused_renames(renamed, set(written))
     if len(names) < 2:
         only = ", ".join(map(repr, names)) or "none"
         remedy = "Check that the labels are the right ones; a classifier needs images of at least two classes."
         problems.append(Problem("too few classes", f"expected at least two classes, got {only}", remedy))
     if classes is None:
-        problems += _suspicious_classes(names, ordinal)
-        problems += [
-            *joined,
-            *typos({label: counts[label] for label in counts.keys() - found.keys() if label.lower() not in MISSING}),
-        ]
+        problems += [*_suspicious_classes(names, ordinal), *joined, *spelt]
     return position, names, problems
+
+
+def _misspelt(labels: Sequence[str], images: Sequence[int], several: Collection[str]) -> list[Problem]:
+    """Return the misspellings among the distinct labels, of which each has some images."""
+    counts: Counter[str] = Counter()
+    for label, count in zip(labels, images, strict=True):
+        if label not in several and label.lower() not in MISSING:
+            counts[label] += count
+    return typos(counts)
 
 
 def _names(labels: Sequence[str], shown: Sequence[str], refused: Mapping[str, object]) -> tuple[tuple[str, ...], list[Problem]]:
@@ -140,17 +138,34 @@ def _is_whole(label: str) -> bool:
     return _WHOLE.fullmatch(label) is not None
 
 
-def _fault(label: str, raw: str, where: str, known: tuple[str, ...] | None, hint: str) -> tuple[str, str, str]:
-    """Return kind, message and remedy for a label that is not a class; `known` are the declared classes."""
+def _faults(
+    labels: Sequence[str],
+    spellings: Sequence[str],
+    classes: Collection[str],
+    refused: Mapping[str, tuple[str, ...]],
+    declared: tuple[str, ...] | None,
+) -> dict[int, tuple[str, str, str]]:
+    """Return kind, message and remedy by position for each of the distinct labels that is no class."""
+    faults = {}
+    for k, (label, raw) in enumerate(zip(labels, spellings, strict=True)):
+        if label in refused:
+            faults[k] = several_labels(raw, refused[label])
+        elif label not in classes:
+            hint = nearest(label, declared or ()) if len(faults) < _MOST_HINTS else ""
+            faults[k] = _fault(label, raw, declared, hint)
+    return faults
+
+
+def _fault(label: str, raw: str, declared: tuple[str, ...] | None, hint: str) -> tuple[str, str, str]:
     got = repr(raw) if canonical(raw) == label else f"{label!r} (renamed from {raw!r})"
     if label.lower() in MISSING:
         remedy = "Label the image, or remove the row; training with --exclude-bad leaves such rows out."
-        return "no label", f"{where}: expected a class, got {got}", remedy
+        return "no label", f"expected a class, got {got}", remedy
     remedy = "Correct the label, rename it with --label-map, or declare all classes with --classes."
-    if known is None:
-        return "label is not a class", f"{where}: expected an integer or a name, got {got}", remedy
-    some = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
-    return "unknown label", f"{where}: expected one of {some}; got {got}.{hint}", remedy
+    if declared is None:
+        return "label is not a class", f"expected an integer or a name, got {got}", remedy
+    some = ", ".join(declared[:12]) + (", ..." if len(declared) > 12 else "")
+    return "unknown label", f"expected one of {some}; got {got}.{hint}", remedy
 
 
 def _unused_renames(renamed: Mapping[str, str], occurring: set[str]) -> list[Problem]:

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from balanced_mixup.data.sources.cells import text_of
 from balanced_mixup.data.sources.text_table import MOST_BYTES, MOST_CELLS, Places, TextTable, damaged, empty, too_large
 from balanced_mixup.errors import BalancedMixupError, human_bytes
+
+_BATCH = 2**17  # rows that are read at once
 
 
 def read_parquet(path: Path) -> TextTable:
@@ -43,22 +43,22 @@ def _read(file: Any, name: str) -> TextTable:
     readable = [field.name for field in schema if field.name not in unreadable]
     if rows * max(len(readable), 1) > MOST_CELLS:
         raise too_large(name, f"{MOST_CELLS:,} cells", f"{rows * len(readable):,}")
-    group_bytes = [file.metadata.row_group(group) for group in range(file.metadata.num_row_groups)]
-    size = sum(group.column(k).total_uncompressed_size for group in group_bytes for k in _leaves(file, unreadable))
-    if size > MOST_BYTES:
-        raise too_large(name, human_bytes(MOST_BYTES), human_bytes(size))
-    content = file.read(columns=readable)
-    positions = iter(range(content.num_columns))
-    columns = [[""] * rows if field.name in unreadable else _cells(content.column(next(positions))) for field in schema]
+    columns: list[list[str]] = [[] for _ in readable]
+    size = 0
+    # The sizes that the file states are not asked for: pyarrow ends the process where they are damaged.
+    for batch in file.iter_batches(_BATCH, columns=readable):
+        size += batch.nbytes
+        if size > MOST_BYTES:
+            raise too_large(name, human_bytes(MOST_BYTES), "more")
+        for cells, column in zip(columns, batch.columns, strict=True):
+            cells += _cells(column)
     header = [column.strip() for column in schema.names]
+    read = iter(columns)
+    filled = [[""] * rows if column in unreadable else next(read) for column in schema.names]
+    if any(len(cells) != rows for cells in filled):
+        raise damaged(name, "Parquet", f"it has other than the {rows:,} rows that it states")
     stripped = {column.strip(): kind for column, kind in unreadable.items()}
-    return TextTable(name, header, columns, Places(name, "row", range(1, rows + 1)), [], stripped)
-
-
-def _leaves(file: Any, unreadable: dict[str, str]) -> list[int]:
-    """Return the positions of the stored columns that are read."""
-    paths = [file.metadata.schema.column(k).path for k in range(file.metadata.num_columns)]
-    return [k for k, path in enumerate(paths) if path not in unreadable and path.partition(".")[0] not in unreadable]
+    return TextTable(name, header, filled, Places(name, "row", range(1, rows + 1)), [], stripped)
 
 
 def _is_text(kind: Any) -> bool:
@@ -76,11 +76,7 @@ def _is_scalar(kind: Any) -> bool:
 
 
 def _cells(column: Any) -> list[str]:
-    cells: list[str] = []
-    for chunk in column.chunks:
-        if hasattr(chunk, "dictionary"):
-            texts = [*map(text_of, chunk.dictionary.to_pylist()), ""]
-            cells += map(texts.__getitem__, np.asarray(chunk.indices.cast("int64").fill_null(len(texts) - 1)).tolist())
-        else:
-            cells += map(text_of, chunk.to_pylist())
-    return cells
+    if not hasattr(column, "dictionary"):
+        return [*map(text_of, column.to_pylist())]
+    texts = [*map(text_of, column.dictionary.to_pylist()), ""]
+    return [texts[k] for k in column.indices.cast("int64").fill_null(len(texts) - 1).to_pylist()]

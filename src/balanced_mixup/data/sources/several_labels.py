@@ -85,10 +85,10 @@ def resolve(
     return [single.get(label, label) for label in labels], {label: parts for label, parts in found.items() if len(parts) > 1}
 
 
-def several_labels(raw: str, where: str, parts: Parts) -> tuple[str, str, str]:
+def several_labels(raw: str, parts: Parts) -> tuple[str, str, str]:
     """Return kind, message and remedy for a label that names several classes."""
     remedy = (
         "An image is trained with one class: --exclude-bad leaves these rows out, --multi-label first takes the first label of "
         f"each, and {shlex.join(('--one-vs-rest', parts[0]))} trains images with that label against all others."
     )
-    return "several labels", f"{where}: expected one label, got {raw!r}", remedy
+    return "several labels", f"expected one label, got {raw!r}", remedy
