@@ -26,7 +26,7 @@ commands = {
     0: [["--help"], ["--version"], ["list"], ["list", "backbones"], ["train", "--help"], ["cache"], ["check", *labels]],
     2: [
         ["trian"], ["train", "--nonsense", "1"], ["train", "--epochs", "0"], ["train", "--augmentation", "papper"],
-        ["train", "--data", "nowhere.csv"], ["train", *labels, "--label-column", "lable"], ["train", *labels, "--classes", "red"],
+        ["train", "--data", "nowhere.csv"], ["train", *labels, "--label-column", "x"], ["train", *labels, "--classes", "red"],
         ["train", *labels, "--backbone", "resnet51"], ["train", *labels, "--weights", "nowhere.pt"],
         ["predict", "nowhere", "a.png"], ["evaluate", "nowhere"], ["explain", "nowhere", "a.png", "--out", "x"],
         ["report", "nowhere"], ["table", "nowhere"], ["benchmark", "nowhere.yaml"], ["reproduce", "table1"],

@@ -1,4 +1,4 @@
-"""What a training needs of this machine, checked before it opens an image; importing torch takes seconds, so only where needed."""
+"""What a training needs of this machine, checked before it opens an image, and as far as possible before torch is imported."""
 
 from importlib.util import find_spec
 from pathlib import Path
