@@ -115,7 +115,7 @@ def csv_text(table: "pd.DataFrame", float_format: str | None = None) -> str:
 def _neutralised(table: "pd.DataFrame") -> "pd.DataFrame":
     safe = table.rename(columns=neutralised)
     for position in _text_columns(safe):
-        safe.isetitem(position, safe.iloc[:, position].astype(object).map(neutralised))
+        safe.isetitem(position, safe.iloc[:, position].astype(object).map(neutralised).to_numpy(object))
     return safe
 
 
@@ -129,7 +129,7 @@ def _excel(table: "pd.DataFrame") -> bytes:
 
     safe = _neutralised(table).rename(columns=without_control)
     for position in _text_columns(safe):
-        safe.isetitem(position, safe.iloc[:, position].map(without_control))
+        safe.isetitem(position, safe.iloc[:, position].map(without_control).to_numpy(object))
     buffer = BytesIO()
     safe.to_excel(buffer, index=False, engine="openpyxl")
     return buffer.getvalue()

@@ -200,7 +200,7 @@ class TestReport:
             assert f">{section}</h2>" in page
         assert "Training" not in page.replace("Training images", "Training")[: page.index("<h2")]
         assert ">Training</h2>" not in page and ">Data</h2>" not in page
-        assert "fewer than half of the scored images" in page
+        assert page.count("fewer than half of the scored images") > 1 and "In parentheses: scored images." in page
         assert "images not shown: missing" in page  # there are no images at all
         figures = {path.name for path in (write_report("out").parent / "report-figures").glob("*.svg")}
         assert figures == {"class-scores.svg", "confusion.svg", "roc.svg", "precision-recall.svg", "reliability.svg"}
@@ -227,3 +227,17 @@ def test_command(theirs, capsys):
     assert json.loads(capsys.readouterr().out)["other_program"]["scores"] == "probabilities"
     assert run(["compare", "out", "runs/evaluations/theirs-all"]) == 0
     assert "a - b [95 % interval]" in capsys.readouterr().out
+
+
+def test_mistakes_of_flags(theirs, capsys):
+    from balanced_mixup.cli import run
+
+    for arguments, message in (
+        (["--fold-column", "part"], "Expected the folder of a benchmark with --fold-column"),
+        (["--scores", "logit"], "logit"),
+        (["--allow-seen"], "Expected no --allow-seen with `--predictions`"),
+    ):
+        assert run(["evaluate", "--predictions", "theirs.csv", *FLAGS, *arguments]) == 2
+        assert message in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(UsageError, match="Expected `scores` to be 'probabilities', 'logits' or 'independent', but got 'x'"):
+        evaluate(predictions="theirs.csv", **SETTINGS, scores="x")

@@ -18,7 +18,7 @@ from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.errors import DataError, RunError, UsageError, nearest
 from balanced_mixup.evaluation.other_predictions import Labelled, assess, match_table, read_predictions
 from balanced_mixup.evaluation.prediction_table import PredictionTable
-from balanced_mixup.evaluation.table_format import TableFormat
+from balanced_mixup.evaluation.table_format import TableFormat, make_format
 from balanced_mixup.files import read_json, write_json
 from balanced_mixup.runs.evaluation import EvaluationResult
 from balanced_mixup.runs.predictions import Predictions
@@ -84,7 +84,7 @@ def add_predictions(
         index = folder.read()
         runs = _runs_of(index.runs, data)
         _check_name(folder, label, [run.method for run in index.runs], runs[0].data, overwrite=overwrite)
-        table_format, settings = TableFormat(**form), make_settings({"label_map": dict(label_map or {})})
+        table_format, settings = make_format(form), make_settings({"label_map": dict(label_map or {})})
         target = folder.path / FOLDER / slug(f"{label}-{runs[0].data}-{short_hash((label, runs[0].data))}")
         folds: dict[str, PlannedRun] = {}
         for run in runs:

@@ -87,7 +87,7 @@ def _places(scores: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
     """Return data set and backbone with their scores, and with those that were added for the data set."""
     added = scores["backbone"] == ADDED
     return [
-        ((data, backbone), pd.concat([table, scores[added & (scores["data"] == data)]]))
+        ((str(data), str(backbone)), pd.concat([table, scores[added & (scores["data"] == data)]]))
         for (data, backbone), table in scores[~added].groupby(["data", "backbone"], sort=False)
     ]
 

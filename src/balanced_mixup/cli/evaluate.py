@@ -1,11 +1,12 @@
 """`bmixup evaluate`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
 from balanced_mixup.data.settings import DataSettings
+from balanced_mixup.errors import UsageError
 from balanced_mixup.evaluation.table_format import TableFormat
 
 if TYPE_CHECKING:
@@ -95,12 +96,24 @@ def evaluate(
     if predictions is not None and run is not None and (run / "benchmark.json").is_file():
         _add_to_benchmark(run, predictions, columns, name, overwrite, given)
         return
+    if "fold_column" in columns:
+        raise UsageError("Expected the folder of a benchmark with --fold-column, which names its folds.")
     from balanced_mixup.cli import show
     from balanced_mixup.cli.report import write_final_report
     from balanced_mixup.evaluation.evaluate import evaluate as score
 
-    options = {"allow_seen": allow_seen, "flip": flip, "prior": prior, "sensitivity": sensitivity}
-    result = score(run, split=split, out=out, **options, predictions=predictions, name=name, **columns, **given)
+    result = score(
+        run,
+        split=split,
+        allow_seen=allow_seen,
+        flip=flip,
+        out=out,
+        prior=prior,
+        sensitivity=sensitivity,
+        predictions=predictions,
+        name=name,
+        **{**columns, **given},
+    )
     if json:
         show.print_json({**result.to_dict(), "folder": None if result.folder is None else str(result.folder)})
     else:
@@ -126,15 +139,15 @@ def _is_ordinal(result: "EvaluationResult") -> bool:
 def _add_to_benchmark(
     benchmark: Path,
     predictions: Path,
-    columns: dict[str, object],
+    columns: dict[str, Any],
     name: str | None,
     overwrite: bool,
-    settings: dict[str, object],
+    settings: dict[str, Any],
 ) -> None:
     from rich.console import Console
 
     from balanced_mixup.benchmark.added_rows import add_predictions
 
-    row = add_predictions(benchmark, predictions, name, overwrite=overwrite, **columns, **settings)  # type: ignore[arg-type]
+    row = add_predictions(benchmark, predictions, name, overwrite=overwrite, **{**columns, **settings})
     text = f"{row.name} is scored in {len(row.folds)} folds of {row.data}. Table: bmixup table {benchmark}"
     Console().print(text, soft_wrap=True, highlight=False, markup=False)

@@ -69,8 +69,8 @@ def compare(a: Path | str | Run | Evaluation, b: Path | str | Run | Evaluation, 
     Raises:
         UsageError: There are no predictions, or not of the same images with the same labels.
     """
-    first, second = _predictions(a, split), _predictions(b, split)
-    second = _aligned(first, second)
+    first = _predictions(a, split)
+    second = _aligned(first, _predictions(b, split))
     if second is None or not len(first):
         names = " and ".join(repr(str(getattr(each, "path", each))) for each in (a, b))
         raise UsageError(f"Expected two that are scored on the same images with the same labels, but {names} are not.")

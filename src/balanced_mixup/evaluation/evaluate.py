@@ -105,10 +105,10 @@ def evaluate(
         table = values.pop("predictions")
         if table is not None:
             from balanced_mixup.evaluation.other_predictions import evaluate_table, refuse_options
-            from balanced_mixup.evaluation.table_format import TableFormat
+            from balanced_mixup.evaluation.table_format import make_format
 
             refuse_options({"allow_seen": allow_seen, "no_flip": not flip, "prior": prior, "sensitivity": sensitivity})
-            found, result = evaluate_table(Path(table), run, split, TableFormat(**own, scores=scores), values, name)
+            found, result = evaluate_table(Path(table), run, split, make_format({**own, "scores": scores}), values, name)
         elif run is None:
             raise UsageError("Expected the folder of a run, or `--predictions` of another program, but got neither.")
         elif given := [name for name, value in own.items() if value is not None]:

@@ -1,8 +1,12 @@
 """What the columns of a table of predictions are; flags of `bmixup evaluate`, and keywords of `balanced_mixup.evaluate`."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from balanced_mixup.errors import UsageError
+from balanced_mixup.training.recipe import explain
 
 Scale = Literal["probabilities", "logits", "independent"]
 
@@ -32,3 +36,11 @@ class TableFormat(BaseModel):
         description="What the scores of the classes are: probabilities (their sum is 1), logits (a softmax makes them "
         "probabilities), or independent, each class against the rest, such as sigmoid outputs (divided by their sum).",
     )
+
+
+def make_format(columns: Mapping[str, Any]) -> TableFormat:
+    """Return the format with these fields. UsageError for unknown ones and wrong values, all in one message."""
+    try:
+        return TableFormat.model_validate(dict(columns))
+    except ValidationError as error:
+        raise UsageError(explain(error)) from None

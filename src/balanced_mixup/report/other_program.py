@@ -72,7 +72,7 @@ def calibration(contents: Contents) -> list[Block]:
         UsageError: The predictions are missing, or classes without probabilities.
     """
     found = require(contents.predictions, "its predictions")
-    scores = require(contents.evaluation and contents.evaluation.calibration, "its calibration").before
+    scores = require(None if contents.evaluation is None else contents.evaluation.calibration, "its calibration").before
     shown = {name: label for name, label in CALIBRATION_LABELS.items() if name in scores.metrics}
     return [
         Text(

@@ -51,7 +51,8 @@ class ImagePredictions:
     @property
     def predicted(self) -> npt.NDArray[np.object_]:
         """The most probable class of each image, by name, (N,)."""
-        return np.array(self.classes, dtype=object)[self.probabilities.argmax(axis=1)]
+        names: npt.NDArray[np.object_] = np.array(self.classes, dtype=object)[self.probabilities.argmax(axis=1)]
+        return names
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row per image: image, prediction, and p_CLASS for each class."""
