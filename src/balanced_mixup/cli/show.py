@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,11 @@ from rich.table import Table
 from balanced_mixup.words import counted
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from balanced_mixup.calibration.class_prior import TargetPrior
     from balanced_mixup.calibration.thresholds import ThresholdResult
     from balanced_mixup.evaluation.experiment import Experiment
     from balanced_mixup.runs.evaluation import EvaluationResult
+    from balanced_mixup.runs.predictions import ImagePredictions
     from balanced_mixup.runs.scores import Scores
     from balanced_mixup.statistics.bootstrap import Interval
 
@@ -94,17 +94,20 @@ def print_calibration(result: "EvaluationResult") -> None:
     console = Console()
     if (calibration := result.calibration) is None:
         return
-    stages = (calibration.before, calibration.after)
+    stages = [stage for stage in (calibration.before, calibration.after) if stage is not None]
     table = Table(box=None, pad_edge=False)
     table.add_column("calibration (lower is better)")
     table.add_column("as predicted", justify="right")
-    table.add_column("corrected", justify="right")
+    if calibration.after is not None:
+        table.add_column("corrected", justify="right")
     for name, label in _CALIBRATION.items():
         if name in calibration.before.metrics:
             table.add_row(label, *(interval(stage.metrics[name], ends=".3f") for stage in stages))
         if name == "ece":
             table.add_row("  expected by chance", *(f"{stage.ece_by_chance:.3f}" for stage in stages))
     console.print(table, "")
+    if calibration.after is None:
+        return
     prior = "" if result.prior is None else f", class prior `{escape(result.prior.name)}`"
     fitted = f"fitted on {calibration.images:,} validation images"
     line = f"Corrected: temperature {calibration.temperature:.2f}{prior}, {fitted}.\n"
@@ -161,14 +164,15 @@ def print_experiment(experiment: "Experiment") -> None:
     Console().print(f"Run folder: {escape(str(experiment.folder.path))}", soft_wrap=True, highlight=False)
 
 
-def print_predictions(table: "pd.DataFrame", out: Path) -> None:
+def print_predictions(predictions: "ImagePredictions", out: Path) -> None:
     """Print the number of images for each predicted class, and where the table is."""
-    counts = table["prediction"].value_counts()
+    counts = Counter(predictions.predicted.tolist())
     console = Console()
     view = Table(box=None, pad_edge=False)
     view.add_column("predicted class")
     view.add_column("images", justify="right")
-    for name, count in counts.items():
+    for name, count in counts.most_common():
         view.add_row(escape(str(name)), f"{count:,}")
     console.print(view, "")
-    console.print(f"{len(table):,} predictions are in {escape(str(out))}", soft_wrap=True, highlight=False)
+    number = "1 prediction is" if len(predictions) == 1 else f"{len(predictions):,} predictions are"
+    console.print(f"{number} in {escape(str(out))}", soft_wrap=True, highlight=False)

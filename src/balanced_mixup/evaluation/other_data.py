@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources.groups import group_key
 from balanced_mixup.data.sources.text_table import is_table, read_table
 from balanced_mixup.errors import UsageError
-from balanced_mixup.training.recipe import Recipe
+from balanced_mixup.training.recipe import PLACES, Recipe
 
 log = logging.getLogger("balanced_mixup")
 
@@ -42,6 +43,13 @@ def with_run_defaults(settings: DataSettings, recipe: Recipe, classes: tuple[str
     update = {name: getattr(recipe, name) for name in fields if name not in settings.model_fields_set}
     update |= {"classes": classes, "ordinal": ordinal, "label_map": {**recipe.label_map, **settings.label_map}}
     return settings.model_copy(update=update)
+
+
+def with_absolute_places(settings: DataSettings) -> dict[str, Any]:
+    """Return settings for JSON, with absolute paths, valid from any folder."""
+    given = {name: getattr(settings, name) for name in PLACES if name in DataSettings.model_fields}
+    places = {name: str(Path(path).resolve()) if path and Path(path).exists() else path for name, path in given.items()}
+    return {**settings.model_dump(mode="json"), **places}
 
 
 def _header(data: str) -> list[str]:

@@ -22,10 +22,13 @@ Format = Literal["html", "pdf", "md"]
 
 
 def write_report(path: Path | str, out: Path | str | None = None, form: Format | None = None, *, runs: bool = False) -> Path:
-    """Write the report of a run or of a benchmark.
+    """Write the report of a run, of an evaluation, or of a benchmark.
+
+        balanced_mixup.report("runs/mine")
+        balanced_mixup.report("runs/plan", "plan.pdf")
 
     Args:
-        path: Folder of the run, finished or not, of an evaluation of it, or of a benchmark.
+        path: Folder of the run, finished or not, of an evaluation, or of a benchmark.
         out: Output file; report.html, .pdf or .md in the folder if not given. Each figure is written too, as SVG, PNG
             and CSV with its numbers, to a folder named after it: report-figures. Those of an earlier report that this one
             does not have are removed.
@@ -63,6 +66,9 @@ def write_report(path: Path | str, out: Path | str | None = None, form: Format |
         raise RunError(f"The report {str(target)!r} could not be written: {error}.") from error
     _warn_of_missing_letters(report, page if form == "pdf" else "")
     return target
+
+
+report = write_report  # its name in `balanced_mixup`
 
 
 def _warn_of_missing_letters(report: "Document", printed: str) -> None:

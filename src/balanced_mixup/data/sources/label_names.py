@@ -126,7 +126,12 @@ def _names(labels: Sequence[str], shown: Sequence[str], refused: Mapping[str, ob
         for several in spellings.values()
         if len(several) > 1
     ]
-    return tuple(sorted(names, key=int) if all(map(_is_whole, names)) else sorted(names)), problems
+    return sorted_classes(names), problems
+
+
+def sorted_classes(names: Collection[str]) -> tuple[str, ...]:
+    """Return classes in the order that they have without a declared one: by value if all are whole numbers."""
+    return tuple(sorted(names, key=int) if all(map(_is_whole, names)) else sorted(names))
 
 
 def _is_whole(label: str) -> bool:
