@@ -15,6 +15,7 @@ def predict(
     flip: bool = True,
     calibrate: bool = True,
     prior: str | None = None,
+    max_megapixels: float = 100,
 ) -> None:
     """Predict the class of images without labels.
 
@@ -45,8 +46,11 @@ def predict(
     prior
         Correct the probabilities to another class prior: `train` (that of the training split), `uniform`, `estimate` (from the
         given images), or a CSV file with the columns class and share.
+    max_megapixels
+        Limit on the size of an image, and of all images that are decoded at once.
     """
     from balanced_mixup.cli import show
     from balanced_mixup.evaluation.predict import predict_files
 
-    show.print_predictions(predict_files(run, images, out, flip=flip, calibrate=calibrate, prior=prior), out)
+    predictions = predict_files(run, images, out, flip=flip, calibrate=calibrate, prior=prior, max_megapixels=max_megapixels)
+    show.print_predictions(predictions, out)

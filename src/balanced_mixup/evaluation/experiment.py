@@ -177,6 +177,7 @@ def _train(recipe: Recipe, run: RunFolder, base: Path | None, callbacks: Sequenc
         classes=manifest.classes,
         ordinal=manifest.ordinal,
         size=recipe.size,
+        bit_depth=recipe.bit_depth,
         mean=backbone.mean,
         std=backbone.std,
         head=head_to_dict(recipe.method.head()),

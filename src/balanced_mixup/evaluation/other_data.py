@@ -17,7 +17,7 @@ log = logging.getLogger("balanced_mixup")
 
 
 def with_run_defaults(settings: DataSettings, recipe: Recipe, classes: tuple[str, ...], *, ordinal: bool) -> DataSettings:
-    """Fill in missing settings from those of the run: label map, classes and column names.
+    """Fill in missing settings from those of the run: label map, classes, column names and bit depth.
 
     Args:
         settings: Of the other data.
@@ -32,7 +32,7 @@ def with_run_defaults(settings: DataSettings, recipe: Recipe, classes: tuple[str
     own = settings.model_fields_set & {"classes", "ordinal"}
     if own:
         raise UsageError(f"Expected no {' and '.join(sorted(own))} with `evaluate`: they are the run's, {', '.join(classes)}.")
-    fields = ["image_column", "label_column"]
+    fields = ["image_column", "label_column", "bit_depth"]
     if recipe.group_column in _header(settings.data):
         fields.append("group_column")
     update = {name: getattr(recipe, name) for name in fields if name not in settings.model_fields_set}

@@ -10,11 +10,12 @@ import pandas as pd
 
 from balanced_mixup.calibration.class_prior import TargetPrior
 from balanced_mixup.calibration.correction import Correction
+from balanced_mixup.data.decoding import Decoding
 from balanced_mixup.data.manifest import Manifest
 from balanced_mixup.data.pixels import Pixels
 from balanced_mixup.data.preparation import read
 from balanced_mixup.data.sources.unlabelled import unlabelled
-from balanced_mixup.errors import DataError, RunError, UsageError
+from balanced_mixup.errors import DataError, RunError, UsageError, describe
 from balanced_mixup.files import write_atomically
 from balanced_mixup.runs.classifier import Classifier
 from balanced_mixup.runs.model_card import ModelCard
@@ -27,7 +28,14 @@ _MOST_SHARES = 12  # in a message
 
 
 def predict_files(
-    run: Path, paths: Sequence[Path], out: Path, *, flip: bool = True, calibrate: bool = True, prior: str | None = None
+    run: Path,
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    flip: bool = True,
+    calibrate: bool = True,
+    prior: str | None = None,
+    max_megapixels: float = Decoding.max_megapixels,
 ) -> pd.DataFrame:
     """Predict image files and the images in folders, and write a CSV.
 
@@ -39,6 +47,7 @@ def predict_files(
         calibrate: Apply the temperature that was fitted on the run's validation split.
         prior: Class prior that the probabilities are corrected to: "train", "uniform", "estimate" (from these images), or a
             CSV file with the columns class and share.
+        max_megapixels: Limit on the size of an image, see `Decoding`.
 
     Returns:
         The table, a row per image.
@@ -54,7 +63,7 @@ def predict_files(
     correction = Run.open(run).calibration if calibrate else None
     target = None if correction is None or prior is None else correction.prior(prior)
     card = classifier.card
-    images, pixels = read_images(paths, card)
+    images, pixels = read_images(paths, card, max_megapixels)
     probabilities = classifier.probabilities(pixels, flip=flip)
     if correction is not None:
         if prior == "estimate":
@@ -72,16 +81,22 @@ def predict_files(
     return table
 
 
-def read_images(paths: Sequence[Path], card: ModelCard) -> tuple[list[str], Pixels]:
+def read_images(
+    paths: Sequence[Path], card: ModelCard, max_megapixels: float = Decoding.max_megapixels
+) -> tuple[list[str], Pixels]:
     """Return the names of N images without labels, in files and folders, and their pixels at the size of the model.
+
+    They are decoded as those that it was trained on. What is only suspicious about them is logged.
 
     Raises:
         DataError: Images are missing or cannot be read; names all of them.
     """
-    images = unlabelled(paths)
+    images = unlabelled(paths).decoded_by(Decoding(max_megapixels, card.bit_depth))
     pixels, inspection = read(Manifest(images, np.full(len(images), -1), card.classes), card.size)
     if inspection.fatal:
         raise DataError(inspection.fatal)
+    if inspection.warnings:
+        log.warning("%s", describe(inspection.warnings, examples=5))
     return list(images.names), pixels
 
 

@@ -117,7 +117,11 @@ def load(settings: "DataSettings") -> "Manifest":
         loader = resolve_name(source.load) if isinstance(source.load, str) else source.load
     except (ImportError, AttributeError, ValueError) as error:
         raise UsageError(f"The loader {source.load!r} of the source {source.name!r} cannot be imported: {error!r}.") from error
+    from balanced_mixup.data.decoding import Decoding
+
     manifest: Manifest = loader(settings)
+    decoding = Decoding(settings.max_megapixels, settings.bit_depth)
+    manifest = replace(manifest, images=manifest.images.decoded_by(decoding))
     if settings.ignore_groups:
         manifest = replace(manifest, groups=None)
     if settings.split_file is not None:
