@@ -1,7 +1,6 @@
-"""Damage that Pillow does not notice: of PNG it skips the checksums, of JPEG the decoder's warnings.
+"""Damage that Pillow does not notice: of PNG it skips most checksums, of JPEG the decoder's warnings.
 
-- PNG: the CRC of each chunk that the pixels depend on is verified, and the last chunk must be there. A wrong CRC in other
-  chunks, such as a comment, is ignored, as libpng does.
+- PNG: the CRC of each chunk is verified, that of a comment too, and the last chunk must be there.
 - JPEG: decoded by simplejpeg, where every warning of libjpeg is an error ("premature end of data segment", "extraneous bytes
   before marker"). It is the same library as Pillow's and gives the same pixels, in less time.
 
@@ -19,22 +18,21 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_AFFECT_PIXELS = (b"tRNS", b"eXIf")  # transparency and orientation, beside the critical chunks
 
 
 def check_png(data: bytes) -> None:
-    """Raise ValueError if a chunk of a PNG that its pixels depend on is damaged or missing."""
+    """Raise ValueError if `data` are a PNG with a chunk that is damaged, or without its end."""
+    if not data.startswith(_PNG_SIGNATURE):
+        return
     view, start = memoryview(data), len(_PNG_SIGNATURE)
     while start + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, start)
         end = start + 12 + length
         if end > len(data):
             break
-        critical = not kind[0] & 0x20  # a capital letter, by the standard
-        if critical or kind in _AFFECT_PIXELS:
-            (checksum,) = struct.unpack_from(">I", data, end - 4)
-            if zlib.crc32(view[start + 4 : end - 4]) != checksum:
-                raise ValueError(f"the checksum of its chunk {kind.decode('latin-1')!r} at byte {start} is wrong")
+        (checksum,) = struct.unpack_from(">I", data, end - 4)
+        if zlib.crc32(view[start + 4 : end - 4]) != checksum:
+            raise ValueError(f"the checksum of its chunk {kind.decode('latin-1')!r} at byte {start} is wrong")
         if kind == b"IEND":
             return
         start = end

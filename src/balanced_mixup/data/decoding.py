@@ -61,14 +61,14 @@ class Decoding:
     def check_size(self, width: int, height: int, name: str) -> None:
         """Raise DataError if an image has too many pixels, or is too long for a resize in little memory."""
         if width * height > self.max_pixels:
-            raise self.too_many_pixels(name, f"{width:,} x {height:,} pixels")
+            raise self.too_many_pixels(name, f"{width * height:,}")
         if max(width, height) > LONGEST_SIDE:
             message = f"{name}: expected sides of at most {LONGEST_SIDE:,} pixels, got {width:,} x {height:,}"
             raise DataError.of("image too large", message, "Cut it into tiles.")
 
     def too_many_pixels(self, name: str, got: str) -> DataError:
         """Return the error of an image above the limit."""
-        return too_large(f"{name}: expected at most {self.max_megapixels:g} megapixels, got {got}")
+        return too_large(f"{name}: expected at most {self.max_megapixels:g} megapixels, got {got} pixels")
 
 
 AS_FILES_SAY = Decoding()
@@ -92,17 +92,17 @@ def decode(
     if not data:
         raise DataError.of("empty file", f"{name}: the file has 0 bytes", "Restore the file, or remove it from the data.")
     shortest = at_least if size is None else 2 * size
-    with _explained(name, decoding), pillow_scope(decoding.max_pixels), Image.open(BytesIO(data), formats=FORMATS) as image:
-        width, height = image.size
-        decoding.check_size(width, height, name)
-        if image.format == "PNG":
-            check_png(data)
-        if shortest is not None:
-            image.draft(None, (shortest, shortest))
-        # A progressive JPEG has all of its coefficients in memory, however much it is reduced.
-        decoded = width * height if "progressive" in image.info else image.width * image.height
-        with budget.reserve(decoded, decoding.max_pixels):
-            pixels, orientation = _decoded(data, image, name, size, decoding)
+    with _explained(name, decoding), pillow_scope(decoding.max_pixels):
+        check_png(data)
+        with Image.open(BytesIO(data), formats=FORMATS) as image:
+            width, height = image.size
+            decoding.check_size(width, height, name)
+            if shortest is not None:
+                image.draft(None, (shortest, shortest))
+            # A progressive JPEG has all of its coefficients in memory, however much it is reduced.
+            decoded = width * height if "progressive" in image.info else image.width * image.height
+            with budget.reserve(decoded, decoding.max_pixels):
+                pixels, orientation = _decoded(data, image, name, size, decoding)
     return pixels, (width, height) if orientation >= 5 else (height, width)
 
 
@@ -137,7 +137,7 @@ def _explained(name: str, decoding: Decoding) -> Iterator[None]:
         ) from error
     except Image.DecompressionBombError as error:  # Pillow names the number of pixels first
         count = re.search(r"\d+", str(error))
-        raise decoding.too_many_pixels(name, f"{int(count[0]):,} pixels" if count else "more") from error
+        raise decoding.too_many_pixels(name, f"{int(count[0]):,}" if count else "more") from error
     except MemoryError as error:
         raise too_large(f"{name}: not enough memory to decode it") from error
     except Exception as error:  # a decoder can fail in any way on a damaged file

@@ -89,8 +89,9 @@ def _to_eight_bits(image: Image.Image, name: str, bit_depth: int | None) -> npt.
         message = f"{name}: expected values below {2**bits:,} with a bit depth of {bits}, got {high:,}"
         raise DataError.of("beyond the bit depth", message, "Give the bit depth of the deepest images (--bit-depth).")
     inverted = image.format == "TIFF" and getattr(image, "tag_v2", {}).get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO
-    scaled: npt.NDArray[np.uint8] = _scale(bits)[values]
-    return 255 - scaled if inverted else scaled
+    scale = _scale(bits)
+    scaled: npt.NDArray[np.uint8] = (scale[::-1] if inverted else scale)[values]
+    return scaled
 
 
 @cache

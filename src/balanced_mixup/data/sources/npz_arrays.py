@@ -76,8 +76,8 @@ class NpzFile:
             raise self._unreadable(error, member.filename) from error
         header = Header(shape, dtype, member.compress_size)
         if not dtype.hasobject and content != header.nbytes:
-            error = ValueError(f"its header says {header.nbytes:,} bytes, but it has {content:,}")
-            raise self._unreadable(error, member.filename)
+            wrong = ValueError(f"its header says {header.nbytes:,} bytes, but it has {content:,}")
+            raise self._unreadable(wrong, member.filename)
         return header
 
     def read(self, headers: Mapping[str, Header], copies: int = 1) -> Arrays:
