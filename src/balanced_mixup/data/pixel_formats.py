@@ -98,4 +98,5 @@ def _to_eight_bits(image: Image.Image, name: str, bit_depth: int | None) -> npt.
 def _scale(bits: int) -> npt.NDArray[np.uint8]:
     """Return the 8-bit value of each value of `bits` bits, uint8 (2^bits,)."""
     top = 2**bits - 1
-    return ((np.arange(top + 1, dtype=np.int64) * 2 * 255 + top) // (2 * top)).astype(np.uint8)
+    scale: npt.NDArray[np.uint8] = ((np.arange(top + 1, dtype=np.int64) * 2 * 255 + top) // (2 * top)).astype(np.uint8)
+    return scale
