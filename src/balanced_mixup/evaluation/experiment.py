@@ -237,6 +237,7 @@ def _train(recipe: Recipe, manifest: Manifest, run: RunFolder, base: Path | None
         classes=manifest.classes,
         ordinal=manifest.ordinal,
         size=recipe.size,
+        bit_depth=recipe.bit_depth,
         mean=backbone.mean,
         std=backbone.std,
         head=head_to_dict(recipe.method.head()),

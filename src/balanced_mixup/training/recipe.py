@@ -71,13 +71,8 @@ class Execution(Placement):
         return self.devices * self.num_nodes
 
 
-PLACES = (
-    "data",
-    "val_data",
-    "test_data",
-    "images",
-    "split_file",
-)  # settings that locate the data; a run is identified by their content
+# Settings that locate the data, and the limit within which they are read; a run is identified by their content.
+PLACES = ("data", "val_data", "test_data", "images", "split_file", "max_megapixels")
 
 
 class Recipe(DataSettings, Execution):
