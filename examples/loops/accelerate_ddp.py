@@ -1,6 +1,6 @@
 """Balanced-MixUp with Accelerate, in one process or several.
 
-accelerate launch --cpu --num_processes 2 examples/loops/accelerate_ddp.py
+accelerate launch --num_processes 2 examples/loops/accelerate_ddp.py     # on a CPU: torchrun --nproc-per-node 2 ...
 
 `prepare` divides torch `DataLoader`s between the processes; the loader divides itself, so it is used as it is. (A `DataLoader`
 with `class_sampler(labels, rank=0, world_size=1)`, of all samples, goes through `prepare`.)

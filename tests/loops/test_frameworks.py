@@ -19,11 +19,12 @@ def example(monkeypatch):
     """Function from the name of an example and the libraries that it needs to its module; skips where one is missing."""
     tests = Path(__file__).resolve().parents[1]
     # pytest puts this folder on the path, where transformers would take tests/datasets for Hugging Face's package.
-    monkeypatch.setattr(sys, "path", [str(tests.parent / "examples" / "loops"), *(p for p in sys.path if Path(p) != tests)])
+    others = [place for place in sys.path if Path(place) != tests]
+    monkeypatch.setattr(sys, "path", [str(tests.parent / "examples" / "loops"), *others, str(Path(sys.prefix) / "loops")])
 
     def load(name, *libraries):
         for library in libraries:
-            pytest.importorskip(library)
+            pytest.importorskip(library, reason=f"without {library}, which `make install` installs for the tests")
         return importlib.import_module(name)
 
     return load
@@ -58,6 +59,7 @@ def test_hugging_face(example, pairs, tmp_path):
     assert pairs == whole[300:]
 
 
+@pytest.mark.slow  # the import takes five seconds; how fastai rebuilds a batch is in test_batches.py
 def test_fastai(example, pairs):
     learner = example("fastai_learner", "fastai").main()
     assert_epochs(pairs, 3)

@@ -20,7 +20,7 @@ LABELS = [0] * 15 + [1] * 6 + [2] * 2  # as in two_processes.py
 @pytest.fixture(scope="module")
 def of_ranks(tmp_path_factory):
     """Function from a case of two_processes.py to what it returned in each of the two processes."""
-    pytest.importorskip("accelerate")
+    pytest.importorskip("accelerate", reason="without accelerate, which `make install` installs for the tests")
     out = tmp_path_factory.mktemp("ranks")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "PYTEST"))}
     script = Path(__file__).with_name("two_processes.py")
