@@ -36,7 +36,7 @@ class PairedBatch(_Parts):
         return cls._make(parts[0] if len(parts) == 1 else parts)
 
     @classmethod
-    def _make(cls, iterable: Iterable[Any]) -> Self:
+    def _make(cls, iterable: Iterable[Any]) -> Self:  # type: ignore[override]  # five parts or six
         return tuple.__new__(cls, iterable)
 
     @property
