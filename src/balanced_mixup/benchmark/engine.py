@@ -17,7 +17,7 @@ from typing import Any
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
 from balanced_mixup.benchmark.estimate import estimate_seconds
 from balanced_mixup.benchmark.job import Job
-from balanced_mixup.benchmark.plan import Plan
+from balanced_mixup.benchmark.plan import Plan, load_plan, make_plan
 from balanced_mixup.benchmark.runs import expand
 from balanced_mixup.benchmark.variants import recipe_settings
 from balanced_mixup.errors import RunError, UsageError, human_time
@@ -39,6 +39,49 @@ class BenchmarkOutcome:
     planned: int
     finished: int
     failed: Sequence[tuple[PlannedRun, str]]
+
+    def __repr__(self) -> str:
+        """Return a one-line description."""
+        return f"BenchmarkOutcome({self.finished} of {self.planned} runs finished, {len(self.failed)} failed)"
+
+
+def benchmark(
+    plan: Plan | Mapping[str, Any] | Path | str,
+    out: Path | str | None = None,
+    *,
+    jobs: int = 1,
+    dry_run: bool = False,
+    keep_weights: bool | None = None,
+    **placement: Any,
+) -> BenchmarkOutcome:
+    """Compare methods on the same folds: execute the unfinished runs of a plan. This is `bmixup benchmark`.
+
+        plan = {"data": {"skin": {"data": "labels.csv", "label_column": "dx"}}, "methods": ["instance", "class"], "folds": 5}
+        balanced_mixup.benchmark(plan, "runs/plan", jobs=2)
+        balanced_mixup.table("runs/plan")
+
+    A script that calls this needs `if __name__ == "__main__":`, as all code does that spawns processes.
+
+    Args:
+        plan: A YAML file, its content, or a `Plan`.
+        out: Folder of the benchmark; `runs/NAME` for a file NAME.yaml if not given.
+        jobs: Number of parallel runs.
+        dry_run: Scan the data and the finished runs, and write nothing.
+        keep_weights: Keep the weights of finished runs; as for `run_benchmark`.
+        placement: Where the runs compute (`Placement`), such as `accelerator="cpu"`.
+
+    Raises:
+        UsageError, DataError, RunError: As for `run_benchmark`.
+    """
+    if out is None and not isinstance(plan, Path | str):
+        raise UsageError("Expected `out`, the folder of the benchmark, with a plan that is not a file.")
+    if not isinstance(plan, Plan):
+        plan, out = (make_plan(plan), out) if isinstance(plan, Mapping) else (load_plan(Path(plan)), out or _folder_of(plan))
+    return run_benchmark(plan, Path(str(out)), placement, jobs, dry_run=dry_run, keep_weights=keep_weights)
+
+
+def _folder_of(plan: Path | str) -> Path:
+    return Path("runs") / Path(plan).stem
 
 
 def run_benchmark(

@@ -1,12 +1,13 @@
 """The results of a benchmark, read from its run folders."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from balanced_mixup.benchmark.added_rows import AddedRow, added_rows
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.evaluation.collapse import Collapse, collapse
@@ -15,6 +16,7 @@ from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.scores import Scores, read_scores
 
+ADDED = ""  # backbone and seed of a row that was added
 EXTERNAL = " -> "  # between the training data and the external data that are scored
 
 
@@ -34,15 +36,18 @@ class Results:
 
     Args:
         scores: A row for each run and scored data set: data, backbone, method, fold, seed, test_share, scored (the split; None
-            for other data), predictions (a path), and a column for each metric (NaN where undefined).
-        methods: Labels in the order of the plan.
+            for other data), predictions (a path), and a column for each metric (NaN where undefined). Then one for each fold
+            of the rows that were added from another program; their backbone and seed are "".
+        methods: Labels in the order of the plan, then those of added rows.
         baseline: Label of the method that the others are compared with.
         metrics: Names of the metrics in the plan; none if it has none.
         protocol: Name of the protocol.
         ordinal: Names of the data sets, as in `scores`, whose classes are ordinal.
         planned, finished: Number of runs in the plan, and of those that are finished.
         failed: Titles of the runs that failed, each with the reason.
-        collapses: For each row of `scores`, in their order.
+        collapses: For each row of `scores`; for those of added rows with each backbone.
+        added: Labels of the rows that were added.
+        remarks: Sentences on them.
     """
 
     scores: pd.DataFrame
@@ -55,6 +60,8 @@ class Results:
     finished: int
     failed: tuple[tuple[str, str], ...]
     collapses: Sequence[RunCollapse] = ()
+    added: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def read_results(path: Path | str, baseline: str | None = None) -> Results:
@@ -73,13 +80,15 @@ def read_results(path: Path | str, baseline: str | None = None) -> Results:
     scored = [each for run in runs for each in _scored(folder, run)]
     if not scored:
         raise UsageError(f"The benchmark in {str(path)!r} has no finished run yet: resume it with `bmixup benchmark`.")
-    methods = tuple(dict.fromkeys(run.method for run in runs))
+    remarks: list[str] = []
+    added = [each for row, path in added_rows(folder) for each in _added(runs, row, path, remarks)]
+    methods = tuple(dict.fromkeys([run.method for run in runs] + [each.row["method"] for each in added]))
     if baseline is not None and baseline not in methods:
         raise UsageError(
             f"Expected `baseline` to be one of {', '.join(methods)}, but got {baseline!r}.{nearest(baseline, methods)}"
         )
     return Results(
-        scores=pd.DataFrame(each.row for each in scored),
+        scores=pd.DataFrame(each.row for each in scored + added),
         methods=methods,
         baseline=baseline or index.baseline,
         metrics=tuple(index.metrics),
@@ -89,9 +98,37 @@ def read_results(path: Path | str, baseline: str | None = None) -> Results:
         finished=sum(folder.is_finished(run) for run in runs),
         failed=tuple(_failures(folder, runs)),
         collapses=tuple(
-            RunCollapse(each.row["data"], each.row["backbone"], each.row["method"], collapse(each.scores)) for each in scored
+            RunCollapse(each.row["data"], backbone, each.row["method"], collapse(each.scores))
+            for each in scored + added
+            for backbone in _backbones(each.row, runs)
         ),
+        added=tuple(dict.fromkeys(each.row["method"] for each in added)),
+        remarks=tuple(remarks),
     )
+
+
+def _backbones(row: Mapping[str, Any], runs: Iterable[PlannedRun]) -> list[str]:
+    """Return the backbones that a row is beside in tables: its own, or for an added one all of its data."""
+    if row["backbone"] != ADDED:
+        return [row["backbone"]]
+    return list(dict.fromkeys(run.backbone for run in runs if run.data == row["data"]))
+
+
+def _added(runs: Sequence[PlannedRun], added: AddedRow, folder: Path, remarks: list[str]) -> Iterator["_Scored"]:
+    """Yield the scores of an added row in each fold, none if the plan has other folds now; appends to `remarks`."""
+    of_fold = {run.fold: run for run in runs if run.data == added.data}
+    if {fold: run.data_fingerprint for fold, run in of_fold.items()} != added.folds:
+        remarks.append(f"{added.name} is not shown: the folds of {added.data} have changed since it was added. Add it again.")
+        return
+    remarks.append(f"{added.name}: predictions of another program on the same images of {added.data}.")
+    for fold, run in of_fold.items():
+        evaluation = Evaluation.open(folder / fold)
+        scores = evaluation.stored.scores
+        values = scores.values(lambda: evaluation.predictions)  # noqa: B023  # called at once
+        planned = replace(run, method=added.name, backbone=ADDED)
+        row = _row(planned, added.data, values, folder / fold / "predictions.parquet", run.scored)
+        program = evaluation.stored.other_program
+        yield _Scored({**row, "seed": ADDED}, scores, program is not None and program.ordinal)
 
 
 def _failures(folder: BenchmarkFolder, runs: Iterable[PlannedRun]) -> Iterator[tuple[str, str]]:

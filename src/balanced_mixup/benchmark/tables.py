@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from balanced_mixup.benchmark.collapses import MARK, Place, collapse_notes, marked
-from balanced_mixup.benchmark.results import Results
+from balanced_mixup.benchmark.results import Results, read_results
 from balanced_mixup.benchmark.summary import LEVEL, MethodSummary, long_table, mean_ranks, summarise
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.metrics import METRICS
+from balanced_mixup.table_files import csv_text
 
 Format = Literal["md", "latex", "csv", "runs"]
 
@@ -38,6 +41,39 @@ class Grid:
     note: str = ""
 
 
+def table(
+    benchmark: Path | str, metrics: Sequence[str] = (), *, baseline: str | None = None, form: Format | None = None
+) -> pd.DataFrame | str:
+    """Return the results of a benchmark. This is `bmixup table`.
+
+        table("runs/plan", ["mcc"]).query("among_best")
+        print(table("runs/plan", form="md"))
+
+    Args:
+        benchmark: Its folder; it may still be running.
+        metrics: Names of metrics; those of the plan, or the paper's, if empty.
+        baseline: Label of the method to compare with; that of the plan if not given.
+        form: As for `make_tables`, which returns text; a data frame if not given.
+
+    Returns:
+        A row for each data set, backbone, metric and method, with all numbers of the tables (`MethodSummary`); or text.
+
+    Raises:
+        UsageError: It is no folder of a benchmark, has no finished run yet, or there is no such metric or method.
+    """
+    results = read_results(benchmark, baseline)
+    if form is not None:
+        return make_tables(results, tuple(metrics), form)
+    return long_table(summarise(results, metrics_of(results, _known(metrics))))
+
+
+def _known(metrics: Sequence[str]) -> Sequence[str]:
+    for name in metrics:
+        if name not in METRICS:
+            raise UsageError(f"Expected a metric among {', '.join(METRICS)}, but got {name!r}.{nearest(name, METRICS)}")
+    return metrics
+
+
 def make_tables(results: Results, metrics: Sequence[str], form: Format) -> str:
     """Return the tables of a benchmark as text.
 
@@ -50,17 +86,14 @@ def make_tables(results: Results, metrics: Sequence[str], form: Format) -> str:
         UsageError: There is no metric of that name.
     """
     if form == "runs":
-        return results.scores.drop(columns=["scored", "predictions"]).to_csv(index=False)
-    for name in metrics:
-        if name not in METRICS:
-            raise UsageError(f"Expected a metric among {', '.join(METRICS)}, but got {name!r}.{nearest(name, METRICS)}")
-    return render(results, summarise(results, metrics_of(results, metrics)), form)
+        return csv_text(results.scores.drop(columns=["scored", "predictions"]))
+    return render(results, summarise(results, metrics_of(results, _known(metrics))), form)
 
 
 def render(results: Results, summaries: Sequence[MethodSummary], form: Literal["md", "latex", "csv"]) -> str:
     """Return the tables of these summaries as text, or all their numbers in one long table."""
     if form == "csv":
-        return long_table(summaries).to_csv(index=False)
+        return csv_text(long_table(summaries))
     text = markdown if form == "md" else latex
     remark = "" if form == "md" else "% "
     return "\n".join([*(text(grid) for grid in grids(results, summaries)), *(remark + note for note in notes(results))])
@@ -194,6 +227,7 @@ def notes(results: Results) -> list[str]:
         )
     if results.finished < results.planned:
         lines.append(f"{results.finished} of {results.planned} runs are finished; the others are not included.")
+    lines += results.remarks
     lines += collapse_notes(results)
     lines += [f"Failed: {title}: {reason.splitlines()[-1]}" for title, reason in results.failed]
     return lines

@@ -59,13 +59,15 @@ def benchmark(
         little space. If not given as before in this folder; a new benchmark deletes them as soon as no other run starts from
         them.
     """
-    from balanced_mixup.benchmark.engine import run_benchmark
     from balanced_mixup.benchmark.plan import load_plan
+
+    comparison = load_plan(plan)
+    from balanced_mixup.benchmark.engine import run_benchmark
     from balanced_mixup.cli.report import write_final_report
 
     where = {} if placement is None else placement.model_dump(exclude_unset=True)
     folder = out or Path("runs") / plan.stem
-    outcome = run_benchmark(load_plan(plan), folder, where, jobs, dry_run=dry_run, keep_weights=keep_weights)
+    outcome = run_benchmark(comparison, folder, where, jobs, dry_run=dry_run, keep_weights=keep_weights)
     if report and outcome.finished and not dry_run:
         write_final_report(folder)
     return print_outcome(outcome, folder)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from balanced_mixup.benchmark.added_rows import added_rows
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
 from balanced_mixup.benchmark.results import EXTERNAL, Results, held_out_scores, read_results
 from balanced_mixup.benchmark.summary import LEVEL, MethodSummary, summarise
@@ -17,8 +18,9 @@ from balanced_mixup.metrics import METRICS
 from balanced_mixup.report.document import Block, Chart, Collapsible, Document, Listing, Note, Section, Table, Text
 from balanced_mixup.report.figures import cost_by_score, forest, ranks, score_by_rarity
 from balanced_mixup.report.words import CITATION
+from balanced_mixup.runs.evaluation import Evaluation
 from balanced_mixup.runs.run import Run
-from balanced_mixup.runs.scores import read_scores
+from balanced_mixup.runs.scores import Scores, read_scores
 from balanced_mixup.words import counted, display_name, listed
 
 
@@ -40,7 +42,7 @@ def benchmark_report(path: Path, folder: Path) -> Document:
         Section("tables", "Scores and differences", _tables(results, entries)),
         Section("ranks", "Ranks", _ranks(first)),
         Section("rarity", "Rare and frequent classes", _rarity(recalls)),
-        Section("cost", "Cost", _cost(benchmark, runs, first)),
+        Section("cost", "Cost", _cost(benchmark, runs, [entry for entry in first if entry.method not in results.added])),
         Section("runs", "Runs", [_runs(results, benchmark, runs, folder)]),
         Section("provenance", "Provenance", _provenance(benchmark)),
     ]
@@ -148,7 +150,9 @@ def _recalls(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], baseline: s
     tables = {}
     for data in dict.fromkeys(run.data for run in runs):
         own = sorted((run for run in runs if run.data == data), key=lambda run: run.method != baseline)
-        if rows := [row for run in own for row in _recalls_of(benchmark, run)]:
+        rows = [row for run in own for row in _recalls_of(benchmark, run)]
+        if rows:
+            rows += _recalls_of_added(benchmark, own)
             tables[data] = (
                 pd.DataFrame(rows)
                 .groupby(["method", "class"], sort=False)
@@ -162,17 +166,28 @@ def _recalls_of(benchmark: BenchmarkFolder, run: PlannedRun) -> list[dict[str, o
     own = benchmark.run(run)
     if not (own.metrics.is_file() and own.manifest.is_file()):
         return []
-    table = pd.read_csv(own.manifest, dtype=str, keep_default_na=False)
-    trained = table.loc[table["split"] == "train", "label"].value_counts()
-    per_class = read_scores(own.metrics)[run.scored].per_class
+    return _rows_of(run.method, read_scores(own.metrics)[run.scored], Run(own).images)
+
+
+def _recalls_of_added(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun]) -> list[dict[str, object]]:
+    """Return the rows of predictions of other programs, beside the training images of the `runs` on the same fold."""
+    images = {run.fold: Run(benchmark.run(run)).images for run in runs if benchmark.run(run).manifest.is_file()}
+    planned = {run.fold: run.data_fingerprint for run in runs}
     return [
-        {
-            "method": run.method,
-            "class": name,
-            "images": int(trained.get(name, 0)),
-            "recall": row.recall.value,
-        }
-        for name, row in per_class.items()
+        row
+        for added, folder in added_rows(benchmark)
+        if added.data == runs[0].data and added.folds == planned
+        for fold in added.folds
+        if fold in images
+        for row in _rows_of(added.name, Evaluation.open(folder / fold).scores, images[fold])
+    ]
+
+
+def _rows_of(method: str, scores: Scores, images: pd.DataFrame) -> list[dict[str, object]]:
+    trained = images.loc[images["split"] == "train", "label"].value_counts()
+    return [
+        {"method": method, "class": name, "images": int(trained.get(name, 0)), "recall": row.recall.value}
+        for name, row in scores.per_class.items()
     ]
 
 

@@ -11,19 +11,12 @@ from balanced_mixup.evaluation.assessment import choose_thresholds
 from balanced_mixup.report.contents import RunContents, require
 from balanced_mixup.report.document import Block, Chart, Note, Table, Text
 from balanced_mixup.report.figures import reliability_diagram
-from balanced_mixup.report.words import interval, percent
+from balanced_mixup.report.words import CALIBRATION_LABELS, interval, percent
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.words import counted
 
 _SENSITIVITY = 0.9  # target if none is given
 _MOST = 12  # classes in the table of thresholds if none are given
-_LABELS = {
-    "ece": "expected calibration error (ECE)",
-    "classwise_ece": "classwise ECE, mean over all classes",
-    "rare_ece": "classwise ECE, mean over the rare classes",
-    "brier": "Brier score",
-    "log_loss": "log loss",
-}
 
 
 def calibration_view(run: RunContents) -> list[Block]:
@@ -84,7 +77,7 @@ def _corrected(predictions: Predictions, correction: Correction, target: TargetP
 
 
 def _errors(scores: Mapping[str, CalibrationScores]) -> Table:
-    shown = {name: label for name, label in _LABELS.items() if name in scores["uncorrected"].metrics}
+    shown = {name: label for name, label in CALIBRATION_LABELS.items() if name in scores["uncorrected"].metrics}
     return Table(
         "Calibration errors, 0 is best [95% interval]: uncorrected, with temperature scaling, and with temperature and prior "
         "correction to the class proportions of the training data.",

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from balanced_mixup.calibration.class_prior import rare_classes
 from balanced_mixup.evaluation.collapse import collapse
 from balanced_mixup.metrics import confusion
-from balanced_mixup.report.contents import RunContents
+from balanced_mixup.report.contents import Contents, RunContents
 from balanced_mixup.report.document import Block, Listing, Note, Text
 from balanced_mixup.report.words import class_sentence, percent, with_interval
 from balanced_mixup.runs.scores import ClassScores, Scores
@@ -20,10 +20,10 @@ Counts = npt.NDArray[np.int64]
 MOST = 12  # rare classes that get a sentence of their own
 
 
-def summary(run: RunContents) -> list[Block]:
+def summary(run: Contents) -> list[Block]:
     """Return overall scores, and how many images of each rare class were found."""
     notes: list[Block] = []
-    if not run.finished:
+    if isinstance(run, RunContents) and not run.finished:
         notes.append(Note(f"This run is not finished. To resume it: bmixup train --out {run.path} --resume"))
     if run.scores is None or run.predictions is None:
         return [*notes, Text("There are no scores yet.")]
@@ -36,7 +36,7 @@ def summary(run: RunContents) -> list[Block]:
     return [*notes, Text(_overall(run, run.scores, table)), *_prior(run), *_classes(run, run.scores.per_class, table)]
 
 
-def _overall(run: RunContents, scores: Scores, table: Counts) -> str:
+def _overall(run: Contents, scores: Scores, table: Counts) -> str:
     metrics, column = scores.metrics, run.settings.group_column
     groups = f" in {counted(scores.groups, 'group')}" if scores.groups else ""
     groups += f" (column {column})" if groups and column else ""
@@ -50,7 +50,7 @@ def _overall(run: RunContents, scores: Scores, table: Counts) -> str:
     return text
 
 
-def _prior(run: RunContents) -> list[Block]:
+def _prior(run: Contents) -> list[Block]:
     """Return the class prior that the probabilities were corrected to, if any."""
     prior = run.target
     if prior is None:
@@ -68,10 +68,11 @@ def _prior(run: RunContents) -> list[Block]:
     return blocks
 
 
-def _classes(run: RunContents, per_class: Mapping[str, ClassScores], table: Counts) -> list[Block]:
+def _classes(run: Contents, per_class: Mapping[str, ClassScores], table: Counts) -> list[Block]:
     trained = None if run.images is None else run.counts("train")
     classes, everything = run.classes, list(range(len(run.classes)))
-    rare = [] if trained is None else rare_classes(trained)
+    sizes, known = (table.sum(axis=1), "scored") if trained is None else (trained, "training")
+    rare = rare_classes(sizes)
     chosen = (rare or everything)[:MOST]
     sentences = [
         class_sentence(k, classes, table, None if trained is None else int(trained[k]), per_class[classes[k]].recall)
@@ -79,11 +80,11 @@ def _classes(run: RunContents, per_class: Mapping[str, ClassScores], table: Coun
     ]
     if rare:
         head = (
-            "Rare classes, the rarest first (rare: fewer than half of the training images it would have if all classes were "
+            f"Rare classes, the rarest first (rare: fewer than half of the {known} images it would have if all classes were "
             "equally large):"
         )
     else:
-        head = "Classes:" if trained is None else "No class is rare. Classes:"
+        head = "No class is rare. Classes:"
     blocks: list[Block] = [Text(head), Listing(sentences)]
     others = [k for k in everything if k not in chosen]
     if others:

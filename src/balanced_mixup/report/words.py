@@ -14,6 +14,14 @@ CITATION = (
     "Classification. MICCAI 2021, LNCS 12905, pp. 323-333."
 )
 
+CALIBRATION_LABELS = {
+    "ece": "expected calibration error (ECE)",
+    "classwise_ece": "classwise ECE, mean over all classes",
+    "rare_ece": "classwise ECE, mean over the rare classes",
+    "brier": "Brier score",
+    "log_loss": "log loss",
+}
+
 
 def percent(value: float) -> str:
     """Return a proportion in per cent, "54%"; with a decimal where it would round to 0% or 100%."""

@@ -22,10 +22,13 @@ Format = Literal["html", "pdf", "md"]
 
 
 def write_report(path: Path | str, out: Path | str | None = None, form: Format | None = None, *, runs: bool = False) -> Path:
-    """Write the report of a run or of a benchmark.
+    """Write the report of a run, of an evaluation, or of a benchmark.
+
+        balanced_mixup.report("runs/mine")
+        balanced_mixup.report("runs/plan", "plan.pdf")
 
     Args:
-        path: Folder of the run, finished or not, of an evaluation of it, or of a benchmark.
+        path: Folder of the run, finished or not, of an evaluation, or of a benchmark.
         out: Output file; report.html, .pdf or .md in the folder if not given. Each figure is written too, as SVG, PNG
             and CSV with its numbers, to a folder named after it: report-figures. Those of an earlier report that this one
             does not have are removed.
@@ -43,6 +46,7 @@ def write_report(path: Path | str, out: Path | str | None = None, form: Format |
     path = Path(path)
     form = _format(out, form)
     target = Path(out) if out is not None else path / f"report.{form}"
+    _kind_of(path)
     require("A report", "report", "matplotlib", *(["jinja2"] if form != "md" or runs else []))
     from balanced_mixup.report.figures import save
     from balanced_mixup.report.pdf import to_pdf
@@ -62,6 +66,9 @@ def write_report(path: Path | str, out: Path | str | None = None, form: Format |
         raise RunError(f"The report {str(target)!r} could not be written: {error}.") from error
     _warn_of_missing_letters(report, page if form == "pdf" else "")
     return target
+
+
+report = write_report  # its name in `balanced_mixup`
 
 
 def _warn_of_missing_letters(report: "Document", printed: str) -> None:
@@ -123,15 +130,23 @@ def _format(out: Path | str | None, form: Format | None) -> Format:
 
 def make_report(path: Path, folder: Path) -> "Document":
     """Return the report of a run, an evaluation or a benchmark, as it is written to a file in `folder`."""
+    kind = _kind_of(path)
     from balanced_mixup.report.benchmark_report import benchmark_report
     from balanced_mixup.report.run_report import evaluation_report, run_report
 
-    if RunFolder(path).recipe.is_file():
-        return run_report(path)
-    if BenchmarkFolder(path).index.is_file():
+    if kind == "benchmark":
         return benchmark_report(path, folder)
+    return run_report(path) if kind == "run" else evaluation_report(path)
+
+
+def _kind_of(path: Path) -> Literal["run", "benchmark", "evaluation"]:
+    """Return what the folder holds; UsageError where it is nothing that has a report."""
+    if RunFolder(path).recipe.is_file():
+        return "run"
+    if BenchmarkFolder(path).index.is_file():
+        return "benchmark"
     if (path / "metrics.json").is_file():
-        return evaluation_report(path)
+        return "evaluation"
     what = "it has neither a recipe.yaml nor a benchmark.json" if path.is_dir() else "there is no such folder"
     raise UsageError(f"Expected {str(path)!r} to be the folder of a run or of a benchmark, but {what}.")
 

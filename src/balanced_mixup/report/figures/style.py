@@ -29,6 +29,7 @@ from matplotlib.lines import Line2D
 
 from balanced_mixup.files import write_atomically
 from balanced_mixup.report.figures import fonts
+from balanced_mixup.table_files import csv_text
 
 COLUMN, PAGE = 85.0, 170.0  # mm
 LINE = 3.8  # mm, from a line of text to the next
@@ -105,7 +106,7 @@ def save(drawing: Drawing, stem: Path) -> tuple[Path, Path, Path]:
     writers: dict[str, Callable[[Path], object]] = {
         "svg": lambda path: drawing.figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None}),
         "png": lambda path: drawing.figure.savefig(path, format="png", metadata={"Software": None}),
-        "csv": lambda path: drawing.numbers.to_csv(path, index=False, lineterminator="\n"),
+        "csv": lambda path: path.write_text(csv_text(drawing.numbers), encoding="utf-8"),
     }
     stem.parent.mkdir(parents=True, exist_ok=True)
     svg, png, csv = paths = tuple(stem.with_name(f"{stem.name}.{kind}") for kind in writers)
