@@ -58,7 +58,9 @@ class TestShowing:
     def test_nothing(self, command, cache):
         assert command() == (0, f"No decoded images in {cache}.\n", "")
         assert not cache.exists()
-        assert json.loads(command("--json")[1]) == {"cache_dir": str(cache), "cleared": False, "disk_bytes": 0, "stores": []}
+        assert {**json.loads(command("--json")[1]), "limit_bytes": 0} == {
+            "cache_dir": str(cache), "cleared": False, "disk_bytes": 0, "limit_bytes": 0, "stores": [], "damaged": []
+        }  # fmt: skip
 
     def test_a_table_the_last_used_first(self, command, store, cache, tmp_path, monkeypatch):
         monkeypatch.setenv("COLUMNS", "300")
@@ -76,7 +78,7 @@ class TestShowing:
         ]
         assert [row[6] for row in rows[:3]] == ["2025-01-07", "2025-01-05", "2025-01-03"]
         assert out.splitlines()[-1].startswith("Total: ")
-        assert out.splitlines()[-1].endswith(f" of decoded images in {cache}.")
+        assert re.search(rf" of decoded images in {cache} \(limit \d.* [KMGT]iB\)\.$", out.splitlines()[-1])
 
     def test_json(self, command, store, cache, tmp_path):
         folder = store("data", 12, used=day(1))[0].folder
@@ -91,6 +93,7 @@ class TestShowing:
                 "images": 12,
                 "disk_bytes": found["disk_bytes"],
                 "last_used": day(1),
+                "format": 2,
             }
         ]
         assert found["disk_bytes"] >= 12 * 32 * 32 * 3
