@@ -81,7 +81,7 @@ class CachedStore:
             RunError: Another process is adding images to it, or it cannot be written.
         """
         try:
-            with explain_errors(self.folder), lock_of(self.folder).acquire(timeout=0):
+            with lock_of(self.folder).acquire(timeout=0), explain_errors(self.folder):
                 index = read_index(self.folder, header_for(self.origin, self.size))
                 damaged = damaged_images(self.folder, self.size, index)
                 (self.folder / DAMAGED).unlink(missing_ok=True)

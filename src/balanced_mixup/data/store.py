@@ -101,7 +101,8 @@ class Store:
                 yield stored
                 return
             unknown = stored.unknown()
-            make_room(self.folder, self.origin, self.size, len(unknown) * self.size**2 * CHANNELS)
+            if unknown:
+                make_room(self.folder, self.origin, self.size, len(unknown) * self.size**2 * CHANNELS)
             with StoreWriter(self.folder, header_for(self.origin, self.size), index, len(unknown)) as writer:
                 damaged.unlink(missing_ok=True)
                 stored = StoredImages(self, images, index, writer)
@@ -114,12 +115,10 @@ class Store:
         with suppress(OSError):
             (self.folder / DAMAGED).touch()
         log.warning(
-            "%d decoded image(s) in %s are damaged (%s%s): they are decoded from their files now, and stored again by the next "
-            "training.",
-            len(names),
+            "Damaged in the store %s: %s%s. They are decoded from their files now, and stored again by the next training.",
             self.folder,
             ", ".join(names[:3]),
-            ", ..." if len(names) > 3 else "",
+            f" and {len(names) - 3} more" if len(names) > 3 else "",
         )
 
     @contextmanager
