@@ -36,7 +36,7 @@ class OpenFile:
             complete = os.preadv(self.descriptor, [image.data], slot * image.nbytes) == image.nbytes
         except OSError:  # a failing disk
             return False
-        return complete and (checksum is None or zlib.crc32(image) == checksum)
+        return complete and (checksum is None or zlib.crc32(image.data) == checksum)
 
 
 def write_image(file: int, image: npt.NDArray[np.uint8], slot: int) -> int:
