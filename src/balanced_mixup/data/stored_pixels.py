@@ -1,15 +1,19 @@
 """The pixels of a data set in the files of a store, verified as they are read."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from copy import copy
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from balanced_mixup.data.pixel_file import OpenFile
 from balanced_mixup.data.pixels import Rows, SourcePixels
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PLACE = np.dtype([("file", np.int32), ("slot", np.int64), ("checksum", np.uint32), ("verified", np.bool_)])
 
@@ -59,13 +63,15 @@ class StoredPixels:
             self._damaged |= damaged
             if damaged:
                 self._report([self._source.images.names[row] for row in sorted(damaged)])
+        import torch
+
         return torch.from_numpy(out)
 
     def _read(self, image: npt.NDArray[np.uint8], place: tuple[int, int, int, bool]) -> bool:
         file, slot, checksum, verified = place
         return file >= 0 and self._files[file].read(slot, image, None if verified else checksum)
 
-    def subset(self, rows: Rows) -> "StoredPixels":
+    def subset(self, rows: Rows) -> StoredPixels:
         """Return a view of some images."""
         some = copy(self)
         some._rows = self._rows[rows]

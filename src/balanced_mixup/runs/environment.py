@@ -8,8 +8,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from balanced_mixup.data.manifest import Manifest
 
 _PACKAGES = ("balanced-mixup", "torch", "torchvision", "timm", "lightning", "numpy", "pillow", "scikit-learn", "scipy")
@@ -17,6 +15,8 @@ _PACKAGES = ("balanced-mixup", "torch", "torchvision", "timm", "lightning", "num
 
 def describe_environment(seed: int, fingerprint: str) -> dict[str, Any]:
     """Return what `environment.json` holds."""
+    import torch
+
     return {
         "versions": {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES},
         "platform": platform.platform(),
