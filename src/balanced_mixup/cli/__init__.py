@@ -64,7 +64,7 @@ _COMMANDS = {
     "benchmark": "Compare methods on the same folds: data sets x methods x backbones x folds x seeds.",
     "table": "Summarise a benchmark: scores, paired differences, ranks.",
     "reproduce": "Reproduce the tables and figures of the paper, beside the published ones.",
-    "cache": "Show and clear the decoded images that are cached on disk.",
+    "cache": "Show, verify and delete the decoded images that are cached on disk.",
     "list": "List methods, recipes, data sources, metrics, protocols and backbones.",
 }
 

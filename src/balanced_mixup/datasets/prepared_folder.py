@@ -42,7 +42,7 @@ class PreparedFolder:
         return {path.stem for path in (self.path / "images").glob(f"*.{self.format.format}")}
 
     def check(self) -> None:
-        """Raise UsageError if the folder contains something else, or the data set with other settings."""
+        """Raise UsageError if the folder contains something else, or images with other settings."""
         path, settings = self.path, self._settings()
         if path.exists() and not path.is_dir():
             raise UsageError(f"Expected --out to be a folder, but {str(path)!r} is a file.")
@@ -59,7 +59,7 @@ class PreparedFolder:
             raise UsageError(f"{str(path / PREPARED)!r} is damaged ({error}): delete the folder, or choose another.") from error
         before = before if isinstance(before, dict) else {}
         other = [key for key in settings if before.get(key) != settings[key]]
-        if other:
+        if other and any(image.suffix in (".jpg", ".png") for image in (path / "images").glob("[!.]*")):
             expected, got = (", ".join(f"{key} {values.get(key)!r}" for key in other) for values in (before, settings))
             raise UsageError(
                 f"Expected the settings that {str(path)!r} was started with, {expected}; but got {got}. Choose another folder, "
