@@ -13,7 +13,6 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
-from filelock import FileLock
 
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder
 from balanced_mixup.benchmark.engine import run_benchmark
@@ -24,6 +23,7 @@ from balanced_mixup.benchmark.results import read_results
 from balanced_mixup.benchmark.runs import expand
 from balanced_mixup.cli import main
 from balanced_mixup.errors import DataError, RunError, UsageError
+from balanced_mixup.runs.folder_lock import locked
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ def test_a_full_disk_is_a_reason_and_the_reason_needs_no_disk(content, tmp_path,
     plan = make_plan({**content, "methods": ["instance"]})
     (tmp_path / "runs").mkdir()
     for run in expand(plan, tmp_path, {}).runs:
-        (tmp_path / run.folder).with_name(Path(run.folder).name + ".lock").mkdir()  # so that a run fails with an OSError
+        (tmp_path / run.folder / ".lock").mkdir(parents=True)  # so that the system refuses the run its lock
     monkeypatch.setattr("balanced_mixup.benchmark.engine.write_text", full)
     outcome = run_benchmark(plan, tmp_path)
     assert len(outcome.failed) == 2
@@ -175,22 +175,21 @@ def test_a_run_that_another_benchmark_makes_is_waited_for(content, tmp_path, mon
     write_index(plan, tmp_path)
     folder = BenchmarkFolder(tmp_path)
     first = folder.read().runs[0]
-    (tmp_path / "runs").mkdir()
-    held = FileLock(folder.lock(first))
-    held.acquire()
+    held = locked(folder.run(first).path)
+    held.__enter__()
     real, starts = Job.start, []
 
     def start(folder, run, *arguments):
         starts.append(run.identity)
         if starts.count(first.identity) == 2:
-            held.release()  # the other benchmark has been killed meanwhile
+            held.__exit__(None, None, None)  # the other benchmark has been killed meanwhile
         return real(folder, run, *arguments)
 
     monkeypatch.setattr(Job, "start", start)
     outcome = run_benchmark(plan, tmp_path)
     assert (outcome.finished, list(outcome.failed)) == (2, [])
     assert starts.count(first.identity) == 2
-    FileLock(folder.lock(first)).acquire(timeout=0)
+    assert not list(tmp_path.rglob(".lock"))
 
 
 def test_killed_with_its_jobs_and_started_again(content, finished, tmp_path):
@@ -263,7 +262,7 @@ def test_groups_that_external_data_share_are_told(content, blobs, tmp_path, capl
     assert all(run.images["external"] == 21 for run in runs)
     folder = BenchmarkFolder(tmp_path / "out")
     without = [replace(run, images={**run.images, "external": 0}) for run in runs]
-    assert estimate_seconds(folder, [], runs, {}, 1) > estimate_seconds(folder, [], without, {}, 1)
+    assert estimate_seconds(folder, [], runs, {}, 1, 1) > estimate_seconds(folder, [], without, {}, 1, 1)
 
 
 def test_weights_that_cannot_be_had_are_found_out_at_once(content, tmp_path):

@@ -149,7 +149,7 @@ def test_damaged_files_are_named(run, name, text):
         ("history.csv", "epoch\n1\n", r"history\.csv' is damaged: it has no learning_rate, train_loss"),
         ("history.csv", "epoch,learning_rate,train_loss\n1,0.1,x\n", r"history\.csv' is damaged"),
         ("manifest.csv", "image,label,split,digest\n", r"manifest\.csv' is damaged: it has no rows"),
-        ("manifest.csv", "", r"manifest\.csv' is missing or damaged"),
+        ("manifest.csv", "", r"manifest\.csv' is damaged: No columns"),
     ],
 )
 def test_damaged_tables_are_named(run, name, text, message):

@@ -14,6 +14,9 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+import psutil
+import torch
+
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
 from balanced_mixup.benchmark.estimate import estimate_seconds
 from balanced_mixup.benchmark.job import Job
@@ -24,10 +27,11 @@ from balanced_mixup.errors import RunError, UsageError, human_time
 from balanced_mixup.files import write_text
 from balanced_mixup.progress import progress_bar
 from balanced_mixup.training.backbones import create
-from balanced_mixup.training.recipe import make_recipe
+from balanced_mixup.training.recipe import Recipe, make_recipe
 
 log = logging.getLogger("balanced_mixup")
 
+_RUN_BYTES = 2 * 2**30  # enough for the process of a run with a small backbone
 _RETRY_SECONDS = 5.0  # for runs that another benchmark is training
 
 
@@ -41,7 +45,7 @@ class BenchmarkOutcome:
 
 
 def run_benchmark(
-    plan: Plan, out: Path, placement: Mapping[str, Any] | None = None, jobs: int = 1, *, dry_run: bool = False
+    plan: Plan, out: Path, placement: Mapping[str, Any] | None = None, jobs: int | None = None, *, dry_run: bool = False
 ) -> BenchmarkOutcome:
     """Execute the unfinished runs of a plan, after an estimate of the time that this takes.
 
@@ -50,8 +54,9 @@ def run_benchmark(
     Args:
         plan: What to compare.
         out: Folder of the benchmark, a new one or one to resume.
-        placement: Fields of `Placement` for every run that differ from their defaults.
-        jobs: Number of parallel runs; they share the cores, and with several GPUs each run gets one.
+        placement: Fields of `Placement` for every run that differ from their defaults. Each run computes with its `threads`, 1
+            if not given, whatever `jobs` is, as results depend on them in the last bits; the folder keeps the number.
+        jobs: Number of parallel runs, with several GPUs one on each; as many as cores, memory or GPUs allow if not given.
         dry_run: Scan the data and the finished runs, and write nothing.
 
     Raises:
@@ -60,28 +65,53 @@ def run_benchmark(
         RunError: The weights of a backbone are not available.
     """
     folder, placement = BenchmarkFolder(out), dict(placement or {})
-    if jobs < 1:
+    if jobs is not None and jobs < 1:
         raise UsageError(f"Expected `jobs` to be at least 1, but got {jobs}.")
-    if make_recipe(recipe_settings(plan.settings), placement).processes > 1:
+    settings = make_recipe(recipe_settings(plan.settings), placement)
+    if settings.processes > 1:
         raise UsageError("Expected one device for each run of a benchmark; `--jobs` makes several runs at a time.")
+    threads = _threads(folder, settings.threads)
     expansion = expand(plan, out, placement)
     runs = expansion.runs
     finished: list[PlannedRun] = []
     pending: list[PlannedRun] = []
     for run in runs:
         (finished if folder.is_finished(run) else pending).append(run)
-    jobs = max(1, min(jobs, len(pending)))
+    jobs = max(1, min(jobs or _most_jobs(settings, threads), len(pending)))
     if pending:
-        seconds = estimate_seconds(folder, finished, pending, placement, jobs)
+        seconds = estimate_seconds(folder, finished, pending, placement, jobs, threads)
         log.info("%d runs, %d of them unfinished: about %s.", len(runs), len(pending), human_time(seconds))
     if dry_run:
         return BenchmarkOutcome(len(runs), len(finished), ())
     recipes = [make_recipe(run.settings) for run in pending]
     for backbone, size, weights in sorted({(recipe.backbone, recipe.size, recipe.weights) for recipe in recipes}):
         create(backbone, 2, size, weights, 0)  # download once and fail early, not in every run
-    expansion.write(plan, out)
-    failed = _run_all(folder, runs, pending, placement, jobs)
+    expansion.write(plan, out, threads)
+    failed = _run_all(folder, runs, pending, placement, jobs, threads)
     return BenchmarkOutcome(len(runs), sum(folder.is_finished(run) for run in runs), failed)
+
+
+def _threads(folder: BenchmarkFolder, wanted: int | None) -> int:
+    """Return the number of CPU threads of each run: that of the folder, if it has one.
+
+    Raises:
+        UsageError: Another one is wanted.
+    """
+    kept = folder.read().threads if folder.index.is_file() else None
+    if kept is not None and wanted not in (None, kept):
+        raise UsageError(
+            f"Expected `threads` to be {kept}, with which the runs of the benchmark in {str(folder.path)!r} compute, but got "
+            f"{wanted}. Omit `--threads`, or choose another `--out`."
+        )
+    return kept or wanted or 1
+
+
+def _most_jobs(recipe: Recipe, threads: int) -> int:
+    """Return how many runs this machine can make at a time."""
+    if recipe.accelerator in ("auto", "gpu") and torch.cuda.is_available():
+        return torch.cuda.device_count()
+    memory = psutil.virtual_memory().available
+    return max(1, min(torch.get_num_threads() // threads, memory // _RUN_BYTES))
 
 
 def _run_all(
@@ -90,6 +120,7 @@ def _run_all(
     runs: Sequence[PlannedRun],
     placement: Mapping[str, Any],
     jobs: int,
+    threads: int,
 ) -> list[tuple[PlannedRun, str]]:
     """Execute `runs`, some of the `planned` ones, `jobs` in parallel; returns those that failed with their reasons."""
     (folder.path / "runs").mkdir(exist_ok=True)
@@ -117,7 +148,7 @@ def _run_all(
                         run, base = chosen
                         pending.remove(run)
                         try:
-                            active[slot] = Job.start(folder, run, placement, slot, jobs, base)
+                            active[slot] = Job.start(folder, run, placement, slot, threads, base)
                         except RunError as error:
                             end(run, str(error))
                 if active:

@@ -56,12 +56,12 @@ class Expansion:
     runs: Sequence[PlannedRun]
     folds: Sequence[FoldFile]
 
-    def write(self, plan: Plan, out: Path) -> None:
-        """Write the folds and the index of a benchmark to its folder."""
+    def write(self, plan: Plan, out: Path, threads: int | None = None) -> None:
+        """Write the folds and the index of a benchmark to its folder; `threads` are those of each run."""
         for fold in self.folds:
             fold.path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(fold.path, partial(write_split, names=fold.names, split=fold.split))
-        BenchmarkFolder(out).write(plan, self.runs)
+        BenchmarkFolder(out).write(plan, self.runs, threads)
 
 
 def expand(plan: Plan, out: Path, placement: Mapping[str, Any]) -> Expansion:

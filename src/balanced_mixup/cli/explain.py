@@ -46,9 +46,9 @@ def explain(
     calibrate
         Apply the temperature fitted on validation images (keeps the predicted class).
     """
-    from rich.console import Console
     from rich.markup import escape
 
+    from balanced_mixup.cli.console import Console
     from balanced_mixup.report.explanations import TABLE, explain_files
 
     table = explain_files(run, images, out, target=target, top=top, calibrate=calibrate)

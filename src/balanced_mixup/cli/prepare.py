@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from balanced_mixup.cli.console import Console
 
 if TYPE_CHECKING:
     from balanced_mixup.datasets.prepare import PreparedDataset

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from balanced_mixup.cli.console import Console
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,6 +19,7 @@ from balanced_mixup.evaluation.other_data import choose_rows, warn_of_shared_gro
 from balanced_mixup.files import write_atomically
 from balanced_mixup.runs.classifier import Classifier
 from balanced_mixup.runs.evaluation import Evaluation, EvaluationResult
+from balanced_mixup.runs.folder_lock import locked
 from balanced_mixup.runs.formats import NewerFormatError
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.run import Run
@@ -26,6 +27,8 @@ from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.training.recipe import make_settings
 
 log = logging.getLogger("balanced_mixup")
+
+_WRITING_SECONDS = 60.0  # at most, in which another process writes an evaluation
 
 
 def predict_rows(classifier: Classifier, prepared: Prepared, rows: npt.NDArray[np.int64], *, flip: bool = True) -> Predictions:
@@ -74,6 +77,7 @@ def evaluate(
     Raises:
         UsageError: The run is not finished, the split does not exist, its images were trained on, or `out` holds a run.
         DataError: Something is wrong with the data.
+        ChangedFileError: The run has been changed since it was written (see `Run.verify`).
     """
     folder = RunFolder(Path(run)).require_finished()
     opened = Run.open(run)
@@ -100,9 +104,11 @@ def evaluate(
         flip=flip,
         settings={**chosen.model_dump(mode="json"), "data": data, **files},
     )
-    target = Path(out) if out is not None else _folder_for(folder, result)
-    _write_result(target, predictions, result)
-    write_excluded(prepared, target / "excluded.csv")
+    place = Path(out) if out is not None else folder.own(folder.path / "evaluations")
+    with locked(place, wait=_WRITING_SECONDS):
+        target = place if out is not None else _folder_for(folder, result)
+        _write_result(target, predictions, result)
+        write_excluded(prepared, target / "excluded.csv")
     return replace(result, folder=target)
 
 
@@ -127,7 +133,7 @@ def _folder_for(folder: RunFolder, result: EvaluationResult) -> Path:
     """Return the folder of an evaluation: that of an earlier one with the same arguments, or a new one."""
     name, number = f"{Path(result.data or '').stem}-{result.split}", 1
     while True:
-        path = folder.path / "evaluations" / (name if number == 1 else f"{name}-{number}")
+        path = folder.own(folder.path / "evaluations" / (name if number == 1 else f"{name}-{number}"))
         number += 1
         try:
             if _arguments(Evaluation.open(path).stored) == _arguments(result):
@@ -156,6 +162,7 @@ def _rescore(
     """Score the run's stored predictions; no image is opened."""
     if allow_seen or not flip:
         raise UsageError("Expected `--data` with `--allow-seen` or `--no-flip`: the run's own predictions are stored already.")
+    run.verify()
     predictions = run.predictions.in_split(split)
     if not len(predictions):
         kept = ", ".join(name for name in SPLITS if (run.predictions.split == name).any())
@@ -169,7 +176,8 @@ def _rescore(
     result = replace(assessment.of(predictions), run=str(run.path.resolve()), split=split)
     if out is None:
         return result
-    _write_result(Path(out), predictions, result)
+    with locked(Path(out), wait=_WRITING_SECONDS):
+        _write_result(Path(out), predictions, result)
     return replace(result, folder=Path(out))
 
 

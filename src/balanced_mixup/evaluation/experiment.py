@@ -4,7 +4,9 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +19,17 @@ from balanced_mixup.calibration.correction import Correction
 from balanced_mixup.data.manifest import SPLITS
 from balanced_mixup.data.preparation import Cache, Prepared, prepare
 from balanced_mixup.data.sources import is_named, kind_of, load
-from balanced_mixup.errors import BalancedMixupError, RunError, UsageError
+from balanced_mixup.errors import BalancedMixupError, UsageError
 from balanced_mixup.evaluation.evaluate import predict_rows, write_excluded
 from balanced_mixup.files import write_atomically, write_text
 from balanced_mixup.heads import head_to_dict
 from balanced_mixup.metrics import METRICS, applicable
 from balanced_mixup.randomness import torch_seed
 from balanced_mixup.runs.classifier import Classifier
-from balanced_mixup.runs.environment import describe_environment, fingerprint
-from balanced_mixup.runs.formats import ENVIRONMENT_FILE, METRICS_FILE, write_file
+from balanced_mixup.runs.digests import check_digest, write_digests
+from balanced_mixup.runs.environment import describe_environment, differences, fingerprint, recorded_threads
+from balanced_mixup.runs.folder_lock import locked
+from balanced_mixup.runs.formats import ENVIRONMENT_FILE, METRICS_FILE, file_text, read_recipe, write_file
 from balanced_mixup.runs.identity import base_identity, identity
 from balanced_mixup.runs.log import log_file
 from balanced_mixup.runs.model_card import ModelCard
@@ -40,6 +44,7 @@ from balanced_mixup.training.inputs import TrainingData
 from balanced_mixup.training.processes import GRACE_SECONDS, exit_with_parent, process_rank
 from balanced_mixup.training.recipe import PLACES, Execution, Recipe, current_settings, load_yaml, make_recipe
 from balanced_mixup.training.segments import first_method
+from balanced_mixup.training.threads import computing_with, threads_of
 from balanced_mixup.training.training_files import SegmentEnd
 
 log = logging.getLogger("balanced_mixup")
@@ -91,16 +96,28 @@ def train(
     layers = (*layers, settings)
     if resume and out is None:
         raise UsageError("Expected `out` with `resume`: name the folder of the run to resume.")
-    recipe = make_recipe(*layers)
-    run = RunFolder(Path(out) if out is not None else _new_folder(recipe))
-    if process_rank(recipe) > 0:
-        return _join_training(recipe, run, layers, resume, None if base is None else Path(base), callbacks)
-    recipe = _resume(run, layers) if resume and run.recipe.is_file() else _begin(run, recipe)
+    recipe, base_folder = make_recipe(*layers), None if base is None else Path(base)
+    first = process_rank(recipe) == 0
+    run = RunFolder(Path(out) if out is not None else _new_folder(recipe, make=first))
+    if not first:
+        return _join_training(recipe, run, layers, resume, base_folder, callbacks)
+    if not (resume and run.recipe.is_file()):
+        _check_place(run, recipe)
+    with locked(run.path):
+        recipe = _resume(run, layers) if resume and run.recipe.is_file() else _begin(run, recipe)
+        return _train_or_read(recipe, run, resume, base_folder, callbacks)
+
+
+def _train_or_read(
+    recipe: Recipe, run: RunFolder, resume: bool, base: Path | None, callbacks: Sequence[Callback]
+) -> Experiment:
+    """Train in a folder that this process has locked, unless the run in it is finished."""
     with log_file(run) as note:
         if resume and run.metrics.is_file():
             log.info("The run in %s is already finished.", run.path)
         else:
-            _train(recipe, run, None if base is None else Path(base), callbacks)
+            with computing_with(threads := _threads(recipe, run)):
+                _train(recipe, run, threads, base, callbacks)
         scores = Run(run).scores
         for split in sorted(scores):
             note(f"Scores ({split}): {_one_line(applicable(scores[split].metrics, Run(run).ordinal))}")
@@ -127,12 +144,23 @@ def _join_training(
         recipe = _resume(run, layers) if resume and run.recipe.is_file() else with_absolute_paths(recipe)
         if not (resume and (run.metrics.is_file() or run.weights.is_file())):
             backbone, prepared = _start(recipe)
-            end = _end_of_base(recipe, prepared, base)
-            fit(recipe, backbone, _training_data(prepared), run, base=end, callbacks=callbacks)
+            end, mark = _end_of_base(recipe, prepared, base), _identity(recipe, prepared)
+            with computing_with(_threads(recipe, run)):
+                fit(recipe, backbone, _training_data(prepared), run, mark=mark, base=end, callbacks=callbacks)
     except BalancedMixupError:
         time.sleep(GRACE_SECONDS)  # the first process reports the error, and ends this one
         raise
     return Experiment(run, recipe, {})
+
+
+def _threads(recipe: Recipe, run: RunFolder) -> int:
+    """Return the number of threads of each process: a run that is resumed keeps the one that it was started with."""
+    recorded = recorded_threads(Run(run).environment) if run.environment.is_file() else None
+    return recipe.threads or recorded or threads_of(recipe)
+
+
+def _identity(recipe: Recipe, prepared: Prepared) -> str:
+    return identity(recipe, fingerprint(prepared.manifest, prepared.digests))
 
 
 def _start(recipe: Recipe) -> tuple[Backbone, Prepared]:
@@ -161,7 +189,9 @@ def _training_data(prepared: Prepared) -> TrainingData:
     return TrainingData(prepared.pixels, manifest.labels, train, val, len(manifest.classes), manifest.ordinal)
 
 
-def _train(recipe: Recipe, run: RunFolder, base: Path | None, callbacks: Sequence[Callback]) -> None:
+def _train(recipe: Recipe, run: RunFolder, threads: int, base: Path | None, callbacks: Sequence[Callback]) -> None:
+    check_digest(run, run.weights)
+    run.digests.unlink(missing_ok=True)  # its scores are to be made again
     backbone, prepared = _start(recipe)
     end = (
         None if run.weights.is_file() else _end_of_base(recipe, prepared, base)
@@ -171,7 +201,7 @@ def _train(recipe: Recipe, run: RunFolder, base: Path | None, callbacks: Sequenc
     log.info("%d images: %s.", len(manifest), ", ".join(f"{len(rows)} {split}" for split, rows in splits.items()))
     kind = "ordinal classes" if manifest.ordinal else "classes"
     log.info("%d %s: %s.", len(manifest.classes), kind, ", ".join(manifest.classes))
-    _record_data(recipe, run, prepared)
+    _record_data(recipe, run, prepared, threads)
     card = ModelCard(
         backbone=recipe.backbone,
         classes=manifest.classes,
@@ -183,7 +213,8 @@ def _train(recipe: Recipe, run: RunFolder, base: Path | None, callbacks: Sequenc
     )
     card.write(run.model)
     if not run.weights.is_file():
-        fit(recipe, backbone, _training_data(prepared), run, base=end, callbacks=callbacks)
+        mark = _identity(recipe, prepared)
+        fit(recipe, backbone, _training_data(prepared), run, mark=mark, base=end, callbacks=callbacks)
     run.remove_checkpoints()
     rows = np.concatenate([splits["val"], splits["test"]])
     classifier = Classifier.load(run.path, "cpu" if recipe.accelerator == "cpu" else None)
@@ -191,7 +222,9 @@ def _train(recipe: Recipe, run: RunFolder, base: Path | None, callbacks: Sequenc
     predictions.write(run.predictions)
     calibrate(run, predictions, recipe, manifest.counts("train"))
     scores = {split: Scores.of(predictions.in_split(split)).to_dict() for split in ("val", "test") if len(splits[split])}
-    write_file(run.metrics, scores, METRICS_FILE)
+    text = file_text(scores, METRICS_FILE)
+    write_digests(run, {run.metrics.name: text})
+    write_text(run.metrics, text)  # last: the run is finished
     log.info("The run folder is %s.", run.path)
 
 
@@ -227,6 +260,7 @@ def _end_of_base(recipe: Recipe, prepared: Prepared, folder: Path | None) -> Seg
     other = Run.open(folder)
     fingerprint_there = str(other.environment.get("data_fingerprint"))
     if identity(other.recipe, fingerprint_there) == wanted and other.folder.weights.is_file():
+        check_digest(other.folder, other.folder.weights, other.folder.history)
         return SegmentEnd(other.folder.weights, other.folder.history)
     if base_identity(other.recipe, fingerprint_there) == wanted and other.folder.end_of_base.weights.is_file():
         return other.folder.end_of_base
@@ -236,25 +270,33 @@ def _end_of_base(recipe: Recipe, prepared: Prepared, folder: Path | None) -> Seg
     )
 
 
-def _new_folder(recipe: Recipe) -> Path:
+def _new_folder(recipe: Recipe, *, make: bool) -> Path:
+    """Return a folder that does not exist yet; it is made, if so wished, so that no other training takes it meanwhile."""
+    if make:
+        kind_of(recipe.data)
     name = f"{Path(recipe.data).stem}-{recipe.method.name}"
-    number = 1
-    while (path := Path("runs") / f"{name}-{number}").exists():
-        number += 1
+    paths = (path for number in count(1) if not (path := Path("runs") / f"{name}-{number}").exists())
+    if not make:
+        return next(paths)
+    for path in paths:
+        with suppress(FileExistsError):
+            path.mkdir(parents=True)
+            break
     return path
 
 
-def _begin(run: RunFolder, recipe: Recipe) -> Recipe:
+def _check_place(run: RunFolder, recipe: Recipe) -> None:
+    """Refuse data and a folder that cannot be, before anything is written."""
     kind_of(recipe.data)
+    if run.path.is_file():
+        raise UsageError(f"Expected `out` to be a new or empty folder, but {str(run.path)!r} exists. Choose another `--out`.")
+
+
+def _begin(run: RunFolder, recipe: Recipe) -> Recipe:
     # An attempt that failed on its data, or was killed at once, leaves only its log.
-    kept = [path.name for path in run.path.iterdir()] if run.path.is_dir() else []
-    if run.path.is_file() or any(name != run.log.name and not name.startswith(".") for name in kept):
+    if any(path.name != run.log.name and not path.name.startswith(".") for path in run.path.iterdir()):
         remedy = "Resume it with `--resume`, or choose another `--out`." if run.recipe.is_file() else "Choose another `--out`."
         raise UsageError(f"Expected `out` to be a new or empty folder, but {str(run.path)!r} exists. {remedy}")
-    try:
-        run.path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"The run folder {str(run.path)!r} could not be written: {error}.") from error
     return with_absolute_paths(recipe)
 
 
@@ -263,8 +305,9 @@ def _resume(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
 
     `_record_data` checks that moved data are the same.
     """
-    stored = load_yaml(run.recipe)
-    saved = make_recipe(stored)
+    stored, saved = load_yaml(run.recipe), read_recipe(run.recipe)
+    for path in run.path.iterdir():
+        run.own(path)
     for layer in layers:  # first, as the settings of another method would be unknown
         if (method := current_settings(layer).get("method", saved.method.name)) != saved.method.name:
             raise UsageError(
@@ -298,17 +341,26 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update=update)
 
 
-def _record_data(recipe: Recipe, run: RunFolder, prepared: Prepared) -> None:
-    """Record recipe, data and environment of a run; when it is resumed, check that the data are unchanged."""
+def _record_data(recipe: Recipe, run: RunFolder, prepared: Prepared, threads: int) -> None:
+    """Record recipe, data and environment of a run; when it is resumed, check that the data are unchanged.
+
+    What else has changed, and decides about the last bits of the weights, is recorded and a warning.
+    """
     data_fingerprint = fingerprint(prepared.manifest, prepared.digests)
+    environment = describe_environment(recipe, threads, data_fingerprint)
     resumed = run.environment.is_file()
     if resumed:
-        before = Run(run).environment.get("data_fingerprint")
+        recorded = Run(run).environment
+        before = recorded.get("data_fingerprint")
         if before != data_fingerprint:
             raise UsageError(
                 f"The data have changed since the run in {str(run.path)!r} was started (fingerprint {before}, "
                 f"now {data_fingerprint}). Start a new run, or restore the data."
             )
+        if changed := list(differences(recorded, environment)):
+            log.warning("The resumed run will not be bit-identical to an undisturbed one: %s.", "; ".join(changed))
+            content = {**recorded, "changed_when_resumed": changed}
+            write_file(run.environment, content, ENVIRONMENT_FILE)
     write_text(run.recipe, recipe.to_yaml())
     if resumed:
         return
@@ -324,4 +376,4 @@ def _record_data(recipe: Recipe, run: RunFolder, prepared: Prepared) -> None:
     )
     write_atomically(run.manifest, lambda temporary: table.to_csv(temporary, index=False))
     write_excluded(prepared, run.excluded)
-    write_file(run.environment, describe_environment(recipe.seed, data_fingerprint), ENVIRONMENT_FILE)
+    write_file(run.environment, environment, ENVIRONMENT_FILE)

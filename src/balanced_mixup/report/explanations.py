@@ -16,6 +16,7 @@ from balanced_mixup.extras import require
 from balanced_mixup.files import write_atomically
 from balanced_mixup.progress import progress_bar
 from balanced_mixup.runs.classifier import Classifier
+from balanced_mixup.runs.folder_lock import locked
 from balanced_mixup.runs.run import Run
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ def explain_files(
     classifier = Classifier.load(run)
     card = classifier.card
     _check(card.classes, target, top)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"Expected `out` to be a new or empty folder, but {str(out)!r} exists. Choose another `--out`.")
+    _check_empty(out)
     correction = Run.open(run).calibration if calibrate else None
     images, pixels = read_images(paths, card)
     probabilities = classifier.probabilities(pixels)
@@ -86,16 +86,21 @@ def explain_files(
         }
     )
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with progress_bar("Drawing", len(images)) as advance:
+        with locked(out), progress_bar("Drawing", len(images)) as advance:
+            _check_empty(out)
             for row, (picture, shown) in enumerate(table.groupby("picture", sort=False)):
                 image = pixels.gather(np.array([row]))[0].numpy()
                 _save(draw(image, upsampled(maps[shown.index], card.size), shown), out / str(picture))
                 advance(1)
-        write_atomically(out / TABLE, lambda temporary: table.to_csv(temporary, index=False, float_format="%.6f"))
+            write_atomically(out / TABLE, lambda temporary: table.to_csv(temporary, index=False, float_format="%.6f"))
     except OSError as error:
         raise RunError(f"The explanations could not be written to {str(out)!r}: {error}.") from error
     return table
+
+
+def _check_empty(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(not path.name.startswith(".") for path in out.iterdir())):
+        raise UsageError(f"Expected `out` to be a new or empty folder, but {str(out)!r} exists. Choose another `--out`.")
 
 
 def _check(classes: Sequence[str], target: str | None, top: int | None) -> None:

@@ -7,12 +7,15 @@ from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder
 from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.extras import require
 from balanced_mixup.files import write_bytes
+from balanced_mixup.runs.folder_lock import locked
 from balanced_mixup.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from balanced_mixup.report.document import Document
 
 Format = Literal["html", "pdf", "md"]
+
+_WRITING_SECONDS = 600.0  # at most, in which another process writes the same report
 
 
 def write_report(path: Path | str, out: Path | str | None = None, form: Format | None = None) -> Path:
@@ -34,17 +37,17 @@ def write_report(path: Path | str, out: Path | str | None = None, form: Format |
     """
     path = Path(path)
     form = _format(out, form)
-    target = Path(out) if out is not None else path / f"report.{form}"
+    target = Path(out) if out is not None else RunFolder(path).own(path / f"report.{form}")
     require("A report", "report", "matplotlib", *(["jinja2"] if form != "md" else []))
     from balanced_mixup.report.figures import save
 
     report = make_report(path, target.resolve().parent)
-    figures = target.with_name(f"{target.stem}-figures")
+    figures = RunFolder(target.parent).own(target.with_name(f"{target.stem}-figures"))
     try:
-        figures.mkdir(parents=True, exist_ok=True)
-        for chart in report.charts():
-            save(chart.drawing, figures / chart.name)
-        write_bytes(target, _rendered(report, figures, form))
+        with locked(figures, wait=_WRITING_SECONDS):
+            for chart in report.charts():
+                save(chart.drawing, figures / chart.name)
+            write_bytes(target, _rendered(report, figures, form))
     except OSError as error:
         raise RunError(f"The report {str(target)!r} could not be written: {error}.") from error
     return target

@@ -21,7 +21,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
-from balanced_mixup.errors import RunError, UsageError, nearest
+from balanced_mixup.errors import RunError, UsageError, nearest, shown
 from balanced_mixup.heads import Head, Softmax
 from balanced_mixup.plugins import load_plugins
 
@@ -180,18 +180,21 @@ def apply_head(layer: nn.Module, features: Tensor) -> Tensor:
     return outputs.flatten(1)
 
 
-def check_name(name: str) -> None:
-    """Raise UsageError where neither timm nor a plugin has a backbone `name` (timm's with or without a tag after a dot)."""
+def check_name(name: str, what: str = "`backbone`") -> None:
+    """Raise UsageError where neither timm nor a plugin has a backbone `name` (timm's with or without a tag after a dot).
+
+    Names that timm would look up elsewhere (`hf-hub:`, `local-dir:`, a path) are none. `what` it is in the message.
+    """
     if name in (plugins := plugin_backbones()):
         return
     if not timm.is_model(name):
         known = [*timm.list_models(), *plugins]
-        raise UsageError(f"Expected `backbone` to be an architecture of timm, but got {name!r}.{nearest(name, known)}")
+        raise UsageError(f"Expected {what} to be an architecture of timm, but got {shown(name)}.{nearest(name, known)}")
     architecture, _, tag = name.partition(".")
     tags = [pretrained.partition(".")[2] for pretrained in timm.list_pretrained(f"{architecture}.*")]
     if tag and tag not in tags:
         raise UsageError(
-            f"Expected the weights tag of {architecture} to be one of {', '.join(tags) or 'none'}, but got {tag!r}."
+            f"Expected the weights tag of {architecture} to be one of {', '.join(tags) or 'none'}, but got {shown(tag)}."
             + nearest(tag, tags)
         )
 
