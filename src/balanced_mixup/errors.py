@@ -71,12 +71,14 @@ def describe(problems: Sequence[Problem], examples: int = 10) -> str:
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxdict, _SHORT.maxlist, _SHORT.maxtuple = 3, 8, 8, 8
 _SHORT.maxstring = _SHORT.maxother = 200
+_LONGEST = 300
 
 
 def shown(value: object) -> str:
     """Return the `repr` of a value as it goes into a message: of a long or deeply nested one only the beginning and the end."""
     try:
-        return _SHORT.repr(value)
+        text = _SHORT.repr(value)
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 60]} ... {text[-50:]}"
     except ValueError:  # an integer of more digits than Python converts
         return f"a value of the type {type(value).__name__} that is too long to show"
 

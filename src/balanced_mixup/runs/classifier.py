@@ -15,7 +15,7 @@ from balanced_mixup.data.pixels import Pixels, as_pixels
 from balanced_mixup.errors import RunError, UsageError, shown
 from balanced_mixup.heads import Head, head_from_dict
 from balanced_mixup.progress import progress_bar
-from balanced_mixup.runs.consistency import check_names_of_classes
+from balanced_mixup.runs.consistency import check_model
 from balanced_mixup.runs.digests import check_digest
 from balanced_mixup.runs.formats import damaged
 from balanced_mixup.runs.model_card import ModelCard
@@ -63,7 +63,7 @@ class Classifier:
             model = _built(card, head, folder)
         model.load_state_dict(weights)
         check_digest(folder, folder.recipe, folder.model, folder.weights)
-        check_names_of_classes(folder, card)
+        check_model(folder, card)
         return cls(model, card, device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     def probabilities(

@@ -16,6 +16,7 @@ from balanced_mixup.runs.model_card import ModelCard
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.runs.scores import read_scores
+from balanced_mixup.settings_file import load_yaml
 
 if TYPE_CHECKING:
     from balanced_mixup.runs.run import Run
@@ -24,14 +25,24 @@ _CLOSE = 1e-4  # scores computed on another machine
 _SAME_FIT = 0.01  # of a temperature, likewise
 
 
-def check_names_of_classes(folder: RunFolder, card: ModelCard) -> None:
-    """Raise ChangedFileError where the classes of a model are in another order than those of the run's own results."""
+def check_model(folder: RunFolder, card: ModelCard) -> None:
+    """Raise ChangedFileError where a model is not that of the run's recipe, or its classes are not those of its results."""
+    recipe, problems = load_yaml(folder.recipe), []
+    if (said := (recipe.get("backbone"), recipe.get("size"))) != (card.backbone, card.size):
+        problems.append(_other_model(card, *said))
     others = {}
     with suppress(UsageError):
         others[folder.predictions.name] = Predictions.classes_in(folder.predictions)
     with suppress(UsageError):
         others[folder.metrics.name] = next(tuple(scores.per_class) for scores in read_scores(folder.metrics).values())
-    raise_for(folder, [_different(card.classes, name, found) for name, found in others.items() if found != card.classes])
+    problems += [_different(card.classes, name, found) for name, found in others.items() if found != card.classes]
+    raise_for(folder, problems)
+
+
+def _other_model(card: ModelCard, backbone: object, size: object) -> str:
+    return (
+        f"the model is {card.backbone} at {card.size} px in model.json, but {backbone!s:.100} at {size!s:.20} px in recipe.yaml"
+    )
 
 
 def _different(classes: tuple[str, ...], name: str, found: tuple[str, ...]) -> str:
@@ -72,10 +83,7 @@ def contradictions(run: "Run") -> Iterator[str]:
     card, predictions, recipe = run.model, run.predictions, run.recipe
     yield from contradictions_of_calibration(run, run.calibration)
     if (card.backbone, card.size) != (recipe.backbone, recipe.size):
-        yield (
-            f"the model is {card.backbone} at {card.size} px in model.json, but {recipe.backbone} at {recipe.size} px in "
-            "recipe.yaml"
-        )
+        yield _other_model(card, recipe.backbone, recipe.size)
     if predictions.classes != card.classes:
         yield _different(card.classes, run.folder.predictions.name, predictions.classes)
     listed = dict(zip(run.images["image"], zip(run.images["label"], run.images["split"], strict=True), strict=True))

@@ -2,9 +2,12 @@
 
 They bind the parts of a run together (weights, names of the classes, calibration, predictions). They are no signature: who
 changes a run on purpose can write them anew. Runs of versions before them, and unfinished ones, have none.
+
+The digest of recipe.yaml is that of its settings without the places of the data and where it computes: data may be moved.
 """
 
 import hashlib
+import json
 import logging
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -13,6 +16,8 @@ from pathlib import Path
 from balanced_mixup.errors import RunError
 from balanced_mixup.runs.formats import DIGESTS_FILE, damaged, read_file, write_file
 from balanced_mixup.runs.run_folder import RunFolder
+from balanced_mixup.settings_file import load_yaml
+from balanced_mixup.training.recipe import PLACES, Execution
 
 log = logging.getLogger("balanced_mixup")
 
@@ -65,5 +70,8 @@ def check_digest(run: RunFolder, *paths: Path) -> None:
 
 
 def _sha256(path: Path) -> str:
+    if path.name == RunFolder(path.parent).recipe.name:
+        settings = {name: value for name, value in load_yaml(path).items() if name not in (*PLACES, *Execution.model_fields)}
+        return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -69,8 +69,13 @@ def read_file(path: Path, form: Format, remedy: str = "Make it again.") -> Conte
     content = read_json(path, remedy)
     number = content.get("format", 1)
     refuse_newer(path, number, form)
-    while number < form.newest:
-        content, number = form.migrations[number](content), number + 1
+    try:
+        while number < form.newest:
+            content, number = form.migrations[number](content), number + 1
+    except UsageError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise damaged(path, error, remedy) from None
     return {**content, "format": form.newest}
 
 

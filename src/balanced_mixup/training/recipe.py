@@ -314,7 +314,7 @@ def explain(error: ValidationError) -> str:
     for problem in problems[:_MOST_PROBLEMS]:
         name = ".".join(map(str, problem["loc"]))
         if problem["type"] == "extra_forbidden":
-            lines.append(f"Unknown setting `{name}`.{nearest(name, known_settings())}")
+            lines.append(f"Unknown setting `{name:.200}`.{nearest(name, known_settings())}")
         elif problem["type"] == "value_error":
             lines.append(problem["msg"].removeprefix("Value error, "))
         else:
