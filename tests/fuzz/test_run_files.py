@@ -1,4 +1,4 @@
-"""Damaged and tampered files of a run: every mutation is read, or refused with an error of this package; nothing else happens."""
+"""Damaged and tampered files of a run: every mutation is read, or refused with an error of this package, and no more."""
 
 import logging
 import os

@@ -3,13 +3,15 @@
 import json
 import shutil
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
-from balanced_mixup import Classifier, UsageError, evaluate, train
+from balanced_mixup import Classifier, RunError, UsageError, evaluate, train
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder
 from balanced_mixup.cli import run as command
 from balanced_mixup.evaluation.predict import predict_files
@@ -97,30 +99,26 @@ def test_weights_of_another_kind_of_number_predict_the_same(received):
     assert Classifier.load(received, "cpu").probabilities(images) == pytest.approx(before)
     weights["conv_stem.weight"][0, 0, 0, 0] = float("nan")
     save_file(weights, received / "weights.safetensors")
-    from balanced_mixup import RunError
-
     with pytest.raises(RunError, match="outputs are not finite: its weights are damaged"):
         Classifier.load(received, "cpu").probabilities(images)
 
 
-def test_predicting_and_scoring_open_nothing_that_the_recipe_names(received, blobs, tmp_path, monkeypatch):
-    text = (received / "recipe.yaml").read_text()
-    text = text.replace("weights: none", f"weights: {tmp_path / 'absent.pt'}").replace(
-        "images: null", "images: /proc/self/root"
-    )
-    (received / "recipe.yaml").write_text(text)
+def test_predicting_and_scoring_open_nothing_that_the_recipe_names(received, blobs, tmp_path):
+    trap = tmp_path / "trap"
+    trap.mkdir()
+    for name in ("labels.csv", "weights.pt", "fold.csv"):
+        (trap / name).write_text("")
+    content = yaml.safe_load((received / "recipe.yaml").read_text())
+    content |= {"data": str(trap / "labels.csv"), "images": str(trap), "weights": str(trap / "weights.pt")}
+    content |= {"split_file": str(trap / "fold.csv"), "cache_dir": str(trap / "cache")}
+    (received / "recipe.yaml").write_text(yaml.safe_dump(content))
     opened = []
-    real = Path.open
-
-    def watch(path, *arguments, **options):
-        opened.append(path)
-        return real(path, *arguments, **options)
-
-    monkeypatch.setattr(Path, "open", watch)
+    sys.addaudithook(lambda event, arguments: opened.append(str(arguments[0])) if event == "open" else None)
     predict_files(received, [blobs / "000.png"], tmp_path / "p.csv")
-    evaluate(received)
-    assert opened
-    assert all(path.resolve().is_relative_to(received) or path.resolve().is_relative_to(blobs) for path in opened)
+    assert evaluate(received).scores.n
+    assert any(name.endswith("model.json") for name in opened)
+    assert not [name for name in opened if str(trap) in name]
+    assert len(list(trap.iterdir())) == 3
 
 
 def test_links_out_of_the_folder_are_not_written_through(received, blobs, tmp_path):
