@@ -72,6 +72,51 @@ def test_what_is_finished_is_not_made_again(finished, content):
     assert len(read_results(out).scores) == 4
 
 
+def test_the_number_of_parallel_runs_changes_no_result(content, finished, tmp_path):
+    """Each run computes with the same number of threads, 1 if not told otherwise, which is kept with the benchmark."""
+    out, _ = finished
+    plan = make_plan({**content, "methods": ["instance"]})
+    assert run_benchmark(plan, tmp_path, jobs=1).finished == 2
+    for path in tmp_path.rglob("weights.safetensors"):
+        assert path.read_bytes() == (out / path.relative_to(tmp_path)).read_bytes()
+    for folder in (out, tmp_path):
+        assert json.loads((folder / "benchmark.json").read_text())["threads"] == 1
+        assert {json.loads(path.read_text())["torch_threads"] for path in folder.rglob("environment.json")} == {1}
+    match = r"Expected `threads` to be 1, with which the runs of the benchmark in .* compute, but got 2\. Omit `--threads`, or"
+    with pytest.raises(UsageError, match=match):
+        run_benchmark(plan, tmp_path, {"threads": 2})
+
+
+@pytest.mark.parametrize("threads", [None, 3])
+def test_the_threads_of_a_run_do_not_depend_on_the_machine_or_on_jobs(content, tmp_path, monkeypatch, threads):
+    given = []
+
+    def start(folder, run, placement, slot, threads, base):
+        given.append(threads)
+        raise RunError("not now")
+
+    monkeypatch.setattr(Job, "start", start)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 8)
+    for jobs in (1, 2, None):
+        plan = make_plan({**content, "methods": ["instance"]})
+        run_benchmark(plan, tmp_path / str(jobs), {} if threads is None else {"threads": threads}, jobs=jobs)
+    assert given == [threads or 1] * 6
+
+
+def test_as_many_runs_at_a_time_as_there_are_cores_and_memory(monkeypatch):
+    from balanced_mixup.benchmark import engine
+
+    recipe = engine.make_recipe({"accelerator": "cpu"})
+    monkeypatch.setattr("torch.get_num_threads", lambda: 8)
+    memory = psutil.virtual_memory()
+    for free, threads, expected in ((64, 1, 8), (64, 4, 2), (6, 1, 3), (0, 1, 1), (64, 16, 1)):
+        monkeypatch.setattr("psutil.virtual_memory", lambda free=free: memory._replace(available=free * 2**30))
+        assert engine._most_jobs(recipe, threads) == expected
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    assert engine._most_jobs(engine.make_recipe({}), 1) == 3
+
+
 def write_index(plan, out):
     """Leave a benchmark as it is before its first run."""
     expand(plan, out, {}).write(plan, out)

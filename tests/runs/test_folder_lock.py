@@ -47,9 +47,7 @@ def held():
 def test_a_second_training_is_refused_and_told_who_writes_there(held, tiny, tmp_path):
     out = tmp_path / "run"
     holder = held(out)
-    who = (
-        rf"{re.escape(out.name)}' is being written by another process \(process {holder.pid} on {os.uname().nodename}, since 20"
-    )
+    who = rf"{re.escape(out.name)}' is being written by another process \(process {holder.pid} on {os.uname().nodename}, since "
     for resume in (False, True):
         with pytest.raises(FolderInUseError, match=who) as caught:
             train(tiny, out=out, resume=resume)
