@@ -27,18 +27,23 @@ table, or `class_auc`. A *formula* turns it into a number and is pure mathematic
 matrix. Both work on many weightings of the same images at once, shape (..., N): a bootstrap of 2,000 replicates is one call
 with weights (2000, N), each row counting how often each image was drawn, and the formulas see tables of shape (2000, K, K).
 
+With many classes most cells of a table are empty: the formulas here take `cells.Cells`, too, which holds the others alone.
+
 Labels and probabilities may be numpy arrays or torch tensors on any device. A score that cannot be computed is NaN, never a
 made-up 0; only MCC is 0 then, by convention. The definitions are those of scikit-learn and scipy, and tested against them.
 """
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from balanced_mixup.areas import ClassAreas
+from balanced_mixup.cells import Cells, Pairs
 from balanced_mixup.errors import UsageError
 from balanced_mixup.plugins import Registry
 
@@ -51,6 +56,7 @@ ArrayOrTensor: TypeAlias = "npt.NDArray[Any] | torch.Tensor"
 Score = TypeVar("Score")
 
 ROW_SUM_TOLERANCE = 1e-3
+MANY_CLASSES = 64  # above which confusion matrices are kept as their cells that are not empty
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ class Metric:
         label: Name in tables and figures.
         statistic: (y, probabilities, weights) -> array (..., K, K) or (..., K); `confusion` or `class_auc`.
         formula: That array -> scores (...).
+        by_cells: The formula takes `cells.Cells` in place of a confusion matrix, too.
         summary: One line on what it measures.
         higher_is_better: The best epoch is the one with the highest value.
         ordinal: It requires ordinal classes.
@@ -76,6 +83,7 @@ class Metric:
     higher_is_better: bool = True
     ordinal: bool = False
     macro: bool = False
+    by_cells: bool = False
 
     def __post_init__(self) -> None:
         """Check the name, and copy the docstring of the formula, so that `mcc?` explains MCC in a notebook."""
@@ -91,7 +99,15 @@ class Metric:
         Raises:
             UsageError: Shapes, labels or probabilities are not as described, or there is no image.
         """
-        return float(self.formula(self.statistic(y, probabilities, None)))
+        return float(self.of(Images(y, probabilities).statistic(self)))
+
+    def of(self, statistic: Array | Cells) -> Array:
+        """Return the scores (...) for the statistic of images."""
+        if self.by_cells or not isinstance(statistic, Cells):
+            return self.formula(statistic)  # type: ignore[arg-type]  # the formulas of this file take both
+        flat = statistic.counts.reshape(-1, statistic.counts.shape[-1])
+        tables = (replace(statistic, counts=counts).dense() for counts in flat)  # one at a time: they are large
+        return np.array([self.formula(table) for table in tables]).reshape(statistic.counts.shape[:-1])
 
 
 @dataclass(frozen=True)
@@ -116,9 +132,9 @@ def score(y: ArrayOrTensor, probabilities: ArrayOrTensor) -> dict[str, float]:
 
 def weighted_scores(y: ArrayOrTensor, probabilities: ArrayOrTensor, weights: Array | None = None) -> dict[str, Array]:
     """Return every metric by its name, each of shape (...), for `weights` (..., N); errors as in `confusion`."""
-    statistics = {metric.statistic for metric in METRICS.values()}
-    computed = {statistic: statistic(y, probabilities, weights) for statistic in statistics}
-    return {name: metric.formula(computed[metric.statistic]) for name, metric in METRICS.items()}
+    images = Images(y, probabilities)
+    statistics = {metric.statistic: images.statistic(metric, weights) for metric in METRICS.values()}
+    return {name: metric.of(statistics[metric.statistic]) for name, metric in METRICS.items()}
 
 
 def per_class(y: ArrayOrTensor, probabilities: ArrayOrTensor) -> PerClass:
@@ -128,6 +144,41 @@ def per_class(y: ArrayOrTensor, probabilities: ArrayOrTensor) -> PerClass:
 
 
 # ---- Statistics: what is read from the images ----
+
+
+class Images:
+    """N images with labels and probabilities; what is the same for every weighting of them is computed once."""
+
+    def __init__(self, y: ArrayOrTensor, probabilities: ArrayOrTensor) -> None:
+        """Args and errors as in `confusion`."""
+        self._given = y, probabilities
+        self._labels, self._p, _ = checked(y, probabilities, None)
+        self.classes = self._p.shape[1]
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._labels)
+
+    def confusion(self, weights: Array | None = None) -> Array | Cells:
+        """Return the confusion matrices for weights (..., N): as `Cells` where there are many classes."""
+        cells = self._pairs.counted(_checked_weights(weights, len(self)))
+        return cells if self.classes > MANY_CLASSES else cells.dense()
+
+    def statistic(self, metric: Metric, weights: Array | None = None) -> Array | Cells:
+        """Return the statistic of a metric for weights (..., N)."""
+        if metric.statistic is confusion:
+            return self.confusion(weights)
+        if metric.statistic is class_auc:
+            return self._areas.of(_checked_weights(weights, len(self)))
+        return metric.statistic(*self._given, weights)
+
+    @cached_property
+    def _pairs(self) -> Pairs:
+        return Pairs(self._labels, self._p.argmax(1), self.classes)
+
+    @cached_property
+    def _areas(self) -> ClassAreas:
+        return ClassAreas(self._labels, self._p)
 
 
 def confusion(y: ArrayOrTensor, probabilities: ArrayOrTensor, weights: Array | None = None) -> Array:
@@ -147,14 +198,7 @@ def confusion(y: ArrayOrTensor, probabilities: ArrayOrTensor, weights: Array | N
         UsageError: Shapes, labels, probabilities or weights are not as described, or there is no image.
     """
     labels, p, w = checked(y, probabilities, weights)
-    classes = p.shape[1]
-    cells = labels * classes + p.argmax(1)
-    # Sorted by cell, each cell is one run of images, and a run is summed without a table of N x K^2 indicators.
-    order = np.argsort(cells, kind="stable")
-    present, starts = np.unique(cells[order], return_index=True)
-    table = np.zeros((*w.shape[:-1], classes * classes))
-    table[..., present] = np.add.reduceat(np.take(w, order, axis=-1), starts, axis=-1)
-    return table.reshape(*w.shape[:-1], classes, classes)
+    return Pairs(labels, p.argmax(1), p.shape[1]).counted(w).dense()
 
 
 def class_auc(y: ArrayOrTensor, probabilities: ArrayOrTensor, weights: Array | None = None) -> Array:
@@ -164,82 +208,77 @@ def class_auc(y: ArrayOrTensor, probabilities: ArrayOrTensor, weights: Array | N
     (Hanley and McNeil 1982). NaN where a class has no image or all of them. Arguments and errors as in `confusion`.
     """
     labels, p, w = checked(y, probabilities, weights)
-    return np.stack([_auc(labels == k, p[:, k], w) for k in range(p.shape[1])], axis=-1)
+    return ClassAreas(labels, p).of(w)
 
 
-def _auc(positive: npt.NDArray[np.bool_], p: Array, weights: Array) -> Array:
-    """Return the area (...) for one class by the Mann-Whitney rank sum; `positive` and `p` (N,), `weights` (..., N)."""
-    order = np.argsort(p)
-    ranks = np.zeros((*weights.shape[:-1], len(p) + 1))
-    np.cumsum(np.take(weights, order, axis=-1), axis=-1, out=ranks[..., 1:])
-    below = np.searchsorted(p[order], p[positive], side="left")
-    through = np.searchsorted(p[order], p[positive], side="right")
-    inside, outside = weights @ positive.astype(np.float64), weights @ (~positive).astype(np.float64)
-    # A rank is the weight below plus half the weight of the ties. Within the class itself the ranks add up to inside^2 / 2.
-    rank_sum = (weights[..., positive] * (ranks[..., below] + ranks[..., through])).sum(-1) / 2
-    return _ratio(rank_sum - inside**2 / 2, inside * outside)
+# ---- Formulas: confusion matrices (..., K, K), rows the labels, columns the predictions, or their cells, to scores ----
 
 
-# ---- Formulas: confusion matrices (..., K, K), rows the labels, columns the predictions, to scores ----
-
-
-def class_recall(table: Array) -> Array:
+def class_recall(table: Array | Cells) -> Array:
     """Return the recall of each class, (..., K); NaN for a class without images."""
-    return _ratio(_diagonal(table), table.sum(-1))
+    return _ratio(_diagonal(table), label_counts(table))
 
 
-def class_precision(table: Array) -> Array:
+def class_precision(table: Array | Cells) -> Array:
     """Return the precision of each class, (..., K); NaN for a class that is never predicted."""
-    return _ratio(_diagonal(table), table.sum(-2))
+    return _ratio(_diagonal(table), _prediction_counts(table))
 
 
-def _quadratic_kappa(table: Array) -> Array:
+def _quadratic_kappa(table: Array | Cells) -> Array:
     """Quadratically weighted kappa (Cohen 1968): 1 - sum (i - j)^2 C_ij / sum (i - j)^2 E_ij, E_ij = r_i c_j / n.
 
     1 is perfect, 0 is chance agreement given the marginals r, c. NaN where labels and predictions are all of the same class.
     """
-    grades = np.arange(table.shape[-1])
+    labels, predictions = label_counts(table), _prediction_counts(table)
+    grades = np.arange(labels.shape[-1])
     distance = (grades[:, None] - grades).astype(np.float64) ** 2
-    observed = (distance * table).sum((-2, -1))
-    expected = np.einsum("...i,ij,...j->...", table.sum(-1), distance, table.sum(-2))
-    return 1 - _ratio(observed * table.sum((-2, -1)), expected)
+    if isinstance(table, Cells):
+        observed = (distance[table.labels, table.predictions] * table.counts).sum(-1)
+    else:
+        observed = (distance * table).sum((-2, -1))
+    expected = ((labels @ distance) * predictions).sum(-1)
+    return 1 - _ratio(observed * labels.sum(-1), expected)
 
 
-def _mcc(table: Array) -> Array:
+def _mcc(table: Array | Cells) -> Array:
     """Matthews correlation coefficient of K classes (Gorodkin 2004): (n tr C - r.c) / sqrt((n^2 - r.r) (n^2 - c.c)).
 
     From -1 to 1; 0 where labels or predictions are all of one class, as in scikit-learn.
     """
-    agreement = table.sum((-2, -1)) * _diagonal(table).sum(-1) - (table.sum(-1) * table.sum(-2)).sum(-1)
-    return _ratio(agreement, _spread(table), undefined=0.0)
+    labels, predictions = label_counts(table), _prediction_counts(table)
+    agreement = labels.sum(-1) * _diagonal(table).sum(-1) - (labels * predictions).sum(-1)
+    return _ratio(agreement, _spread(labels, predictions), undefined=0.0)
 
 
-def _kendall_tau(table: Array) -> Array:
+def _kendall_tau(table: Array | Cells) -> Array:
     """Kendall's tau-b of label and predicted class (Kendall 1945): concordant minus discordant pairs over the untied ones.
 
     Untied are the geometric mean of the pairs that differ in label and of those that differ in prediction. From -1 to 1; NaN
     where labels or predictions are all of one class.
     """
-    # A cell (k, l) is concordant with (i, j) if sign(i - k) sign(j - l) = 1 and discordant if it is -1.
-    return _ratio((table * _before_minus_after(_before_minus_after(table, -1), -2)).sum((-2, -1)), _spread(table))
+    if isinstance(table, Cells):
+        surplus = table.concordance()
+    else:  # a cell (k, l) is concordant with (i, j) if sign(i - k) sign(j - l) = 1 and discordant if it is -1
+        surplus = (table * _before_minus_after(_before_minus_after(table, -1), -2)).sum((-2, -1))
+    return _ratio(surplus, _spread(label_counts(table), _prediction_counts(table)))
 
 
-def _balanced_accuracy(table: Array) -> Array:
+def _balanced_accuracy(table: Array | Cells) -> Array:
     """Mean recall over the classes that have images; a constant prediction reaches 1 / (their number)."""
     return _mean(class_recall(table))
 
 
-def _macro_f1(table: Array) -> Array:
+def _macro_f1(table: Array | Cells) -> Array:
     """Mean of F1 = 2 C_kk / (r_k + c_k) over the classes that occur in labels or predictions, as in scikit-learn.
 
     So a class without images counts as 0 as soon as it is predicted once.
     """
-    return _mean(_ratio(2 * _diagonal(table), table.sum(-1) + table.sum(-2)))
+    return _mean(_ratio(2 * _diagonal(table), label_counts(table) + _prediction_counts(table)))
 
 
-def _accuracy(table: Array) -> Array:
+def _accuracy(table: Array | Cells) -> Array:
     """Proportion of the images whose predicted class is the label."""
-    return _ratio(_diagonal(table).sum(-1), table.sum((-2, -1)))
+    return _ratio(_diagonal(table).sum(-1), label_counts(table).sum(-1))
 
 
 def _macro_auc(areas: Array) -> Array:
@@ -254,8 +293,9 @@ quadratic_kappa = Metric(
     _quadratic_kappa,
     "agreement beyond chance, errors weighted by squared distance (ordinal classes)",
     ordinal=True,
+    by_cells=True,
 )
-mcc = Metric("mcc", "MCC", confusion, _mcc, "correlation between label and prediction, all classes together")
+mcc = Metric("mcc", "MCC", confusion, _mcc, "correlation between label and prediction, all classes together", by_cells=True)
 kendall_tau = Metric(
     "kendall_tau",
     "Kendall tau-b",
@@ -263,6 +303,7 @@ kendall_tau = Metric(
     _kendall_tau,
     "rank correlation tau-b between label and prediction (ordinal classes)",
     ordinal=True,
+    by_cells=True,
 )
 balanced_accuracy = Metric(
     "balanced_accuracy",
@@ -271,9 +312,10 @@ balanced_accuracy = Metric(
     _balanced_accuracy,
     "mean recall: each class counts the same, however rare",
     macro=True,
+    by_cells=True,
 )
-macro_f1 = Metric("macro_f1", "macro-F1", confusion, _macro_f1, "mean F1 over the classes", macro=True)
-accuracy = Metric("accuracy", "accuracy", confusion, _accuracy, "proportion of correct predictions")
+macro_f1 = Metric("macro_f1", "macro-F1", confusion, _macro_f1, "mean F1 over the classes", macro=True, by_cells=True)
+accuracy = Metric("accuracy", "accuracy", confusion, _accuracy, "proportion of correct predictions", by_cells=True)
 macro_auc = Metric(
     "macro_auc",
     "macro AUC",
@@ -310,14 +352,24 @@ def _mean(values: Array) -> Array:
     return _ratio(np.where(defined, values, 0.0).sum(-1), defined.sum(-1))
 
 
-def _diagonal(table: Array) -> Array:
-    """Return the diagonals (..., K)."""
-    return np.diagonal(table, axis1=-2, axis2=-1)
+def label_counts(table: Array | Cells) -> Array:
+    """Return the images of each class, (..., K)."""
+    return table.of_labels() if isinstance(table, Cells) else table.sum(-1)
 
 
-def _spread(table: Array) -> Array:
+def _prediction_counts(table: Array | Cells) -> Array:
+    """Return the predictions of each class, (..., K)."""
+    return table.of_predictions() if isinstance(table, Cells) else table.sum(-2)
+
+
+def _diagonal(table: Array | Cells) -> Array:
+    """Return the correct predictions of each class, (..., K)."""
+    return table.diagonal() if isinstance(table, Cells) else np.diagonal(table, axis1=-2, axis2=-1)
+
+
+def _spread(labels: Array, predictions: Array) -> Array:
     """Return sqrt((n^2 - r.r) (n^2 - c.c)), twice the geometric mean of the untied pairs of labels and of predictions."""
-    return 2 * np.sqrt(_untied_pairs(table.sum(-1)) * _untied_pairs(table.sum(-2)))
+    return 2 * np.sqrt(_untied_pairs(labels) * _untied_pairs(predictions))
 
 
 def _untied_pairs(counts: Array) -> Array:

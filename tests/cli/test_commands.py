@@ -13,7 +13,33 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from balanced_mixup.data.images import FileImages
 from balanced_mixup.metrics import METRICS
+
+# Runs commands that compute nothing in one process, and names those after which torch (or timm, Lightning ...) is loaded.
+LIGHT = """
+import sys
+from balanced_mixup.cli import run
+
+labels = ["--data", sys.argv[1] + "/labels.csv"]
+commands = {
+    0: [["--help"], ["--version"], ["list"], ["list", "backbones"], ["train", "--help"], ["cache"], ["check", *labels]],
+    2: [
+        ["trian"], ["train", "--nonsense", "1"], ["train", "--epochs", "0"], ["train", "--augmentation", "papper"],
+        ["train", "--data", "nowhere.csv"], ["train", *labels, "--label-column", "x"], ["train", *labels, "--classes", "red"],
+        ["train", *labels, "--backbone", "resnet51"], ["train", *labels, "--weights", "nowhere.pt"],
+        ["predict", "nowhere", "a.png"], ["evaluate", "nowhere"], ["explain", "nowhere", "a.png", "--out", "x"],
+        ["report", "nowhere"], ["table", "nowhere"], ["benchmark", "nowhere.yaml"], ["reproduce", "table1"],
+    ],
+}
+wrong = []
+for status, several in commands.items():
+    for command in several:
+        found = run(command), sorted({"torch", "timm", "lightning", "torchvision", "sklearn"} & set(sys.modules))
+        if found != (status, []):
+            wrong.append((command, *found))
+sys.exit(str(wrong) if wrong else 0)
+"""
 
 
 def flags(settings):
@@ -251,7 +277,7 @@ class TestUse:
         def full(path, write):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("balanced_mixup.evaluation.experiment.write_atomically", full)
+        monkeypatch.setattr("balanced_mixup.evaluation.experiment.write_text", full)
         status, _, err = command("train", *flags(tiny), "--out", tmp_path / "run")
         assert (status, "No space left on device" in err) == (1, True)
 
@@ -276,6 +302,7 @@ class TestUse:
     def test_batches_that_batch_normalisation_cannot_take(self, command, tiny, tmp_path):
         status, _, err = command("train", *flags({**tiny, "batch_size": 1}), "--out", tmp_path / "run")
         assert (status, "cannot learn from batches of 1" in err) == (2, True)
+        assert [path.name for path in (tmp_path / "run").iterdir()] == ["train.log"]  # which blocks no corrected command
 
     def test_a_damaged_file_of_the_run_is_named(self, command, tiny, tmp_path):
         assert command("train", *flags({**tiny, "epochs": 1}), "--no-report", "--out", tmp_path / "run")[0] == 0
@@ -292,11 +319,30 @@ class TestUse:
         status, _, err = command("train", *flags(arguments), "--out", tmp_path / "run")
         assert (status, "The training diverged in epoch 1" in err) == (1, True)
 
-    def test_help_and_list_do_not_wait_for_torch(self):
-        for arguments in (["--help"], ["list"], ["train", "--help"]):
-            code = f"import sys; from balanced_mixup.cli import run; run({arguments}); sys.exit('torch' in sys.modules)"
-            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-            assert done.returncode == 0, done.stdout + done.stderr
+    def test_what_computes_nothing_does_not_wait_for_torch(self, blobs, tmp_path):
+        done = subprocess.run([sys.executable, "-c", LIGHT, blobs], capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert list(tmp_path.iterdir()) == []  # a refused start leaves no folder
+
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            ({"accelerator": "gpu"}, "This machine cannot compute with `accelerator` 'gpu'"),
+            ({"weights": "mine.pt"}, "there is no file 'mine.pt'"),
+            ({"logger": "wandb"}, "`--logger wandb` needs wandb, which is not installed"),
+            ({"classes": "red,green"}, "expected one of red, green; got 'blue'"),
+            ({"label_column": "patient", "classes": "p1"}, "expected at least two classes"),
+            ({"split_column": "patient"}, "expected train, val or test, got 'p0'"),
+        ],
+    )
+    def test_mistakes_are_refused_before_an_image_is_opened(self, command, tiny, tmp_path, monkeypatch, wrong, message):
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+        monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+        monkeypatch.setattr("balanced_mixup.training.preflight.find_spec", lambda name: None)
+        monkeypatch.setattr(FileImages, "_bytes", lambda *arguments: pytest.fail("an image was opened"))
+        status, _, err = command("train", *flags({**tiny, **wrong}), "--out", tmp_path / "run")
+        assert (status, message in err) == (2, True), err
+        assert not (tmp_path / "run").exists()
 
     def test_list(self, command):
         status, out, _ = command("list")

@@ -2,45 +2,31 @@
 
 import random
 
-_TOKENS = (
-    b"",
-    b"\x00",
-    b"\xff" * 4,
-    b"\x1b[2J",
-    b"NaN",
-    b"1e999",
-    b"-1",
-    b"9" * 40,
-    b"null",
-    b"[" * 40,
-    b"{}",
-    b'"',
-    b",",
-    b"\n",
-    b"*a",
-)
+_TELLING = (b"\x00", b"\xff", b"\n", b'"', b",", b"\x00\x00\x00\x80", b"\xff\xff\xff\x7f", b"\xed\xa0\x80", b"9" * 12)
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
-    """Return `data` with one to four changes: bits flipped, and parts removed, repeated, moved, cut off or replaced."""
-    content = bytearray(data)
+    """Return `data` with one to four changes: bits, bytes, telling sequences, pieces removed, repeated or moved, an end cut."""
+    changed = bytearray(data)
     for _ in range(rng.randint(1, 4)):
-        start = rng.randrange(len(content) + 1)
-        end = min(len(content), start + rng.choice((1, 2, 8, 64, 1024)))
-        match rng.randrange(6):
-            case 0 if content:
-                content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
-            case 1:
-                del content[start:end]
+        at = rng.randrange(len(changed) + 1)
+        stop = min(len(changed), at + rng.choice((1, 2, 4, 16, 64)))
+        match rng.randrange(7):
+            case 0 if at < len(changed):
+                changed[at] ^= 1 << rng.randrange(8)
+            case 1 if at < len(changed):
+                changed[at] = rng.randrange(256)
             case 2:
-                content[start:start] = content[start:end]
+                changed[at:stop] = rng.choice(_TELLING)
             case 3:
-                content[start:end] = rng.choice(_TOKENS)
+                del changed[at:stop]
             case 4:
-                del content[start:]
-            case _:
-                part = content[start:end]
-                del content[start:end]
-                place = rng.randrange(len(content) + 1)
-                content[place:place] = part
-    return bytes(content)
+                changed[at:at] = changed[at:stop] * rng.choice((1, 2, 50))
+            case 5:
+                piece = changed[at:stop]
+                del changed[at:stop]
+                to = rng.randrange(len(changed) + 1)
+                changed[to:to] = piece
+            case 6:
+                del changed[at:]
+    return bytes(changed)

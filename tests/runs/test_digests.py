@@ -154,12 +154,12 @@ def test_an_old_run_is_read_as_it_is(old):
 
 
 def test_reversed_classes_of_an_old_run(old, blobs, tmp_path):
-    from balanced_mixup.evaluation.predict import predict_files
+    from balanced_mixup.evaluation.predict import predict
 
     reversed_classes(old)
     match = r"not of one run: the classes are red, green, blue in model\.json, but blue, green, red in predictions\.parquet; "
     with pytest.raises(ChangedFileError, match=match):
-        predict_files(old, [blobs], tmp_path / "p.csv")
+        predict(old, [blobs], out=tmp_path / "p.csv")
     with pytest.raises(ChangedFileError, match="not of one run"):
         Run.open(old).verify()
 

@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 from balanced_mixup import RunError, UsageError, evaluate, train
-from balanced_mixup.evaluation.experiment import _new_folder
+from balanced_mixup.evaluation.experiment import _own_folder
 from balanced_mixup.runs.folder_lock import FolderInUseError, locked
 from balanced_mixup.training.recipe import make_recipe
 
@@ -82,7 +83,7 @@ def test_evaluations_and_reports_wait_for_the_one_that_writes(held, tiny_run, bl
         evaluate(run, out=tmp_path / "scores")
     with locked(run / "other"), locked(run / "other"):  # the same process again, as a benchmark's
         assert (run / "other/.lock").read_text().startswith(f"process {os.getpid()} on ")
-    assert not list((run / "other").iterdir())
+    assert not (run / "other").exists()
 
 
 def test_threads_of_one_process_exclude_each_other(tmp_path):
@@ -107,15 +108,17 @@ def test_threads_of_one_process_exclude_each_other(tmp_path):
     assert said[1] == "locked"
 
 
-def test_trainings_without_a_folder_get_different_ones(tiny, tmp_path, monkeypatch):
+def test_trainings_without_a_folder_get_different_ones(held, tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     recipe = make_recipe(tiny)
-    folders = [_new_folder(recipe, make=True) for _ in range(3)]
-    assert [str(folder) for folder in folders] == [f"runs/labels-balanced-mixup-{number}" for number in (1, 2, 3)]
-    assert not _new_folder(recipe, make=False).exists()
+    held(tmp_path / "runs/labels-balanced-mixup-1")
+    monkeypatch.setattr(Path, "exists", lambda path: False)  # seen before the others have made them
+    with _own_folder(recipe, None) as run:
+        assert str(run.path) == "runs/labels-balanced-mixup-2"
+    monkeypatch.undo()
     with pytest.raises(UsageError, match="does not exist"):
-        train(tiny, data="absent.csv")
-    assert len(list((tmp_path / "runs").iterdir())) == 3
+        train(tiny, data=str(tmp_path / "absent.csv"), out=tmp_path / "runs/new")
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["labels-balanced-mixup-1"]
 
 
 def test_a_file_system_without_locks_is_a_warning(tmp_path, monkeypatch, caplog):

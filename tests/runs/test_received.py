@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from balanced_mixup import Classifier, RunError, UsageError, evaluate, train
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder
 from balanced_mixup.cli import run as command
-from balanced_mixup.evaluation.predict import predict_files
+from balanced_mixup.evaluation.predict import predict
 from balanced_mixup.runs import classifier
 from balanced_mixup.training.backbones import build
 
@@ -114,7 +114,7 @@ def test_predicting_and_scoring_open_nothing_that_the_recipe_names(received, blo
     (received / "recipe.yaml").write_text(yaml.safe_dump(content))
     opened = []
     sys.addaudithook(lambda event, arguments: opened.append(str(arguments[0])) if event == "open" else None)
-    predict_files(received, [blobs / "000.png"], tmp_path / "p.csv")
+    predict(received, [blobs / "000.png"], out=tmp_path / "p.csv")
     assert evaluate(received).scores.n
     assert any(name.endswith("model.json") for name in opened)
     assert not [name for name in opened if str(trap) in name]

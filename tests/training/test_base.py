@@ -12,7 +12,7 @@ from torch import nn
 from balanced_mixup import Classifier, UsageError, train
 from balanced_mixup.data.pixels import ArrayPixels
 from balanced_mixup.runs.run_folder import RunFolder
-from balanced_mixup.training import backbones
+from balanced_mixup.training import backbone_names, backbones
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,8 @@ def factory(kind):
 @pytest.fixture
 def foreign(monkeypatch):
     found = {"plain-test": factory(Plain), "pooled-test": factory(Pooled), "broken-test": factory(Broken)}
-    monkeypatch.setattr(backbones, "plugin_backbones", lambda: found)
+    for module in (backbones, backbone_names):
+        monkeypatch.setattr(module, "plugin_backbones", lambda: found)
 
 
 @pytest.mark.parametrize("name", ["plain-test", "pooled-test"])

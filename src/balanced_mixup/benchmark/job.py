@@ -31,6 +31,9 @@ from balanced_mixup.runs.run_folder import RunFolder
 log = logging.getLogger("balanced_mixup")
 
 _BUSY, _FAILED = 3, 4  # exit statuses of a run's process
+_COMPUTING = tuple(
+    f"balanced_mixup.{name}" for name in ("data.preparation", "runs.classifier", "training.fit", "calibration.correction")
+)
 _FEWER = "It may have run out of memory: try fewer `--jobs`."
 
 
@@ -68,7 +71,7 @@ class Job:
         forking = "forkserver" in multiprocessing.get_all_start_methods()
         context: Any = multiprocessing.get_context("forkserver" if forking else "spawn")
         if forking:
-            context.set_forkserver_preload([__name__])
+            context.set_forkserver_preload([__name__, *_COMPUTING])
         failure, report_failure = context.Pipe(duplex=False)
         process: BaseProcess = context.Process(
             target=_run_job, args=(folder, run, placement, slot, threads, base, report_failure)

@@ -22,19 +22,20 @@ Notable decisions
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
-from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax, ndtri, softmax
 
 from balanced_mixup.errors import UsageError
 from balanced_mixup.methods import TrainSet
 from balanced_mixup.metrics import Array, ArrayOrTensor, checked
-from balanced_mixup.sampling import Labels, checked_counts
 from balanced_mixup.training.recipe import Recipe
 from balanced_mixup.training.segments import segments_of
+
+if TYPE_CHECKING:
+    from balanced_mixup.sampling import Labels
 
 SUM_TOLERANCE = 0.02  # tolerates shares rounded to whole per cents
 
@@ -42,7 +43,7 @@ _LEAST = float(np.finfo(np.float32).tiny)  # replaces probabilities of 0 in loga
 _CLOSE = 1e-7  # convergence threshold of an estimate
 
 
-def training_prior(recipe: Recipe, counts: Labels) -> Array:
+def training_prior(recipe: Recipe, counts: "Labels") -> Array:
     """Return the class prior (K,) induced by the last stage of a training (see `Stage.class_prior`).
 
     Args:
@@ -52,6 +53,8 @@ def training_prior(recipe: Recipe, counts: Labels) -> Array:
     Raises:
         UsageError: No class has an image.
     """
+    from balanced_mixup.sampling import checked_counts
+
     n = checked_counts(counts).astype(np.int64)
     data = TrainSet(np.repeat(np.arange(len(n)), n), len(n), recipe.epochs, recipe.seed)
     return segments_of(recipe.method, data)[-1].class_prior(n)
@@ -164,7 +167,7 @@ def estimate_prior(
         moved, prior = float(np.abs(after - prior).max()), after / after.sum()
         if moved < _CLOSE:
             break
-    half = float(stats.norm.ppf((1 + level) / 2)) * _standard_errors(ratios, prior, origin)
+    half = float(ndtri((1 + level) / 2)) * _standard_errors(ratios, prior, origin)
     return EstimatedPrior(prior, np.clip(prior - half, 0, 1), np.clip(prior + half, 0, 1), moved < _CLOSE)
 
 
@@ -194,6 +197,8 @@ def _fit(labels: npt.NDArray[np.int64], logs: Array, expected: Array, *, biased:
         excess = np.exp(log_p) - truth
         slope = np.concatenate([[-(excess * scaled).sum()], excess.sum(0) if biased else []])
         return float(x @ x / 2 - (truth * log_p).sum()), slope + x
+
+    from scipy.optimize import minimize  # a third of a second, which every command would wait for that opens a run
 
     optimum = minimize(cost, np.zeros(1 + biased * classes), jac=True, method="L-BFGS-B", options={"maxiter": 1000})
     return float(np.exp(optimum.x[0])), expected + optimum.x[1:] if biased else expected

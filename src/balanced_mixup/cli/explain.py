@@ -46,12 +46,16 @@ def explain(
     calibrate
         Apply the temperature fitted on validation images (keeps the predicted class).
     """
+    from balanced_mixup.cli.refuse import refuse_missing
+
+    refuse_missing(run, images)
     from rich.markup import escape
 
     from balanced_mixup.cli.console import Console
-    from balanced_mixup.report.explanations import TABLE, explain_files
+    from balanced_mixup.report.explanations import TABLE
+    from balanced_mixup.report.explanations import explain as explain_images
 
-    table = explain_files(run, images, out, target=target, top=top, calibrate=calibrate)
+    table = explain_images(run, images, out, target=target, top=top, calibrate=calibrate)
     console = Console()
     side = table["map_side"].iloc[0]
     pictures = table["picture"].nunique()

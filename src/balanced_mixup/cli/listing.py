@@ -28,11 +28,9 @@ def listing(kind: Kind | None = None, pattern: str = "*", /) -> None:
     """
     console = Console()
     if kind == "backbones":
-        import timm
+        from balanced_mixup.training.backbone_names import architectures, plugin_backbones
 
-        from balanced_mixup.training.backbones import plugin_backbones
-
-        names = [*sorted(fnmatch.filter(plugin_backbones(), pattern)), *timm.list_models(pattern)]
+        names = fnmatch.filter([*sorted(plugin_backbones()), *architectures()], pattern)
         sys.stdout.writelines(f"{name}\n" for name in names)
         return
     if pattern != "*":

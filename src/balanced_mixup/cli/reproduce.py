@@ -70,8 +70,6 @@ def reproduce(
     dry_run
         Only print the number of runs and their estimated time.
     """
-    from balanced_mixup.benchmark.engine import run_benchmark
-    from balanced_mixup.cli.benchmark import print_outcome
     from balanced_mixup.paper.reproduce import TABLES, paper_plan
 
     quick = quick or pocket  # its name until 0.1
@@ -87,6 +85,9 @@ def reproduce(
         raise UsageError(f"Expected --data with {first}: a folder made by `bmixup prepare` (see `bmixup list sources`).")
     # All plans are made before the first run, so that missing data are reported at once and not after days.
     plans = {name: paper_plan(table, data or Path(), small, protocol or "paper") for name, table in tables.items()}
+    from balanced_mixup.benchmark.engine import run_benchmark
+    from balanced_mixup.cli.benchmark import print_outcome
+
     for name in names:
         if name in _FIGURES and not dry_run:
             _draw(name, data if what != "all" else None, out / name)

@@ -21,6 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from balanced_mixup.data.augmentation_presets import PRESETS
+
 N_UNIFORMS = 11
 _GREY = (0.299, 0.587, 0.114)
 _ORDERS = tuple(itertools.permutations(range(4)))
@@ -176,30 +178,4 @@ def recolour(images: Tensor, matrix: Tensor, mean: Tensor, std: Tensor) -> Tenso
     return coloured.clamp_(low[:, None, None], high[:, None, None])
 
 
-AUGMENTATIONS: Mapping[str, Augmentation] = {
-    "none": Augmentation(),
-    "light": Augmentation(horizontal_flip=True, vertical_flip=True, brightness=0.1, contrast=0.1),
-    "paper": Augmentation(
-        scale=(0.95, 1.20),
-        shift=0.05,
-        rotation=45.0,
-        one_geometry=True,
-        brightness=0.25,
-        contrast=0.25,
-        saturation=0.25,
-        hue=0.01,
-        horizontal_flip=True,
-        vertical_flip=True,
-    ),
-    "strong": Augmentation(
-        scale=(0.9, 1.4),
-        shift=0.1,
-        rotation=180.0,
-        brightness=0.3,
-        contrast=0.3,
-        saturation=0.3,
-        hue=0.02,
-        horizontal_flip=True,
-        vertical_flip=True,
-    ),
-}
+AUGMENTATIONS: Mapping[str, Augmentation] = {name: Augmentation(**preset) for name, preset in PRESETS.items()}

@@ -15,8 +15,10 @@ from balanced_mixup.data.manifest import SPLITS, Manifest, Scan
 from balanced_mixup.data.splits import check_fractions, complete_split, given_splits
 from balanced_mixup.errors import DataError, Problem
 from balanced_mixup.progress import progress_bar
+from balanced_mixup.words import counted
 
 _CHUNK = 32  # images a thread takes at a time
+_NAMED = 10  # classes that a short description names
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,14 @@ class Inspection:
     shapes: npt.NDArray[np.int64]
     digests: tuple[str, ...]
     problems: tuple[Problem, ...]
+
+    def __repr__(self) -> str:
+        """Return the number of images of each class, and of problems and warnings, in a few lines."""
+        counts = sorted(zip(self.manifest.counts().tolist(), self.manifest.classes, strict=True), reverse=True)
+        named = ", ".join(f"{name} {count:,}" for count, name in counts[:_NAMED]) + (", ..." if len(counts) > _NAMED else "")
+        found = f"{counted(len(self.fatal), 'problem')}, {counted(len(self.warnings), 'warning')}"
+        kinds = ", ".join(f"{kind} ({count:,})" for kind, count in Counter(each.kind for each in self.problems).most_common())
+        return f"Inspection({counted(len(self.manifest), 'image')}: {named}\n  {found}{': ' * bool(kinds)}{kinds})"
 
     @property
     def fatal(self) -> tuple[Problem, ...]:
@@ -96,6 +106,13 @@ class Inspection:
             "warnings": len(self.warnings),
             "problems": [asdict(problem) | {"rows": list(problem.rows)} for problem in self.problems],
         }
+
+
+def check_table(manifest: Manifest) -> None:
+    """Raise DataError where the table alone stops a training, before any image is opened."""
+    problems = tuple(problem for problem in (*manifest.problems, *checks.divided_groups(manifest)) if problem.fatal)
+    if problems:
+        raise DataError(problems)
 
 
 def inspect(

@@ -1,18 +1,23 @@
 """The pixels of a data set, in memory, in a file, on the GPU or still to be decoded: a step reads its rows in one gather."""
 
+from __future__ import annotations
+
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from balanced_mixup.data.manifest import Images
 from balanced_mixup.errors import DataError, Problem, RunError
+
+# Torch is imported where it makes tensors: opening and listing stores does without.
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 Rows = npt.NDArray[np.int64]
 
@@ -27,7 +32,7 @@ class Pixels(Protocol):
         """Return a copy of some images, uint8 (len(rows), H, W, 3)."""
         ...
 
-    def subset(self, rows: Rows) -> "Pixels":
+    def subset(self, rows: Rows) -> Pixels:
         """Return a view of some images, in the order of `rows`."""
         ...
 
@@ -44,9 +49,11 @@ class ArrayPixels:
 
     def gather(self, rows: Rows) -> Tensor:
         """Return a copy of some images, uint8 (len(rows), H, W, 3)."""
+        import torch
+
         return torch.from_numpy(self._array[self._rows[rows]])
 
-    def subset(self, rows: Rows) -> "ArrayPixels":
+    def subset(self, rows: Rows) -> ArrayPixels:
         """Return a view of some images."""
         return ArrayPixels(self._array, self._rows[rows])
 
@@ -89,9 +96,11 @@ class FilePixels:
         for image, slot in zip(out, self._slots[rows].tolist(), strict=True):
             if os.preadv(self._file.descriptor, [image.data], slot * size) != size:
                 raise RunError(f"The decoded images in {self._file.name!r} were truncated while they were in use.")
+        import torch
+
         return torch.from_numpy(out)
 
-    def subset(self, rows: Rows) -> "FilePixels":
+    def subset(self, rows: Rows) -> FilePixels:
         """Return a view of some images."""
         return FilePixels(self._file, *self._image[:2], self._slots[rows])
 
@@ -105,9 +114,11 @@ class DevicePixels:
         self._pixels, self.shape = pixels, (n, height, width, channels)
 
     @classmethod
-    def copy_of(cls, pixels: Pixels, device: torch.device) -> "DevicePixels":
+    def copy_of(cls, pixels: Pixels, device: torch.device) -> DevicePixels:
         """Copy `pixels` to `device`, in chunks."""
         n, height, width, _ = pixels.shape
+        import torch
+
         out = torch.empty(pixels.shape, dtype=torch.uint8, device=device)
         step = max(1, 2**28 // (height * width * 3))
         for start in range(0, n, step):
@@ -117,9 +128,11 @@ class DevicePixels:
 
     def gather(self, rows: Rows) -> Tensor:
         """Return uint8 (len(rows), H, W, 3) on the device."""
+        import torch
+
         return self._pixels[torch.from_numpy(rows).to(self._pixels.device)]
 
-    def subset(self, rows: Rows) -> "DevicePixels":
+    def subset(self, rows: Rows) -> DevicePixels:
         """Return a copy of some images on the device."""
         return DevicePixels(self.gather(rows))
 
@@ -143,6 +156,8 @@ class SourcePixels:
         with ThreadPoolExecutor() as threads:
             for place, pixels in enumerate(threads.map(self._decode, rows.tolist())):
                 gathered[place] = pixels
+        import torch
+
         return torch.from_numpy(gathered)
 
     def _decode(self, row: int) -> npt.NDArray[np.uint8]:
@@ -152,7 +167,7 @@ class SourcePixels:
             raise DataError([Problem("changed image", message, "Do not change images while a training uses them.")])
         return scan.pixels
 
-    def subset(self, rows: Rows) -> "SourcePixels":
+    def subset(self, rows: Rows) -> SourcePixels:
         """Return a view of some images."""
         return SourcePixels(self._images.subset(rows), self._size, tuple(self._digests[row] for row in rows))
 

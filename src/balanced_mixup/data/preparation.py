@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
-from balanced_mixup.data.inspection import Inspection, exclude, inspect
+from balanced_mixup.data.inspection import Inspection, check_table, exclude, inspect
 from balanced_mixup.data.manifest import Manifest, Scan
 from balanced_mixup.data.pixels import ArrayPixels, Pixels, SourcePixels
 from balanced_mixup.data.settings import CacheKind
@@ -72,9 +72,11 @@ def prepare(
         val_fraction, test_fraction, seed: As for `inspect`.
 
     Raises:
-        DataError: The data have fatal problems; lists all of them.
+        DataError: The table has fatal problems, and then no image is opened; or the images have. Lists all of them.
         RunError: There is not enough space for the decoded images.
     """
+    if not exclude_bad:
+        check_table(manifest)
     pixels, inspection = read(manifest, size, cache, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
     excluded: tuple[tuple[str, str], ...] = ()
     if exclude_bad and inspection.excludable:

@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from balanced_mixup.data.manifest import Manifest
 from balanced_mixup.errors import UsageError
@@ -136,6 +134,9 @@ def merge_groups(n: int, *keys: Sequence[str] | npt.NDArray[np.str_] | None) -> 
     given = [np.asarray(key, dtype=np.str_) for key in keys if key is not None]
     if not given:
         return None
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     rows, nodes, total = [], [], n
     for key in given:
         values, node = np.unique(key, return_inverse=True)

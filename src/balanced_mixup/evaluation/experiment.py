@@ -1,53 +1,62 @@
 """An experiment: train by a recipe, then score the held-out splits. This is `bmixup train`."""
 
+from __future__ import annotations
+
 import logging
 import math
+import shutil
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-from lightning.pytorch.callbacks import Callback
 
-from balanced_mixup.calibration.correction import Correction
-from balanced_mixup.data.manifest import SPLITS
-from balanced_mixup.data.preparation import Cache, Prepared, prepare
-from balanced_mixup.data.sources import is_named, kind_of, load
-from balanced_mixup.errors import BalancedMixupError, UsageError
-from balanced_mixup.evaluation.evaluate import predict_rows, write_excluded
-from balanced_mixup.files import write_atomically, write_text
-from balanced_mixup.heads import head_to_dict
+from balanced_mixup.data.frames import FILE as FRAME
+from balanced_mixup.data.frames import is_frame, is_written, write_frame
+from balanced_mixup.data.inspection import check_table
+from balanced_mixup.data.manifest import SPLITS, Manifest
+from balanced_mixup.data.sources import SUGGESTIONS, is_named, kind_of, load
+from balanced_mixup.errors import BalancedMixupError, DataError, UsageError
+from balanced_mixup.files import write_text
 from balanced_mixup.metrics import METRICS, applicable
 from balanced_mixup.randomness import torch_seed
-from balanced_mixup.runs.classifier import Classifier
 from balanced_mixup.runs.digests import check_digest, write_digests
 from balanced_mixup.runs.environment import describe_environment, differences, fingerprint, recorded_threads
-from balanced_mixup.runs.folder_lock import locked
+from balanced_mixup.runs.folder_lock import FolderInUseError, locked
 from balanced_mixup.runs.formats import ENVIRONMENT_FILE, METRICS_FILE, file_text, read_recipe, write_file
 from balanced_mixup.runs.identity import base_identity, identity
 from balanced_mixup.runs.log import log_file
 from balanced_mixup.runs.model_card import ModelCard
-from balanced_mixup.runs.predictions import Predictions
-from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.run_folder import RunFolder
-from balanced_mixup.runs.scores import Scores
-from balanced_mixup.statistics.bootstrap import Interval
-from balanced_mixup.training.backbones import Backbone, check_name, create
-from balanced_mixup.training.fit import fit
-from balanced_mixup.training.inputs import TrainingData
+from balanced_mixup.table_files import csv_text
+from balanced_mixup.training.preflight import check_machine
 from balanced_mixup.training.processes import GRACE_SECONDS, exit_with_parent, process_rank
 from balanced_mixup.training.recipe import PLACES, Execution, Recipe, current_settings, load_yaml, make_recipe
 from balanced_mixup.training.segments import first_method
-from balanced_mixup.training.threads import computing_with, threads_of
 from balanced_mixup.training.training_files import SegmentEnd
 
+# Torch, Lightning and timm take seconds to import: the functions that compute import them, after a mistake has been refused.
+if TYPE_CHECKING:
+    import pandas as pd
+    from lightning.pytorch.callbacks import Callback
+
+    from balanced_mixup.calibration.correction import Correction
+    from balanced_mixup.data.preparation import Prepared
+    from balanced_mixup.runs.predictions import Predictions
+    from balanced_mixup.runs.run import Run
+    from balanced_mixup.runs.scores import Scores
+    from balanced_mixup.statistics.bootstrap import Interval
+    from balanced_mixup.training.backbones import Backbone
+    from balanced_mixup.training.inputs import TrainingData
+
 log = logging.getLogger("balanced_mixup")
+
+_MOST_NAMES = 40  # of classes, in the log
 
 
 @dataclass(frozen=True)
@@ -61,9 +70,16 @@ class Experiment:
     recipe: Recipe
     scores: Mapping[str, Scores]
 
+    def __repr__(self) -> str:
+        """Return the folder, the method and the scores of each split in a few lines."""
+        lines = [f"Experiment({str(self.folder.path)!r}, {self.recipe.method.name})"]
+        return "\n".join([*lines, *(f"  {split}: {scores!r}" for split, scores in self.scores.items())])
+
     @property
     def run(self) -> Run:
         """The contents of the run's folder."""
+        from balanced_mixup.runs.run import Run
+
         return Run(self.folder)
 
 
@@ -79,6 +95,7 @@ def train(
 
         experiment = train(data="labels.csv", label_column="dx", method="balanced-mixup", alpha=0.2, out="runs/mine")
         experiment = train(data="labels.csv", label_column="dx", method=BalancedMixUp(alpha=0.2), out="runs/mine")
+        experiment.scores["test"].metrics["mcc"], experiment.run.predictions
 
     Args:
         layers: Settings by name, such as a YAML file's; later ones and `settings` take precedence.
@@ -86,7 +103,8 @@ def train(
         resume: Resume the run in `out`, with the settings it was started with.
         base: Folder of a run of the same settings in which the method's base (`Method.base`) has been trained.
         callbacks: Lightning's, for the training loop.
-        settings: Fields of `Recipe` and of the method.
+        settings: Fields of `Recipe` and of the method. `data` may be a data frame with the columns of a table; it is written to
+            data.csv in the run's folder, and relative paths in it start from the working directory if `images` is not given.
 
     Raises:
         UsageError: A setting is wrong, or `out` holds another run.
@@ -96,28 +114,33 @@ def train(
     layers = (*layers, settings)
     if resume and out is None:
         raise UsageError("Expected `out` with `resume`: name the folder of the run to resume.")
-    recipe, base_folder = make_recipe(*layers), None if base is None else Path(base)
-    first = process_rank(recipe) == 0
-    run = RunFolder(Path(out) if out is not None else _new_folder(recipe, make=first))
-    if not first:
-        return _join_training(recipe, run, layers, resume, base_folder, callbacks)
-    if not (resume and run.recipe.is_file()):
-        _check_place(run, recipe)
-    with locked(run.path):
-        recipe = _resume(run, layers) if resume and run.recipe.is_file() else _begin(run, recipe)
-        return _train_or_read(recipe, run, resume, base_folder, callbacks)
+    base_folder = None if base is None else Path(base)
+    recipe = make_recipe(*layers, *([{"data": "frame"}] if _frame_in(layers) is not None else []))
+    if process_rank(recipe) > 0:
+        run = RunFolder(Path(out) if out is not None else next(_new_folders(recipe)))
+        return _join_training(run, _with_frame_as_file(layers, run, resume, write=False), resume, base_folder, callbacks)
+    with _own_folder(recipe, None if out is None else Path(out)) as run:
+        return _run(run, _with_frame_as_file(layers, run, resume, write=True), resume, base_folder, callbacks)
 
 
-def _train_or_read(
-    recipe: Recipe, run: RunFolder, resume: bool, base: Path | None, callbacks: Sequence[Callback]
+def _run(
+    run: RunFolder, layers: tuple[Mapping[str, Any], ...], resume: bool, base: Path | None, callbacks: Sequence[Callback]
 ) -> Experiment:
-    """Train in a folder that this process has locked, unless the run in it is finished."""
-    with log_file(run) as note:
-        if resume and run.metrics.is_file():
+    """Train and score, or read what is finished, in a folder that this process has locked."""
+    recipe, resumed = make_recipe(*layers), resume and run.recipe.is_file()
+    recipe = _resume(run, layers) if resumed else _begin(run, recipe)
+    finished = resume and run.metrics.is_file()
+    manifest = None if finished else _checked(recipe)
+    with log_file(run) as note, nullcontext() if resumed else _cleared_if_refused(run):
+        if manifest is None:
             log.info("The run in %s is already finished.", run.path)
         else:
+            from balanced_mixup.training.threads import computing_with
+
             with computing_with(threads := _threads(recipe, run)):
-                _train(recipe, run, threads, base, callbacks)
+                _train(recipe, manifest, run, threads, base, callbacks)
+        from balanced_mixup.runs.run import Run
+
         scores = Run(run).scores
         for split in sorted(scores):
             note(f"Scores ({split}): {_one_line(applicable(scores[split].metrics, Run(run).ordinal))}")
@@ -129,21 +152,36 @@ def _one_line(metrics: Mapping[str, Interval]) -> str:
     return ", ".join(f"{label} {value:.3f}" for label, value in scores if not math.isnan(value))
 
 
+@contextmanager
+def _own_folder(recipe: Recipe, out: Path | None) -> Iterator[RunFolder]:
+    """Lock the folder of a run: `out`, or a new one that no other training takes at the same time."""
+    with ExitStack() as stack:
+        for path in [out] if out is not None else _new_folders(recipe):
+            _refuse_file(path)
+            try:
+                stack.enter_context(locked(path))
+                break
+            except FolderInUseError:
+                if out is not None:
+                    raise
+        yield RunFolder(path)
+
+
 def _join_training(
-    recipe: Recipe,
-    run: RunFolder,
-    layers: tuple[Mapping[str, Any], ...],
-    resume: bool,
-    base: Path | None,
-    callbacks: Sequence[Callback],
+    run: RunFolder, layers: tuple[Mapping[str, Any], ...], resume: bool, base: Path | None, callbacks: Sequence[Callback]
 ) -> Experiment:
     """Join a training that the first process manages; writes and logs nothing."""
     log.setLevel(logging.ERROR)
     exit_with_parent()
+    recipe = make_recipe(*layers)
     try:
         recipe = _resume(run, layers) if resume and run.recipe.is_file() else with_absolute_paths(recipe)
         if not (resume and (run.metrics.is_file() or run.weights.is_file())):
-            backbone, prepared = _start(recipe)
+            manifest = _checked(recipe)
+            from balanced_mixup.training.fit import fit
+            from balanced_mixup.training.threads import computing_with
+
+            backbone, prepared = _start(recipe, manifest)
             end, mark = _end_of_base(recipe, prepared, base), _identity(recipe, prepared)
             with computing_with(_threads(recipe, run)):
                 fit(recipe, backbone, _training_data(prepared), run, mark=mark, base=end, callbacks=callbacks)
@@ -153,8 +191,32 @@ def _join_training(
     return Experiment(run, recipe, {})
 
 
+def _checked(recipe: Recipe) -> Manifest:
+    """Return the data, of which no image has been opened, once all is checked that can be checked without them."""
+    check_machine(recipe)
+    manifest = load(recipe)
+    if not recipe.exclude_bad:
+        check_table(manifest)
+    return manifest
+
+
+@contextmanager
+def _cleared_if_refused(run: RunFolder) -> Iterator[None]:
+    """Leave only the log of a new run that is refused before its first epoch, so that it can be started again as corrected."""
+    try:
+        yield
+    except (UsageError, DataError):
+        if not run.history.is_file():
+            for path in _contents(run):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        raise
+
+
 def _threads(recipe: Recipe, run: RunFolder) -> int:
     """Return the number of threads of each process: a run that is resumed keeps the one that it was started with."""
+    from balanced_mixup.runs.run import Run
+    from balanced_mixup.training.threads import threads_of
+
     recorded = recorded_threads(Run(run).environment) if run.environment.is_file() else None
     return recipe.threads or recorded or threads_of(recipe)
 
@@ -163,10 +225,11 @@ def _identity(recipe: Recipe, prepared: Prepared) -> str:
     return identity(recipe, fingerprint(prepared.manifest, prepared.digests))
 
 
-def _start(recipe: Recipe) -> tuple[Backbone, Prepared]:
+def _start(recipe: Recipe, manifest: Manifest) -> tuple[Backbone, Prepared]:
     """Return the initial model and the prepared data."""
-    check_name(recipe.backbone)
-    manifest = load(recipe)
+    from balanced_mixup.data.preparation import Cache, prepare
+    from balanced_mixup.training.backbones import create
+
     # Before the images are read, which can take long, so that missing weights are reported early.
     seed = torch_seed(recipe.seed, "initial weights")
     head = first_method(recipe.method).head()
@@ -184,15 +247,25 @@ def _start(recipe: Recipe) -> tuple[Backbone, Prepared]:
 
 
 def _training_data(prepared: Prepared) -> TrainingData:
+    from balanced_mixup.training.inputs import TrainingData
+
     manifest = prepared.manifest
     train, val = manifest.rows("train"), manifest.rows("val")
     return TrainingData(prepared.pixels, manifest.labels, train, val, len(manifest.classes), manifest.ordinal)
 
 
-def _train(recipe: Recipe, run: RunFolder, threads: int, base: Path | None, callbacks: Sequence[Callback]) -> None:
+def _train(
+    recipe: Recipe, manifest: Manifest, run: RunFolder, threads: int, base: Path | None, callbacks: Sequence[Callback]
+) -> None:
+    from balanced_mixup.evaluation.evaluate import predict_rows
+    from balanced_mixup.heads import head_to_dict
+    from balanced_mixup.runs.classifier import Classifier
+    from balanced_mixup.runs.scores import Scores
+    from balanced_mixup.training.fit import fit
+
     check_digest(run, run.weights)
-    run.digests.unlink(missing_ok=True)  # its scores are to be made again
-    backbone, prepared = _start(recipe)
+    run.digests.unlink(missing_ok=True)  # the scores of the run are to be made again
+    backbone, prepared = _start(recipe, manifest)
     end = (
         None if run.weights.is_file() else _end_of_base(recipe, prepared, base)
     )  # an invalid base is refused before the run is started
@@ -200,7 +273,8 @@ def _train(recipe: Recipe, run: RunFolder, threads: int, base: Path | None, call
     splits = {split: manifest.rows(split) for split in SPLITS}
     log.info("%d images: %s.", len(manifest), ", ".join(f"{len(rows)} {split}" for split, rows in splits.items()))
     kind = "ordinal classes" if manifest.ordinal else "classes"
-    log.info("%d %s: %s.", len(manifest.classes), kind, ", ".join(manifest.classes))
+    names = manifest.classes if len(manifest.classes) <= _MOST_NAMES else (*manifest.classes[:_MOST_NAMES], "...")
+    log.info("%d %s: %s.", len(manifest.classes), kind, ", ".join(names))
     _record_data(recipe, run, prepared, threads)
     card = ModelCard(
         backbone=recipe.backbone,
@@ -237,6 +311,8 @@ def calibrate(run: RunFolder, predictions: Predictions, recipe: Recipe, counts: 
         recipe: Of the run.
         counts: (K,), training images of each class.
     """
+    from balanced_mixup.calibration.correction import Correction
+
     splits = {name: predictions.in_split(name) for name in ("val", "test")}
     validation = splits["val"]
     fitted = Correction.fit(validation.labels, validation.probabilities, validation.classes, recipe, counts)
@@ -254,6 +330,8 @@ def _end_of_base(recipe: Recipe, prepared: Prepared, folder: Path | None) -> Seg
     """Return the result of the method's base in another run: a run of the base itself, or one with the same base."""
     if folder is None:
         return None
+    from balanced_mixup.runs.run import Run
+
     base, wanted = recipe.method.base(), base_identity(recipe, fingerprint(prepared.manifest, prepared.digests))
     if base is None:
         raise UsageError(f"Expected no `base` with the method {recipe.method.name}, which starts from no other training.")
@@ -270,34 +348,63 @@ def _end_of_base(recipe: Recipe, prepared: Prepared, folder: Path | None) -> Seg
     )
 
 
-def _new_folder(recipe: Recipe, *, make: bool) -> Path:
-    """Return a folder that does not exist yet; it is made, if so wished, so that no other training takes it meanwhile."""
-    if make:
-        kind_of(recipe.data)
+def _new_folders(recipe: Recipe) -> Iterator[Path]:
+    """Yield folders that do not exist yet."""
     name = f"{Path(recipe.data).stem}-{recipe.method.name}"
-    paths = (path for number in count(1) if not (path := Path("runs") / f"{name}-{number}").exists())
-    if not make:
-        return next(paths)
-    for path in paths:
-        with suppress(FileExistsError):
-            path.mkdir(parents=True)
-            break
-    return path
+    return (path for number in count(1) if not (path := Path("runs") / f"{name}-{number}").exists())
 
 
-def _check_place(run: RunFolder, recipe: Recipe) -> None:
-    """Refuse data and a folder that cannot be, before anything is written."""
-    kind_of(recipe.data)
-    if run.path.is_file():
-        raise UsageError(f"Expected `out` to be a new or empty folder, but {str(run.path)!r} exists. Choose another `--out`.")
+def _frame_in(layers: tuple[Mapping[str, Any], ...]) -> pd.DataFrame | None:
+    """Return the data where they are a data frame."""
+    given = {name: value for layer in layers for name, value in layer.items()}
+    return data if is_frame(data := given.get("data")) else None
+
+
+def _with_frame_as_file(
+    layers: tuple[Mapping[str, Any], ...], run: RunFolder, resume: bool, *, write: bool
+) -> tuple[Mapping[str, Any], ...]:
+    """Return the settings with the name of a file where the data are a data frame, which is written to the run's folder."""
+    if (frame := _frame_in(layers)) is None:
+        return layers
+    file = run.path.resolve() / FRAME
+    images = next((layer["images"] for layer in reversed(layers) if layer.get("images")), Path.cwd())
+    layers = (*({name: value for name, value in layer.items() if name != "data"} for layer in layers),)
+    layers = (*layers, {"data": str(file), "images": images})
+    if resume and run.recipe.is_file():
+        if not is_written(frame, file):
+            raise UsageError(
+                f"The data have changed since the run in {str(run.path)!r} was started: the data frame is not that in {FRAME}. "
+                "Start a new run, or give the same data frame."
+            )
+        return layers
+    if write:
+        _refuse_used(run)
+        write_frame(frame, file)
+    return layers
 
 
 def _begin(run: RunFolder, recipe: Recipe) -> Recipe:
-    # An attempt that failed on its data, or was killed at once, leaves only its log.
-    if any(path.name != run.log.name and not path.name.startswith(".") for path in run.path.iterdir()):
+    kind_of(recipe.data)
+    _refuse_used(run)
+    return with_absolute_paths(recipe)
+
+
+def _refuse_used(run: RunFolder) -> None:
+    """Raise UsageError where there is something in the folder already."""
+    if _contents(run):
         remedy = "Resume it with `--resume`, or choose another `--out`." if run.recipe.is_file() else "Choose another `--out`."
         raise UsageError(f"Expected `out` to be a new or empty folder, but {str(run.path)!r} exists. {remedy}")
-    return with_absolute_paths(recipe)
+
+
+def _refuse_file(path: Path) -> None:
+    if path.is_file():
+        raise UsageError(f"Expected `out` to be a new or empty folder, but {str(path)!r} exists. Choose another `--out`.")
+
+
+def _contents(run: RunFolder) -> list[Path]:
+    """Return what is in a run's folder besides what an attempt leaves that was refused or killed at once: log and frame."""
+    left = (run.log.name, FRAME)
+    return [path for path in run.path.iterdir() if path.name not in left and not path.name.startswith(".")]
 
 
 def _resume(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
@@ -329,11 +436,13 @@ def _resume(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
 def with_absolute_paths(recipe: Recipe) -> Recipe:
     """Return the recipe with absolute paths, valid from any folder."""
     update: dict[str, Any] = {}
-    if not is_named(recipe.data) and Path(recipe.data).exists():
-        update["data"] = str(Path(recipe.data).resolve())
+    for name in ("data", "val_data", "test_data"):
+        data = getattr(recipe, name)
+        if data is not None and not is_named(data) and Path(data).exists():
+            update[name] = str(Path(data).resolve())
     for name in ("images", "split_file"):
         if (path := getattr(recipe, name)) is not None:
-            update[name] = path.resolve()
+            update[name] = path.resolve() if path.exists() else path.absolute()  # of links in a circle there is no real path
     if recipe.cache_dir is not None:
         update["cache_dir"] = recipe.cache_dir.resolve()
     if Path(recipe.weights).is_file():
@@ -346,6 +455,11 @@ def _record_data(recipe: Recipe, run: RunFolder, prepared: Prepared, threads: in
 
     What else has changed, and decides about the last bits of the weights, is recorded and a warning.
     """
+    import pandas as pd
+
+    from balanced_mixup.evaluation.evaluate import write_excluded
+    from balanced_mixup.runs.run import Run
+
     data_fingerprint = fingerprint(prepared.manifest, prepared.digests)
     environment = describe_environment(recipe, threads, data_fingerprint)
     resumed = run.environment.is_file()
@@ -359,8 +473,7 @@ def _record_data(recipe: Recipe, run: RunFolder, prepared: Prepared, threads: in
             )
         if changed := list(differences(recorded, environment)):
             log.warning("The resumed run will not be bit-identical to an undisturbed one: %s.", "; ".join(changed))
-            content = {**recorded, "changed_when_resumed": changed}
-            write_file(run.environment, content, ENVIRONMENT_FILE)
+            write_file(run.environment, {**recorded, "changed_when_resumed": changed}, ENVIRONMENT_FILE)
     write_text(run.recipe, recipe.to_yaml())
     if resumed:
         return
@@ -374,6 +487,7 @@ def _record_data(recipe: Recipe, run: RunFolder, prepared: Prepared, threads: in
             "digest": prepared.digests,
         }
     )
-    write_atomically(run.manifest, lambda temporary: table.to_csv(temporary, index=False))
-    write_excluded(prepared, run.excluded)
-    write_file(run.environment, environment, ENVIRONMENT_FILE)
+    write_text(run.manifest, csv_text(table))
+    write_excluded(prepared.excluded, run.excluded)
+    suggestions = {"suggestions": [problem.message for problem in manifest.problems if problem.kind in SUGGESTIONS]}
+    write_file(run.environment, environment | suggestions, ENVIRONMENT_FILE)

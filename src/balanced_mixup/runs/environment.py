@@ -13,8 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from balanced_mixup.data.manifest import Manifest
 from balanced_mixup.training.recipe import Recipe
 
@@ -24,6 +22,8 @@ _DECIDE_BITS = ("balanced-mixup", "torch", "timm", "lightning", "numpy", "pillow
 
 def describe_environment(recipe: Recipe, threads: int, fingerprint: str) -> dict[str, Any]:
     """Return what `environment.json` holds; `threads` are those of each process."""
+    import torch
+
     return {
         "versions": {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES},
         "platform": platform.platform(),
@@ -82,6 +82,8 @@ def _device(recipe: Recipe) -> str:
     """Return the kind of device that the recipe means on this machine."""
     if recipe.accelerator != "auto":
         return recipe.accelerator
+    import torch
+
     return "gpu" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
 
 

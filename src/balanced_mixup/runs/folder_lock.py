@@ -32,7 +32,7 @@ class FolderInUseError(UsageError):
 
 @contextmanager
 def locked(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
-    """Lock a folder, which is made if it does not exist, while the block runs.
+    """Lock a folder while the block runs; it is made if it does not exist, and removed again where it is left empty.
 
     Args:
         folder: What only one process at a time may write to.
@@ -44,7 +44,7 @@ def locked(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
 
     Where the file system has no locks, a warning says so and the block runs without one.
     """
-    path = folder / _NAME
+    path, made = folder / _NAME, not folder.exists()
     lock = FileLock(path, is_singleton=True, fallback_to_soft=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -67,8 +67,12 @@ def locked(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
         yield
     finally:
         if lock.lock_counter == 1:
-            path.unlink(missing_ok=True)  # before the release: a process that has opened it meanwhile tries again
+            with suppress(OSError):  # before the release: a process that has opened it meanwhile tries again
+                path.unlink()
         lock.release()
+        if made:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _this_process() -> str:

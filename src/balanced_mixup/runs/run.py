@@ -20,6 +20,7 @@ from balanced_mixup.runs.model_card import ModelCard
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.runs.scores import Scores, read_scores
+from balanced_mixup.table_files import restored
 from balanced_mixup.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether it is trained and scored."""
-        return self.folder.weights.is_file() and self.folder.metrics.is_file()
+        """Whether it is trained and scored. (A benchmark may have deleted its weights.)"""
+        return self.folder.metrics.is_file()
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -107,6 +108,7 @@ class Run:
         """A row for each image: image, label, group, split, digest."""
         columns = ("image", "label", "split", "digest")
         table = _with_columns(self.folder.manifest, *columns, dtype=str, keep_default_na=False)
+        table = table.assign(**{name: table[name].map(restored) for name in ("image", "label", "group") if name in table})
         return self._unchanged(self.folder.manifest, table)
 
     def counts(self, split: str = "train") -> npt.NDArray[np.int64]:

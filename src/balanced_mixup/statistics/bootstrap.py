@@ -20,13 +20,25 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from balanced_mixup.cells import Cells
 from balanced_mixup.errors import UsageError
-from balanced_mixup.metrics import METRICS, Array, ArrayOrTensor, class_precision, class_recall, confusion
+from balanced_mixup.metrics import (
+    MANY_CLASSES,
+    METRICS,
+    Array,
+    ArrayOrTensor,
+    Images,
+    class_precision,
+    class_recall,
+    confusion,
+    label_counts,
+)
 from balanced_mixup.randomness import generator
 from balanced_mixup.statistics.paired_tests import Comparison, wilson
 
 # Weights, or entries of confusion matrices, in one array (16 MiB as float64); a few such arrays exist at a time.
 CHUNK_ENTRIES = 2**21
+_LARGER = 4  # chunks with many classes, where each begins with work that does not depend on its size
 
 _SAME = 1e-9  # smaller differences between draws are rounding errors
 
@@ -82,6 +94,11 @@ class Replicates:
             {name: value - other.values[name] for name, value in self.values.items()},
             {name: drawn - other.draws[name] for name, drawn in self.draws.items()},
         )
+
+    def without(self, names: Sequence[str]) -> "Replicates":
+        """Return the same with scores of these names that are undefined."""
+        draws = np.full(len(next(iter(self.draws.values()))), np.nan)
+        return Replicates({**self.values, **dict.fromkeys(names, math.nan)}, {**self.draws, **dict.fromkeys(names, draws)})
 
     def interval(self, name: str, level: float = 0.95) -> Interval:
         """Return a score with its interval. UsageError where `level` is not between 0 and 1."""
@@ -174,38 +191,46 @@ def replicate(
     if replicates < 1:
         raise UsageError(f"Expected `replicates` to be at least 1, but got {replicates}.")
     metrics = tuple(METRICS) if metrics is None else metrics
-    values = _mean_estimates(y, trainings, None, metrics)
+    several = [Images(y, probabilities) for probabilities in trainings]
+    values = _mean_estimates(several, None, metrics)
     units = units_of(len(y), groups)
     if units.max() == 0:
         chunks = [{name: np.full(replicates, np.nan) for name in values}]
     else:
-        chunk = max(1, CHUNK_ENTRIES // max(len(y), trainings[0].shape[1] ** 2))
-        chunks = [_mean_estimates(y, trainings, weights, metrics) for weights in draws_of(units, replicates, chunk, seed)]
+        many = several[0].classes > MANY_CLASSES
+        chunk = _LARGER * CHUNK_ENTRIES // len(y) if many else CHUNK_ENTRIES // max(len(y), several[0].classes ** 2)
+        chunks = [_mean_estimates(several, weights, metrics) for weights in draws_of(units, replicates, max(1, chunk), seed)]
     draws = {name: np.concatenate([drawn[name] for drawn in chunks]) for name in values}
     return Replicates({name: float(value) for name, value in values.items()}, draws)
 
 
-def _mean_estimates(
-    y: ArrayOrTensor, trainings: Sequence[ArrayOrTensor], weights: Array | None, metrics: Sequence[str]
-) -> dict[str, Array]:
-    each = [_estimates(y, probabilities, weights, metrics) for probabilities in trainings]
+def _mean_estimates(several: Sequence[Images], weights: Array | None, metrics: Sequence[str]) -> dict[str, Array]:
+    each = [_estimates(images, weights, metrics) for images in several]
     return {name: np.asarray(np.mean([estimates[name] for estimates in each], axis=0)) for name in each[0]}
 
 
-def _estimates(
-    y: ArrayOrTensor, probabilities: ArrayOrTensor, weights: Array | None, metrics: Sequence[str]
-) -> dict[str, Array]:
+def _estimates(images: Images, weights: Array | None, metrics: Sequence[str]) -> dict[str, Array]:
     """Return metrics and the recall and precision of each class, arrays (...) for `weights` (..., N)."""
-    needed = {confusion, *(METRICS[name].statistic for name in metrics)}
-    computed = {statistic: statistic(y, probabilities, weights) for statistic in needed}
-    estimates = {name: METRICS[name].formula(computed[METRICS[name].statistic]) for name in metrics}
-    table = computed[confusion]
+    table = images.confusion(weights)
+    # Means over fewer classes are not comparable: macro scores are undefined where a draw misses a class.
+    complete = None
     if weights is not None:
-        # Means over fewer classes are not comparable: macro scores are undefined where a draw misses a class.
-        missed = ((table.sum(-1) == 0) & (confusion(y, probabilities).sum(-1) > 0)).any(-1)
-        estimates |= {name: np.where(missed, np.nan, estimates[name]) for name in metrics if METRICS[name].macro}
-    for name, values in (("recall", class_recall(table)), ("precision", class_precision(table))):
-        estimates |= {f"{name}_{k}": values[..., k] for k in range(values.shape[-1])}
+        complete = ~((label_counts(table) == 0) & (label_counts(images.confusion()) > 0)).any(-1)
+    computed: dict[Any, Array | Cells] = {(confusion, macro): table for macro in (False, True)}
+    estimates = {}
+    for name in metrics:
+        metric = METRICS[name]
+        only = complete if metric.macro and metric.statistic is not confusion else None
+        if (key := (metric.statistic, metric.macro)) not in computed:
+            computed[key] = images.statistic(metric, weights if only is None or weights is None else weights[only])
+        values = metric.of(computed[key])
+        if metric.macro and complete is not None:
+            defined = np.full(complete.shape, np.nan)
+            defined[complete] = values[complete] if only is None else values
+            values = defined
+        estimates[name] = values
+    for name, by_class in (("recall", class_recall(table)), ("precision", class_precision(table))):
+        estimates |= {f"{name}_{k}": by_class[..., k] for k in range(by_class.shape[-1])}
     return estimates
 
 

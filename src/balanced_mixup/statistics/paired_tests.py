@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import ndtri, stdtr, stdtrit
 
 from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import Array
@@ -60,8 +60,8 @@ def corrected_resampled_t(values: npt.ArrayLike, test_share: float, level: float
     error = float(np.sqrt((1 / count + test_share) * d.var(ddof=1)))
     if error == 0:
         return Comparison(mean, mean, mean, float(mean == 0))
-    half = float(stats.t.ppf((1 + level) / 2, count - 1)) * error
-    return Comparison(mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, count - 1)))
+    half = float(stdtrit(count - 1, (1 + level) / 2)) * error
+    return Comparison(mean, mean - half, mean + half, float(2 * stdtr(count - 1, -abs(mean) / error)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -80,7 +80,7 @@ def wilson(proportion: npt.ArrayLike, trials: npt.ArrayLike, level: float = 0.95
     """Return the ends, within 0 to 1, of Wilson's interval of proportions (...) of `trials` (...); 0 and 1 for no trial."""
     n = np.asarray(trials, np.float64)
     middle = np.where(n > 0, np.asarray(proportion, np.float64), 0.5)
-    z = float(stats.norm.ppf((1 + level) / 2))
+    z = float(ndtri((1 + level) / 2))
     centre = n * middle + z**2 / 2
     half = z * np.sqrt(n * middle * (1 - middle) + z**2 / 4)
     # The interval contains the proportion itself and stays within 0 to 1, but for rounding.

@@ -9,9 +9,7 @@ Another distribution adds a backbone by an entry point of the group `balanced_mi
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +19,10 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
-from balanced_mixup.errors import RunError, UsageError, nearest, shown
+from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.heads import Head, Softmax
-from balanced_mixup.plugins import load_plugins
+from balanced_mixup.training.backbone_names import check_name, plugin_backbones
+from balanced_mixup.training.preflight import check_weights
 
 log = logging.getLogger("balanced_mixup")
 
@@ -62,6 +61,7 @@ def create(name: str, num_classes: int, size: int, weights: str, seed: int, head
         RunError: The weights cannot be downloaded; the message lists alternatives.
     """
     check_name(name)
+    check_weights(name, weights)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = (
@@ -87,12 +87,6 @@ def _of_timm(name: str, num_classes: int, size: int, weights: str) -> Any:
 
 
 # ---- Backbones of other distributions ----
-
-
-@cache
-def plugin_backbones() -> dict[str, Callable[..., nn.Module]]:
-    """Return the backbones of other distributions: by name, functions of `size` and `weights` that return a module."""
-    return load_plugins("backbones", Callable, ())[0]  # type: ignore[arg-type]  # an abstract class is a class, too
 
 
 class FeatureClassifier(nn.Module):
@@ -180,25 +174,6 @@ def apply_head(layer: nn.Module, features: Tensor) -> Tensor:
     return outputs.flatten(1)
 
 
-def check_name(name: str, what: str = "`backbone`") -> None:
-    """Raise UsageError where neither timm nor a plugin has a backbone `name` (timm's with or without a tag after a dot).
-
-    Names that timm would look up elsewhere (`hf-hub:`, `local-dir:`, a path) are none. `what` it is in the message.
-    """
-    if name in (plugins := plugin_backbones()):
-        return
-    if not timm.is_model(name):
-        known = [*timm.list_models(), *plugins]
-        raise UsageError(f"Expected {what} to be an architecture of timm, but got {shown(name)}.{nearest(name, known)}")
-    architecture, _, tag = name.partition(".")
-    tags = [pretrained.partition(".")[2] for pretrained in timm.list_pretrained(f"{architecture}.*")]
-    if tag and tag not in tags:
-        raise UsageError(
-            f"Expected the weights tag of {architecture} to be one of {', '.join(tags) or 'none'}, but got {shown(tag)}."
-            + nearest(tag, tags)
-        )
-
-
 def build(name: str, num_classes: int, size: int, **options: Any) -> Any:
     """Return the model `name`, of random weights, for K classes and images of (size, size); `options` go to timm."""
     if name in plugin_backbones():
@@ -254,8 +229,6 @@ def _packaged_weights(name: str, model: nn.Module) -> dict[str, Tensor]:
 
 
 def _weights_of_file(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise UsageError(f"Expected `weights` to be auto, package, hub, none or a file, but there is no file {str(path)!r}.")
     try:
         state: dict[str, Tensor] = load_state_dict(str(path), weights_only=True)
     except Exception as error:  # the readers raise many kinds for a damaged file

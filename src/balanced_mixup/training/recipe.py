@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError
 
+from balanced_mixup.data.augmentation_presets import PRESETS
 from balanced_mixup.data.settings import CacheKind, DataSettings, as_text
 from balanced_mixup.errors import UsageError, nearest, shown
 from balanced_mixup.methods import METHODS, BalancedMixUp, Method, get_method, methods_with
@@ -20,9 +21,7 @@ from balanced_mixup.settings_file import load_yaml as load_yaml
 
 
 def _known_augmentation(name: str) -> str:
-    from balanced_mixup.data.augment import AUGMENTATIONS
-
-    return _one_of(name, AUGMENTATIONS, "augmentation")
+    return _one_of(name, PRESETS, "augmentation")
 
 
 def _known_monitor(name: str | None) -> str | None:
@@ -79,7 +78,13 @@ class Execution(Placement):
         return self.devices * self.num_nodes
 
 
-PLACES = ("data", "images", "split_file")  # settings that locate the data; a run is identified by their content
+PLACES = (
+    "data",
+    "val_data",
+    "test_data",
+    "images",
+    "split_file",
+)  # settings that locate the data; a run is identified by their content
 
 
 class Recipe(DataSettings, Execution):

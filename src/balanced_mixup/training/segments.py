@@ -1,14 +1,16 @@
 """The stages of a method in the order in which they are trained, by the optimiser that they share."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from balanced_mixup.errors import UsageError
-from balanced_mixup.heads import Head
 from balanced_mixup.methods import Method, Stage, TrainSet
+
+if TYPE_CHECKING:
+    from balanced_mixup.heads import Head
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Segment:
 
     stages: tuple[tuple[int, Stage], ...]
     end: int
-    head: Head
+    head: "Head"
     keeps: Literal["best", "last"]
     finished_by: tuple[Method, ...] = ()
 

@@ -22,7 +22,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from balanced_mixup.data.allocator import keep_freed_memory
 from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.files import write_atomically
-from balanced_mixup.progress import on_terminal
+from balanced_mixup.progress import is_watched
+from balanced_mixup.training.preflight import check_logger
 from balanced_mixup.training.processes import cluster_environment, process_rank
 from balanced_mixup.training.recipe import Recipe
 
@@ -49,7 +50,7 @@ def make_trainer(
     """
     keep_freed_memory()
     several = recipe.processes > 1
-    watched = on_terminal() and process_rank(recipe) == 0
+    watched = is_watched() and process_rank(recipe) == 0
     bar = [RichProgressBar(leave=False)] if watched else []
     try:
         return L.Trainer(
@@ -85,28 +86,23 @@ def make_logger(recipe: Recipe, folder: Path) -> Logger | None:
     Raises:
         UsageError: Its package is not installed.
     """
+    check_logger(recipe)
     name = folder.resolve().name
-    try:
-        match recipe.logger:
-            case "tensorboard":
-                from lightning.pytorch.loggers import TensorBoardLogger
+    match recipe.logger:
+        case "tensorboard":
+            from lightning.pytorch.loggers import TensorBoardLogger
 
-                return TensorBoardLogger(folder, name="tensorboard", version="")
-            case "mlflow":
-                from lightning.pytorch.loggers import MLFlowLogger
+            return TensorBoardLogger(folder, name="tensorboard", version="")
+        case "mlflow":
+            from lightning.pytorch.loggers import MLFlowLogger
 
-                return MLFlowLogger(experiment_name="balanced-mixup", run_name=name)
-            case "wandb":
-                from lightning.pytorch.loggers import WandbLogger
+            return MLFlowLogger(experiment_name="balanced-mixup", run_name=name)
+        case "wandb":
+            from lightning.pytorch.loggers import WandbLogger
 
-                return WandbLogger(project="balanced-mixup", name=name, save_dir=folder)
-            case None:
-                return None
-    except ModuleNotFoundError:
-        raise UsageError(
-            f"`--logger {recipe.logger}` needs {recipe.logger}, which is not installed: "
-            f"pip install 'balanced-mixup[{recipe.logger}]'."
-        ) from None
+            return WandbLogger(project="balanced-mixup", name=name, save_dir=folder)
+        case None:
+            return None
 
 
 def precision_of(recipe: Recipe) -> Any:

@@ -4,15 +4,16 @@ import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
-from safetensors.torch import save_file
-from torch import Tensor
 
 from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.files import write_atomically, write_text
 from balanced_mixup.training.history import upgraded
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class SegmentEnd:
         except (OSError, ValueError, TypeError, RecursionError, csv.Error) as error:
             raise UsageError(f"The history {str(self.history)!r} of an earlier stage is missing or damaged: {error}.") from None
 
-    def write(self, weights: dict[str, Tensor], rows: list[dict[str, Any]]) -> None:
+    def write(self, weights: "dict[str, Tensor]", rows: list[dict[str, Any]]) -> None:
         """Write both."""
         write_text(self.history, json.dumps(rows))  # Python's JSON has NaN, which scores can be
         save_weights(self.weights, weights)
@@ -91,8 +92,10 @@ def _value(column: str, text: str) -> Any:
     return int(text) if column == "epoch" else float(text or "nan")
 
 
-def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
+def save_weights(path: Path, weights: "dict[str, Tensor]") -> None:
     """Write a state dict atomically as safetensors; equal weights give equal files. RunError where it cannot be written."""
+    from safetensors.torch import save_file  # imports torch, which a message about a run's folder should not wait for
+
     tensors = {name: tensor.contiguous() for name, tensor in weights.items()}
     try:
         write_atomically(path, lambda temporary: save_file(tensors, temporary))
