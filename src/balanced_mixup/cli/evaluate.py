@@ -91,7 +91,7 @@ def evaluate(
 
     given = {} if settings is None else settings.model_dump(exclude_unset=True)
     columns = {} if form is None else form.model_dump(exclude_unset=True)
-    if predictions is None and run is not None:
+    if predictions is None and run is not None and (given or not (run / "metrics.json").is_file()):
         refuse_missing(run)
     if predictions is not None and run is not None and (run / "benchmark.json").is_file():
         _add_to_benchmark(run, predictions, columns, name, overwrite, given)
