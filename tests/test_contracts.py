@@ -4,6 +4,7 @@ Also the rules of the layout: imports go one way and in no circle, and importing
 """
 
 import ast
+import importlib
 import inspect
 import re
 import subprocess
@@ -499,6 +500,7 @@ ORDER = (
     "explain",
     "benchmark",
     "report",
+    "figures",
     "paper",
     "cli",
 )
@@ -666,13 +668,18 @@ def test_public_names_are_there_for_programs_and_for_type_checkers():
     }
     assert set(typed) == set(balanced_mixup.__all__)
     for name, module in typed.items():
-        assert f"balanced_mixup.{balanced_mixup._MODULE_OF[name]}" == module
+        homes = {**balanced_mixup._MODULE_OF, **balanced_mixup._CALLABLE}
+        assert f"balanced_mixup.{homes[name]}" == module
         home = PACKAGE.parent / (module.replace(".", "/") + ".py")
         if home.is_file():
             assert name in names_defined_in(home)
         # Only what the paper needs is imported here; the others take seconds.
         if module.count(".") == 1:
             assert getattr(balanced_mixup, name) is getattr(sys.modules[module], name)
+    for name, home in balanced_mixup._CALLABLE.items():
+        package = getattr(balanced_mixup, name)
+        assert package.__name__ == f"balanced_mixup.{name}"  # whatever has been imported from it
+        assert inspect.signature(package) == inspect.signature(getattr(importlib.import_module(f"balanced_mixup.{home}"), name))
     assert balanced_mixup.mix is mix
     with pytest.raises(AttributeError, match="module 'balanced_mixup' has no attribute 'BalancedMixup'"):
         _ = balanced_mixup.BalancedMixup

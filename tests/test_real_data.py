@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from balanced_mixup import evaluate, train
-from balanced_mixup.evaluation.predict import predict_files
+from balanced_mixup import evaluate, predict, train
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +23,7 @@ def test_skin_lesions(real_data, tmp_path):
     metrics = evaluate(run.folder.path).scores.metrics
     assert metrics["mcc"].value >= 0.55
     assert metrics["balanced_accuracy"].value >= 0.50
-    predictions = predict_files(run.folder.path, sorted((folder / "images").iterdir())[:50], tmp_path / "predictions.csv")
+    predictions = predict(run.folder.path, sorted((folder / "images").iterdir())[:50], out=tmp_path / "predictions.csv")
     assert len(predictions) == 50
 
 

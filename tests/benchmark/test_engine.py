@@ -24,6 +24,7 @@ from balanced_mixup.benchmark.results import read_results
 from balanced_mixup.benchmark.runs import expand
 from balanced_mixup.cli import main
 from balanced_mixup.errors import DataError, RunError, UsageError
+from balanced_mixup.runs.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,11 @@ def content(blobs):
 @pytest.fixture(scope="module")
 def finished(content, tmp_path_factory):
     out = tmp_path_factory.mktemp("benchmark")
-    return out, run_benchmark(make_plan(content), out, jobs=2)
+    return out, run_benchmark(make_plan(content), out, jobs=2, keep_weights=True)
+
+
+def weights_in(folder):
+    return sorted(folder.rglob("*.safetensors"))
 
 
 def marks(folder):
@@ -70,6 +75,29 @@ def test_what_is_finished_is_not_made_again(finished, content):
     # The shorter plan again: its own runs alone.
     run_benchmark(make_plan(content), out)
     assert len(read_results(out).scores) == 4
+
+
+def test_weights_are_kept_if_asked_for(finished, content):
+    """What was said last in a folder holds, and folders of versions that said nothing keep theirs."""
+    out = Path(shutil.copytree(finished[0], finished[0].with_name("weights")))
+    index, plan = out / "benchmark.json", make_plan(content)
+    assert len(weights_in(out)) >= 4
+    run_benchmark(plan, out)
+    older = json.loads(index.read_text())
+    assert older.pop("keep_weights")
+    index.write_text(json.dumps(older))
+    run_benchmark(plan, out)
+    assert len(weights_in(out)) >= 4
+    before = marks(out)
+    run_benchmark(plan, out, keep_weights=False)
+    planned = BenchmarkFolder(out).read().runs
+    assert not any(BenchmarkFolder(out).run(run).weights.exists() for run in planned)
+    assert not BenchmarkFolder(out).keeps_weights
+    assert run_benchmark(plan, out).finished == 4 and marks(out) == before
+    path = BenchmarkFolder(out).run(planned[0]).path
+    with pytest.raises(UsageError, match=r"is trained, but its weights were not kept .*`--keep-weights`\)\. To train"):
+        Run.open(path).classifier()
+    assert Run.open(path).finished
 
 
 def write_index(plan, out):
@@ -207,9 +235,11 @@ def test_killed_with_its_jobs_and_started_again(content, finished, tmp_path):
     process.kill()
     process.join()
     assert not psutil.wait_procs(jobs, timeout=60)[1]
-    assert run_benchmark(make_plan(content), tmp_path / "killed", jobs=2).finished == 4
+    assert run_benchmark(make_plan(content), tmp_path / "killed", jobs=2, keep_weights=True).finished == 4
     whole, _ = finished
-    for path in (tmp_path / "killed").rglob("weights.safetensors"):
+    made = weights_in(tmp_path / "killed")
+    assert made
+    for path in made:
         assert path.read_bytes() == (whole / path.relative_to(tmp_path / "killed")).read_bytes()
 
 
@@ -225,10 +255,20 @@ def test_external_data_are_scored_by_every_run(content, blobs, tmp_path):
     }
     outcome = run_benchmark(make_plan({**content, "data": {"own": entry}, "methods": ["instance"]}), tmp_path / "out")
     assert outcome.finished == 2
+    assert not weights_in(tmp_path / "out")  # deleted after the external data were scored
     scores = read_results(tmp_path / "out").scores
     assert scores["data"].tolist() == ["own", "own -> elsewhere"] * 2
     metrics = json.loads(next((tmp_path / "out").rglob("evaluations/elsewhere-*/metrics.json")).read_text())
     assert metrics["n"] == 28
+    # Other external data cannot be scored without the weights, which is said before anything is done.
+    entry["external"]["later"] = entry["external"]["elsewhere"]
+    before = marks(tmp_path / "out")
+    for dry_run in (True, False):
+        with pytest.raises(UsageError, match=r"2 trained runs cannot be scored on the external data later: their weights"):
+            run_benchmark(
+                make_plan({**content, "data": {"own": entry}, "methods": ["instance"]}), tmp_path / "out", dry_run=dry_run
+            )
+    assert marks(tmp_path / "out") == before and len(read_results(tmp_path / "out").scores) == 4
 
 
 def external(blobs, folder, own, other):
@@ -259,7 +299,7 @@ def test_groups_that_external_data_share_are_told(content, blobs, tmp_path, capl
     data = external(blobs, tmp_path, [*range(39), *range(60, 90)], range(39, 60))
     plan = make_plan({**content, "data": data})
     runs = expand(plan, tmp_path / "out", {}).runs
-    assert "1 groups occur under the same name in the training data (such as 'p19')" in caplog.text
+    assert "Groups that occur under the same name in the training data: 1 (such as 'p19')" in caplog.text
     assert all(run.images["external"] == 21 for run in runs)
     folder = BenchmarkFolder(tmp_path / "out")
     without = [replace(run, images={**run.images, "external": 0}) for run in runs]
@@ -286,7 +326,7 @@ def test_other_external_data_under_the_same_name_are_scored_anew(content, blobs,
     scores = []
     for other in ("first.csv", "second.csv"):
         plan = make_plan({**content, "data": {"own": entry(other)}, "methods": ["instance"]})
-        assert run_benchmark(plan, tmp_path / "out").finished == 2
+        assert run_benchmark(plan, tmp_path / "out", keep_weights=True).finished == 2
         paths = read_results(tmp_path / "out").scores.query("data == 'own -> other'")["predictions"]
         scores.append(set(pd.read_parquet(paths.iloc[0])["image"]))
     assert len(scores[0]) == len(scores[1]) == 25
@@ -308,9 +348,9 @@ def test_data_that_change_under_way_are_noticed(content, blobs, tmp_path, monkey
     plan = make_plan({**content, "data": {"blobs": {"data": str(data / "labels.csv")}}, "methods": ["instance"]})
     real = engine._run_all
 
-    def change_and_make(*arguments):
+    def change_and_make(*arguments, **settings):
         (data / "000.png").write_bytes((blobs / "001.png").read_bytes() + b"changed")
-        return real(*arguments)
+        return real(*arguments, **settings)
 
     monkeypatch.setattr(engine, "_run_all", change_and_make)
     outcome = run_benchmark(plan, tmp_path / "out")

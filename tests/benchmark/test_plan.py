@@ -331,6 +331,9 @@ class TestExpand:
         entry = {"data": str(tmp_path / "folds.csv"), "images": str(blobs), "group_column": "patient", "fold_column": "fold"}
         runs = expand(make_plan({**content, "data": {"blobs": entry}}), tmp_path / "out", {}).runs
         assert {run.fold for run in runs} == {"r0f0", "r0f1"}
+        (tmp_path / "folds.csv").write_text("\n".join([table[0], *(f"{blobs}/{row}" for row in table[1:])]))
+        again = expand(make_plan({**content, "data": {"blobs": entry}}), tmp_path / "out", {}).runs
+        assert [run.identity for run in again] == [run.identity for run in runs]  # absolute paths name the same images
         entry["fold_column"] = "folt"
         with pytest.raises(UsageError, match=r"Expected the data 'blobs' to have the column 'folt'.* Did you mean 'fold'"):
             expand(make_plan({**content, "data": {"blobs": entry}}), tmp_path / "out", {})
@@ -364,5 +367,5 @@ class TestExpand:
         expansion.write(make_plan(content), tmp_path)
         run = expansion.runs[0]
         read = load(DataSettings(**{name: run.settings[name] for name in ("data", "split_file")}))
-        assert len(read) == 60 and not read.problems
+        assert len(read) == 60 and not any(problem.rows for problem in read.problems)
         assert run.images == {"train": 27, "val": 3, "test": 30}

@@ -1,5 +1,6 @@
 """A first stage that several methods of a benchmark share is trained once, by whichever run comes first."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def test_the_base_is_trained_once(staged, blobs, tmp_path):
         assert outcome.finished == outcome.planned, outcome.failed
         return {(run.method, run.fold): folder.run(run) for run in folder.read().runs}
 
-    outcome = run_benchmark(make_plan(content), tmp_path, jobs=2)
+    outcome = run_benchmark(make_plan(content), tmp_path, jobs=2, keep_weights=True)
     runs = finished()
     for fold in ("r0f0", "r0f1"):
         trained = [run for (_, of), run in runs.items() if of == fold and run.end_of_base.weights.is_file()]
@@ -79,7 +80,8 @@ def test_the_base_is_trained_once(staged, blobs, tmp_path):
         pd.testing.assert_frame_equal(histories[0][:1], histories[1][:1])
 
     # More methods in the same folder: one takes the base from there, and plain training is a run of its own.
-    outcome = run_benchmark(make_plan({**content, "methods": [*content["methods"], "normalised-test", "instance"]}), tmp_path)
+    more = make_plan({**content, "methods": [*content["methods"], "normalised-test", "instance"]})
+    outcome = run_benchmark(more, tmp_path)
     runs = finished()
     for fold in ("r0f0", "r0f1"):
         of_fold = {method: run for (method, of), run in runs.items() if of == fold}
@@ -89,3 +91,15 @@ def test_the_base_is_trained_once(staged, blobs, tmp_path):
         assert all((plain[name] == base[name]).all() for name in plain)
         changed = load_file(of_fold["normalised-test"].weights)
         assert sum((plain[name] != changed[name]).any() for name in plain) == 1
+
+    # Weights are deleted, but for those that a run which is not finished can start from; then those, too.
+    planned = folder.read().runs
+    (unfinished,) = (run for run in planned if (run.method, run.fold) == ("normalised-test", "r0f0"))
+    folder.run(unfinished).metrics.unlink()
+    folder.discard_weights(planned, planned)
+    kept = {run.fold for run in planned if folder.run(run).weights.exists() or folder.run(run).end_of_base.weights.exists()}
+    assert kept == {"r0f0"} and folder.base_of(unfinished, planned) is not None
+    shutil.rmtree(folder.run(unfinished).path)
+    assert run_benchmark(more, tmp_path, keep_weights=False).finished == 8
+    assert "Reusing the trained stages of instance" in folder.run(unfinished).log.read_text()
+    assert not list(tmp_path.rglob("*.safetensors"))

@@ -15,10 +15,11 @@ from sklearn.metrics import matthews_corrcoef
 
 from balanced_mixup.benchmark import summary
 from balanced_mixup.benchmark.benchmark_folder import BENCHMARK_FILE, BenchmarkFolder, Index, PlannedRun
-from balanced_mixup.benchmark.results import Results, read_results
+from balanced_mixup.benchmark.results import Results, RunCollapse, read_results
 from balanced_mixup.benchmark.summary import mean_ranks, summarise
 from balanced_mixup.benchmark.tables import grids, latex, make_tables, markdown
 from balanced_mixup.errors import UsageError
+from balanced_mixup.evaluation.collapse import Collapse
 from balanced_mixup.runs.formats import METRICS_FILE, write_file
 from balanced_mixup.runs.model_card import ModelCard
 from balanced_mixup.runs.predictions import Predictions
@@ -38,7 +39,7 @@ def results(scores, baseline="plain", **settings):
     values = {
         "metrics": ("mcc",),
         "protocol": "honest",
-        "ordinal": False,
+        "ordinal": (),
         "planned": len(rows),
         "finished": len(rows),
         "failed": (),
@@ -199,6 +200,40 @@ class TestText:
         text = make_tables(results({("skin", "plain"): A[:1], ("skin", "good"): B[:1]}), (), "md")
         assert "p=" not in text
         assert "nan" not in text
+
+    def test_each_data_set_has_the_scores_that_apply_to_it(self):
+        """Quadratic kappa of an ordinal data set stays, though the plan has a nominal one, too."""
+        scores = results({(data, method): A for data in ("grades", "skin") for method in ("plain", "good")}).scores
+        table = scores.assign(**dict.fromkeys(("quadratic_kappa", "kendall_tau", "balanced_accuracy", "macro_f1"), 0.5))
+        found = replace(
+            results({("skin", "plain"): A}, ordinal={"grades"}, metrics=()), scores=table, methods=("plain", "good")
+        )
+        heads = dict(re.findall(r"### Scores on (\w+)\n\n\| method \| (.*?) \|\n", make_tables(found, (), "md")))
+        assert heads == {"grades": "quadratic kappa | MCC | Kendall tau-b", "skin": "MCC | balanced accuracy | macro-F1"}
+        heads = re.findall(r"\| method \| (.*?) \|\n", make_tables(found, ("mcc", "quadratic_kappa"), "md"))
+        assert heads == [*["MCC | quadratic kappa"] * 2, *["MCC"] * 2, "MCC | quadratic kappa"]
+        assert "over 1 to 2 combinations" in make_tables(found, ("mcc", "quadratic_kappa"), "md")
+
+    def test_collapsed_methods_are_marked_and_named(self):
+        places = [("skin", "plain"), ("skin", "good"), ("eye", "plain")]
+        kinds = {
+            ("skin", "plain"): [Collapse(only="nv")] * 3 + [Collapse(), Collapse(chance="No better than chance.")],
+            ("skin", "good"): [Collapse(never={"df": 3}), Collapse(missed={"df": 2}, never={"bcc": 1})]
+            + [Collapse(only="4")] * 3,
+            ("eye", "plain"): [Collapse(never={"2": 1}), Collapse(), Collapse(), Collapse(), Collapse()],
+        }
+        runs = [RunCollapse(data, "net", method, each) for (data, method), own in kinds.items() for each in own]
+        text = make_tables(results(dict(zip(places, (A, B, A), strict=True)), collapses=runs), (), "md")
+        skin, eye = text.split("### Scores on ")[1:]
+        assert "| plain | 61.0 [58.0, 64.0]† |" in skin and "| good | 66.0 [61.0, 69.0]=† |" in skin
+        assert "| plain | 61.0 [58.0, 64.0]= |" in eye
+        assert text.count("†: some runs predict one class only or are not better than chance, see the notes.") == 1
+        assert text.splitlines()[-2:] == [
+            "† skin: plain predicts one class only in 3 of 5 runs (nv); plain is not better than chance in 1 of 5 runs; "
+            "good predicts one class only in 3 of 5 runs (class 4).",
+            "skin: no image found in any run: df (by good).",
+        ]
+        assert r"\dag{}" in make_tables(results(dict(zip(places, (A, B, A), strict=True)), collapses=runs), (), "latex")
 
     def test_unknown_metric(self, found):
         with pytest.raises(UsageError, match=r"Expected a metric among .*, but got 'kapa'"):

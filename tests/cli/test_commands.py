@@ -277,7 +277,7 @@ class TestUse:
         def full(path, write):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("balanced_mixup.evaluation.experiment.write_atomically", full)
+        monkeypatch.setattr("balanced_mixup.evaluation.experiment.write_text", full)
         status, _, err = command("train", *flags(tiny), "--out", tmp_path / "run")
         assert (status, "No space left on device" in err) == (1, True)
 

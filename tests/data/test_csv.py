@@ -218,6 +218,28 @@ class TestPaths:
         assert manifest.problems == ()
         assert [manifest.images.read(i).shape for i in range(3)] == [(2, 2, 3)] * 3
 
+    def test_an_absolute_path_inside_the_root_becomes_relative(self, table, tmp_path):
+        (tmp_path / "photos" / "sub").mkdir(parents=True)
+        (tmp_path / "link").symlink_to(tmp_path / "photos")
+        for name in ("a.png", "sub/b.png"):
+            Image.new("RGB", (2, 2), (1, 2, 3)).save(tmp_path / "photos" / name)
+        text = f"image,label\n{tmp_path}/photos/a.png,x\n{tmp_path}/photos/./sub/b,y\n"
+        for root in ("photos", "link"):
+            manifest = table(text, images=tmp_path / root)
+            assert manifest.problems == ()
+            assert list(manifest.images.names) == ["a.png", "sub/b"]
+            assert manifest.images.key(1) == "sub/b.png"
+            assert manifest.images.read(1)[0, 0].tolist() == [1, 2, 3]
+
+    def test_absolute_paths_outside_name_their_folder(self, table, tmp_path):
+        (tmp_path / "photos" / "sub").mkdir(parents=True)
+        (tmp_path / "other").mkdir()
+        text = f"image,label\n{tmp_path}/photos/a.png,x\n{tmp_path}/photos/sub/b.png,y\n"
+        for problem in table(text, images=tmp_path / "other").problems:
+            assert problem.kind == "path outside the image root"
+            assert problem.remedy.endswith(f"name the folder that has these images with --images {tmp_path}/photos")
+        assert table(text, images=tmp_path / "photos").problems == ()
+
     def test_an_ambiguous_name(self, table, tmp_path):
         for name in ("a.jpg", "a.png"):
             Image.new("RGB", (2, 2)).save(tmp_path / name)
@@ -264,12 +286,24 @@ class TestGroupsSplitsAndRepeats:
             "labels.csv line 4: a again with label 'y', group '2'; labels.csv line 2 has it with label 'x', group '1'"
         )
 
+    def test_an_image_in_many_rows_is_one_problem(self, table):
+        problem = only_problem(table("image,label\na,x\nb,y\n" + "a,x\n" * 4 + "a,y\n"))
+        assert problem.rows == (0, 2, 3, 4, 5, 6)
+        assert problem.message == (
+            "labels.csv line 8: a again with label 'y'; labels.csv line 2 has it with label 'x', and in 4 more rows"
+        )
+        problem = only_problem(table("image,label\na,x\nb,y\n" + "a,x\n" * 4))
+        assert problem.rows == (2, 3, 4, 5)
+        assert problem.message == "labels.csv line 4: a again, as in labels.csv line 2, and in 3 more rows"
+
 
 class TestPublishedLabelFiles:
     def test_eyepacs(self, published_labels, tmp_path):
         path = published_labels / "eyepacs_trainLabels.csv"
-        manifest = load(DataSettings(data=str(path), images=tmp_path, label_column="level"))
+        settings = {"label_column": "level", "ordinal": True, "group_pattern": "([^/]+)_(left|right)"}
+        manifest = load(DataSettings(data=str(path), images=tmp_path, **settings))
         assert manifest.counts().tolist() == [25810, 2443, 5292, 873, 708]
+        assert len(set(manifest.groups.tolist())) == 17563
         assert manifest.problems == ()
 
     def test_hyperkvasir(self, published_labels, tmp_path):

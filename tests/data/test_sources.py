@@ -47,7 +47,7 @@ def test_a_name_selects_its_source(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("", "Expected `--data`: a .csv or .tsv table, .* or a source .synthetic-fundus., but got none"),
+        ("", r"Expected `--data`: a table \(.csv, .*, .parquet\), .* or a source .synthetic-fundus., but got none"),
         ("synthetic-fundos", r"'synthetic-fundos' does not exist\. Did you mean 'synthetic-fundus'\?"),
         ("synthetic-fundus:3", r"'synthetic-fundus:3' does not exist"),
         ("csv", "'csv' does not exist"),
@@ -61,9 +61,9 @@ def test_what_selects_nothing_is_refused(data, message):
 
 
 def test_another_kind_of_file(tmp_path):
-    (tmp_path / "labels.xlsx").touch()
-    with pytest.raises(UsageError, match=r"Expected the data to be a \.csv or \.tsv table.*labels\.xlsx' is none of these"):
-        load(DataSettings(data=str(tmp_path / "labels.xlsx")))
+    (tmp_path / "labels.xls").touch()
+    with pytest.raises(UsageError, match=r"Expected the data to be a table.*labels\.xls' is none of these"):
+        load(DataSettings(data=str(tmp_path / "labels.xls")))
 
 
 def test_a_group_column_is_never_ignored(tmp_path):

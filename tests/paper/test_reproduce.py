@@ -87,7 +87,7 @@ def test_beside_the_published_on_the_same_data():
         for fold in range(5)
     ]
     found = Results(
-        pd.DataFrame(rows), ("instance", "mixup", "balanced-mixup alpha=0.2"), "instance", (), "paper", False, 30, 30, ()
+        pd.DataFrame(rows), ("instance", "mixup", "balanced-mixup alpha=0.2"), "instance", (), "paper", (), 30, 30, ()
     )
     (grid,) = with_published(TABLES["table3"], summarise(found, TABLES["table3"].metrics))
     assert grid.header[:4] == ("method", "MCC, MobileNet V2: ours", "published", "difference")

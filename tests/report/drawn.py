@@ -59,6 +59,8 @@ def assert_legible(drawing, width):
     assert not any(a.overlaps(b) for a in panels for b in legends)
     assert not any(a.overlaps(b) for a, b in itertools.combinations(panels, 2))
     assert all(panel.width > 0.15 * across for panel in panels)  # names leave room for what they name
+    for axes, panel in zip(figure.axes, panels, strict=True):  # a longer one reaches into the next panel
+        assert axes.yaxis.label.get_window_extent(renderer).height <= panel.height
 
 
 def seen(figure):
@@ -74,5 +76,5 @@ def seen(figure):
         for part in (axes, *axes.child_axes):
             for axis, (low, high) in ((part.xaxis, sorted(part.get_xlim())), (part.yaxis, sorted(part.get_ylim()))):
                 ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
-                found += [label for tick in ticks for label in (tick.label1, tick.label2)]
+                found += [axis.offsetText, *(label for tick in ticks for label in (tick.label1, tick.label2))]
     return [text for text in found if text.get_text() and text.get_visible()]

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from balanced_mixup import UsageError
+from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder
+from balanced_mixup.benchmark.collapses import collapse_notes
 from balanced_mixup.benchmark.engine import run_benchmark
 from balanced_mixup.benchmark.plan import make_plan
 from balanced_mixup.benchmark.results import read_results
+from balanced_mixup.benchmark.tables import make_tables
 from balanced_mixup.cli import run as command
 from balanced_mixup.report.benchmark_report import benchmark_report
 from balanced_mixup.report.document import Chart, Listing, Note, Table
@@ -43,9 +46,13 @@ def blocks(report, section, kind):
     return [block for block in found.blocks if isinstance(block, kind)]
 
 
-def test_every_part_is_there(report):
+def test_every_part_is_there(report, benchmark):
     assert [chart.name for chart in report.charts()] == ["differences", "ranks", "rarity-1", "cost-1"]
-    assert not [block for section in report.sections for block in section.blocks if isinstance(block, Note)]
+    # Runs of one epoch have collapsed, as the tables say, too; nothing else is to be said.
+    notes = [block.text for section in report.sections for block in section.blocks if isinstance(block, Note)]
+    assert notes == collapse_notes(read_results(benchmark)) == [block.text for block in blocks(report, "summary", Note)]
+    assert notes and all(note in make_tables(read_results(benchmark), (), "md") for note in notes)
+    assert all(note.startswith(("† blobs: ", "blobs: no image found in any run")) for note in notes)
 
 
 def test_differences_are_those_of_the_runs(report, benchmark):
@@ -71,12 +78,24 @@ def test_recall_by_rarity(report, benchmark):
         assert (row["recall"], row["low"], row["high"]) == (np.median(recalls), min(recalls), max(recalls))
 
 
-def test_every_run_is_linked(report, benchmark):
-    (table,) = blocks(report, "runs", Table)
-    assert len(table.rows) == 4
-    for row, link in zip(table.rows, table.links, strict=True):
-        scores = json.loads((benchmark / link / "metrics.json").read_text())["test"]["metrics"]
-        assert row[1:] == [f"{scores[name]['value']:.3f}" for name in ("mcc", "balanced_accuracy")] + ["finished"]
+def test_every_run_that_has_a_page_is_linked(benchmark, tmp_path, capsys):
+    folder = Path(shutil.copytree(benchmark, tmp_path / "copy"))
+    (table,) = blocks(benchmark_report(folder, folder), "runs", Table)
+    assert list(table.links) == [""] * 4 and f"`bmixup report {folder} --runs` writes a report" in table.caption
+    for row, run in zip(table.rows, BenchmarkFolder(folder).read().runs, strict=True):
+        scores = json.loads((folder / run.folder / "metrics.json").read_text())["test"]["metrics"]
+        assert row == [run.title, *(f"{scores[name]['value']:.3f}" for name in ("mcc", "balanced_accuracy")), "finished"]
+    one = folder / BenchmarkFolder(folder).read().runs[0].folder
+    write_report(one)
+    (table,) = blocks(benchmark_report(folder, folder), "runs", Table)
+    assert list(table.links) == [f"{one.relative_to(folder)}/report.html", "", "", ""]
+    for path in folder.glob("runs/*/manifest.csv"):
+        path.unlink()  # which makes the reports below faster: without images
+    assert command(["report", str(folder), "--runs"]) == 0
+    (table,) = blocks(benchmark_report(folder, folder), "runs", Table)
+    assert len(table.links) == 4 and all((folder / link).is_file() for link in table.links)
+    with pytest.raises(UsageError, match=r"Expected `runs` with the report of a benchmark, but '.*' is not the folder of one"):
+        write_report(one, runs=True)
 
 
 def test_sentences_name_the_best(report, benchmark):

@@ -106,3 +106,23 @@ def test_odd_names_run_nothing(opened, made_run, tmp_path):
     page = opened(file=tmp_path / "report.html")
     page.on("dialog", lambda dialog: pytest.fail(dialog.message))
     assert "<img src=x onerror=alert(1)>" in page.inner_text("main")
+
+
+def test_what_is_wider_than_the_screen_says_so(opened):
+    shown = "[...document.querySelectorAll('.wide')].filter(wide => wide.checkVisibility())"
+    cut = f"{shown}.filter(wide => wide.scrollWidth > wide.clientWidth + 1)"
+    says = "wide => getComputedStyle(wide, '::before').content.includes('scroll') && wide.tabIndex === 0"
+    narrow = opened(390)
+    narrow.locator(".wide.cut").first.wait_for()
+    assert narrow.evaluate(f"{cut}.every({says})")
+    assert narrow.evaluate(f"{cut}.length") == narrow.locator(".wide.cut").count()
+    narrow.locator("#scores summary").click()  # the table opens, and says so, too
+    narrow.locator("#scores details .wide.cut").wait_for()
+    figure = narrow.locator("#training .wide")
+    figure.focus()
+    moved = "wide => new Promise(moved => wide.addEventListener('scrollend', () => moved(wide.scrollLeft)))"
+    before = figure.evaluate_handle(f"wide => {{ const scrolled = ({moved})(wide); return {{ scrolled }}; }}")
+    narrow.keyboard.press("ArrowRight")
+    assert before.evaluate("({ scrolled }) => scrolled") > 0
+    wide = opened(1100)
+    assert wide.evaluate(f"{cut}.length") == wide.locator(".wide.cut").count() == 0

@@ -13,7 +13,7 @@ BLOCKED = """
 import sys
 from importlib import metadata
 
-HIDDEN = {"matplotlib", "jinja2", "captum", "weasyprint"}
+HIDDEN = {"matplotlib", "jinja2", "captum", "weasyprint"} | {"transformers"}  # which torchmetrics imports, and looks for jinja2
 
 class Hidden:
     def find_spec(self, name, path=None, target=None):

@@ -1,12 +1,17 @@
 """Whatever the format, a report says the same, shows names as they are, and leaves files behind that stand alone."""
 
 import re
+import shutil
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
+import matplotlib
 import pandas as pd
 import pytest
+from matplotlib.ft2font import FT2Font
 from PIL import ImageFile
 from pypdf import PdfReader
 
@@ -14,7 +19,8 @@ from balanced_mixup import UsageError
 from balanced_mixup.cli import run as command
 from balanced_mixup.errors import RunError
 from balanced_mixup.report import pdf, write
-from balanced_mixup.report.document import Table
+from balanced_mixup.report.document import Document, Section, Table
+from balanced_mixup.report.figures import fonts
 from balanced_mixup.report.html import to_html
 from balanced_mixup.report.markdown import to_markdown
 from balanced_mixup.report.run_report import run_report
@@ -78,7 +84,7 @@ def test_the_pdf_is_the_page(page, tiny_report, tmp_path, monkeypatch, renderer)
     if renderer == "Chromium":
         monkeypatch.setattr(pdf, "weasyprint_renderer", lambda: None)
     path = tmp_path / "report.pdf"
-    path.write_bytes(pdf.to_pdf(page))
+    path.write_bytes(pdf.to_pdf(page, tmp_path))
     pages = PdfReader(path).pages
     texts = [page.extract_text() for page in pages]
     assert not missing_cells(tiny_report, " ".join(texts))
@@ -86,18 +92,33 @@ def test_the_pdf_is_the_page(page, tiny_report, tmp_path, monkeypatch, renderer)
     assert all(f"{number} / {len(pages)}" in text for number, text in enumerate(texts, start=1))
 
 
-def test_without_a_renderer_both_remedies_are_named(monkeypatch):
+@pytest.mark.parametrize("renderer", ["WeasyPrint", pytest.param("Chromium", marks=pytest.mark.slow)])
+def test_links_of_a_pdf_lead_to_the_files(tmp_path, monkeypatch, renderer):
+    if RENDERERS[renderer]() is None:
+        pytest.skip(f"needs {renderer}")
+    if renderer == "Chromium":
+        monkeypatch.setattr(pdf, "weasyprint_renderer", lambda: None)
+    target = tmp_path / "runs" / "a run 10%" / "report.html"
+    table = Table("Runs", ["run"], [["one"], ["two"]], links=[target.relative_to(tmp_path).as_posix(), ""])
+    page = to_html(Document("title", "subtitle", [Section("runs", "Runs", [table])]))
+    (tmp_path / "report.pdf").write_bytes(pdf.to_pdf(page, tmp_path))
+    notes = [note.get_object() for page in PdfReader(tmp_path / "report.pdf").pages for note in page.get("/Annots", ())]
+    (address,) = [note["/A"]["/URI"] for note in notes if "/URI" in note.get("/A", ())]
+    assert tmp_path / unquote(address.removeprefix("file://")) == target
+
+
+def test_without_a_renderer_both_remedies_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr(pdf, "weasyprint_renderer", lambda: None)
     monkeypatch.setattr(pdf, "find_browser", lambda: None)
     with pytest.raises(UsageError, match=r"pip install 'balanced-mixup\[pdf\]'.*apt install chromium.*neither is installed"):
-        pdf.to_pdf("<p>")
+        pdf.to_pdf("<p>", tmp_path)
 
 
-def test_a_browser_that_fails_says_why(monkeypatch):
+def test_a_browser_that_fails_says_why(monkeypatch, tmp_path):
     monkeypatch.setattr(pdf, "weasyprint_renderer", lambda: None)
     monkeypatch.setattr(pdf, "find_browser", lambda: "false")
     with pytest.raises(RunError, match="false could not write the PDF"):
-        pdf.to_pdf("<p>")
+        pdf.to_pdf("<p>", tmp_path)
 
 
 def test_figures_are_files(made_run, monkeypatch):
@@ -110,6 +131,46 @@ def test_figures_are_files(made_run, monkeypatch):
             assert (run / "report-figures" / f"{chart.name}.{kind}").stat().st_size > 100
         numbers = pd.read_csv(run / "report-figures" / f"{chart.name}.csv")
         pd.testing.assert_frame_equal(numbers, chart.drawing.numbers.reset_index(drop=True), check_dtype=False, rtol=1e-9)
+
+
+def test_figures_of_an_earlier_report_go_and_the_users_files_stay(made_run):
+    run = made_run(["a", "b"], 40)
+    write_report(run, form="md")
+    figures = run / "report-figures"
+    shutil.copy(figures / "roc.png", figures / "mine.png")
+    (figures / "mine.jpg").write_bytes(b"")
+    for suffix in ("svg", "png", "csv"):
+        shutil.copy(figures / f"roc.{suffix}", figures / f"cost-7.{suffix}")
+    (figures / "gallery-1-2-1.jpg").write_bytes(b"")
+    before = {path.name for path in figures.iterdir()} - {"cost-7.svg", "cost-7.png", "cost-7.csv"}
+    (run / "predictions.parquet").unlink()
+    write_report(run, form="html")  # whose figures need no predictions; report.md is there still, with its images
+    of_predictions = {
+        f"{name}.{suffix}" for name in ("confusion", "roc", "precision-recall") for suffix in ("svg", "png", "csv")
+    }
+    assert {path.name for path in figures.iterdir()} == before - of_predictions
+    write_report(run, form="md")
+    assert not (figures / "gallery-1-2-1.jpg").exists() and (figures / "mine.jpg").exists()
+
+
+FOREIGN = "変病"  # which the figures' own font does not have
+
+
+def test_letters_of_other_scripts_are_drawn_with_a_font_of_the_system(monkeypatch, made_run, caplog):
+    """No machine needs such a font: one that has the letter of the test is the system's."""
+    stix = str(Path(matplotlib.get_data_path()) / "fonts/ttf/STIXGeneral.ttf")
+    letter = next(c for c in map(chr, FT2Font(stix).get_charmap()) if fonts._foreign(c))
+    monkeypatch.setattr(fonts.font_manager, "findSystemFonts", lambda: [stix])
+    fonts._fonts.cache_clear()
+    figure = matplotlib.figure.Figure()
+    drawn, plain = figure.text(0, 0, f"a {letter}"), figure.text(0, 1, "plain")
+    fonts.use_system_fonts(figure)
+    assert drawn.get_fontfamily() == ["DejaVu Sans", "STIXGeneral"] and plain.get_fontfamily() != drawn.get_fontfamily()
+    assert fonts.missing_letters(f"é ü Ж 😀 {letter} {FOREIGN}") == "".join(sorted(FOREIGN))
+    run = made_run(["plain", f"name {FOREIGN}"], 40)
+    write_report(run)
+    assert f"2 letters such as {FOREIGN} are shown as boxes in the PNG figures, as no installed font has them." in caplog.text
+    fonts._fonts.cache_clear()
 
 
 def test_the_page_needs_nothing_else(page):

@@ -20,8 +20,11 @@ from balanced_mixup.report.run_report import evaluation_report, run_report
 from balanced_mixup.report.scores_view import confusion_view, curves_view, scores_view
 from balanced_mixup.report.summary_view import summary
 from balanced_mixup.report.training_view import training_view
-from balanced_mixup.report.words import class_sentence, counted, listed, percent
+from balanced_mixup.report.words import class_sentence, percent
+from balanced_mixup.runs.predictions import Predictions
+from balanced_mixup.runs.scores import Scores
 from balanced_mixup.statistics.bootstrap import Interval
+from balanced_mixup.words import counted, listed
 
 
 def blocks(report, section, kind):
@@ -82,7 +85,7 @@ def test_galleries(report, tiny_run):
     wrong = table[table["label"] != table["prediction"]]
     galleries = blocks(report, "gallery", Gallery)
     shown = {picture.lines[1]: picture for gallery in galleries for picture in gallery.pictures}
-    assert all(gallery.filtered for gallery in galleries)
+    assert all(gallery.filtered and gallery.scale.jpeg.startswith(b"\xff\xd8") for gallery in galleries)
     for name, picture in shown.items():
         row = table.loc[name]
         assert picture.lines[0].startswith(f"{row['label']}: predicted {row['prediction']}")
@@ -115,7 +118,9 @@ def test_a_run_without_weights_has_a_gallery(tiny_run, tmp_path):
     (run / "weights.safetensors").unlink()
     note, *_ = shown = errors_view(read_run(run))
     assert note.text.startswith("Grad-CAM maps cannot be shown")
-    assert all(len(picture.views) == 1 for block in shown if isinstance(block, Gallery) for picture in block.pictures)
+    galleries = [block for block in shown if isinstance(block, Gallery)]
+    assert all(len(picture.views) == 1 for gallery in galleries for picture in gallery.pictures)
+    assert all(gallery.scale is None for gallery in galleries)
 
 
 @pytest.fixture
@@ -224,14 +229,42 @@ def test_ordinal_classes_of_which_only_the_data_know(made_run):
     assert "quadratic kappa" in [row[0] for row in scores_view(run)[0].rows]
     assert "at most one class off" in " ".join(block.text for block in summary(run) if hasattr(block, "text"))
     (chart,) = training_curves_view(run)
-    assert chart.caption == "Epoch 1 of 3 is the best so far: it has the best quadratic kappa on validation data, 0.600."
+    assert chart.caption == "Epoch 1 of 3 was kept: it has the best quadratic kappa on validation data, 0.600."
     plain = read_run(made_run(["a", "b"], 50, name="plain"))
     assert "quadratic kappa" not in [row[0] for row in scores_view(plain)[0].rows]
 
 
 def test_a_run_that_was_killed_says_so(made_run):
-    run = read_run(made_run(["a", "b"], 50))
-    assert any("This run is not finished" in block.text for block in summary(run) if isinstance(block, Note))
+    folder = made_run(["a", "b"], 50)
+    (folder / "metrics.json").unlink()
+    assert any("This run is not finished" in block.text for block in summary(read_run(folder)) if isinstance(block, Note))
+
+
+def rewritten(folder, predicted):
+    """Let a made run predict other classes: `predicted(labels)`."""
+    path = folder / "predictions.parquet"
+    before = Predictions.read(path)
+    p = np.eye(len(before.classes), dtype=np.float32)[predicted(before.labels)]
+    after = replace(before, probabilities=p)
+    after.write(path)
+    (folder / "metrics.json").write_text(json.dumps({"test": Scores.of(after, 50).to_dict()}))
+    return read_run(folder)
+
+
+def test_a_collapsed_model_is_said_at_the_top(made_run):
+    run = rewritten(made_run(["a", "b", "c"], 90), lambda labels: np.full_like(labels, 2))
+    first = summary(run)[0]
+    assert isinstance(first, Note) and first.text.startswith("The model predicts one class only: c. Try a method that gives")
+
+
+def test_a_class_of_which_nothing_is_found_is_never_hidden_among_the_others(made_run):
+    """The frequent ones share a sentence; those at 0 are named in it."""
+    names = [f"c{k:02}" for k in range(20)]
+    run = rewritten(made_run(names, 2000), lambda labels: np.where(labels == 19, 18, labels))
+    images = run.scores.per_class["c19"].support
+    blocks = summary(run)
+    assert blocks[0].text.startswith(f"Never predicted: c19 (0 of {images:,} images).")
+    assert blocks[-1].text.startswith("Other classes (") and blocks[-1].text.endswith(f" None of c19 (0 of {images:,}).")
 
 
 @pytest.mark.parametrize(("column", "named"), [("patient", "30 groups (column patient)"), (None, "30 groups: ")])

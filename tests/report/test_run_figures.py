@@ -40,6 +40,14 @@ def history(epochs):
     return pd.DataFrame({"epoch": epoch, "learning_rate": 1e-3 / epoch, "train_loss": 1 / epoch, **scores})
 
 
+def small_numbers():
+    return history(7).assign(learning_rate=2e-6, train_loss=np.geomspace(3e-7, 1e-7, 7))
+
+
+def undefined_scores():
+    return history(7).assign(mcc=np.nan, balanced_accuracy=np.nan)
+
+
 def scores(k):
     """Return training and test images (k,) and a recall and a precision (k, 3), one of each undefined where k > 2."""
     rng = np.random.default_rng(0)
@@ -72,6 +80,8 @@ def table(k):
 DRAWINGS = {
     "epochs": (170, lambda: training_curves(history(7), "quadratic_kappa", 3, LABELS)),
     "many epochs": (170, lambda: training_curves(history(200), "mcc", 200, {"mcc": ODD[3]})),
+    "small numbers": (170, lambda: training_curves(small_numbers(), "mcc", 5, {"mcc": "MCC"})),
+    "undefined scores": (170, lambda: training_curves(undefined_scores(), "mcc", 5, {"mcc": "MCC"})),
     **{f"scores of {k}": (170, lambda k=k: class_scores(names_of(k), *scores(k))) for k in (2, 60)},
     **{f"confusion of {k}": (170, lambda k=k: confusion_matrix(table(k), names_of(k), False)) for k in (60,)},
     "short names": (85, lambda: confusion_matrix(10_000 * table(3), ["a", "b", "c"], True)),
@@ -151,6 +161,9 @@ def test_undefined_scores_leave_a_gap_or_say_so():
     frame.loc[1, ["mcc", "train_loss"]] = np.nan, np.inf
     numbers = training_curves(frame, "mcc", 4, {}).numbers
     assert numbers["mcc"].isna().tolist() == numbers["train_loss"].isna().tolist() == [False, True, False, False, False]
+    drawing = training_curves(frame.assign(balanced_accuracy=np.nan), "mcc", 4, {})
+    assert "undefined" not in words(drawing) and "balanced_accuracy: undefined in epoch 4" in words(drawing)
+    assert words(training_curves(undefined_scores(), "mcc", 4, {})).count("undefined") == 1
     drawing = training_curves(frame.assign(balanced_accuracy=np.nan), "balanced_accuracy", 4, {})
     assert {"undefined", "balanced_accuracy: undefined in epoch 4"} <= set(words(drawing))
 
@@ -165,7 +178,7 @@ def test_class_scores_begin_with_the_rarest():
     numbers = drawing.numbers
     assert numbers["class"].tolist() == ["tiny", "mid", "big"]
     assert numbers["found"].tolist() == [2, 1, 9]
-    # Half of an even share, 400 of 1,200, is not rare; less than that is.
+    # Half of what equal classes would have, 400 each, is not rare; less than that is.
     assert numbers["rare"].tolist() == [True, False, False]
     assert numbers[["precision", "precision_low", "precision_high"]].to_numpy() == pytest.approx(recall[::-1])
     assert {"2 of 3", "1 of 4", "9 of 10", "tiny (199)", "big (801)", "67%"} <= set(words(drawing))

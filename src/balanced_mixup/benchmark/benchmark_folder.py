@@ -1,7 +1,7 @@
 """The folder of a benchmark: its runs, and the path of each file."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -88,7 +88,8 @@ BENCHMARK_FILE = Format(2, {1: _with_identities})
 class Index:
     """The runs of a benchmark, and the settings of its plan for tables and protocol; `benchmark.json`.
 
-    older: Folders of runs that an earlier version named differently, by identity.
+    older: Folders of runs that an earlier version named differently, by identity. keep_weights: Whether the weights of finished
+    runs are kept; earlier versions kept them.
     """
 
     runs: Sequence[PlannedRun]
@@ -96,6 +97,7 @@ class Index:
     metrics: Sequence[str]
     protocol: str
     older: Mapping[str, str] = field(default_factory=dict)
+    keep_weights: bool = True
 
 
 @dataclass(frozen=True)
@@ -144,12 +146,26 @@ class BenchmarkFolder:
         digest = short_hash(sorted(planned.external[name].items()))
         return self.run(planned).path / "evaluations" / f"{slug(name)}-{digest}" / "metrics.json"
 
-    def write(self, plan: Plan, runs: Sequence[PlannedRun]) -> None:
-        """Write the plan and the runs."""
+    @property
+    def keeps_weights(self) -> bool:
+        """Whether the weights of finished runs are kept: what was said last, False for a new benchmark."""
+        return self.index.is_file() and bool(read_json(self.index).get("keep_weights", True))
+
+    def discard_weights(self, among: Iterable[PlannedRun], runs: Sequence[PlannedRun]) -> None:
+        """Delete the weights of the finished runs `among` all `runs`, but for those from which an unfinished one can start."""
+        needed = {run.base for run in runs if run.base is not None and not self.is_finished(run)}
+        for run in among:
+            if self.is_finished(run) and not needed & {run.identity, run.base}:
+                files = self.run(run)
+                for weights in (files.weights, files.end_of_base.weights):
+                    weights.unlink(missing_ok=True)
+
+    def write(self, plan: Plan, runs: Sequence[PlannedRun], *, keep_weights: bool = False) -> None:
+        """Write the plan, the runs, and whether their weights are kept."""
         self.path.mkdir(parents=True, exist_ok=True)
         if not self.plan.exists() or self.plan.read_text(encoding="utf-8", errors="replace").startswith(_HEADER):
             write_text(self.plan, _HEADER + plan_yaml(plan))
-        index = asdict(Index(runs, plan.baseline, plan.metrics, plan.protocol, self.older_runs()))
+        index = asdict(Index(runs, plan.baseline, plan.metrics, plan.protocol, self.older_runs(), keep_weights))
         write_file(self.index, {"version": version("balanced-mixup"), **index}, BENCHMARK_FILE)
 
     def older_runs(self) -> dict[str, str]:
@@ -186,7 +202,7 @@ class BenchmarkFolder:
         content = read_file(self.index, BENCHMARK_FILE)
         try:
             settings = {name: content[name] for name in ("baseline", "metrics", "protocol", "older")}
-            return Index([PlannedRun(**run) for run in content["runs"]], **settings)
+            return Index([PlannedRun(**run) for run in content["runs"]], **settings, keep_weights=self.keeps_weights)
         except (KeyError, TypeError) as error:
             raise UsageError(
                 f"Expected {str(self.path)!r} to be the folder of a benchmark, but its {self.index.name}: {error}."

@@ -17,7 +17,7 @@ from typing import Any
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
 from balanced_mixup.benchmark.estimate import estimate_seconds
 from balanced_mixup.benchmark.job import Job
-from balanced_mixup.benchmark.plan import Plan
+from balanced_mixup.benchmark.plan import Plan, load_plan, make_plan
 from balanced_mixup.benchmark.runs import expand
 from balanced_mixup.benchmark.variants import recipe_settings
 from balanced_mixup.errors import RunError, UsageError, human_time
@@ -25,6 +25,7 @@ from balanced_mixup.files import write_text
 from balanced_mixup.progress import progress_bar
 from balanced_mixup.training.backbones import create
 from balanced_mixup.training.recipe import make_recipe
+from balanced_mixup.words import counted
 
 log = logging.getLogger("balanced_mixup")
 
@@ -39,9 +40,58 @@ class BenchmarkOutcome:
     finished: int
     failed: Sequence[tuple[PlannedRun, str]]
 
+    def __repr__(self) -> str:
+        """Return a one-line description."""
+        return f"BenchmarkOutcome({self.finished} of {self.planned} runs finished, {len(self.failed)} failed)"
+
+
+def benchmark(
+    plan: Plan | Mapping[str, Any] | Path | str,
+    out: Path | str | None = None,
+    *,
+    jobs: int = 1,
+    dry_run: bool = False,
+    keep_weights: bool | None = None,
+    **placement: Any,
+) -> BenchmarkOutcome:
+    """Compare methods on the same folds: execute the unfinished runs of a plan. This is `bmixup benchmark`.
+
+        plan = {"data": {"skin": {"data": "labels.csv", "label_column": "dx"}}, "methods": ["instance", "class"], "folds": 5}
+        balanced_mixup.benchmark(plan, "runs/plan", jobs=2)
+        balanced_mixup.table("runs/plan")
+
+    A script that calls this needs `if __name__ == "__main__":`, as all code does that spawns processes.
+
+    Args:
+        plan: A YAML file, its content, or a `Plan`.
+        out: Folder of the benchmark; `runs/NAME` for a file NAME.yaml if not given.
+        jobs: Number of parallel runs.
+        dry_run: Scan the data and the finished runs, and write nothing.
+        keep_weights: Keep the weights of finished runs; as for `run_benchmark`.
+        placement: Where the runs compute (`Placement`), such as `accelerator="cpu"`.
+
+    Raises:
+        UsageError, DataError, RunError: As for `run_benchmark`.
+    """
+    if out is None and not isinstance(plan, Path | str):
+        raise UsageError("Expected `out`, the folder of the benchmark, with a plan that is not a file.")
+    if not isinstance(plan, Plan):
+        plan, out = (make_plan(plan), out) if isinstance(plan, Mapping) else (load_plan(Path(plan)), out or _folder_of(plan))
+    return run_benchmark(plan, Path(str(out)), placement, jobs, dry_run=dry_run, keep_weights=keep_weights)
+
+
+def _folder_of(plan: Path | str) -> Path:
+    return Path("runs") / Path(plan).stem
+
 
 def run_benchmark(
-    plan: Plan, out: Path, placement: Mapping[str, Any] | None = None, jobs: int = 1, *, dry_run: bool = False
+    plan: Plan,
+    out: Path,
+    placement: Mapping[str, Any] | None = None,
+    jobs: int = 1,
+    *,
+    dry_run: bool = False,
+    keep_weights: bool | None = None,
 ) -> BenchmarkOutcome:
     """Execute the unfinished runs of a plan, after an estimate of the time that this takes.
 
@@ -53,9 +103,12 @@ def run_benchmark(
         placement: Fields of `Placement` for every run that differ from their defaults.
         jobs: Number of parallel runs; they share the cores, and with several GPUs each run gets one.
         dry_run: Scan the data and the finished runs, and write nothing.
+        keep_weights: Keep the weights of finished runs, otherwise delete them as soon as no other run starts from them. If not
+            given as before in this folder; in a new one they are deleted.
 
     Raises:
-        UsageError: The plan cannot be made with these data, `jobs` is below 1, or a run is to have several devices.
+        UsageError: The plan cannot be made with these data, `jobs` is below 1, a run is to have several devices, or runs whose
+            weights were deleted are to be scored on other external data.
         DataError: Something is wrong with the data.
         RunError: The weights of a backbone are not available.
     """
@@ -70,18 +123,34 @@ def run_benchmark(
     pending: list[PlannedRun] = []
     for run in runs:
         (finished if folder.is_finished(run) else pending).append(run)
+    _check_weights(folder, pending)
+    keep = folder.keeps_weights if keep_weights is None else keep_weights
     jobs = max(1, min(jobs, len(pending)))
     if pending:
         seconds = estimate_seconds(folder, finished, pending, placement, jobs)
-        log.info("%d runs, %d of them unfinished: about %s.", len(runs), len(pending), human_time(seconds))
+        log.info("%s, %d of them unfinished: about %s.", counted(len(runs), "run"), len(pending), human_time(seconds))
     if dry_run:
         return BenchmarkOutcome(len(runs), len(finished), ())
     recipes = [make_recipe(run.settings) for run in pending]
     for backbone, size, weights in sorted({(recipe.backbone, recipe.size, recipe.weights) for recipe in recipes}):
         create(backbone, 2, size, weights, 0)  # download once and fail early, not in every run
-    expansion.write(plan, out)
-    failed = _run_all(folder, runs, pending, placement, jobs)
+    expansion.write(plan, out, keep_weights=keep)
+    if not keep:
+        folder.discard_weights(finished, runs)
+    failed = _run_all(folder, runs, pending, placement, jobs, keep_weights=keep)
     return BenchmarkOutcome(len(runs), sum(folder.is_finished(run) for run in runs), failed)
+
+
+def _check_weights(folder: BenchmarkFolder, pending: Sequence[PlannedRun]) -> None:
+    """Raise UsageError where runs are to be scored on external data, but are trained and have no weights any more."""
+    lacking = [run for run in pending if folder.run(run).metrics.is_file() and not folder.run(run).weights.is_file()]
+    if lacking:
+        external = {name for run in lacking for name in run.external if not folder.external(run, name).is_file()}
+        raise UsageError(
+            f"{counted(len(lacking), 'trained run')} cannot be scored on the external data {', '.join(sorted(external))}: "
+            f"their weights were not kept (the first is {str(folder.run(lacking[0]).path)!r}). Delete the folders of these "
+            "runs to train them again, or use another `--out`; with `--keep-weights` a benchmark keeps weights."
+        )
 
 
 def _run_all(
@@ -90,6 +159,8 @@ def _run_all(
     runs: Sequence[PlannedRun],
     placement: Mapping[str, Any],
     jobs: int,
+    *,
+    keep_weights: bool,
 ) -> list[tuple[PlannedRun, str]]:
     """Execute `runs`, some of the `planned` ones, `jobs` in parallel; returns those that failed with their reasons."""
     (folder.path / "runs").mkdir(exist_ok=True)
@@ -105,6 +176,9 @@ def _run_all(
                 _write_reason(folder.failure(run), reason)
                 if reason:
                     failed.append((run, reason))
+                elif not keep_weights:
+                    sharing = (other for other in planned if run.base in (other.identity, other.base) and run.base is not None)
+                    folder.discard_weights([run, *sharing], planned)
                 log_end(run, reason)
 
             while pending or locked or active:

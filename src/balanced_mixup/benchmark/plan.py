@@ -74,7 +74,14 @@ _Value = TypeVar("_Value")
 OneOrMany = Annotated[list[_Value], BeforeValidator(_one_or_many)]
 
 # Settings that are paths, and the test whether there is such a file.
-_PATHS = {"data": Path.exists, "images": Path.is_dir, "split_file": Path.is_file, "weights": Path.is_file}
+_PATHS = {
+    "data": Path.exists,
+    "val_data": Path.exists,
+    "test_data": Path.exists,
+    "images": Path.is_dir,
+    "split_file": Path.is_file,
+    "weights": Path.is_file,
+}
 
 
 def slug(text: str) -> str:

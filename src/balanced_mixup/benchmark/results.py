@@ -1,20 +1,33 @@
 """The results of a benchmark, read from its run folders."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from balanced_mixup.benchmark.added_rows import AddedRow, added_rows
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
 from balanced_mixup.errors import UsageError, nearest
+from balanced_mixup.evaluation.collapse import Collapse, collapse
 from balanced_mixup.runs.evaluation import Evaluation
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.run import Run
-from balanced_mixup.runs.scores import read_scores
+from balanced_mixup.runs.scores import Scores, read_scores
 
+ADDED = ""  # backbone and seed of a row that was added
 EXTERNAL = " -> "  # between the training data and the external data that are scored
+
+
+@dataclass(frozen=True)
+class RunCollapse:
+    """Whether a run has collapsed on the images that it is scored on; `data` as in `Results.scores`."""
+
+    data: str
+    backbone: str
+    method: str
+    collapse: Collapse
 
 
 @dataclass(frozen=True)
@@ -23,14 +36,18 @@ class Results:
 
     Args:
         scores: A row for each run and scored data set: data, backbone, method, fold, seed, test_share, scored (the split; None
-            for other data), predictions (a path), and a column for each metric (NaN where undefined).
-        methods: Labels in the order of the plan.
+            for other data), predictions (a path), and a column for each metric (NaN where undefined). Then one for each fold
+            of the rows that were added from another program; their backbone and seed are "".
+        methods: Labels in the order of the plan, then those of added rows.
         baseline: Label of the method that the others are compared with.
         metrics: Names of the metrics in the plan; none if it has none.
         protocol: Name of the protocol.
-        ordinal: The classes of all data sets are ordinal.
+        ordinal: Names of the data sets, as in `scores`, whose classes are ordinal.
         planned, finished: Number of runs in the plan, and of those that are finished.
         failed: Titles of the runs that failed, each with the reason.
+        collapses: For each row of `scores`; for those of added rows with each backbone.
+        added: Labels of the rows that were added.
+        remarks: Sentences on them.
     """
 
     scores: pd.DataFrame
@@ -38,10 +55,13 @@ class Results:
     baseline: str
     metrics: tuple[str, ...]
     protocol: str
-    ordinal: bool
+    ordinal: Collection[str]
     planned: int
     finished: int
     failed: tuple[tuple[str, str], ...]
+    collapses: Sequence[RunCollapse] = ()
+    added: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def read_results(path: Path | str, baseline: str | None = None) -> Results:
@@ -57,25 +77,58 @@ def read_results(path: Path | str, baseline: str | None = None) -> Results:
     folder = BenchmarkFolder(Path(path))
     index = folder.read()
     runs = index.runs
-    rows = [row for run in runs for row in _rows(folder, run)]
-    if not rows:
+    scored = [each for run in runs for each in _scored(folder, run)]
+    if not scored:
         raise UsageError(f"The benchmark in {str(path)!r} has no finished run yet: resume it with `bmixup benchmark`.")
-    methods = tuple(dict.fromkeys(run.method for run in runs))
+    remarks: list[str] = []
+    added = [each for row, path in added_rows(folder) for each in _added(runs, row, path, remarks)]
+    methods = tuple(dict.fromkeys([run.method for run in runs] + [each.row["method"] for each in added]))
     if baseline is not None and baseline not in methods:
         raise UsageError(
             f"Expected `baseline` to be one of {', '.join(methods)}, but got {baseline!r}.{nearest(baseline, methods)}"
         )
     return Results(
-        scores=pd.DataFrame(rows),
+        scores=pd.DataFrame(each.row for each in scored + added),
         methods=methods,
         baseline=baseline or index.baseline,
         metrics=tuple(index.metrics),
         protocol=index.protocol,
-        ordinal=all(Run(folder.run(run)).ordinal for run in runs if folder.run(run).metrics.is_file()),
+        ordinal={each.row["data"] for each in scored if each.ordinal},
         planned=len(runs),
         finished=sum(folder.is_finished(run) for run in runs),
         failed=tuple(_failures(folder, runs)),
+        collapses=tuple(
+            RunCollapse(each.row["data"], backbone, each.row["method"], collapse(each.scores))
+            for each in scored + added
+            for backbone in _backbones(each.row, runs)
+        ),
+        added=tuple(dict.fromkeys(each.row["method"] for each in added)),
+        remarks=tuple(remarks),
     )
+
+
+def _backbones(row: Mapping[str, Any], runs: Iterable[PlannedRun]) -> list[str]:
+    """Return the backbones that a row is beside in tables: its own, or for an added one all of its data."""
+    if row["backbone"] != ADDED:
+        return [row["backbone"]]
+    return list(dict.fromkeys(run.backbone for run in runs if run.data == row["data"]))
+
+
+def _added(runs: Sequence[PlannedRun], added: AddedRow, folder: Path, remarks: list[str]) -> Iterator["_Scored"]:
+    """Yield the scores of an added row in each fold, none if the plan has other folds now; appends to `remarks`."""
+    of_fold = {run.fold: run for run in runs if run.data == added.data}
+    if {fold: run.data_fingerprint for fold, run in of_fold.items()} != added.folds:
+        remarks.append(f"{added.name} is not shown: the folds of {added.data} have changed since it was added. Add it again.")
+        return
+    remarks.append(f"{added.name}: predictions of another program on the same images of {added.data}.")
+    for fold, run in of_fold.items():
+        evaluation = Evaluation.open(folder / fold)
+        scores = evaluation.stored.scores
+        values = scores.values(lambda: evaluation.predictions)  # noqa: B023  # called at once
+        planned = replace(run, method=added.name, backbone=ADDED)
+        row = _row(planned, added.data, values, folder / fold / "predictions.parquet", run.scored)
+        program = evaluation.stored.other_program
+        yield _Scored({**row, "seed": ADDED}, scores, program is not None and program.ordinal)
 
 
 def _failures(folder: BenchmarkFolder, runs: Iterable[PlannedRun]) -> Iterator[tuple[str, str]]:
@@ -85,21 +138,29 @@ def _failures(folder: BenchmarkFolder, runs: Iterable[PlannedRun]) -> Iterator[t
             yield run.title, path.read_text(encoding="utf-8").strip()
 
 
-def _rows(folder: BenchmarkFolder, planned: PlannedRun) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class _Scored:
+    """The row of a run and scored data set, the scores as they are stored, and whether the classes are ordinal."""
+
+    row: dict[str, Any]
+    scores: Scores
+    ordinal: bool
+
+
+def _scored(folder: BenchmarkFolder, planned: PlannedRun) -> Iterator[_Scored]:
     """Yield the scores of one run: on its held-out split, then on each external data set."""
     run = Run(folder.run(planned))
     if run.folder.metrics.is_file():
-        yield _row(planned, planned.data, held_out_scores(run, planned.scored), run.folder.predictions, planned.scored)
+        scores = _held_out(run, planned.scored)
+        values = scores.values(lambda: run.predictions.in_split(planned.scored))
+        yield _Scored(_row(planned, planned.data, values, run.folder.predictions, planned.scored), scores, run.ordinal)
     for name in planned.external:
         path = folder.external(planned, name)
         if path.is_file():
             evaluation = Evaluation.open(path.parent)
-            data = f"{planned.data}{EXTERNAL}{name}"
-            yield _row(planned, data, _external_scores(evaluation), path.with_name("predictions.parquet"), None)
-
-
-def _external_scores(evaluation: Evaluation) -> dict[str, float]:
-    return evaluation.stored.scores.values(lambda: evaluation.scored)
+            scores, data = evaluation.stored.scores, f"{planned.data}{EXTERNAL}{name}"
+            values = scores.values(lambda: evaluation.scored)  # noqa: B023  # called at once
+            yield _Scored(_row(planned, data, values, path.with_name("predictions.parquet"), None), scores, run.ordinal)
 
 
 def held_out_scores(run: Run, split: str) -> dict[str, float]:
@@ -108,10 +169,14 @@ def held_out_scores(run: Run, split: str) -> dict[str, float]:
     Raises:
         UsageError: The run's metrics.json is damaged.
     """
+    return _held_out(run, split).values(lambda: run.predictions.in_split(split))
+
+
+def _held_out(run: Run, split: str) -> Scores:
     stored = read_scores(run.folder.metrics)
     if split not in stored:
         raise UsageError(f"The file {str(run.folder.metrics)!r} is damaged: it lacks '{split}'. Train the run again.")
-    return stored[split].values(lambda: run.predictions.in_split(split))
+    return stored[split]
 
 
 def _row(run: PlannedRun, data: str, scores: Mapping[str, float], predictions: Path, scored: str | None) -> dict[str, Any]:

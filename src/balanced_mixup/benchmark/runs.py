@@ -21,6 +21,8 @@ from balanced_mixup.data.manifest import SPLITS, Manifest
 from balanced_mixup.data.preparation import Cache, Prepared, prepare
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import kind_of, load
+from balanced_mixup.data.sources.csv import image_root
+from balanced_mixup.data.sources.image_paths import image_names
 from balanced_mixup.data.sources.prepared import LABELS
 from balanced_mixup.data.sources.text_table import read_table
 from balanced_mixup.data.splits import merge_groups
@@ -56,12 +58,12 @@ class Expansion:
     runs: Sequence[PlannedRun]
     folds: Sequence[FoldFile]
 
-    def write(self, plan: Plan, out: Path) -> None:
+    def write(self, plan: Plan, out: Path, *, keep_weights: bool = False) -> None:
         """Write the folds and the index of a benchmark to its folder."""
         for fold in self.folds:
             fold.path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(fold.path, partial(write_split, names=fold.names, split=fold.split))
-        BenchmarkFolder(out).write(plan, self.runs)
+        BenchmarkFolder(out).write(plan, self.runs, keep_weights=keep_weights)
 
 
 def expand(plan: Plan, out: Path, placement: Mapping[str, Any]) -> Expansion:
@@ -185,8 +187,9 @@ def _published_folds(name: str, entry: BenchmarkData, prepared: Prepared) -> npt
                 f"Expected the data {name!r} to have the column {column!r}, but their columns are {', '.join(table.header)}."
                 f"{nearest(column, table.header)}"
             )
-    fold_of = dict(zip(table.column(image_column), table.column(entry.fold_column), strict=True))
-    cells = [fold_of[image] for image in prepared.manifest.images.names]
+    names = table.column(image_column) if kind == "prepared" else image_names(table.column(image_column), image_root(entry))
+    fold_of = dict(zip(names, table.column(entry.fold_column), strict=True))
+    cells = [fold_of.get(image, "") for image in prepared.manifest.images.names]
     empty = [image for image, cell in zip(prepared.manifest.images.names, cells, strict=True) if not cell]
     if empty:
         raise UsageError(f"Expected a fold for every image of {name!r}, but {len(empty)} have none, such as {empty[0]!r}.")

@@ -6,17 +6,18 @@ over its images (groups, where there are any). P-values are corrected for the nu
 table.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
 import numpy as np
 import pandas as pd
 
-from balanced_mixup.benchmark.results import Results, predictions_of
+from balanced_mixup.benchmark.results import ADDED, Results, predictions_of
 from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.progress import progress_bar
+from balanced_mixup.runs.scores import defined_metrics
 from balanced_mixup.statistics.bootstrap import Replicates, replicate
 from balanced_mixup.statistics.paired_tests import Comparison, corrected_resampled_t, holm
 
@@ -62,18 +63,33 @@ class MethodSummary:
     rank: float
 
 
-def summarise(results: Results, metrics: Sequence[str]) -> list[MethodSummary]:
-    """Return a summary for each data set, backbone, metric and method that has a score, in the order of the plan."""
+def summarise(results: Results, metrics: Sequence[str] | Mapping[str, Sequence[str]]) -> list[MethodSummary]:
+    """Return a summary for each data set, backbone, metric and method that has a score, in the order of the plan.
+
+    Args:
+        results: Of the benchmark.
+        metrics: Names of metrics, or those of each data set by its name.
+    """
     summaries = []
-    places = results.scores.groupby(["data", "backbone"], sort=False)
+    places = _places(results.scores)
     bootstraps = sum(table["method"].nunique() for _, table in places if not _in_folds(table))
     with progress_bar("Bootstrapping test images", bootstraps) as advance:
         for (data, backbone), table in places:
             methods = [method for method in results.methods if (table["method"] == method).any()]
-            compared = _Comparisons(table, metrics, advance)
-            for metric in metrics:
+            names = metrics[str(data)] if isinstance(metrics, Mapping) else metrics
+            compared = _Comparisons(table, names, advance)
+            for metric in names:
                 summaries += _column(str(data), str(backbone), metric, methods, results.baseline, compared)
     return summaries
+
+
+def _places(scores: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
+    """Return data set and backbone with their scores, and with those that were added for the data set."""
+    added = scores["backbone"] == ADDED
+    return [
+        ((str(data), str(backbone)), pd.concat([table, scores[added & (scores["data"] == data)]]))
+        for (data, backbone), table in scores[~added].groupby(["data", "backbone"], sort=False)
+    ]
 
 
 def _in_folds(table: pd.DataFrame) -> bool:
@@ -142,7 +158,10 @@ class _Comparisons:
         """Return the score in each division, or the difference to another method's, where defined; the mean over the seeds."""
         values = self._single(method, metric)
         if other is not None:
-            values = values - self._single(other, metric)
+            theirs = self._single(other, metric)
+            if ADDED in {*values.index.get_level_values("seed"), *theirs.index.get_level_values("seed")}:
+                values, theirs = (each.groupby("fold").mean() for each in (values, theirs))  # an added row has no seeds
+            values = values - theirs
         return values.dropna().groupby("fold").mean().tolist()
 
     def compare(self, metric: str, method: str, other: str | None = None) -> Comparison:
@@ -166,7 +185,9 @@ class _Comparisons:
             if any(training.images != self._images for training in trainings):
                 raise UsageError(f"Expected all methods to be scored on the same images, but {method!r} was on others.")
             each = [training.probabilities for training in trainings]
-            self._drawn[method] = replicate(trainings[0].labels, each, trainings[0].groups, metrics=self._metrics)
+            defined = defined_metrics(trainings[0], self._metrics)
+            drawn = replicate(trainings[0].labels, each, trainings[0].groups, metrics=defined)
+            self._drawn[method] = drawn.without([name for name in self._metrics if name not in defined])
             self._advance(1)
         return self._drawn[method]
 

@@ -1,15 +1,19 @@
 """The tables of a benchmark in the layout of the paper's: methods down, backbones and metrics across."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
-from balanced_mixup.benchmark.results import Results
+from balanced_mixup.benchmark.collapses import MARK, Place, collapse_notes, marked
+from balanced_mixup.benchmark.results import Results, read_results
 from balanced_mixup.benchmark.summary import LEVEL, MethodSummary, long_table, mean_ranks, summarise
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.metrics import METRICS
+from balanced_mixup.table_files import csv_text
 
 Format = Literal["md", "latex", "csv", "runs"]
 
@@ -37,6 +41,39 @@ class Grid:
     note: str = ""
 
 
+def table(
+    benchmark: Path | str, metrics: Sequence[str] = (), *, baseline: str | None = None, form: Format | None = None
+) -> pd.DataFrame | str:
+    """Return the results of a benchmark. This is `bmixup table`.
+
+        table("runs/plan", ["mcc"]).query("among_best")
+        print(table("runs/plan", form="md"))
+
+    Args:
+        benchmark: Its folder; it may still be running.
+        metrics: Names of metrics; those of the plan, or the paper's, if empty.
+        baseline: Label of the method to compare with; that of the plan if not given.
+        form: As for `make_tables`, which returns text; a data frame if not given.
+
+    Returns:
+        A row for each data set, backbone, metric and method, with all numbers of the tables (`MethodSummary`); or text.
+
+    Raises:
+        UsageError: It is no folder of a benchmark, has no finished run yet, or there is no such metric or method.
+    """
+    results = read_results(benchmark, baseline)
+    if form is not None:
+        return make_tables(results, tuple(metrics), form)
+    return long_table(summarise(results, metrics_of(results, _known(metrics))))
+
+
+def _known(metrics: Sequence[str]) -> Sequence[str]:
+    for name in metrics:
+        if name not in METRICS:
+            raise UsageError(f"Expected a metric among {', '.join(METRICS)}, but got {name!r}.{nearest(name, METRICS)}")
+    return metrics
+
+
 def make_tables(results: Results, metrics: Sequence[str], form: Format) -> str:
     """Return the tables of a benchmark as text.
 
@@ -49,34 +86,37 @@ def make_tables(results: Results, metrics: Sequence[str], form: Format) -> str:
         UsageError: There is no metric of that name.
     """
     if form == "runs":
-        return results.scores.drop(columns=["scored", "predictions"]).to_csv(index=False)
-    chosen = tuple(metrics) or metrics_of(results)
-    for name in chosen:
-        if name not in METRICS:
-            raise UsageError(f"Expected a metric among {', '.join(METRICS)}, but got {name!r}.{nearest(name, METRICS)}")
-    return render(results, summarise(results, chosen), form)
+        return csv_text(results.scores.drop(columns=["scored", "predictions"]))
+    return render(results, summarise(results, metrics_of(results, _known(metrics))), form)
 
 
 def render(results: Results, summaries: Sequence[MethodSummary], form: Literal["md", "latex", "csv"]) -> str:
     """Return the tables of these summaries as text, or all their numbers in one long table."""
     if form == "csv":
-        return long_table(summaries).to_csv(index=False)
+        return csv_text(long_table(summaries))
     text = markdown if form == "md" else latex
     remark = "" if form == "md" else "% "
     return "\n".join([*(text(grid) for grid in grids(results, summaries)), *(remark + note for note in notes(results))])
 
 
-def metrics_of(results: Results) -> tuple[str, ...]:
-    """Return the metrics that the plan names, or those of the paper's tables."""
-    return results.metrics or (ORDINAL_METRICS if results.ordinal else NOMINAL_METRICS)
+def metrics_of(results: Results, metrics: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Return the metrics of each data set: those given, those of the plan, or those of the paper's tables.
+
+    Of several metrics, those for ordinal classes are left out where the classes have no order.
+    """
+    chosen = tuple(metrics) or results.metrics
+    nominal = tuple(name for name in chosen if not METRICS[name].ordinal) or chosen or NOMINAL_METRICS
+    ordinal = chosen or ORDINAL_METRICS
+    return {str(data): ordinal if data in results.ordinal else nominal for data in results.scores["data"].unique()}
 
 
 def grids(results: Results, summaries: Sequence[MethodSummary]) -> list[Grid]:
     """Return the scores of each data set, the differences to the baseline, and the mean ranks where there is more than one."""
     tables = []
+    collapsed = marked(results)
     for data in dict.fromkeys(summary.data for summary in summaries):
         own = [summary for summary in summaries if summary.data == data]
-        tables.append(score_grid(data, own))
+        tables.append(score_grid(data, own, collapsed))
         if any(summary.method == results.baseline for summary in own) and len({summary.method for summary in own}) > 1:
             tables.append(difference_grid(data, own, results.baseline))
     places = {(summary.data, summary.backbone) for summary in summaries}
@@ -85,18 +125,22 @@ def grids(results: Results, summaries: Sequence[MethodSummary]) -> list[Grid]:
     return tables
 
 
-def score_grid(data: str, summaries: Sequence[MethodSummary]) -> Grid:
-    """Return the scores, in per cent as in the paper."""
+def score_grid(data: str, summaries: Sequence[MethodSummary], collapsed: Collection[Place] = ()) -> Grid:
+    """Return the scores, in per cent as in the paper; those of `collapsed` methods are marked."""
     note = (
         f"{meaning(summaries)}, per cent. {_MARK}: the best mean, or not significantly different from the method that has it "
         f"({100 * LEVEL:.0f} %, Holm)."
     )
-    return _grid(f"Scores on {data}", "method", summaries, _marked_cell, note)
 
+    def cell(summary: MethodSummary) -> str:
+        # One fold allows no claim of being among the best.
+        best = summary.among_best and not np.isnan(summary.mean.low)
+        failed = (data, summary.backbone, summary.method) in collapsed and not np.isnan(summary.mean.mean)
+        return score_cell(summary) + _MARK * best + MARK * failed
 
-def _marked_cell(summary: MethodSummary) -> str:
-    """Return the score, with "=" where it is among the best; one fold allows no such claim."""
-    return score_cell(summary) + _MARK * (summary.among_best and not np.isnan(summary.mean.low))
+    if any(place[0] == data for place in collapsed):
+        note += f" {MARK}: some runs predict one class only or are not better than chance, see the notes."
+    return _grid(f"Scores on {data}", "method", summaries, cell, note)
 
 
 def score_cell(summary: MethodSummary) -> str:
@@ -150,7 +194,8 @@ def _p(p: float) -> str:
 def rank_grid(summaries: Sequence[MethodSummary]) -> Grid:
     """Return the mean rank of each method."""
     ranks = mean_ranks(summaries)
-    places = len({(summary.data, summary.backbone) for summary in summaries})
+    counts = {len({(each.data, each.backbone) for each in summaries if each.metric == name}) for name in ranks.columns}
+    places = " to ".join(map(str, sorted({min(counts), max(counts)})))
     rows = tuple(
         (str(method), *("–" if np.isnan(rank) else f"{rank:.1f}" for rank in row))
         for method, row in zip(ranks.index, ranks.to_numpy(), strict=True)
@@ -174,7 +219,7 @@ def _grid(title: str, corner: str, summaries: Sequence[MethodSummary], cell: Cal
 
 
 def notes(results: Results) -> list[str]:
-    """Return the caveats: the protocol, runs that are missing, runs that failed."""
+    """Return the caveats: the protocol, runs that are missing, collapsed or failed."""
     lines = []
     if results.protocol == "paper":
         lines.append(
@@ -182,6 +227,8 @@ def notes(results: Results) -> list[str]:
         )
     if results.finished < results.planned:
         lines.append(f"{results.finished} of {results.planned} runs are finished; the others are not included.")
+    lines += results.remarks
+    lines += collapse_notes(results)
     lines += [f"Failed: {title}: {reason.splitlines()[-1]}" for title, reason in results.failed]
     return lines
 
@@ -219,8 +266,16 @@ def latex(grid: Grid) -> str:
     )
 
 
-_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "<": "$<$", ">": "$>$"}
-_LATEX |= {character: "\\" + character for character in "&%$#_{}"}
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "<": "$<$",
+    ">": "$>$",
+    "†": r"\dag{}",
+}
+_LATEX |= {"†": r"\dag{}"} | {character: "\\" + character for character in "&%$#_{}"}
 
 
 def _latex_text(text: str) -> str:

@@ -18,9 +18,8 @@ from balanced_mixup.calibration.priors import (
     training_prior,
     with_temperature,
 )
-from balanced_mixup.calibration.scores import CalibrationScores, calibration_scores, ece_by_chance
+from balanced_mixup.calibration.scores import CalibrationScores
 from balanced_mixup.errors import UsageError, nearest
-from balanced_mixup.statistics.bootstrap import Interval
 from balanced_mixup.training.recipe import Recipe
 
 log = logging.getLogger("balanced_mixup")
@@ -153,13 +152,7 @@ class Correction(BaseModel):
         A score that is constant over all replicates has no interval. Neither has a calibration error where all images
         are of one class: no replicate contains another class, so its variance would be underestimated.
         """
-        one_class = len(np.unique(y)) == 1
-        scores = {
-            name: Interval(score.value) if one_class and "ece" in name else score.unless_constant()
-            for name, score in calibration_scores(y, probabilities, groups, rare=self.rare, replicates=replicates).items()
-        }
-        per_class = {name: scores.pop(f"ece_{k}") for k, name in enumerate(self.classes)}
-        return CalibrationScores(scores, ece_by_chance(y, probabilities), per_class)
+        return CalibrationScores.of(y, probabilities, groups, self.classes, self.rare, replicates)
 
     def score_stages(
         self, y: Labels, probabilities: Probabilities, groups: npt.NDArray[np.str_] | None

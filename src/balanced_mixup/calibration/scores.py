@@ -64,6 +64,29 @@ class CalibrationScores:
     ece_by_chance: float
     per_class: Mapping[str, Interval]
 
+    @classmethod
+    def of(
+        cls,
+        y: npt.NDArray[np.int64],
+        probabilities: npt.NDArray[np.floating[Any]],
+        groups: npt.NDArray[np.str_] | None,
+        classes: Sequence[str],
+        rare: Sequence[int] = (),
+        replicates: int = 2000,
+    ) -> Self:
+        """Return the scores of probabilities (N, K) for the labels `y` (N,), the `rare` ones of the K classes together, too.
+
+        A score that is constant over all replicates has no interval. Neither has a calibration error where all images
+        are of one class: no replicate contains another class, so its variance would be underestimated.
+        """
+        one_class = len(np.unique(y)) == 1
+        scores = {
+            name: Interval(score.value) if one_class and "ece" in name else score.unless_constant()
+            for name, score in calibration_scores(y, probabilities, groups, rare=rare, replicates=replicates).items()
+        }
+        per_class = {name: scores.pop(f"ece_{k}") for k, name in enumerate(classes)}
+        return cls(scores, ece_by_chance(y, probabilities), per_class)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the scores for JSON; NaN is None."""
         return {

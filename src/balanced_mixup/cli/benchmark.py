@@ -21,6 +21,7 @@ def benchmark(
     jobs: int = 1,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     report: bool = True,
+    keep_weights: bool | None = None,
     placement: Annotated[Placement | None, Parameter(name="*")] = None,
 ) -> int:
     """Compare methods: data sets x methods x backbones x folds x seeds, each a run folder, all on the same folds.
@@ -53,6 +54,10 @@ def benchmark(
         Only scan the data and print the number of runs and their estimated time; writes nothing to the folder.
     report
         Write report.html to the folder.
+    keep_weights
+        Keep the weights of finished runs, for `bmixup predict` and for Grad-CAM in their reports; without them a run takes
+        little space. If not given as before in this folder; a new benchmark deletes them as soon as no other run starts from
+        them.
     """
     from balanced_mixup.benchmark.plan import load_plan
 
@@ -62,7 +67,7 @@ def benchmark(
 
     where = {} if placement is None else placement.model_dump(exclude_unset=True)
     folder = out or Path("runs") / plan.stem
-    outcome = run_benchmark(comparison, folder, where, jobs, dry_run=dry_run)
+    outcome = run_benchmark(comparison, folder, where, jobs, dry_run=dry_run, keep_weights=keep_weights)
     if report and outcome.finished and not dry_run:
         write_final_report(folder)
     return print_outcome(outcome, folder)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from balanced_mixup.data.manifest import SPLITS
 from balanced_mixup.data.settings import DataSettings
-from balanced_mixup.errors import Problem, UsageError, describe
+from balanced_mixup.errors import Problem, describe
 
 if TYPE_CHECKING:
     from balanced_mixup.data.inspection import Inspection
@@ -45,15 +45,10 @@ def check(
         Print one JSON object.
     """
     from balanced_mixup.cli.show import print_json
-    from balanced_mixup.data.inspection import inspect
-    from balanced_mixup.data.sources import load
+    from balanced_mixup.evaluation.check import check as check_data
 
-    settings = settings or DataSettings()
-    if settings.exclude_bad:
-        raise UsageError(
-            "Expected no `--exclude-bad` with `check`, which lists every problem; use it with `train` and `evaluate`."
-        )
-    inspection = inspect(load(settings), val_fraction, test_fraction, seed=seed)
+    given = {} if settings is None else settings.model_dump(exclude_unset=True)
+    inspection = check_data(val_fraction=val_fraction, test_fraction=test_fraction, seed=seed, **given)
     if json:
         print_json(inspection.to_dict())
     else:

@@ -52,9 +52,10 @@ def explain(
     from rich.console import Console
     from rich.markup import escape
 
-    from balanced_mixup.report.explanations import TABLE, explain_files
+    from balanced_mixup.report.explanations import TABLE
+    from balanced_mixup.report.explanations import explain as explain_images
 
-    table = explain_files(run, images, out, target=target, top=top, calibrate=calibrate)
+    table = explain_images(run, images, out, target=target, top=top, calibrate=calibrate)
     console = Console()
     side = table["map_side"].iloc[0]
     pictures = table["picture"].nunique()

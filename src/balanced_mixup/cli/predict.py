@@ -12,23 +12,27 @@ def predict(
     /,
     *,
     out: Path = Path("predictions.csv"),
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
     flip: bool = True,
     calibrate: bool = True,
     prior: str | None = None,
 ) -> None:
     """Predict the class of images without labels.
 
-    Writes a CSV with a row per image: image, prediction, and p_CLASS, the probability of each class. The probabilities are
-    calibrated on the run's validation split: about 80 % of the images with a probability of 80 % for a class belong to it, as
-    long as classes are as frequent as in that split. Where they are not, give the class prior with `--prior`:
+    Writes a table (CSV, Parquet or Excel) with a row per image: image, prediction, and p_CLASS, the probability of each class.
+    The files of a folder that are no images by their suffix are left out, and counted.
+
+    The probabilities are calibrated on the run's validation split: about 80 % of the images with a probability of 80 % for a
+    class belong to it, as long as classes are as frequent as in that split. Where they are not, give the class prior with
+    `--prior`:
 
     ```
     bmixup predict runs/mine new_photos --prior estimate
     bmixup predict runs/mine new_photos --prior clinic.csv
     ```
 
-    `estimate` estimates it from the given images; the CSV has the columns class and share, a row per class. This is valid where
-    only the class prior differs, not the appearance of a class, and can change the predicted class.
+    `estimate` estimates it from the given images; clinic.csv has the columns class and share, a row per class. This is valid
+    where only the class prior differs, not the appearance of a class, and can change the predicted class.
 
     Parameters
     ----------
@@ -37,7 +41,10 @@ def predict(
     images
         Image files, or folders with images.
     out
-        CSV file to write.
+        Table to write: .csv, .parquet or .xlsx. In CSV and Excel, text that a spreadsheet would run as a formula gets an
+        apostrophe in front.
+    overwrite
+        Replace `--out` if it exists.
     flip
         Average over each image and its mirror image, as in the paper.
     calibrate
@@ -50,6 +57,7 @@ def predict(
 
     refuse_missing(run, images)
     from balanced_mixup.cli import show
-    from balanced_mixup.evaluation.predict import predict_files
+    from balanced_mixup.evaluation.predict import predict as predict_images
 
-    show.print_predictions(predict_files(run, images, out, flip=flip, calibrate=calibrate, prior=prior), out)
+    found = predict_images(run, images, out=out, overwrite=overwrite, flip=flip, calibrate=calibrate, prior=prior)
+    show.print_predictions(found, out)

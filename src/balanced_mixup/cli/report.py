@@ -13,6 +13,7 @@ def report(
     *,
     out: Path | None = None,
     form: Annotated[Literal["html", "pdf", "md"] | None, Parameter(name="--format")] = None,
+    runs: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Write a report of a run, of an evaluation, or of a benchmark.
 
@@ -31,10 +32,12 @@ def report(
         Output file; report.html (.pdf, .md) in that folder if not given.
     form
         html, pdf (A4; needs WeasyPrint or Chromium) or md; if not given the suffix of --out, or html.
+    runs
+        Of a benchmark: also write report.html of every finished run, and link to it.
     """
     from balanced_mixup.report.write import write_report
 
-    Console().print(f"Report: {write_report(path, out, form)}", soft_wrap=True, highlight=False, markup=False)
+    Console().print(f"Report: {write_report(path, out, form, runs=runs)}", soft_wrap=True, highlight=False, markup=False)
 
 
 def write_final_report(path: Path) -> None:

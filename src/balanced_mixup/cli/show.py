@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-if TYPE_CHECKING:
-    import pandas as pd
+from balanced_mixup.words import counted
 
+if TYPE_CHECKING:
     from balanced_mixup.calibration.class_prior import TargetPrior
     from balanced_mixup.calibration.thresholds import ThresholdResult
     from balanced_mixup.evaluation.experiment import Experiment
     from balanced_mixup.runs.evaluation import EvaluationResult
+    from balanced_mixup.runs.predictions import ImagePredictions
     from balanced_mixup.runs.scores import Scores
     from balanced_mixup.statistics.bootstrap import Interval
 
@@ -40,11 +42,12 @@ def interval(score: "Interval", form: str = ".3f", ends: str = ".2f") -> str:
 
 
 def print_scores(scores: "Scores", title: str, *, ordinal: bool) -> None:
-    """Print a table of the scores that apply, and one of classes."""
+    """Print a table of the scores that apply, one of classes, and whether the model has collapsed."""
+    from balanced_mixup.evaluation.collapse import collapse
     from balanced_mixup.metrics import METRICS, applicable
 
     console = Console()
-    of = f"{scores.n:,} images" + (f" in {scores.groups:,} groups" if scores.groups else "")
+    of = counted(scores.n, "image") + (f" in {counted(scores.groups, 'group')}" if scores.groups else "")
     console.print(f"[bold]Scores on {escape(title)}[/]: {of}", "", highlight=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     table.add_column("score")
@@ -64,6 +67,8 @@ def print_scores(scores: "Scores", title: str, *, ordinal: bool) -> None:
     if len(shown) < len(scores.per_class):
         line = f"These are the {len(shown)} rarest of {len(scores.per_class):,} classes; metrics.json has all of them.\n"
         console.print(line, highlight=False, soft_wrap=True)
+    for sentence in collapse(scores).sentences():
+        console.print(f"[bold yellow]Warning:[/] {escape(sentence)}\n", highlight=False, soft_wrap=True)
 
 
 def _rarest(scores: "Scores") -> list[str]:
@@ -89,17 +94,20 @@ def print_calibration(result: "EvaluationResult") -> None:
     console = Console()
     if (calibration := result.calibration) is None:
         return
-    stages = (calibration.before, calibration.after)
+    stages = [stage for stage in (calibration.before, calibration.after) if stage is not None]
     table = Table(box=None, pad_edge=False)
     table.add_column("calibration (lower is better)")
     table.add_column("as predicted", justify="right")
-    table.add_column("corrected", justify="right")
+    if calibration.after is not None:
+        table.add_column("corrected", justify="right")
     for name, label in _CALIBRATION.items():
         if name in calibration.before.metrics:
             table.add_row(label, *(interval(stage.metrics[name], ends=".3f") for stage in stages))
         if name == "ece":
-            table.add_row("  by chance, if perfect", *(f"{stage.ece_by_chance:.3f}" for stage in stages))
+            table.add_row("  expected by chance", *(f"{stage.ece_by_chance:.3f}" for stage in stages))
     console.print(table, "")
+    if calibration.after is None:
+        return
     prior = "" if result.prior is None else f", class prior `{escape(result.prior.name)}`"
     fitted = f"fitted on {calibration.images:,} validation images"
     line = f"Corrected: temperature {calibration.temperature:.2f}{prior}, {fitted}.\n"
@@ -156,14 +164,15 @@ def print_experiment(experiment: "Experiment") -> None:
     Console().print(f"Run folder: {escape(str(experiment.folder.path))}", soft_wrap=True, highlight=False)
 
 
-def print_predictions(table: "pd.DataFrame", out: Path) -> None:
+def print_predictions(predictions: "ImagePredictions", out: Path) -> None:
     """Print the number of images for each predicted class, and where the table is."""
-    counts = table["prediction"].value_counts()
+    counts = Counter(predictions.predicted.tolist())
     console = Console()
     view = Table(box=None, pad_edge=False)
     view.add_column("predicted class")
     view.add_column("images", justify="right")
-    for name, count in counts.items():
+    for name, count in counts.most_common():
         view.add_row(escape(str(name)), f"{count:,}")
     console.print(view, "")
-    console.print(f"{len(table):,} predictions are in {escape(str(out))}", soft_wrap=True, highlight=False)
+    number = "1 prediction is" if len(predictions) == 1 else f"{len(predictions):,} predictions are"
+    console.print(f"{number} in {escape(str(out))}", soft_wrap=True, highlight=False)

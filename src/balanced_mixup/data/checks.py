@@ -69,7 +69,7 @@ def divided_groups(manifest: Manifest) -> list[Problem]:
     for group, split in zip(manifest.groups.tolist(), manifest.split.tolist(), strict=True):
         if split:
             counts_of[group][split] += 1
-    remedy = "Keep each group in one split, or omit --split-column to have the data split by group."
+    remedy = "Keep each group in one split, or give no split (--split-column, --test-data) to have the data split by group."
     return [
         Problem(
             "group in several splits",

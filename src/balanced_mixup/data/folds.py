@@ -12,6 +12,7 @@ from balanced_mixup.data.manifest import SPLIT_NAMES, Manifest
 from balanced_mixup.data.sources.text_table import read_table
 from balanced_mixup.data.splits import Keys, make_split
 from balanced_mixup.errors import DataError, Problem, UsageError
+from balanced_mixup.table_files import neutralised, restored
 
 UNUSED = "unused"  # the split of an image that is excluded
 
@@ -76,7 +77,7 @@ def write_split(path: Path, names: Sequence[str], split: npt.NDArray[np.str_]) -
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("image", "split"))
-        writer.writerows(zip(names, split.tolist(), strict=True))
+        writer.writerows(zip(map(neutralised, names), split.tolist(), strict=True))
 
 
 def with_split_file(manifest: Manifest, path: Path) -> Manifest:
@@ -94,7 +95,7 @@ def with_split_file(manifest: Manifest, path: Path) -> Manifest:
     position = {name: row for row, name in enumerate(manifest.images.names)}
     split = np.full(len(manifest), "", dtype="<U6")
     problems = []
-    for name, cell, where in zip(table.column("image"), table.column("split"), table.where, strict=True):
+    for name, cell, where in zip(map(restored, table.column("image")), table.column("split"), table.where, strict=True):
         value = UNUSED if cell.lower() == UNUSED else SPLIT_NAMES.get(cell.lower(), "")
         if name not in position:
             problems.append(f"{where}: the data have no image {name!r}")

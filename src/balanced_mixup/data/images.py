@@ -27,7 +27,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from balanced_mixup.data.manifest import Images, Scan, Stamp
-from balanced_mixup.errors import DataError, Problem
+from balanced_mixup.errors import DataError, Problem, UsageError
 
 # Raster formats only: Pillow would run Ghostscript on an EPS, which must not happen to an uploaded file.
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
@@ -156,6 +156,46 @@ def load_rgb(source: str | Path | BinaryIO, size: int | None = None, *, at_least
     if isinstance(source, str | Path):
         return _decode(_read_file(Path(source), str(source)), str(source), size, at_least)[0]
     return _decode(source.read(), str(getattr(source, "name", "image")), size, at_least)[0]
+
+
+def is_image(path: Path) -> bool:
+    """Return whether the content of a file begins like an image that can be read, whatever its suffix."""
+    try:
+        with _pillow_is_quiet, Image.open(path, formats=FORMATS):
+            return True
+    except Exception:  # a decoder can fail in any way on another file
+        return False
+
+
+def to_pixels(image: "Image.Image | npt.NDArray[np.uint8]", size: int, name: str) -> npt.NDArray[np.uint8]:
+    """Return an image in memory as it is read from a file, RGB uint8 (size, size, 3).
+
+    Args:
+        image: Pillow's, in any mode and not necessarily loaded; or pixels, uint8 (H, W, 3) RGB or (H, W) grey.
+        size: Side of the square to resize to.
+        name: Of the image, for messages.
+
+    Raises:
+        DataError: It is damaged, or of a pixel format without a defined range.
+        UsageError: It is an array of another shape or type.
+    """
+    if isinstance(image, Image.Image):
+        try:
+            image.load()
+        except Exception as error:  # a decoder can fail in any way on a damaged file
+            message = f"{name}: truncated or damaged ({error or type(error).__name__})"
+            raise _error("damaged image", message, "Restore the file, or remove it from the data.") from error
+        orientation = _orientation(image)
+        rgb = _to_rgb(image, name)
+        if orientation in _TRANSPOSE:
+            rgb = rgb.transpose(_TRANSPOSE[orientation])
+        return np.array(_resize(rgb, size))
+    if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)) or not image.size:
+        raise UsageError(
+            f"Expected {name} to be uint8 of shape (H, W, 3) or (H, W), but got {image.dtype} of shape {image.shape}."
+            + (" Values from 0 to 1 become uint8 by `(255 * image).astype(np.uint8)`." * (image.dtype.kind == "f"))
+        )
+    return np.array(_resize(Image.fromarray(image).convert("RGB"), size))
 
 
 def stamp_of(path: Path) -> Stamp | None:

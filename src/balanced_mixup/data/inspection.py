@@ -16,11 +16,13 @@ from balanced_mixup.data.manifest import SPLITS, Images, Manifest, Scan
 from balanced_mixup.data.splits import check_fractions, complete_split, given_splits
 from balanced_mixup.errors import DataError, Problem
 from balanced_mixup.progress import progress_bar
+from balanced_mixup.words import counted
 from balanced_mixup.workers import map_in_processes
 
 _MANY = 1000  # images for which processes are started
 _CHUNK = 256  # images that a process takes at a time
 _OF_THREAD = 32  # and a thread
+_NAMED = 10  # classes that a short description names
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,14 @@ class Inspection:
     shapes: npt.NDArray[np.int64]
     digests: tuple[str, ...]
     problems: tuple[Problem, ...]
+
+    def __repr__(self) -> str:
+        """Return the number of images of each class, and of problems and warnings, in a few lines."""
+        counts = sorted(zip(self.manifest.counts().tolist(), self.manifest.classes, strict=True), reverse=True)
+        named = ", ".join(f"{name} {count:,}" for count, name in counts[:_NAMED]) + (", ..." if len(counts) > _NAMED else "")
+        found = f"{counted(len(self.fatal), 'problem')}, {counted(len(self.warnings), 'warning')}"
+        kinds = ", ".join(f"{kind} ({count:,})" for kind, count in Counter(each.kind for each in self.problems).most_common())
+        return f"Inspection({counted(len(self.manifest), 'image')}: {named}\n  {found}{': ' * bool(kinds)}{kinds})"
 
     @property
     def fatal(self) -> tuple[Problem, ...]:

@@ -35,16 +35,38 @@ class DataSettings(BaseModel):
 
     data: Annotated[str, BeforeValidator(as_text)] = Field(
         "",
-        description="A CSV with one row per image, a folder of class folders, a folder made by `bmixup prepare`, a MedMNIST "
-        "npz, or the name of another source (`bmixup list sources`).",
+        description="A table with one row per image (CSV, Excel or Parquet), a folder of class folders, a folder made by "
+        "`bmixup prepare`, a MedMNIST npz, or the name of another source (`bmixup list sources`).",
+    )
+    val_data: Annotated[str | None, BeforeValidator(as_text)] = Field(
+        None, description="The validation data, if they are in another table or folder than `data`."
+    )
+    test_data: Annotated[str | None, BeforeValidator(as_text)] = Field(
+        None, description="The test data, if they are in another table or folder than `data`."
     )
     images: Path | None = Field(
-        None, description="Folder that the paths in the CSV are relative to; the CSV's own folder if not given."
+        None, description="Folder that the paths in the tables are relative to; each table's own folder if not given."
     )
-    image_column: str = Field("image", description="Column of the CSV with the path of the image.")
-    label_column: str = Field("label", description="Column of the CSV with the class: a number or a name.")
+    image_column: str = Field("image", description="Column of the table with the path of the image.")
+    label_column: str = Field("label", description="Column of the table with the class: a number or a name.")
+    label_columns: Annotated[tuple[str, ...], BeforeValidator(_split_commas)] = Field(
+        (), description="Columns of a one-hot table, as A,B,C: the class of an image is the column with a 1."
+    )
+    multi_label: Literal["first"] | None = Field(
+        None,
+        description="How to read a label that names several classes (`a, b`): the `first` of them; a problem if not given.",
+    )
+    one_vs_rest: str | None = Field(
+        None,
+        description="Class that is told from all others together; a label counts as it if it is among those that it names.",
+    )
     group_column: str | None = Field(
         None, description="Column with the group of an image (a patient, a lesion); a group is never divided between splits."
+    )
+    group_pattern: str | None = Field(
+        None,
+        description="Regular expression that finds the group in the name of an image, in its first parenthesis: "
+        "`([^/]+)_(left|right)` finds 10 in 10_left.png.",
     )
     split_column: str | None = Field(None, description="Column with train, val or test, if the split is given.")
     split_file: Path | None = Field(

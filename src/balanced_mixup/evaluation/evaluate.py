@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,18 +12,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from balanced_mixup.data.frames import frames_as_files
 from balanced_mixup.data.manifest import SPLITS
 from balanced_mixup.data.sources import load
 from balanced_mixup.errors import RunError, UsageError
-from balanced_mixup.files import write_atomically
+from balanced_mixup.files import write_text
 from balanced_mixup.runs.formats import NewerFormatError
 from balanced_mixup.runs.model_card import ModelCard
 from balanced_mixup.runs.run_folder import RunFolder
+from balanced_mixup.table_files import csv_text
 from balanced_mixup.training.recipe import make_settings
 
 # As in `experiment`, what computes is imported where it does.
 if TYPE_CHECKING:
+    import pandas as pd
+
     from balanced_mixup.data.preparation import Prepared
+    from balanced_mixup.evaluation.table_format import Scale
     from balanced_mixup.runs.classifier import Classifier
     from balanced_mixup.runs.evaluation import EvaluationResult
     from balanced_mixup.runs.predictions import Predictions
@@ -47,7 +53,7 @@ def predict_rows(classifier: Classifier, prepared: Prepared, rows: npt.NDArray[n
 
 
 def evaluate(
-    run: Path | str,
+    run: Path | str | None = None,
     *,
     split: str | None = None,
     allow_seen: bool = False,
@@ -55,41 +61,85 @@ def evaluate(
     out: Path | str | None = None,
     prior: str | None = None,
     sensitivity: Mapping[str, float] | None = None,
+    predictions: Path | str | pd.DataFrame | None = None,
+    name_column: str | None = None,
+    prefix: str | None = None,
+    prediction_column: str | None = None,
+    scores: Scale = "probabilities",
+    name: str | None = None,
     **settings: Any,
 ) -> EvaluationResult:
-    """Score a run and store scores and predictions.
+    """Score a run, or the predictions of another program, and store scores and predictions.
 
         evaluate("runs/mine")                                                     # the held-out test split
         evaluate("runs/mine", data="other.csv", label_column="dx", label_map={"nv": "naevus"})
         evaluate("runs/mine", prior="uniform", sensitivity={"melanoma": 0.95})
+        evaluate(predictions="theirs.csv", data="labels.csv", label_column="dx")  # no image is opened
+        evaluate("runs/mine", predictions="theirs.csv")                           # on the test split of the run
 
     Args:
-        run: Folder of a finished run.
+        run: Folder of a finished run. With `predictions`, its images and labels are scored instead of `data`.
         split: "train", "val", "test" or "all"; if not given the test split, or all images if there is none.
         allow_seen: Also score images that the run was trained on.
         flip: Average over each image and its mirror image.
-        out: Where predictions.parquet and metrics.json go; a folder in the run's `evaluations` if not given.
+        out: Where predictions.parquet and metrics.json go; if not given a folder in `evaluations` of the run, or of `runs`.
         prior: Class prior that the probabilities are corrected to before they are scored: "train", "uniform", "estimate" (from
             the scored images), or a CSV file with the columns class and share. Without it the scores are of the uncorrected
             probabilities, which are stored in any case.
         sensitivity: By class, the target sensitivity of a threshold, which is chosen on the run's validation split.
+        predictions: A table that another program made, as a file or a data frame: a row per image, with a column for each class
+            or one with the predicted class. Images are matched by name, see `evaluation.name_matching`.
+        name_column, prefix, prediction_column, scores: What its columns are, see `evaluation.prediction_table`.
+        name: What these predictions are called in reports; the name of the file if not given.
         settings: Fields of `DataSettings` for other data, whose classes are those of the run. Column names and label map
-            default to the run's. None for the run's own held-out split.
+            default to the run's. None for the run's own held-out split. `data` may be a data frame.
 
     Raises:
         UsageError: The run is not finished, the split does not exist, its images were trained on, or `out` holds a run.
-        DataError: Something is wrong with the data.
+        DataError: Something is wrong with the data, or predictions are missing, given twice or no probabilities.
     """
-    folder = RunFolder(Path(run)).require_finished()
     if out is not None and RunFolder(Path(out)).recipe.exists():
         raise UsageError(f"Expected `out` to be another folder than a run's, but {str(out)!r} holds a run.")
+    own = {"name_column": name_column, "prefix": prefix, "prediction_column": prediction_column}
+    with frames_as_files({**settings, "predictions": predictions}) as (values, frames):
+        table = values.pop("predictions")
+        if table is not None:
+            from balanced_mixup.evaluation.other_predictions import evaluate_table, refuse_options
+            from balanced_mixup.evaluation.table_format import make_format
+
+            refuse_options({"allow_seen": allow_seen, "no_flip": not flip, "prior": prior, "sensitivity": sensitivity})
+            found, result = evaluate_table(Path(table), run, split, make_format({**own, "scores": scores}), values, name)
+        elif run is None:
+            raise UsageError("Expected the folder of a run, or `--predictions` of another program, but got neither.")
+        elif given := [name for name, value in own.items() if value is not None]:
+            flags = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise UsageError(f"Expected `--predictions` with {flags}, which say how a table of predictions is read.")
+        else:
+            found, result = _evaluate_run(Path(run), split, allow_seen, flip, prior, sensitivity, values)
+        if result.data is None and result.other_program is None and out is None:
+            return result  # the run has these predictions already
+        target = Path(out) if out is not None else _folder_for(Path(run or "runs"), result)
+        return _write_result(target, found, result, frames)
+
+
+def _evaluate_run(
+    run: Path,
+    split: str | None,
+    allow_seen: bool,
+    flip: bool,
+    prior: str | None,
+    sensitivity: Mapping[str, float] | None,
+    settings: Mapping[str, Any],
+) -> tuple[Predictions, EvaluationResult]:
+    """Score a run on its own data or on those of the settings."""
+    folder = RunFolder(run).require_finished()
     from balanced_mixup.evaluation.assessment import Assessment
-    from balanced_mixup.evaluation.other_data import choose_rows, with_run_defaults
+    from balanced_mixup.evaluation.other_data import choose_rows, with_absolute_places, with_run_defaults
     from balanced_mixup.runs.run import Run
 
     opened = Run.open(run)
     if not settings:
-        return _rescore(opened, split or "test", allow_seen, flip, out, prior, sensitivity)
+        return _rescore(opened, split or "test", allow_seen, flip, prior, sensitivity)
     assessment = Assessment.plan(opened, prior, sensitivity)
     card = ModelCard.read(folder.model)
     chosen = with_run_defaults(make_settings(settings), opened.recipe, card.classes, ordinal=card.ordinal)
@@ -102,50 +152,50 @@ def evaluate(
     rows, chosen_split = choose_rows(prepared.manifest, split)
     _refuse_seen(opened, prepared, rows, allow_seen)
     predictions = predict_rows(classifier, prepared, rows, flip=flip)
-    data = str(Path(chosen.data).resolve()) if Path(chosen.data).exists() else chosen.data
-    files = {
-        name: path and str(path.resolve()) for name, path in (("images", chosen.images), ("split_file", chosen.split_file))
-    }
-    result = replace(
+    stored = with_absolute_places(chosen)
+    return predictions, replace(
         assessment.of(predictions),
         run=str(folder.path.resolve()),
-        data=data,
+        data=stored["data"],
         split=chosen_split,
         flip=flip,
-        settings={**chosen.model_dump(mode="json"), "data": data, **files},
+        settings=stored,
+        excluded=prepared.excluded,
     )
-    target = Path(out) if out is not None else _folder_for(folder, result)
-    _write_result(target, predictions, result)
-    write_excluded(prepared, target / "excluded.csv")
-    return replace(result, folder=target)
 
 
-def write_excluded(prepared: Prepared, path: Path) -> None:
+def write_excluded(excluded: Sequence[tuple[str, str]], path: Path) -> None:
     """Write which images were excluded, and why; nothing if none were."""
-    if prepared.excluded:
+    if excluded:
         import pandas as pd
 
-        table = pd.DataFrame(prepared.excluded, columns=["image", "problem"])
-        write_atomically(path, lambda temporary: table.to_csv(temporary, index=False))
+        table = pd.DataFrame(excluded, columns=["image", "problem"])
+        write_text(path, csv_text(table))
 
 
-def _write_result(target: Path, predictions: Predictions, result: EvaluationResult) -> None:
+def _write_result(target: Path, predictions: Predictions, result: EvaluationResult, frames: Sequence[Path]) -> EvaluationResult:
+    """Write an evaluation to its folder, together with the data frames that it is of."""
     try:
         target.mkdir(parents=True, exist_ok=True)
+        for file in frames:
+            result = result.moved(file, shutil.copyfile(file, target.resolve() / file.name))
         predictions.write(target / "predictions.parquet")
         result.write(target)
+        write_excluded(result.excluded, target / "excluded.csv")
     except OSError as error:
         raise RunError(f"The scores could not be written to {str(target)!r}: {error}.") from error
     log.info("Scores and predictions are in %s.", target)
+    return replace(result, folder=target)
 
 
-def _folder_for(folder: RunFolder, result: EvaluationResult) -> Path:
+def _folder_for(home: Path, result: EvaluationResult) -> Path:
     """Return the folder of an evaluation: that of an earlier one with the same arguments, or a new one."""
     from balanced_mixup.runs.evaluation import Evaluation
 
-    name, number = f"{Path(result.data or '').stem}-{result.split}", 1
+    scored = result.data or "" if result.other_program is None else result.other_program.file
+    name, number = f"{Path(scored).stem}-{result.split}", 1
     while True:
-        path = folder.path / "evaluations" / (name if number == 1 else f"{name}-{number}")
+        path = home / "evaluations" / (name if number == 1 else f"{name}-{number}")
         number += 1
         try:
             if _arguments(Evaluation.open(path).stored) == _arguments(result):
@@ -157,9 +207,9 @@ def _folder_for(folder: RunFolder, result: EvaluationResult) -> Path:
 
 
 def _arguments(result: EvaluationResult) -> tuple[Any, ...]:
-    """Return the arguments of an evaluation: data and how to read them, split, flip, class prior, sensitivities."""
+    """Return the arguments of an evaluation: data and how to read them, split, flip, class prior, sensitivities, table."""
     wanted = {name: threshold.threshold.wanted for name, threshold in result.thresholds.items()}
-    return result.settings, result.split, result.flip, result.prior and result.prior.name, wanted
+    return result.settings, result.split, result.flip, result.prior and result.prior.name, wanted, result.other_program
 
 
 def _rescore(
@@ -167,10 +217,9 @@ def _rescore(
     split: str,
     allow_seen: bool,
     flip: bool,
-    out: Path | str | None,
     prior: str | None,
     sensitivity: Mapping[str, float] | None,
-) -> EvaluationResult:
+) -> tuple[Predictions, EvaluationResult]:
     """Score the run's stored predictions; no image is opened."""
     from balanced_mixup.evaluation.assessment import Assessment
 
@@ -186,11 +235,7 @@ def _rescore(
     if sensitivity and split == "val":
         raise UsageError("Expected another split than 'val' with `sensitivity`: thresholds are chosen on the validation split.")
     assessment = Assessment.plan(run, prior, sensitivity)
-    result = replace(assessment.of(predictions), run=str(run.path.resolve()), split=split)
-    if out is None:
-        return result
-    _write_result(Path(out), predictions, result)
-    return replace(result, folder=Path(out))
+    return predictions, replace(assessment.of(predictions), run=str(run.path.resolve()), split=split)
 
 
 def _refuse_seen(run: Run, prepared: Prepared, rows: npt.NDArray[np.int64], allow_seen: bool) -> None:

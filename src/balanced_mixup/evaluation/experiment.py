@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from balanced_mixup.data.frames import FILE as FRAME
+from balanced_mixup.data.frames import is_frame, is_written, write_frame
 from balanced_mixup.data.inspection import check_table
 from balanced_mixup.data.manifest import SPLITS, Manifest
-from balanced_mixup.data.sources import is_named, kind_of, load
+from balanced_mixup.data.sources import SUGGESTIONS, is_named, kind_of, load
 from balanced_mixup.errors import BalancedMixupError, DataError, RunError, UsageError
-from balanced_mixup.files import write_atomically, write_text
+from balanced_mixup.files import write_text
 from balanced_mixup.metrics import METRICS, applicable
 from balanced_mixup.randomness import torch_seed
 from balanced_mixup.runs.environment import describe_environment, fingerprint
@@ -28,6 +30,7 @@ from balanced_mixup.runs.identity import base_identity, identity
 from balanced_mixup.runs.log import log_file
 from balanced_mixup.runs.model_card import ModelCard
 from balanced_mixup.runs.run_folder import RunFolder
+from balanced_mixup.table_files import csv_text
 from balanced_mixup.training.preflight import check_machine
 from balanced_mixup.training.processes import GRACE_SECONDS, exit_with_parent, process_rank
 from balanced_mixup.training.recipe import PLACES, Execution, Recipe, current_settings, load_yaml, make_recipe
@@ -63,6 +66,11 @@ class Experiment:
     recipe: Recipe
     scores: Mapping[str, Scores]
 
+    def __repr__(self) -> str:
+        """Return the folder, the method and the scores of each split in a few lines."""
+        lines = [f"Experiment({str(self.folder.path)!r}, {self.recipe.method.name})"]
+        return "\n".join([*lines, *(f"  {split}: {scores!r}" for split, scores in self.scores.items())])
+
     @property
     def run(self) -> Run:
         """The contents of the run's folder."""
@@ -83,6 +91,7 @@ def train(
 
         experiment = train(data="labels.csv", label_column="dx", method="balanced-mixup", alpha=0.2, out="runs/mine")
         experiment = train(data="labels.csv", label_column="dx", method=BalancedMixUp(alpha=0.2), out="runs/mine")
+        experiment.scores["test"].metrics["mcc"], experiment.run.predictions
 
     Args:
         layers: Settings by name, such as a YAML file's; later ones and `settings` take precedence.
@@ -90,7 +99,8 @@ def train(
         resume: Resume the run in `out`, with the settings it was started with.
         base: Folder of a run of the same settings in which the method's base (`Method.base`) has been trained.
         callbacks: Lightning's, for the training loop.
-        settings: Fields of `Recipe` and of the method.
+        settings: Fields of `Recipe` and of the method. `data` may be a data frame with the columns of a table; it is written to
+            data.csv in the run's folder, and relative paths in it start from the working directory if `images` is not given.
 
     Raises:
         UsageError: A setting is wrong, or `out` holds another run.
@@ -100,6 +110,7 @@ def train(
     layers = (*layers, settings)
     if resume and out is None:
         raise UsageError("Expected `out` with `resume`: name the folder of the run to resume.")
+    layers, out = _with_frame_as_file(layers, out, resume)
     recipe = make_recipe(*layers)
     run = RunFolder(Path(out) if out is not None else _new_folder(recipe))
     if process_rank(recipe) > 0:
@@ -297,17 +308,49 @@ def _new_folder(recipe: Recipe) -> Path:
     return path
 
 
+def _with_frame_as_file(
+    layers: tuple[Mapping[str, Any], ...], out: Path | str | None, resume: bool
+) -> tuple[tuple[Mapping[str, Any], ...], Path | str | None]:
+    """Write data that are a data frame to the run's folder; returns the settings that name the file, and the folder."""
+    given: dict[str, Any] = {name: value for layer in layers for name, value in layer.items()}
+    if not is_frame(frame := given.get("data")):
+        return layers, out
+    folder = Path(out) if out is not None else _new_folder(make_recipe(*layers, {"data": "frame"}))
+    run, file = RunFolder(folder), folder.resolve() / FRAME
+    images = given.get("images") or Path.cwd()
+    layers = (*({name: value for name, value in layer.items() if name != "data"} for layer in layers),)
+    layers = (*layers, {"data": str(file), "images": images})
+    if resume and run.recipe.is_file():
+        if not is_written(frame, file):
+            raise UsageError(
+                f"The data have changed since the run in {str(folder)!r} was started: the data frame is not that in {FRAME}. "
+                "Start a new run, or give the same data frame."
+            )
+        return layers, folder
+    if process_rank(make_recipe(*layers)) == 0:
+        _refuse_used(run)
+        _make_folder(run)
+        write_frame(frame, file)
+    return layers, folder
+
+
 def _begin(run: RunFolder, recipe: Recipe) -> Recipe:
     kind_of(recipe.data)
-    if run.path.is_file() or (run.path.is_dir() and _contents(run)):
-        remedy = "Resume it with `--resume`, or choose another `--out`." if run.recipe.is_file() else "Choose another `--out`."
-        raise UsageError(f"Expected `out` to be a new or empty folder, but {str(run.path)!r} exists. {remedy}")
+    _refuse_used(run)
     return with_absolute_paths(recipe)
 
 
+def _refuse_used(run: RunFolder) -> None:
+    """Raise UsageError where there is something in the folder already, or a file in its place."""
+    if run.path.is_file() or (run.path.is_dir() and _contents(run)):
+        remedy = "Resume it with `--resume`, or choose another `--out`." if run.recipe.is_file() else "Choose another `--out`."
+        raise UsageError(f"Expected `out` to be a new or empty folder, but {str(run.path)!r} exists. {remedy}")
+
+
 def _contents(run: RunFolder) -> list[Path]:
-    """Return what is in a run's folder besides its log; an attempt that was refused or killed at once leaves that alone."""
-    return [path for path in run.path.iterdir() if path.name != run.log.name and not path.name.startswith(".")]
+    """Return what is in a run's folder besides what an attempt leaves that was refused or killed at once: log and frame."""
+    left = (run.log.name, FRAME)
+    return [path for path in run.path.iterdir() if path.name not in left and not path.name.startswith(".")]
 
 
 def _make_folder(run: RunFolder) -> None:
@@ -345,11 +388,13 @@ def _resume(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
 def with_absolute_paths(recipe: Recipe) -> Recipe:
     """Return the recipe with absolute paths, valid from any folder."""
     update: dict[str, Any] = {}
-    if not is_named(recipe.data) and Path(recipe.data).exists():
-        update["data"] = str(Path(recipe.data).resolve())
+    for name in ("data", "val_data", "test_data"):
+        data = getattr(recipe, name)
+        if data is not None and not is_named(data) and Path(data).exists():
+            update[name] = str(Path(data).resolve())
     for name in ("images", "split_file"):
         if (path := getattr(recipe, name)) is not None:
-            update[name] = path.resolve()
+            update[name] = path.resolve() if path.exists() else path.absolute()  # of links in a circle there is no real path
     if recipe.cache_dir is not None:
         update["cache_dir"] = recipe.cache_dir.resolve()
     if Path(recipe.weights).is_file():
@@ -386,6 +431,7 @@ def _record_data(recipe: Recipe, run: RunFolder, prepared: Prepared) -> None:
             "digest": prepared.digests,
         }
     )
-    write_atomically(run.manifest, lambda temporary: table.to_csv(temporary, index=False))
-    write_excluded(prepared, run.excluded)
-    write_file(run.environment, describe_environment(recipe.seed, data_fingerprint), ENVIRONMENT_FILE)
+    write_text(run.manifest, csv_text(table))
+    write_excluded(prepared.excluded, run.excluded)
+    suggestions = {"suggestions": [problem.message for problem in manifest.problems if problem.kind in SUGGESTIONS]}
+    write_file(run.environment, describe_environment(recipe.seed, data_fingerprint) | suggestions, ENVIRONMENT_FILE)

@@ -2,87 +2,74 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
-
-import numpy as np
-import pandas as pd
 
 from balanced_mixup.calibration.class_prior import TargetPrior
 from balanced_mixup.calibration.correction import Correction
-from balanced_mixup.data.manifest import Manifest
-from balanced_mixup.data.pixels import Pixels
-from balanced_mixup.data.preparation import read
-from balanced_mixup.data.sources.unlabelled import unlabelled
-from balanced_mixup.errors import DataError, RunError, UsageError
-from balanced_mixup.files import write_atomically
+from balanced_mixup.errors import UsageError
 from balanced_mixup.runs.classifier import Classifier
-from balanced_mixup.runs.model_card import ModelCard
-from balanced_mixup.runs.predictions import PREFIX
+from balanced_mixup.runs.predictions import ImagePredictions
+from balanced_mixup.runs.prepared_images import ImageLike, prepare_images
 from balanced_mixup.runs.run import Run
+from balanced_mixup.table_files import check_output, check_rows, write_table
 
 log = logging.getLogger("balanced_mixup")
 
 _MOST_SHARES = 12  # in a message
 
 
-def predict_files(
-    run: Path, paths: Sequence[Path], out: Path, *, flip: bool = True, calibrate: bool = True, prior: str | None = None
-) -> pd.DataFrame:
-    """Predict image files and the images in folders, and write a CSV.
+def predict(
+    run: Path | str,
+    images: ImageLike | Iterable[ImageLike],
+    *,
+    out: Path | str | None = None,
+    overwrite: bool = False,
+    flip: bool = True,
+    calibrate: bool = True,
+    prior: str | None = None,
+) -> ImagePredictions:
+    """Predict the class of images without labels.
+
+        predictions = predict("runs/mine", "new_photos")  # files and folders, images of Pillow, or arrays
+        predictions.predicted, predictions.probabilities  # (N,) names, (N, K)
+        predict("runs/mine", "new_photos", out="predictions.xlsx")
 
     Args:
         run: Folder of a finished run.
-        paths: Files and folders.
-        out: The CSV: image, prediction, p_CLASS for each class.
+        images: One or several: paths of files and folders, images of Pillow, arrays uint8 (H, W, 3) RGB or (H, W) grey, of any
+            size. They are decoded and resized as in training.
+        out: Table to write as well, .csv, .parquet or .xlsx: image, prediction, p_CLASS for each class.
+        overwrite: Replace `out` if it exists.
         flip: Average over each image and its mirror image.
         calibrate: Apply the temperature that was fitted on the run's validation split.
         prior: Class prior that the probabilities are corrected to: "train", "uniform", "estimate" (from these images), or a
             CSV file with the columns class and share.
 
-    Returns:
-        The table, a row per image.
-
     Raises:
-        UsageError: The run is not finished or cannot be calibrated, or the prior is invalid.
+        UsageError: The run is not finished or cannot be calibrated, the prior is invalid, or `out` cannot be written or exists.
         DataError: Images are missing or cannot be read; names all of them, and nothing is written.
-        RunError: The CSV cannot be written.
+        RunError: The table cannot be written.
     """
+    file = None if out is None else check_output(out, overwrite=overwrite)
     if prior is not None and not calibrate:
         raise UsageError("Expected no `prior` without calibration, which estimates the prior of the uncorrected probabilities.")
     classifier = Classifier.load(run)
     correction = Run.open(run).calibration if calibrate else None
     target = None if correction is None or prior is None else correction.prior(prior)
-    card = classifier.card
-    images, pixels = read_images(paths, card)
+    names, pixels = prepare_images(images, classifier.card)
+    if file is not None:
+        check_rows(file, len(names))
     probabilities = classifier.probabilities(pixels, flip=flip)
     if correction is not None:
         if prior == "estimate":
             target = correction.estimate(probabilities)
         probabilities = correction.apply(probabilities, target)
         log.info("%s", _described(correction, target))
-    names = np.array(card.classes, dtype=object)
-    columns = {PREFIX + name: probabilities[:, k] for k, name in enumerate(card.classes)}
-    table = pd.DataFrame({"image": images, "prediction": names[probabilities.argmax(axis=1)], **columns})
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(out, lambda temporary: table.to_csv(temporary, index=False, float_format="%.6f"))
-    except OSError as error:
-        raise RunError(f"The predictions could not be written to {str(out)!r}: {error}.") from error
-    return table
-
-
-def read_images(paths: Sequence[Path], card: ModelCard) -> tuple[list[str], Pixels]:
-    """Return the names of N images without labels, in files and folders, and their pixels at the size of the model.
-
-    Raises:
-        DataError: Images are missing or cannot be read; names all of them.
-    """
-    images = unlabelled(paths)
-    pixels, inspection = read(Manifest(images, np.full(len(images), -1), card.classes), card.size)
-    if inspection.fatal:
-        raise DataError(inspection.fatal)
-    return list(images.names), pixels
+    predictions = ImagePredictions(tuple(names), probabilities, classifier.card.classes)
+    if file is not None:
+        write_table(file, predictions.to_frame())
+    return predictions
 
 
 def _described(correction: Correction, target: TargetPrior | None) -> str:

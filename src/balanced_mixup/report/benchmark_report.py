@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from balanced_mixup.benchmark.added_rows import added_rows
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
 from balanced_mixup.benchmark.results import EXTERNAL, Results, held_out_scores, read_results
 from balanced_mixup.benchmark.summary import LEVEL, MethodSummary, summarise
@@ -16,9 +17,11 @@ from balanced_mixup.benchmark.tables import grids, metrics_of, notes
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.report.document import Block, Chart, Collapsible, Document, Listing, Note, Section, Table, Text
 from balanced_mixup.report.figures import cost_by_score, forest, ranks, score_by_rarity
-from balanced_mixup.report.words import CITATION, display_name
+from balanced_mixup.report.words import CITATION
+from balanced_mixup.runs.evaluation import Evaluation
 from balanced_mixup.runs.run import Run
-from balanced_mixup.runs.scores import read_scores
+from balanced_mixup.runs.scores import Scores, read_scores
+from balanced_mixup.words import counted, display_name, listed
 
 
 def benchmark_report(path: Path, folder: Path) -> Document:
@@ -31,19 +34,20 @@ def benchmark_report(path: Path, folder: Path) -> Document:
     results = read_results(path)
     metrics = metrics_of(results)
     entries = summarise(results, metrics)
+    first = [entry for entry in entries if entry.metric == metrics[entry.data][0]]
     runs = benchmark.read().runs
     recalls = _recalls(benchmark, runs, results.baseline)
     sections = [
         Section("summary", "Summary", _summary(results, entries, recalls)),
         Section("tables", "Scores and differences", _tables(results, entries)),
-        Section("ranks", "Ranks", _ranks(entries, metrics[0])),
+        Section("ranks", "Ranks", _ranks(first)),
         Section("rarity", "Rare and frequent classes", _rarity(recalls)),
-        Section("cost", "Cost", _cost(benchmark, runs, entries, metrics[0])),
-        Section("runs", "Runs", [_runs(benchmark, runs, folder, metrics)]),
+        Section("cost", "Cost", _cost(benchmark, runs, [entry for entry in first if entry.method not in results.added])),
+        Section("runs", "Runs", [_runs(results, benchmark, runs, folder)]),
         Section("provenance", "Provenance", _provenance(benchmark)),
     ]
     data = list(dict.fromkeys(run.data for run in runs))
-    title = f"{len(results.methods)} methods on {', '.join(data)}"
+    title = f"{counted(len(results.methods), 'method')} on {', '.join(data)}"
     return Document(title, f"Benchmark {path.resolve().name}: {results.finished} of {results.planned} runs finished", sections)
 
 
@@ -70,12 +74,14 @@ def _ranking(entries: Sequence[MethodSummary], baseline: str) -> str:
     if all(math.isnan(entry.mean.low) for entry in entries):
         return f"{text} With a single fold, differences cannot be tested."
     alike = [entry.method for entry in entries if entry.among_best and entry.method != best.method]
-    if len(alike) == len(entries) - 1 and alike:
+    if len(alike) == len(ranked) - 1 and alike:
         text += " No other method is significantly different from it."
     elif alike:
         text += f" Not significantly different from it: {', '.join(alike)}."
-    elif len(entries) > 1:
+    elif len(ranked) > 1:
         text += " All others are significantly worse."
+    if unranked := [entry.method for entry in entries if math.isnan(entry.rank)]:
+        text += f" Not ranked, as the score is undefined in some folds: {', '.join(unranked)}."
     significant = [entry for entry in entries if entry.p_corrected < LEVEL]
     if significant:
         changes = ", ".join(f"{entry.method} ({100 * entry.difference.mean:+.1f})" for entry in significant)
@@ -122,19 +128,20 @@ def _tables(results: Results, entries: Sequence[MethodSummary]) -> list[Block]:
     return [*blocks, Chart("differences", caption, forest(rows, results.baseline))]
 
 
-def _ranks(entries: Sequence[MethodSummary], metric: str) -> list[Block]:
-    own = [entry for entry in entries if entry.metric == metric]
-    several = len({entry.backbone for entry in own}) > 1
+def _ranks(entries: Sequence[MethodSummary]) -> list[Block]:
+    """Return the ranks by the first score of each data set, which `entries` are."""
+    several = len({entry.backbone for entry in entries}) > 1
     table = pd.DataFrame(
-        [(entry.method, entry.data + (f" · {entry.backbone}" if several else ""), entry.rank) for entry in own],
+        [(entry.method, entry.data + (f" · {entry.backbone}" if several else ""), entry.rank) for entry in entries],
         columns=["method", "place", "rank"],
     ).pivot(index="method", columns="place", values="rank")
-    table = table.reindex(list(dict.fromkeys(entry.method for entry in own)))
+    table = table.reindex(list(dict.fromkeys(entry.method for entry in entries)))
     if len(table) < 2:
         return [Note("There is only one method.")]
-    caption = (
-        f"Rank of each method by its mean {METRICS[metric].label}, 1 is best. Ranks do not show how large differences are."
-    )
+    labels = listed(list(dict.fromkeys(METRICS[entry.metric].label for entry in entries)))
+    caption = f"Rank of each method by its mean {labels}, 1 is best. Ranks do not show how large differences are."
+    if len({entry.metric for entry in entries}) > 1:
+        caption += " The score is the first in the table of each data set."
     return [Chart("ranks", caption, ranks(table))]
 
 
@@ -143,7 +150,9 @@ def _recalls(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], baseline: s
     tables = {}
     for data in dict.fromkeys(run.data for run in runs):
         own = sorted((run for run in runs if run.data == data), key=lambda run: run.method != baseline)
-        if rows := [row for run in own for row in _recalls_of(benchmark, run)]:
+        rows = [row for run in own for row in _recalls_of(benchmark, run)]
+        if rows:
+            rows += _recalls_of_added(benchmark, own)
             tables[data] = (
                 pd.DataFrame(rows)
                 .groupby(["method", "class"], sort=False)
@@ -157,17 +166,28 @@ def _recalls_of(benchmark: BenchmarkFolder, run: PlannedRun) -> list[dict[str, o
     own = benchmark.run(run)
     if not (own.metrics.is_file() and own.manifest.is_file()):
         return []
-    table = pd.read_csv(own.manifest, dtype=str, keep_default_na=False)
-    trained = table.loc[table["split"] == "train", "label"].value_counts()
-    per_class = read_scores(own.metrics)[run.scored].per_class
+    return _rows_of(run.method, read_scores(own.metrics)[run.scored], Run(own).images)
+
+
+def _recalls_of_added(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun]) -> list[dict[str, object]]:
+    """Return the rows of predictions of other programs, beside the training images of the `runs` on the same fold."""
+    images = {run.fold: Run(benchmark.run(run)).images for run in runs if benchmark.run(run).manifest.is_file()}
+    planned = {run.fold: run.data_fingerprint for run in runs}
     return [
-        {
-            "method": run.method,
-            "class": name,
-            "images": int(trained.get(name, 0)),
-            "recall": row.recall.value,
-        }
-        for name, row in per_class.items()
+        row
+        for added, folder in added_rows(benchmark)
+        if added.data == runs[0].data and added.folds == planned
+        for fold in added.folds
+        if fold in images
+        for row in _rows_of(added.name, Evaluation.open(folder / fold).scores, images[fold])
+    ]
+
+
+def _rows_of(method: str, scores: Scores, images: pd.DataFrame) -> list[dict[str, object]]:
+    trained = images.loc[images["split"] == "train", "label"].value_counts()
+    return [
+        {"method": method, "class": name, "images": int(trained.get(name, 0)), "recall": row.recall.value}
+        for name, row in scores.per_class.items()
     ]
 
 
@@ -189,7 +209,7 @@ def _rarity(recalls: Mapping[str, pd.DataFrame]) -> list[Block]:
     return blocks or [Note("No run is finished.")]
 
 
-def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Sequence[MethodSummary], metric: str) -> list[Block]:
+def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Sequence[MethodSummary]) -> list[Block]:
     costs: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
     for run in runs:
         path = benchmark.run(run).cost
@@ -197,8 +217,7 @@ def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Seque
             pair = cost.seconds, math.nan if cost.memory_bytes is None else float(cost.memory_bytes)
             costs.setdefault((run.data, run.backbone, run.method), []).append(pair)
     blocks: list[Block] = []
-    places = _grouped((entry for entry in entries if entry.metric == metric), "data", "backbone")
-    for number, ((data, backbone), own) in enumerate(places, start=1):
+    for number, ((data, backbone), own) in enumerate(_grouped(entries, "data", "backbone"), start=1):
         rows, resumed = [], []
         for entry in own:
             if (found := costs.get((data, backbone, entry.method))) is None:
@@ -209,7 +228,7 @@ def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Seque
                 rows.append({"method": entry.method, "seconds": seconds, "memory": memory, **score})
         if not rows or EXTERNAL in data:
             continue
-        label = METRICS[metric].label
+        label = METRICS[own[0].metric].label
         caption = f"{data}, {backbone}: {label} (mean with 95% interval) against the cost of a training (median of the runs)."
         if resumed:
             caption += f" Not shown, because all of their runs were interrupted and resumed: {', '.join(resumed)}."
@@ -217,22 +236,25 @@ def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Seque
     return blocks or [Note("The cost of the trainings is unknown: all runs were interrupted and resumed.")]
 
 
-def _runs(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], folder: Path, metrics: Sequence[str]) -> Table:
+def _runs(results: Results, benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], folder: Path) -> Table:
+    metrics = metrics_of(results)
+    names = list(dict.fromkeys(name for chosen in metrics.values() for name in chosen))
     rows, links = [], []
     for run in runs:
         own = benchmark.run(run)
         finished = own.metrics.is_file()
         scores = held_out_scores(Run(own), run.scored) if finished else {}
-        values = (scores.get(name, math.nan) for name in metrics)
+        values = (scores.get(name, math.nan) if name in metrics.get(run.data, ()) else math.nan for name in names)
         state = ["–" if math.isnan(value) else f"{value:.3f}" for value in values]
         rows.append([run.title, *state, "finished" if finished else "not finished"])
-        links.append(Path(os.path.relpath(own.path.resolve(), folder)).as_posix() if own.path.is_dir() else "")
-    return Table(
-        "All runs, with links to their folders.",
-        ["run", *(METRICS[name].label for name in metrics), "state"],
-        rows,
-        links=links,
-    )
+        page = own.path / "report.html"
+        links.append(Path(os.path.relpath(page.resolve(), folder)).as_posix() if page.is_file() else "")
+    caption = "All runs, each with a link to its report."
+    if not all(links):
+        caption = (
+            f"All runs. `bmixup report {benchmark.path} --runs` writes a report of each finished one, and links to it here."
+        )
+    return Table(caption, ["run", *(METRICS[name].label for name in names), "state"], rows, links=links)
 
 
 def _provenance(benchmark: BenchmarkFolder) -> list[Block]:

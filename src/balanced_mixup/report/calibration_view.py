@@ -11,18 +11,12 @@ from balanced_mixup.evaluation.assessment import choose_thresholds
 from balanced_mixup.report.contents import RunContents, require
 from balanced_mixup.report.document import Block, Chart, Note, Table, Text
 from balanced_mixup.report.figures import reliability_diagram
-from balanced_mixup.report.words import counted, interval, percent
+from balanced_mixup.report.words import CALIBRATION_LABELS, interval, percent
 from balanced_mixup.runs.predictions import Predictions
+from balanced_mixup.words import counted
 
 _SENSITIVITY = 0.9  # target if none is given
 _MOST = 12  # classes in the table of thresholds if none are given
-_LABELS = {
-    "ece": "expected calibration error (ECE)",
-    "classwise_ece": "classwise ECE, mean over all classes",
-    "rare_ece": "classwise ECE, mean over the rare classes",
-    "brier": "Brier score",
-    "log_loss": "log loss",
-}
 
 
 def calibration_view(run: RunContents) -> list[Block]:
@@ -64,7 +58,8 @@ def calibration_view(run: RunContents) -> list[Block]:
         ),
         Chart(
             "reliability",
-            "Of the predictions with a confidence of 70%, are 70% correct? Points below the diagonal are overconfident.",
+            "Of the predictions with a confidence of 70%, are 70% correct? Points below the diagonal are overconfident, those "
+            "above it underconfident.",
             reliability_diagram(*bins, ece_before=before_ece, ece_after=after_ece),
         ),
         _errors(scores),
@@ -82,7 +77,7 @@ def _corrected(predictions: Predictions, correction: Correction, target: TargetP
 
 
 def _errors(scores: Mapping[str, CalibrationScores]) -> Table:
-    shown = {name: label for name, label in _LABELS.items() if name in scores["uncorrected"].metrics}
+    shown = {name: label for name, label in CALIBRATION_LABELS.items() if name in scores["uncorrected"].metrics}
     return Table(
         "Calibration errors, 0 is best [95% interval]: uncorrected, with temperature scaling, and with temperature and prior "
         "correction to the class proportions of the training data.",

@@ -23,43 +23,68 @@ Content = TypeVar("Content")
 _SPLITS = {"test": "the held-out test split of the data", "val": "the validation split of the data"}
 
 
-@dataclass(frozen=True)
-class RunContents:
-    """A run and its scored predictions; None for what is missing or unreadable, with the reason in `missing`.
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """Scored predictions, of a run or of another program; None for what is missing or unreadable, the reason in `missing`.
 
     Args:
-        run: The run.
-        recipe: Its settings.
-        ordinal: Whether its classes are ordinal, by its data or its settings.
+        ordinal: Whether the classes are ordinal, by the data or the settings.
         settings: Settings of the scored data.
         split: What is scored: "test", "val" without a test split, or "other" data.
         scored: A description of the split.
-        images: See `Run.images`.
-        history: See `Run.history`.
-        environment: See `Run.environment`.
+        images: See `Run.images`; None for another program, of which it is not known what it was trained on.
         predictions: The scored predictions.
-        stored: The same without correction.
-        validation: The predictions of the run's validation split.
         scores: The scores of `predictions`.
         evaluation: The result of an evaluation; None for the run itself.
         missing: A sentence for each missing item.
     """
 
-    run: Run
-    recipe: Recipe
     ordinal: bool
     settings: DataSettings
     split: str
     scored: str
-    images: pd.DataFrame | None
+    images: pd.DataFrame | None = None
+    predictions: Predictions | None
+    scores: Scores | None
+    evaluation: EvaluationResult | None = None
+    missing: tuple[str, ...] = ()
+
+    @property
+    def target(self) -> TargetPrior | None:
+        """The class prior that an evaluation corrected to, if any."""
+        return None if self.evaluation is None else self.evaluation.prior
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes in their order. UsageError where the predictions are missing."""
+        return require(self.predictions, "its predictions").classes
+
+    def counts(self, split: str) -> npt.NDArray[np.int64]:
+        """Return the run's images of each class in a split, int64 (K,). UsageError where manifest.csv is missing."""
+        table = require(self.images, "the list of its images (manifest.csv)")
+        counts = table.loc[table["split"] == split, "label"].value_counts()
+        return np.array([counts.get(name, 0) for name in self.classes], dtype=np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunContents(Contents):
+    """A run and its scored predictions.
+
+    Args:
+        run: The run.
+        recipe: Its settings.
+        history: See `Run.history`.
+        environment: See `Run.environment`.
+        stored: The scored predictions without correction.
+        validation: The predictions of the run's validation split.
+    """
+
+    run: Run
+    recipe: Recipe
     history: pd.DataFrame | None
     environment: Mapping[str, object] | None
-    predictions: Predictions | None
     stored: Predictions | None
     validation: Predictions | None
-    scores: Scores | None
-    evaluation: EvaluationResult | None
-    missing: tuple[str, ...]
 
     @property
     def path(self) -> Path:
@@ -68,13 +93,8 @@ class RunContents:
 
     @property
     def finished(self) -> bool:
-        """Whether the run has its weights."""
-        return self.run.folder.weights.is_file()
-
-    @property
-    def target(self) -> TargetPrior | None:
-        """The class prior that an evaluation corrected to, if any."""
-        return None if self.evaluation is None else self.evaluation.prior
+        """Whether the run is trained: it has its weights or, if they were not kept, its scores."""
+        return self.run.folder.weights.is_file() or self.run.finished
 
     @property
     def monitor(self) -> str:
@@ -85,12 +105,6 @@ class RunContents:
     def classes(self) -> tuple[str, ...]:
         """Names of the classes in their order. UsageError where neither predictions nor model.json define them."""
         return self.run.classes if self.predictions is None else self.predictions.classes
-
-    def counts(self, split: str) -> npt.NDArray[np.int64]:
-        """Return the run's images of each class in a split, int64 (K,). UsageError where manifest.csv is missing."""
-        table = require(self.images, "the list of its images (manifest.csv)")
-        counts = table.loc[table["split"] == split, "label"].value_counts()
-        return np.array([counts.get(name, 0) for name in self.classes], dtype=np.int64)
 
 
 def require(content: Content | None, what: str) -> Content:
@@ -160,6 +174,33 @@ def read_run(path: Path) -> RunContents:
     )
 
 
+def read_other_program(path: Path) -> Contents:
+    """Read an evaluation of predictions that another program made.
+
+    Raises:
+        UsageError: It is not the folder of one, or its result is damaged; or it is of a run's images, and the run is missing.
+    """
+    evaluation, reader = Evaluation.open(path), _Reader()
+    result = evaluation.result
+    if (program := result.other_program) is None:
+        raise UsageError(f"Expected {str(path)!r} to be an evaluation of predictions of another program, but it is of a run.")
+    return Contents(
+        ordinal=program.ordinal,
+        settings=evaluation.run.recipe if result.settings is None else make_settings(result.settings),
+        split="other",
+        scored=_described(result),
+        predictions=reader.predictions(path / "predictions.parquet", lambda: evaluation.predictions),
+        scores=result.scores,
+        evaluation=result,
+        missing=tuple(reader.missing),
+    )
+
+
+def _described(result: EvaluationResult) -> str:
+    images = "all images" if result.split == "all" else f"the {result.split} split"
+    return f"{images} of {Path(result.data or '').name or 'the data'}"
+
+
 def read_evaluation(path: Path) -> RunContents:
     """Read an evaluation: its run, with the predictions and scores of the evaluation.
 
@@ -174,13 +215,12 @@ def read_evaluation(path: Path) -> RunContents:
         correction = reader.read(evaluation.run.folder.calibration, lambda: evaluation.run.calibration)
         corrected = None if correction is None else correction.apply(stored.probabilities, result.prior)
         predictions = None if corrected is None else replace(stored, probabilities=corrected)
-    images = "all images" if result.split == "all" else f"the {result.split} split"
     other = result.data is not None
     return replace(
         contents,
         settings=make_settings(result.settings or {"data": result.data}) if other else contents.recipe,
         split="other" if other else result.split,
-        scored=f"{images} of {Path(result.data or '').name or 'the data'}",
+        scored=_described(result),
         predictions=predictions,
         stored=stored,
         scores=result.scores,

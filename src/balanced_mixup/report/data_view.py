@@ -7,10 +7,11 @@ import numpy as np
 from balanced_mixup.calibration.priors import training_prior
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.report.contents import RunContents, require
-from balanced_mixup.report.document import Block, Chart, Table
+from balanced_mixup.report.document import Block, Chart, Note, Table, Text
 from balanced_mixup.report.figures import ClassCounts, figure1, prior_bars, training_curves
-from balanced_mixup.report.words import counted, display_name, percent
+from balanced_mixup.report.words import percent
 from balanced_mixup.training.schedules import epochs_since_best
+from balanced_mixup.words import counted, display_name
 
 
 def data_view(run: RunContents) -> list[Block]:
@@ -40,9 +41,22 @@ def data_view(run: RunContents) -> list[Block]:
     )
     return [
         table,
+        *_undecided(run),
         Chart("classes", "Training images of each class.", sizes),
         Chart("prior", caption, replace(prior_bars(run.classes, natural, effective), description=weights)),
     ]
+
+
+def _undecided(run: RunContents) -> list[Block]:
+    """Return how the images were grouped where no groups were given, and what nobody has decided but the data suggest."""
+    suggestions = (run.environment or {}).get("suggestions")
+    if not isinstance(suggestions, list):  # a run of an older version
+        return []
+    blocks: list[Block] = []
+    if run.images is not None and "group" in run.images and not run.images["group"].any():
+        ignored = "ignored, as set" if run.recipe.ignore_groups else "not given"
+        blocks.append(Text(f"Groups: {ignored}. Each image was split as independent of all others."))
+    return [*blocks, *(Note(f"Not decided for this run: {suggestion}") for suggestion in suggestions)]
 
 
 def training_curves_view(run: RunContents) -> list[Block]:

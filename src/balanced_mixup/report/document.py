@@ -37,6 +37,7 @@ class Table:
         rows: Cells as text, as many per row as the header has.
         words: Number of leading columns with text, aligned left; the others hold numbers.
         links: Target of the first cell of each row, relative to the report's folder; "" for none.
+        collapsed: A reader opens it by its caption; the numbers of a figure, for example.
     """
 
     caption: str
@@ -44,6 +45,7 @@ class Table:
     rows: Sequence[Sequence[str]]
     words: int = 1
     links: Sequence[str] = ()
+    collapsed: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,22 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """The colour scale of maps, from left to right: a bar as a JPEG, and what its ends mean."""
+
+    jpeg: bytes
+    low: str
+    high: str
+
+
+@dataclass(frozen=True)
 class Gallery:
-    """Pictures side by side; with `filtered` the reader can select a class."""
+    """Pictures side by side; with `filtered` the reader can select a class; `scale` is that of their maps, if any."""
 
     caption: str
     pictures: Sequence[Picture]
     filtered: bool = False
+    scale: Scale | None = None
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ import numpy.typing as npt
 from balanced_mixup.data.pixels import ArrayPixels
 from balanced_mixup.errors import BalancedMixupError
 from balanced_mixup.explain.saliency import evidence, overlay, upsampled
-from balanced_mixup.report.contents import RunContents, require
-from balanced_mixup.report.document import Block, Gallery, Note, Picture, Text, View
+from balanced_mixup.report.contents import Contents, RunContents, require
+from balanced_mixup.report.document import Block, Gallery, Note, Picture, Scale, Text, View
 from balanced_mixup.report.originals import Originals, Pixels8, jpeg
-from balanced_mixup.report.words import display_name, percent
+from balanced_mixup.report.words import percent
 from balanced_mixup.runs.classifier import Classifier
 from balanced_mixup.runs.predictions import Predictions
+from balanced_mixup.words import counted, display_name
 
 _SIDE = 320  # px, of the images
 _ERRORS, _CORRECT = (48, 4), (24, 2)  # in total, and per class
@@ -21,7 +22,7 @@ _ERRORS, _CORRECT = (48, 4), (24, 2)  # in total, and per class
 Rows = npt.NDArray[np.int64]
 
 
-def errors_view(run: RunContents) -> list[Block]:
+def errors_view(run: Contents) -> list[Block]:
     """Return galleries of the most confident errors and the least certain correct predictions.
 
     Raises:
@@ -34,30 +35,34 @@ def errors_view(run: RunContents) -> list[Block]:
     order = np.argsort(np.bincount(labels, minlength=p.shape[1]), kind="stable")
     wrong = _select_per_class(np.flatnonzero(predicted != labels), labels, -confidence, order, *_ERRORS)
     unsure = _select_per_class(np.flatnonzero(predicted == labels), labels, confidence, order, *_CORRECT)
-    chosen = np.concatenate([wrong, unsure]).tolist()
+    chosen = (wrong if found.answers_only else np.concatenate([wrong, unsure])).tolist()
     images = {row: image for row in chosen if (image := originals.read(row, _SIDE)) is not None}
-    try:
-        overlays = _overlays(run, originals, images, predicted)
-        blocks: list[Block] = [
-            Text(
-                "Each image is shown beside its Grad-CAM map for the predicted class; the brightest regions contributed most. "
-                "Brightness cannot be compared between images, and a plausible map does not prove that a prediction is made "
-                "for the right reason."
+    overlays: dict[int, Pixels8] = {}
+    blocks: list[Block] = []
+    if isinstance(run, RunContents):
+        try:
+            overlays = _overlays(run, originals, images, predicted)
+            blocks.append(
+                Text(
+                    "Each image is shown beside its Grad-CAM map for the predicted class. A map is scaled to its own strongest "
+                    "evidence, so maps cannot be compared with one another; and a plausible map does not prove that a "
+                    "prediction is made for the right reason."
+                )
             )
-        ]
-    except BalancedMixupError as error:
-        overlays, blocks = {}, [Note(f"Grad-CAM maps cannot be shown: {error}")]
+        except BalancedMixupError as error:
+            blocks.append(Note(f"Grad-CAM maps cannot be shown: {error}"))
+    scale = _scale() if overlays else None
     if gone := len(chosen) - len(images):
-        lost = "1 image is not shown because it is" if gone == 1 else f"{gone} images are not shown because they are"
-        blocks.append(Note(f"{lost} missing or no longer the same as when the run was made."))
+        blocks.append(Note(f"{counted(gone, 'image')} not shown: missing, or no longer the same as when the run was made."))
     right = int((predicted == labels).sum())
-    for title, rows, of, (most, each) in (
-        ("Most confident errors", wrong, len(labels) - right, _ERRORS),
+    galleries = [
+        ("Errors" if found.answers_only else "Most confident errors", wrong, len(labels) - right, _ERRORS),
         ("Least certain correct predictions", unsure, right, _CORRECT),
-    ):
+    ]
+    for title, rows, of, (most, each) in galleries[: 1 if found.answers_only else 2]:
         caption = f"{title}: {len(rows)} of {of:,}; at most {each} per class and {most} in all, the rarest classes first."
         pictures = [_picture(found, row, images[row], overlays.get(row)) for row in rows.tolist() if row in images]
-        blocks.append(Gallery(caption, pictures, filtered=True) if pictures else Note(f"{title}: none to show."))
+        blocks.append(Gallery(caption, pictures, filtered=True, scale=scale) if pictures else Note(f"{title}: none to show."))
     return blocks
 
 
@@ -81,12 +86,19 @@ def _overlays(run: RunContents, originals: Originals, images: Mapping[int, Pixel
     return {row: overlay(images[row], found) for row, found in zip(rows, maps, strict=True) if found.any()}
 
 
+def _scale() -> Scale:
+    """Return the colours of the maps, as they look over a grey image."""
+    height, width = 16, 256
+    bar = overlay(np.full((height, width, 3), 128, np.uint8), np.linspace(np.zeros(height), 1, width, dtype=np.float32).T)
+    return Scale(jpeg(bar), "no evidence for the predicted class", "strongest in the image")
+
+
 def _picture(found: Predictions, row: int, image: Pixels8, explained: Pixels8 | None) -> Picture:
     p, label = found.probabilities[row], int(found.labels[row])
     predicted = int(p.argmax())
     is_a, as_a = display_name(found.classes[label]), display_name(found.classes[predicted])
-    line = f"{is_a}: predicted {as_a} ({percent(float(p[predicted]))})"
-    if label != predicted:
+    line = f"{is_a}: predicted {as_a}" + ("" if found.answers_only else f" ({percent(float(p[predicted]))})")
+    if label != predicted and not found.answers_only:
         line += f", {percent(float(p[label]))} {is_a}"
     views = [View(jpeg(image), f"{found.images[row]}, label {is_a}, predicted {as_a}.")]
     if explained is not None:

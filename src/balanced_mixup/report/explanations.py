@@ -1,7 +1,7 @@
 """Explain predictions: a Grad-CAM picture for each image, and a table."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,13 +10,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from balanced_mixup.errors import RunError, UsageError, nearest
-from balanced_mixup.evaluation.predict import read_images
 from balanced_mixup.explain.saliency import COLOURS, evidence, overlay, positive_share, upsampled
 from balanced_mixup.extras import require
 from balanced_mixup.files import write_atomically
 from balanced_mixup.progress import progress_bar
 from balanced_mixup.runs.classifier import Classifier
+from balanced_mixup.runs.prepared_images import ImageLike, prepare_images
 from balanced_mixup.runs.run import Run
+from balanced_mixup.table_files import write_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,20 +29,22 @@ _SIDE = 52.0  # mm, of a picture
 _STEM = 100  # maximum length of the stem of a picture's file name
 
 
-def explain_files(
-    run: Path,
-    paths: Sequence[Path],
-    out: Path,
+def explain(
+    run: Path | str,
+    images: ImageLike | Iterable[ImageLike],
+    out: Path | str,
     *,
     target: str | None = None,
     top: int | None = None,
     calibrate: bool = True,
 ) -> pd.DataFrame:
-    """Explain the predictions for image files and the images in folders, with Grad-CAM.
+    """Explain the predictions for images, with Grad-CAM.
+
+        table = explain("runs/mine", ["a.jpg", "b.jpg"], "explained", top=3)
 
     Args:
         run: Folder of a finished run.
-        paths: Files and folders.
+        images: As for `predict`: files, folders, images of Pillow, arrays.
         out: A new or empty folder, for a PNG per image (the model's input, and a Grad-CAM overlay) and explanations.csv.
         target: Class whose evidence is shown; the predicted one if not given.
         top: Number of most likely classes to show, instead of a `target`.
@@ -59,40 +62,40 @@ def explain_files(
         RunError: The pictures cannot be written.
     """
     require("bmixup explain", "explain", "captum", "matplotlib")
-    classifier = Classifier.load(run)
+    out, classifier = Path(out), Classifier.load(run)
     card = classifier.card
     _check(card.classes, target, top)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"Expected `out` to be a new or empty folder, but {str(out)!r} exists. Choose another `--out`.")
     correction = Run.open(run).calibration if calibrate else None
-    images, pixels = read_images(paths, card)
+    names, pixels = prepare_images(images, card)
     probabilities = classifier.probabilities(pixels)
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, : top or 1]
     probabilities = probabilities if correction is None else correction.apply(probabilities)
-    targets = order if target is None else np.full((len(images), 1), card.classes.index(target))
-    rows = np.repeat(np.arange(len(images)), targets.shape[1])
+    targets = order if target is None else np.full((len(names), 1), card.classes.index(target))
+    rows = np.repeat(np.arange(len(names)), targets.shape[1])
     maps = evidence(classifier, pixels, rows, targets.ravel())
-    names = np.array(card.classes, dtype=object)
+    classes = np.array(card.classes, dtype=object)
     table = pd.DataFrame(
         {
-            "image": np.array(images, dtype=object)[rows],
-            "prediction": names[order[rows, 0]],
+            "image": np.array(names, dtype=object)[rows],
+            "prediction": classes[order[rows, 0]],
             "probability": probabilities[rows, order[rows, 0]],
-            "target": names[targets.ravel()],
+            "target": classes[targets.ravel()],
             "target_probability": probabilities[rows, targets.ravel()],
             "positive_share": positive_share(maps),
             "map_side": maps.shape[1],
-            "picture": np.array(_picture_names(images), dtype=object)[rows],
+            "picture": np.array(_picture_names(names), dtype=object)[rows],
         }
     )
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with progress_bar("Drawing", len(images)) as advance:
+        with progress_bar("Drawing", len(names)) as advance:
             for row, (picture, shown) in enumerate(table.groupby("picture", sort=False)):
                 image = pixels.gather(np.array([row]))[0].numpy()
                 _save(draw(image, upsampled(maps[shown.index], card.size), shown), out / str(picture))
                 advance(1)
-        write_atomically(out / TABLE, lambda temporary: table.to_csv(temporary, index=False, float_format="%.6f"))
+        write_table(out / TABLE, table)
     except OSError as error:
         raise RunError(f"The explanations could not be written to {str(out)!r}: {error}.") from error
     return table

@@ -7,7 +7,19 @@ from pathlib import Path
 from urllib.parse import quote
 
 from balanced_mixup.files import write_bytes
-from balanced_mixup.report.document import Block, Chart, Collapsible, Document, Gallery, Listing, Note, Picture, Table, Text
+from balanced_mixup.report.document import (
+    Block,
+    Chart,
+    Collapsible,
+    Document,
+    Gallery,
+    Listing,
+    Note,
+    Picture,
+    Scale,
+    Table,
+    Text,
+)
 
 
 def to_markdown(report: Document, figures: Path) -> str:
@@ -52,7 +64,15 @@ def _table(table: Table) -> list[str]:
 
 def _gallery(gallery: Gallery, figures: Path, name: str) -> list[str]:
     pictures = (_picture(picture, figures, f"{name}-{number}") for number, picture in enumerate(gallery.pictures, start=1))
-    return [_text(gallery.caption), "", *pictures]
+    return [_text(gallery.caption), "", *_scale(gallery.scale, figures, name), *pictures]
+
+
+def _scale(scale: Scale | None, figures: Path, name: str) -> list[str]:
+    if scale is None:
+        return []
+    file = f"{name}-scale.jpg"
+    write_bytes(figures / file, scale.jpeg)
+    return [f"{_text(scale.low)} {_image('Colour scale of the maps', figures.name, file)} {_text(scale.high)}", ""]
 
 
 def _picture(picture: Picture, figures: Path, name: str) -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 from balanced_mixup.data.manifest import Images
 from balanced_mixup.data.sources import load
 from balanced_mixup.errors import DataError, UsageError
-from balanced_mixup.report.contents import RunContents
+from balanced_mixup.report.contents import Contents
 
 Pixels8 = npt.NDArray[np.uint8]
 
@@ -33,7 +33,7 @@ class Originals:
     digests: tuple[str, ...]
 
     @classmethod
-    def of(cls, run: RunContents, names: Sequence[str]) -> "Originals":
+    def of(cls, run: Contents, names: Sequence[str]) -> "Originals":
         """Find images by name.
 
         Raises:

@@ -1,11 +1,13 @@
 """A report as a PDF: its page, laid out for print by WeasyPrint or by an installed Chromium."""
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote
 
 from PIL import ImageFile
 
@@ -15,11 +17,12 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 _TIMEOUT = 300  # seconds
 
 
-def to_pdf(page: str) -> bytes:
+def to_pdf(page: str, folder: Path) -> bytes:
     """Return a page as PDF.
 
     Args:
         page: HTML that needs nothing else.
+        folder: Where its relative links start.
 
     Raises:
         UsageError: Neither WeasyPrint nor a Chromium is installed.
@@ -28,7 +31,7 @@ def to_pdf(page: str) -> bytes:
     if (render := weasyprint_renderer()) is not None:
         return render(page)
     if (browser := find_browser()) is not None:
-        return _printed(browser, page)
+        return _printed(browser, page, folder)
     raise UsageError(
         "A PDF needs WeasyPrint (pip install 'balanced-mixup[pdf]'; on Debian also apt install libpangoft2-1.0-0) or Chromium "
         "or Chrome (apt install chromium), and neither is installed. Or write HTML (--format html) and print it from a browser."
@@ -52,7 +55,9 @@ def find_browser() -> str | None:
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
-def _printed(browser: str, page: str) -> bytes:
+def _printed(browser: str, page: str, folder: Path) -> bytes:
+    # The browser would resolve links against the temporary folder. (WeasyPrint leaves them as they are.)
+    page = re.sub(r'<a href="(?!#)([^"]*)"', lambda link: f'<a href="{(folder / unquote(link[1])).absolute().as_uri()}"', page)
     with tempfile.TemporaryDirectory(prefix="bmixup-pdf-", ignore_cleanup_errors=True) as folder:
         source, target = Path(folder) / "page.html", Path(folder) / "page.pdf"
         source.write_text(page, encoding="utf-8")

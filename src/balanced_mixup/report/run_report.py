@@ -12,10 +12,12 @@ from balanced_mixup.report.contents import RunContents, read_evaluation, read_ru
 from balanced_mixup.report.data_view import data_view, training_curves_view
 from balanced_mixup.report.document import Block, Collapsible, Document, Note, Section, Text
 from balanced_mixup.report.errors_view import errors_view
+from balanced_mixup.report.other_program import other_program_report
 from balanced_mixup.report.scores_view import confusion_view, curves_view, scores_view
 from balanced_mixup.report.summary_view import summary
 from balanced_mixup.report.training_view import training_view
 from balanced_mixup.report.words import CITATION
+from balanced_mixup.runs.evaluation import Evaluation
 
 
 def run_report(path: Path) -> Document:
@@ -35,6 +37,8 @@ def evaluation_report(path: Path) -> Document:
     Raises:
         UsageError: It is not the folder of an evaluation, or its run is missing.
     """
+    if Evaluation.open(path).stored.other_program is not None:
+        return other_program_report(path)
     run = read_evaluation(path)
     title = f"{run.recipe.method.name}, trained on {_data_name(run.recipe.data)}, scored on {_data_name(run.settings.data)}"
     subtitle = f"Run {run.path.name}: {run.recipe.backbone}, {run.recipe.size} px"

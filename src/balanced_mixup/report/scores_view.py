@@ -7,14 +7,14 @@ import numpy as np
 
 from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import METRICS, applicable, confusion
-from balanced_mixup.report.contents import RunContents, require
-from balanced_mixup.report.document import Block, Chart, Note, Table
+from balanced_mixup.report.contents import Contents, require
+from balanced_mixup.report.document import Block, Chart, Table
 from balanced_mixup.report.figures import class_scores, confusion_matrix, precision_recall_curves, roc_curves
 from balanced_mixup.runs.scores import ClassScores
 from balanced_mixup.statistics.bootstrap import Interval
 
 
-def scores_view(run: RunContents) -> list[Block]:
+def scores_view(run: Contents) -> list[Block]:
     """Return all scores, and recall and precision of each class against its size.
 
     Raises:
@@ -24,38 +24,50 @@ def scores_view(run: RunContents) -> list[Block]:
     shown = applicable(scores.metrics, run.ordinal)
     rows = [[METRICS[name].label, *_cells(score)] for name, score in shown.items()]
     overall = Table(f"All scores on {run.scored}.", ["score", "value", "95% interval"], rows)
-    if run.images is None:
-        return [overall, Note("manifest.csv is missing, so the number of training images of each class is unknown.")]
     if set(scores.per_class) != set(run.classes):
         raise UsageError(f"The scores are of the classes {', '.join(scores.per_class)}, not of {', '.join(run.classes)}.")
     return [overall, *_of_classes(run, [scores.per_class[name] for name in run.classes])]
 
 
-def _of_classes(run: RunContents, per_class: Sequence[ClassScores]) -> list[Block]:
-    trained, support = run.counts("train"), np.array([row.support for row in per_class])
+def _of_classes(run: Contents, per_class: Sequence[ClassScores]) -> list[Block]:
+    support = np.array([row.support for row in per_class])
+    trained = None if run.images is None else run.counts("train")
+    sizes, known = (support, "scored") if trained is None else (trained, "training")
     recall = np.array([_triple(row.recall) for row in per_class])
     precision = np.array([_triple(row.precision) for row in per_class])
     rows = [
         [
             run.classes[k],
-            f"{trained[k]:,}",
+            *([] if trained is None else [f"{trained[k]:,}"]),
             f"{support[k]:,}",
             *_cells(per_class[k].recall),
             *_cells(per_class[k].precision),
         ]
-        for k in np.argsort(trained, kind="stable")
+        for k in np.argsort(sizes, kind="stable")
     ]
     table = Table(
-        "Each class, the one with the fewest training images first. Recall: how many of its images are found. Precision: how "
-        "many of the images predicted as this class are of it.",
-        ["class", "training images", "scored images", "recall", "95% interval", "precision", "95% interval"],
+        "The same in numbers",
+        [
+            "class",
+            *(["training images"] * (trained is not None)),
+            "scored images",
+            "recall",
+            "95% interval",
+            "precision",
+            "95% interval",
+        ],
         rows,
+        collapsed=True,  # the figure shows recall and precision already
     )
-    drawing = class_scores(run.classes, trained, support, recall, precision)
-    return [Chart("class-scores", "Recall and precision of each class, the smallest class first.", drawing), table]
+    drawing = class_scores(run.classes, sizes, support, recall, precision, known)
+    caption = (
+        "Recall (how many images of the class are found) and precision (how many of the images predicted as the class are of "
+        f"it), the class with the fewest {known} images first."
+    )
+    return [Chart("class-scores", caption, drawing), table]
 
 
-def confusion_view(run: RunContents) -> list[Block]:
+def confusion_view(run: Contents) -> list[Block]:
     """Return the confusion matrix. UsageError where there are no predictions."""
     found = require(run.predictions, "its predictions")
     table = confusion(found.labels, found.probabilities).astype(np.int64)
@@ -63,9 +75,11 @@ def confusion_view(run: RunContents) -> list[Block]:
     return [Chart("confusion", f"{drawing.description} Rows are labels, columns predicted classes.", drawing)]
 
 
-def curves_view(run: RunContents) -> list[Block]:
-    """Return the ROC and precision-recall curves of each class. UsageError where there are no predictions."""
+def curves_view(run: Contents) -> list[Block]:
+    """Return the ROC and precision-recall curves of each class. UsageError where there are no predicted probabilities."""
     found = require(run.predictions, "its predictions")
+    if found.answers_only:
+        raise UsageError("The predictions are classes without probabilities, so there are no curves.")
     arguments = (found.labels, found.probabilities.astype(np.float64), run.classes)
     return [
         Chart(

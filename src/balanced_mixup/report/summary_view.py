@@ -7,21 +7,23 @@ import numpy as np
 import numpy.typing as npt
 
 from balanced_mixup.calibration.class_prior import rare_classes
+from balanced_mixup.evaluation.collapse import collapse
 from balanced_mixup.metrics import confusion
-from balanced_mixup.report.contents import RunContents
+from balanced_mixup.report.contents import Contents, RunContents
 from balanced_mixup.report.document import Block, Listing, Note, Text
-from balanced_mixup.report.words import class_sentence, counted, display_name, percent, with_interval
+from balanced_mixup.report.words import class_sentence, percent, with_interval
 from balanced_mixup.runs.scores import ClassScores, Scores
+from balanced_mixup.words import counted, display_name, listed
 
 Counts = npt.NDArray[np.int64]
 
 MOST = 12  # rare classes that get a sentence of their own
 
 
-def summary(run: RunContents) -> list[Block]:
+def summary(run: Contents) -> list[Block]:
     """Return overall scores, and how many images of each rare class were found."""
     notes: list[Block] = []
-    if not run.finished:
+    if isinstance(run, RunContents) and not run.finished:
         notes.append(Note(f"This run is not finished. To resume it: bmixup train --out {run.path} --resume"))
     if run.scores is None or run.predictions is None:
         return [*notes, Text("There are no scores yet.")]
@@ -29,11 +31,12 @@ def summary(run: RunContents) -> list[Block]:
         notes.append(
             Note("There is no test split: the epoch was chosen on these images, so the scores are slightly optimistic.")
         )
+    notes += [Note(sentence) for sentence in collapse(run.scores).sentences()]
     table = confusion(run.predictions.labels, run.predictions.probabilities).astype(np.int64)
     return [*notes, Text(_overall(run, run.scores, table)), *_prior(run), *_classes(run, run.scores.per_class, table)]
 
 
-def _overall(run: RunContents, scores: Scores, table: Counts) -> str:
+def _overall(run: Contents, scores: Scores, table: Counts) -> str:
     metrics, column = scores.metrics, run.settings.group_column
     groups = f" in {counted(scores.groups, 'group')}" if scores.groups else ""
     groups += f" (column {column})" if groups and column else ""
@@ -47,7 +50,7 @@ def _overall(run: RunContents, scores: Scores, table: Counts) -> str:
     return text
 
 
-def _prior(run: RunContents) -> list[Block]:
+def _prior(run: Contents) -> list[Block]:
     """Return the class prior that the probabilities were corrected to, if any."""
     prior = run.target
     if prior is None:
@@ -65,10 +68,11 @@ def _prior(run: RunContents) -> list[Block]:
     return blocks
 
 
-def _classes(run: RunContents, per_class: Mapping[str, ClassScores], table: Counts) -> list[Block]:
+def _classes(run: Contents, per_class: Mapping[str, ClassScores], table: Counts) -> list[Block]:
     trained = None if run.images is None else run.counts("train")
     classes, everything = run.classes, list(range(len(run.classes)))
-    rare = [] if trained is None else rare_classes(trained)
+    sizes, known = (table.sum(axis=1), "scored") if trained is None else (trained, "training")
+    rare = rare_classes(sizes)
     chosen = (rare or everything)[:MOST]
     sentences = [
         class_sentence(k, classes, table, None if trained is None else int(trained[k]), per_class[classes[k]].recall)
@@ -76,15 +80,20 @@ def _classes(run: RunContents, per_class: Mapping[str, ClassScores], table: Coun
     ]
     if rare:
         head = (
-            "Rare classes, the rarest first (rare: fewer than half of the training images it would have if all classes were "
+            f"Rare classes, the rarest first (rare: fewer than half of the {known} images it would have if all classes were "
             "equally large):"
         )
     else:
-        head = "Classes:" if trained is None else "No class is rare. Classes:"
+        head = "No class is rare. Classes:"
     blocks: list[Block] = [Text(head), Listing(sentences)]
     others = [k for k in everything if k not in chosen]
     if others:
         total, hits = int(table[others].sum()), int(sum(table[k, k] for k in others))
         names = ", ".join(display_name(classes[k]) for k in others) if len(others) <= 5 else counted(len(others), "class")
-        blocks.append(Text(f"Other classes ({names}): {hits:,} of {counted(total, 'image')} found."))
+        text = f"Other classes ({names}): {hits:,} of {counted(total, 'image')} found."
+        unfound = [k for k in others if table[k].any() and not table[k, k]]
+        if unfound:
+            zeros = [f"{display_name(classes[k])} (0 of {table[k].sum():,})" for k in unfound]
+            text += f" None of {listed(zeros, MOST)}."
+        blocks.append(Text(text))
     return blocks

@@ -14,10 +14,11 @@ from balanced_mixup.randomness import uniforms
 from balanced_mixup.report.contents import RunContents, require
 from balanced_mixup.report.document import Block, Gallery, Note, Picture, View
 from balanced_mixup.report.originals import Originals, jpeg
-from balanced_mixup.report.words import counted, display_name, percent
+from balanced_mixup.report.words import percent
 from balanced_mixup.training.preprocessing import scaled
 from balanced_mixup.training.recipe import Recipe
 from balanced_mixup.training.segments import segments_of
+from balanced_mixup.words import counted, display_name
 
 Integers = npt.NDArray[np.int64]
 

@@ -7,22 +7,26 @@ import numpy as np
 import numpy.typing as npt
 
 from balanced_mixup.statistics.bootstrap import Interval
+from balanced_mixup.words import counted, display_name, listed
 
 CITATION = (
     "Galdran A., Carneiro G., González Ballester M. A. (2021): Balanced-MixUp for Highly Imbalanced Medical Image "
     "Classification. MICCAI 2021, LNCS 12905, pp. 323-333."
 )
 
+CALIBRATION_LABELS = {
+    "ece": "expected calibration error (ECE)",
+    "classwise_ece": "classwise ECE, mean over all classes",
+    "rare_ece": "classwise ECE, mean over the rare classes",
+    "brier": "Brier score",
+    "log_loss": "log loss",
+}
+
 
 def percent(value: float) -> str:
     """Return a proportion in per cent, "54%"; with a decimal where it would round to 0% or 100%."""
     shown = 100 * value
     return f"{shown:.1f}%" if 0 < shown < 1 or 99 < shown < 100 else f"{shown:.0f}%"
-
-
-def display_name(name: str) -> str:
-    """Return the name of a class for use in a sentence: a number becomes "class 4"."""
-    return f"class {name}" if name.replace(".", "").isdigit() else name
 
 
 def with_interval(score: Interval) -> str:
@@ -39,16 +43,6 @@ def interval(score: Interval) -> str:
     if math.isnan(score.value):
         return "–"
     return f"{score.value:.3f}" + (f" [{score.low:.3f}, {score.high:.3f}]" if score.low < score.high else "")
-
-
-def counted(number: int, noun: str) -> str:
-    """Return "1 image", "2 images"."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "es" if noun.endswith("s") else "s")
-
-
-def listed(parts: Sequence[str]) -> str:
-    """Return "a", "a and b", "a, b and c"."""
-    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
 def class_sentence(k: int, classes: Sequence[str], table: npt.NDArray[np.int64], trained: int | None, recall: Interval) -> str:

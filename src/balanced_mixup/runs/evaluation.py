@@ -1,7 +1,7 @@
 """Evaluations: the scores of a run on some data, as `bmixup evaluate` returns and stores them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -19,23 +19,41 @@ from balanced_mixup.runs.scores import Scores
 
 @dataclass(frozen=True)
 class CalibrationResult:
-    """Calibration before and after the correction that was fitted on `images` validation images."""
+    """Calibration before and after the correction that was fitted on `images` validation images.
 
-    images: int
-    temperature: float
+    There is no correction, and all but `before` is None, for the predictions of another program.
+    """
+
     before: CalibrationScores
-    after: CalibrationScores
+    after: CalibrationScores | None = None
+    images: int | None = None
+    temperature: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it for JSON."""
-        scores = {"before": self.before.to_dict(), "after": self.after.to_dict()}
-        return {"images": self.images, "temperature": self.temperature, **scores}
+        after = None if self.after is None else self.after.to_dict()
+        return {"images": self.images, "temperature": self.temperature, "before": self.before.to_dict(), "after": after}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Read what `to_dict` returned."""
-        before, after = (CalibrationScores.from_dict(content[name]) for name in ("before", "after"))
-        return cls(content["images"], content["temperature"], before, after)
+        before, after = (content[name] and CalibrationScores.from_dict(content[name]) for name in ("before", "after"))
+        return cls(before, after, content["images"], content["temperature"])
+
+
+@dataclass(frozen=True)
+class OtherProgram:
+    """Where predictions come from that no run of ours made.
+
+    name: What they are called. file: The table. digest: Hash of its bytes. scores: "probabilities", "logits" or "independent"
+    (see `evaluation.prediction_table`), or "answers" where it has classes alone. ordinal: The classes are ordinal.
+    """
+
+    name: str
+    file: str
+    digest: str
+    scores: str
+    ordinal: bool
 
 
 @dataclass(frozen=True)
@@ -47,12 +65,14 @@ class EvaluationResult:
         prior: The class prior that the probabilities were corrected to, if any.
         calibration: None where the run cannot be calibrated.
         thresholds: For each class with a target sensitivity.
-        run: The run's folder.
+        run: The run's folder; of predictions of another program that of the run whose images are scored, or "".
         data: What was scored; None for the run's own data.
         split: Which split of the data, or "all".
         flip: Whether predictions are averages over each image and its mirror image.
         settings: How the data were read (`DataSettings`); None for the run's own.
         folder: Where scores and predictions are kept; None where they are not.
+        other_program: Where the predictions come from; None for those of the run.
+        excluded: Names of the images that were left out, each with its problems; not in metrics.json.
     """
 
     scores: Scores
@@ -65,6 +85,25 @@ class EvaluationResult:
     flip: bool = True
     settings: Mapping[str, Any] | None = None
     folder: Path | None = None
+    other_program: OtherProgram | None = None
+    excluded: Sequence[tuple[str, str]] = ()
+
+    def __repr__(self) -> str:
+        """Return what was scored, and the scores, in one line."""
+        what = self.other_program.name if self.other_program is not None else self.run
+        return f"EvaluationResult({what!r} on {self.split} of {self.data or 'its own data'}: {self.scores!r})"
+
+    def _repr_html_(self) -> str:
+        return self.scores._repr_html_()
+
+    def moved(self, file: Path, to: Path) -> Self:
+        """Return the same for data or predictions whose file was moved."""
+        old, new = str(file), str(to)
+        settings = self.settings and {name: new if value == old else value for name, value in self.settings.items()}
+        program = self.other_program
+        if program is not None and program.file == old:
+            program = replace(program, file=new)
+        return replace(self, data=new if self.data == old else self.data, settings=settings, other_program=program)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it for JSON, but `settings` and `folder`; what is undefined is None."""
@@ -77,6 +116,7 @@ class EvaluationResult:
             "prior": None if self.prior is None else self.prior.to_dict(tuple(self.scores.per_class)),
             "calibration": None if self.calibration is None else self.calibration.to_dict(),
             "thresholds": {name: result.to_dict() for name, result in self.thresholds.items()},
+            **({} if self.other_program is None else {"other_program": asdict(self.other_program)}),
         }
 
     @classmethod
@@ -96,6 +136,7 @@ class EvaluationResult:
             split=str(content["split"]),
             flip=content.get("flip", True),
             settings=content.get("settings"),
+            other_program=OtherProgram(**content["other_program"]) if "other_program" in content else None,
         )
 
     def write(self, folder: Path) -> None:
@@ -164,7 +205,12 @@ class Evaluation:
 
     @cached_property
     def run(self) -> Run:
-        """The run that was evaluated; the folder's own parent where both were moved."""
+        """The run that was evaluated; the folder's own parent where both were moved.
+
+        UsageError for predictions of another program that were scored on data of their own.
+        """
+        if self._content["run"] == "":
+            raise UsageError(f"The predictions in {str(self.path)!r} are those of another program: they belong to no run.")
         home = Path(self._content["run"])
         if not RunFolder(home).recipe.is_file() and self.path.resolve().parent.name == "evaluations":
             home = self.path.resolve().parent.parent

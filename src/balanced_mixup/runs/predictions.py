@@ -15,7 +15,49 @@ from balanced_mixup.runs.formats import PREDICTIONS_FILE, refuse_newer
 
 PREFIX = "p_"
 
-_FORMAT = b"balanced_mixup.format"  # key of the Parquet metadata
+_FORMAT, _ANSWERS = b"balanced_mixup.format", b"balanced_mixup.answers_only"  # keys of the Parquet metadata
+
+
+@dataclass(frozen=True)
+class ImagePredictions:
+    """The predictions of a model for N images without labels.
+
+    Args:
+        images: Names, (N,).
+        probabilities: float32 (N, K), rows sum to 1.
+        classes: Names of the K classes.
+    """
+
+    images: tuple[str, ...]
+    probabilities: npt.NDArray[np.float32]
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.images)
+
+    def __repr__(self) -> str:
+        """Return a short description: how many images are predicted as each class."""
+        names, counts = np.unique(self.predicted.astype(str), return_counts=True)
+        order = np.argsort(-counts, kind="stable")[:5]
+        shown = ", ".join(f"{names[k]}: {counts[k]}" for k in order) + (", ..." if len(names) > 5 else "")
+        return f"ImagePredictions({len(self)} images, {len(self.classes)} classes; predicted {shown})"
+
+    def _repr_html_(self) -> str:
+        """Return the first rows of the table, for a notebook."""
+        html: str = self.to_frame().head(10).to_html(index=False, max_cols=10, float_format="{:.3f}".format)
+        return html + (f"<p>{len(self):,} images</p>" if len(self) > 10 else "")
+
+    @property
+    def predicted(self) -> npt.NDArray[np.object_]:
+        """The most probable class of each image, by name, (N,)."""
+        names: npt.NDArray[np.object_] = np.array(self.classes, dtype=object)[self.probabilities.argmax(axis=1)]
+        return names
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row per image: image, prediction, and p_CLASS for each class."""
+        columns = {PREFIX + name: self.probabilities[:, k] for k, name in enumerate(self.classes)}
+        return pd.DataFrame({"image": list(self.images), "prediction": self.predicted, **columns})
 
 
 @dataclass(frozen=True)
@@ -29,6 +71,7 @@ class Predictions:
         classes: Names of the K classes.
         groups: str (N,), or None.
         split: str (N,), the split that each image is in.
+        answers_only: The model gave classes and no probabilities, which are 0 and 1: what needs probabilities is undefined.
     """
 
     images: tuple[str, ...]
@@ -37,6 +80,7 @@ class Predictions:
     classes: tuple[str, ...]
     groups: npt.NDArray[np.str_] | None
     split: npt.NDArray[np.str_]
+    answers_only: bool = False
 
     def __len__(self) -> int:
         """Return N."""
@@ -59,6 +103,7 @@ class Predictions:
             self.classes,
             None if self.groups is None else self.groups[rows],
             self.split[rows],
+            self.answers_only,
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -78,7 +123,8 @@ class Predictions:
     def write(self, path: Path) -> None:
         """Write `to_frame` as Parquet."""
         table = pa.Table.from_pandas(self.to_frame(), preserve_index=False)
-        table = table.replace_schema_metadata({**table.schema.metadata, _FORMAT: str(PREDICTIONS_FILE.newest)})
+        facts = {_FORMAT: str(PREDICTIONS_FILE.newest), **({_ANSWERS: "yes"} if self.answers_only else {})}
+        table = table.replace_schema_metadata({**table.schema.metadata, **facts})
         write_atomically(path, lambda temporary: pq.write_table(table, temporary))
 
     @classmethod
@@ -91,7 +137,8 @@ class Predictions:
         try:
             with pq.ParquetFile(path) as file:  # read_table would parse a folder name such as gamma=2 as a column
                 stored = file.read()
-            number = int((stored.schema.metadata or {}).get(_FORMAT, b"1"))
+            facts = stored.schema.metadata or {}
+            number = int(facts.get(_FORMAT, b"1"))
             table = stored.to_pandas()
             columns = [column for column in table.columns if column.startswith(PREFIX)]
             classes = tuple(column.removeprefix(PREFIX) for column in columns)
@@ -102,6 +149,7 @@ class Predictions:
                 classes,
                 None if table["group"].isna().any() else table["group"].to_numpy(np.str_),
                 table["split"].to_numpy(np.str_),
+                _ANSWERS in facts,
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(f"Expected {str(path)!r} to be predictions of a run, but: {error}") from None

@@ -18,6 +18,7 @@ from balanced_mixup.runs.model_card import ModelCard
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.runs.scores import Scores, read_scores
+from balanced_mixup.table_files import restored
 from balanced_mixup.training.recipe import Recipe, load_yaml, make_recipe
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether it is trained and scored."""
-        return self.folder.weights.is_file() and self.folder.metrics.is_file()
+        """Whether it is trained and scored. (A benchmark may have deleted its weights.)"""
+        return self.folder.metrics.is_file()
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -100,7 +101,8 @@ class Run:
     @cached_property
     def images(self) -> pd.DataFrame:
         """A row for each image: image, label, group, split, digest."""
-        return _with_columns(self.folder.manifest, "image", "label", "split", "digest", dtype=str, keep_default_na=False)
+        table = _with_columns(self.folder.manifest, "image", "label", "split", "digest", dtype=str, keep_default_na=False)
+        return table.assign(**{name: table[name].map(restored) for name in ("image", "label", "group") if name in table})
 
     def counts(self, split: str = "train") -> npt.NDArray[np.int64]:
         """Return the images of each class in a split, int64 (K,)."""

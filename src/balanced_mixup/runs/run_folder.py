@@ -35,12 +35,17 @@ class RunFolder(TrainingFiles):
         """Return the folder.
 
         Raises:
-            UsageError: It is not the folder of a finished run.
+            UsageError: It is not the folder of a finished run, or its weights were not kept.
         """
         if not self.path.is_dir():
             raise UsageError(f"Expected a run folder, but there is no folder {str(self.path)!r}.")
         if not self.recipe.is_file():
             raise UsageError(f"Expected {str(self.path)!r} to be a run folder, but it has no recipe.yaml.")
+        if self.metrics.is_file() and not self.weights.is_file():
+            raise UsageError(
+                f"The run in {str(self.path)!r} is trained, but its weights were not kept (`bmixup benchmark` keeps them with "
+                f"`--keep-weights`). To train it again: bmixup train --config {self.recipe} --out FOLDER."
+            )
         if not self.weights.is_file() or not self.model.is_file():
             raise UsageError(
                 f"The run in {str(self.path)!r} is not finished: resume it with `bmixup train --out {self.path} --resume`."

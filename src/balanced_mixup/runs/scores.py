@@ -1,8 +1,9 @@
 """The scores of predictions, typed: every metric and the recall and precision of each class, with intervals."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from balanced_mixup.data.manifest import SPLITS
 from balanced_mixup.errors import UsageError
-from balanced_mixup.metrics import METRICS, accuracy
+from balanced_mixup.metrics import METRICS, accuracy, confusion
 from balanced_mixup.runs.formats import METRICS_FILE, read_file
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.statistics.bootstrap import Interval, bootstrap, units_of
@@ -49,13 +50,30 @@ class Scores:
     metrics: Mapping[str, Interval]
     per_class: Mapping[str, ClassScores]
 
+    def __repr__(self) -> str:
+        """Return the number of images and the value of each score that is defined, in one line."""
+        values = ", ".join(f"{name} {score.value:.3f}" for name, score in self.metrics.items() if not math.isnan(score.value))
+        return f"Scores({self.n:,} images, {len(self.per_class)} classes: {values})"
+
+    def _repr_html_(self) -> str:
+        """Return the scores with their intervals as a table, for a notebook."""
+        rows = [(escape(METRICS[name].label), score) for name, score in self.metrics.items() if name in METRICS]
+        cells = "".join(
+            f"<tr><td>{label}</td><td>{score.value:.3f}</td><td>{score.low:.3f} to {score.high:.3f}</td></tr>"
+            for label, score in rows
+            if not math.isnan(score.value)
+        )
+        head = "<tr><th>score</th><th>value</th><th>95 % interval</th></tr>"
+        return f"<table>{head}{cells}</table><p>{self.n:,} images, {len(self.per_class)} classes</p>"
+
     @classmethod
     def of(cls, predictions: Predictions, replicates: int = 2000) -> Self:
         """Score predictions, with bootstrap intervals over whole groups where there are groups, else over images.
 
         Where all replicates score the same, the bootstrap interval has no width. An accuracy, recall or precision of 0 or 1
         then gets Wilson's interval, whose trials are the images: all, those of the class, or those predicted as it; or their
-        groups, where there are groups. Any other score then has no interval.
+        groups, where there are groups. Any other score then has no interval. Of class answers alone (`answers_only`), a score
+        that is read from probabilities is undefined.
         """
         names = predictions.classes
         intervals = _intervals(predictions, tuple(METRICS), replicates)
@@ -96,7 +114,7 @@ class Scores:
             predictions = None
         for name in lacking:
             values[name] = math.nan
-            if predictions is not None:
+            if predictions is not None and name in defined_metrics(predictions):
                 values[name] = METRICS[name](predictions.labels, predictions.probabilities)
         return {name: values[name] for name in METRICS}
 
@@ -136,9 +154,16 @@ def read_scores(path: Path) -> dict[str, Scores]:
     return scores
 
 
+def defined_metrics(predictions: Predictions, metrics: Collection[str] = METRICS) -> list[str]:
+    """Return the metrics that these predictions allow: of class answers alone, those of the confusion matrix."""
+    return [name for name in metrics if not predictions.answers_only or METRICS[name].statistic is confusion]
+
+
 def _intervals(predictions: Predictions, metrics: Sequence[str], replicates: int) -> dict[str, Interval]:
     labels, probabilities, groups = predictions.labels, predictions.probabilities, predictions.groups
-    intervals = bootstrap(labels, probabilities, groups, metrics=metrics, replicates=replicates)
+    defined = defined_metrics(predictions, metrics)
+    intervals = {name: Interval(math.nan) for name in metrics if name not in defined}
+    intervals |= bootstrap(labels, probabilities, groups, metrics=defined, replicates=replicates)
     units, predicted = units_of(len(labels), groups), probabilities.argmax(axis=1)
 
     def trials(rows: npt.NDArray[np.bool_]) -> int:

@@ -95,6 +95,11 @@ class Replicates:
             {name: drawn - other.draws[name] for name, drawn in self.draws.items()},
         )
 
+    def without(self, names: Sequence[str]) -> "Replicates":
+        """Return the same with scores of these names that are undefined."""
+        draws = np.full(len(next(iter(self.draws.values()))), np.nan)
+        return Replicates({**self.values, **dict.fromkeys(names, math.nan)}, {**self.draws, **dict.fromkeys(names, draws)})
+
     def interval(self, name: str, level: float = 0.95) -> Interval:
         """Return a score with its interval. UsageError where `level` is not between 0 and 1."""
         if not 0 < level < 1:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from balanced_mixup.files import write_atomically
+from balanced_mixup.files import write_text
 from balanced_mixup.metrics import METRICS
+from balanced_mixup.table_files import csv_text
 from balanced_mixup.training import schedules
 
 Row = dict[str, Any]
@@ -41,7 +42,7 @@ class History:
 
     def write(self, path: Path) -> None:
         """Write the history as CSV."""
-        write_atomically(path, lambda temporary: pd.DataFrame(self.rows).to_csv(temporary, index=False))
+        write_text(path, csv_text(pd.DataFrame(self.rows)))
 
 
 def upgraded(rows: Sequence[Row]) -> list[Row]:

@@ -71,7 +71,13 @@ class Execution(Placement):
         return self.devices * self.num_nodes
 
 
-PLACES = ("data", "images", "split_file")  # settings that locate the data; a run is identified by their content
+PLACES = (
+    "data",
+    "val_data",
+    "test_data",
+    "images",
+    "split_file",
+)  # settings that locate the data; a run is identified by their content
 
 
 class Recipe(DataSettings, Execution):

@@ -21,7 +21,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from balanced_mixup.data.allocator import keep_freed_memory
 from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.files import write_atomically
-from balanced_mixup.progress import on_terminal
+from balanced_mixup.progress import is_watched
 from balanced_mixup.training.preflight import check_logger
 from balanced_mixup.training.processes import cluster_environment, process_rank
 from balanced_mixup.training.recipe import Recipe
@@ -49,7 +49,7 @@ def make_trainer(
     """
     keep_freed_memory()
     several = recipe.processes > 1
-    watched = on_terminal() and process_rank(recipe) == 0
+    watched = is_watched() and process_rank(recipe) == 0
     bar = [RichProgressBar(leave=False)] if watched else []
     try:
         return L.Trainer(

@@ -17,6 +17,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
+from balanced_mixup.data.sources.text_table import SUFFIXES as TABLES
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.plugins import load_plugins
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from balanced_mixup.data.manifest import Manifest
     from balanced_mixup.data.settings import DataSettings
 
+POSSIBLE_GROUPS, POSSIBLE_GRADES = "possible groups", "possible grades"
+_TABLES = ", ".join(TABLES)
+SUGGESTIONS = (POSSIBLE_GROUPS, POSSIBLE_GRADES)  # kinds of warnings: what the data look like, and nobody has decided
 PREPARED = "prepare.yaml"  # in every folder that `bmixup prepare` works or has worked in
 
 
@@ -60,9 +64,10 @@ class Source:
 _BUILT_IN = (
     Source(
         "csv",
-        "LABELS.csv or .tsv: one row per image, with columns for the image, its class and, if any, group and split",
+        "LABELS.csv, .tsv (also .gz), .xlsx or .parquet: one row per image, with columns for the image, its class and, if any, "
+        "group and split",
         "balanced_mixup.data.sources.csv:load",
-        suffixes=(".csv", ".tsv"),
+        suffixes=TABLES,
         has_columns=True,
     ),
     Source(
@@ -110,6 +115,36 @@ def load(settings: "DataSettings") -> "Manifest":
         UsageError: There is no such source, or it does not support one of the settings.
         DataError: The source itself cannot be read. Problems of single rows are in the manifest instead.
     """
+    from balanced_mixup.data.sources.grades import suggest_order
+    from balanced_mixup.data.sources.group_hints import suggest_stems
+    from balanced_mixup.data.sources.groups import with_groups_of_names, with_joined_spellings
+
+    if settings.group_pattern is not None and settings.group_column is not None:
+        raise UsageError("Expected one of --group-column and --group-pattern, but got both.")
+    manifest = _load(settings)
+    if settings.val_data is not None or settings.test_data is not None:
+        from balanced_mixup.data.sources.given_splits import with_given_splits
+
+        manifest = with_given_splits(manifest, settings, _load)
+    if settings.group_pattern is not None:
+        manifest = with_groups_of_names(manifest, settings.group_pattern)
+    manifest = replace(manifest, groups=None) if settings.ignore_groups else with_joined_spellings(manifest)
+    kind = kind_of(settings.data)
+    files = kind in ("csv", "folder")
+    if files and manifest.groups is None:
+        manifest = suggest_stems(manifest, settings)
+    if not manifest.ordinal and "ordinal" not in settings.model_fields_set and kind != "prepared":
+        column = settings.label_column if kind == "csv" and not settings.label_columns else None
+        manifest = replace(manifest, problems=(*manifest.problems, *suggest_order(manifest, column, files)))
+    if settings.split_file is not None:
+        from balanced_mixup.data.folds import with_split_file
+
+        manifest = with_split_file(manifest, settings.split_file)
+    return manifest
+
+
+def _load(settings: "DataSettings") -> "Manifest":
+    """Return the data of `settings.data` alone."""
     source = sources()[kind_of(settings.data)]
     if not source.has_columns:
         _refuse_columns(settings, source)
@@ -118,12 +153,6 @@ def load(settings: "DataSettings") -> "Manifest":
     except (ImportError, AttributeError, ValueError) as error:
         raise UsageError(f"The loader {source.load!r} of the source {source.name!r} cannot be imported: {error!r}.") from error
     manifest: Manifest = loader(settings)
-    if settings.ignore_groups:
-        manifest = replace(manifest, groups=None)
-    if settings.split_file is not None:
-        from balanced_mixup.data.folds import with_split_file
-
-        manifest = with_split_file(manifest, settings.split_file)
     return manifest
 
 
@@ -138,7 +167,7 @@ def kind_of(data: str) -> str:
         raise UsageError(f"Expected `--data`: {_expected()}, but got none.")
     path = Path(data)
     for source in sources().values():
-        if source.named_by(data) or (path.suffix.lower() in source.suffixes and path.is_file()):
+        if source.named_by(data) or (path.name.lower().endswith(source.suffixes) and path.is_file()):
             return source.name
     if path.is_dir():
         kinds = sorted((source for source in sources().values() if source.marker is not None), key=lambda kind: not kind.marker)
@@ -164,15 +193,15 @@ def _names() -> list[str]:
 def _expected() -> str:
     files = [suffix for source in sources().values() for suffix in source.suffixes if source not in _BUILT_IN]
     more = f" a file {' or '.join(files)}," if files else ""
-    return f"a .csv or .tsv table, a folder of class folders, a MedMNIST-format .npz,{more} or a source ({', '.join(_names())})"
+    return f"a table ({_TABLES}), a folder of class folders, a MedMNIST-format .npz,{more} or a source ({', '.join(_names())})"
 
 
 def _refuse_columns(settings: "DataSettings", source: Source) -> None:
     """Refuse settings of a table for other sources: a group or split column that is silently ignored would be a leak."""
-    for name in ("images", "group_column", "split_column"):
-        if getattr(settings, name) is not None:
+    for name in ("images", "group_column", "split_column", "label_columns"):
+        if getattr(settings, name):
             flag = "--" + name.replace("_", "-")
             raise UsageError(
-                f"Expected {flag} only with a table (.csv, .tsv), but {settings.data!r} is a source of the kind {source.name}. "
+                f"Expected {flag} only with a table ({_TABLES}), but {settings.data!r} is a source of the kind {source.name}. "
                 f"Omit {flag}, or describe the images by a table."
             )

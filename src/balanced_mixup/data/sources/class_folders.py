@@ -42,7 +42,15 @@ def load(settings: DataSettings) -> Manifest:
             split += [name] * len(images)
     if not names:
         raise DataError([Problem("no class folders", f"{root}: no images in class folders", _EXPECTED)])
-    labels, classes, label_problems = encode(raw, names, settings.classes, settings.label_map, settings.ordinal)
+    labels, classes, label_problems = encode(
+        raw,
+        names,
+        settings.classes,
+        settings.label_map,
+        settings.ordinal,
+        multi_label=settings.multi_label,
+        one_vs_rest=settings.one_vs_rest,
+    )
     return Manifest(
         images=FileImages(root, names),
         labels=labels,

@@ -40,9 +40,10 @@ def load(settings: DataSettings) -> Manifest:
     numbers = np.concatenate([arrays[f"{split}_labels"].reshape(-1).astype(np.int64) for split in splits])
     names = [f"{split}_{i:05d}" for split, images in zip(splits, pixels, strict=True) for i in range(len(images))]
     classes = settings.classes
-    if classes is None and not settings.label_map:
+    if classes is None and not settings.label_map and settings.one_vs_rest is None:
         classes = tuple(map(str, range(int(numbers.max()) + 1)))
-    labels, classes, problems = encode(_raw(numbers, settings), names, classes, settings.label_map, settings.ordinal)
+    raw, one = _raw(numbers, settings), settings.one_vs_rest
+    labels, classes, problems = encode(raw, names, classes, settings.label_map, settings.ordinal, one_vs_rest=one)
     return Manifest(
         images=ArrayImages(names, pixels[0] if len(splits) == 1 else np.concatenate(pixels), path, stamp),
         labels=labels,

@@ -27,6 +27,7 @@ def class_scores(
     support_test: npt.NDArray[np.integer],
     recall: Floats,
     precision: Floats,
+    sizes_of: str = "training",
 ) -> style.Drawing:
     """Draw recall and precision of each class with intervals, the class with the fewest training images on top.
 
@@ -37,6 +38,7 @@ def class_scores(
         classes: K names.
         support_train, support_test: (K,), training and test images.
         recall, precision: (K, 3), value, low and high, from 0 to 1; NaN where undefined.
+        sizes_of: Which images `support_train` counts: "scored" where it is not known what a model was trained on.
 
     Returns:
         The figure, and a row for each class that it shows: class, train_images, test_images, rare, recall, recall_low,
@@ -52,7 +54,7 @@ def class_scores(
     table = table.iloc[style.rarest_and_largest(support_train, RAREST, LARGEST)].reset_index(drop=True)
 
     known = bool(table[["recall_low", "precision_low"]].notna().any(axis=None))
-    notes = ["In parentheses: training images." + " Lines: 95% intervals." * known]
+    notes = [f"In parentheses: {sizes_of} images." + " Lines: 95% intervals." * known]
     notes += style.selection_note(RAREST, LARGEST, len(classes))
     figure = style.new_figure(style.PAGE, 22 + style.LINE * (len(table) + len(notes) + 1))
     left, right = figure.subplots(1, 2)
@@ -62,23 +64,23 @@ def class_scores(
     style.name_rows(right, [""] * len(table), split)
     for label, is_rare in zip(left.get_yticklabels(), table["rare"], strict=True):
         label.set_fontweight("bold" if is_rare else "normal")
-    left.set_title("Recall\nhow much of the class is found")
-    right.set_title("Precision\nhow many predictions are correct")
+    left.set_title("Recall\nimages of the class that are found")
+    right.set_title("Precision\npredictions of the class that are correct")
     _dots(left, table, "recall", "no test images")
     _dots(right, table, "precision", "never predicted")
     style.right_labels(left, [f"{hits:,} of {of:,}" for hits, of in zip(table["found"], table["test_images"], strict=True)])
     style.right_labels(right, ["" if np.isnan(value) else f"{value:.0%}" for value in table["precision"]])
     rare_sign = style.handle(
-        "rare class: fewer than half of the training images it would have if all classes were equally large", **_RARE
+        f"rare class: fewer than half of the {sizes_of} images it would have if all classes were equally large", **_RARE
     )
     style.legend_below(figure, [rare_sign] * bool(table["rare"].any()), *notes)
-    return style.Drawing(figure, table, _description(table))
+    return style.Drawing(figure, table, _description(table, sizes_of))
 
 
-def _description(table: pd.DataFrame) -> str:
+def _description(table: pd.DataFrame, sizes_of: str) -> str:
     first = table.iloc[0]
     return (
-        f"Recall and precision of {len(table)} classes with intervals, the class with the fewest training images first. Of "
+        f"Recall and precision of {len(table)} classes with intervals, the class with the fewest {sizes_of} images first. Of "
         f"{first['class']}, {first['found']:,} of {first['test_images']:,} images are found."
     )
 

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.patches import Rectangle
 
 from balanced_mixup.report.figures import style
-from balanced_mixup.report.words import counted, display_name
+from balanced_mixup.words import counted, display_name
 
 Counts = npt.NDArray[np.integer]
 

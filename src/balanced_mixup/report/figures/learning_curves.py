@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from balanced_mixup.report.figures import style
 
@@ -39,7 +39,7 @@ def training_curves(history: pd.DataFrame, monitor: str, best_epoch: int, labels
     numbers = history[columns].astype(float).replace([np.inf, -np.inf], np.nan).astype({"epoch": int})
     numbers["kept"] = numbers["epoch"] == best_epoch
     kept = numbers[numbers["kept"]].iloc[0]
-    figure = style.new_figure(style.PAGE, 66)
+    figure = style.new_figure(style.PAGE, 70)
     panels = figure.subplot_mosaic([["loss", "score"], ["rate", "score"]], height_ratios=[3, 1])
     size = 3.0 if len(numbers) <= 40 else 1.0
     _curve(panels["loss"], numbers, "train_loss", size, color=style.BLUE, marker="o")
@@ -51,17 +51,23 @@ def training_curves(history: pd.DataFrame, monitor: str, best_epoch: int, labels
         entries.append(
             style.handle(f"{style.short_name(labels.get(name, name))}: {value} in epoch {best_epoch}", **look, markersize=3)
         )
-    for axes in panels.values():
+    for title, axes, shown in (
+        ("Training loss", panels["loss"], ["train_loss"]),
+        ("Learning rate", panels["rate"], ["learning_rate"]),
+        ("Scores on validation data", panels["score"], scores),
+    ):
+        axes.set_title(title)  # above the panel: a label at the side would be longer than the lowest panel is high
+        axes.yaxis.set_major_locator(MaxNLocator(2 if shown == ["learning_rate"] else 6))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))  # no power of ten over the panel
+        if numbers[shown].isna().all(axis=None):
+            axes.set_yticks([])
+            axes.text(0.5, 0.5, "undefined", transform=axes.transAxes, ha="center", va="center")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
         axes.axvline(best_epoch, **_KEPT, zorder=0)
         low, high = numbers["epoch"].min(), numbers["epoch"].max()
         axes.set_xlim(low - 0.5, high + max(0.5, 0.03 * (high - low)))
-    for name, title in (("loss", "Training"), ("score", "Validation")):
-        panels[name].set_title(title, weight="bold")
-    panels["loss"].set_ylabel("loss")
     panels["loss"].tick_params(labelbottom=False)
-    panels["rate"].set(ylabel="learning rate", xlabel="epoch", ylim=(0, None))
-    panels["rate"].yaxis.set_major_locator(MaxNLocator(2))
+    panels["rate"].set(xlabel="epoch", ylim=(0, None))
     panels["score"].set_xlabel("epoch")
     style.legend_below(figure, [*entries, style.handle(f"epoch {best_epoch} was kept", **_KEPT)])
     return style.Drawing(figure, numbers)
@@ -69,6 +75,3 @@ def training_curves(history: pd.DataFrame, monitor: str, best_epoch: int, labels
 
 def _curve(axes: Axes, numbers: pd.DataFrame, name: str, size: float, **look: Any) -> None:
     axes.plot(numbers["epoch"], numbers[name], markersize=size, **look)
-    if numbers[name].isna().all():
-        axes.set_yticks([])
-        axes.text(0.5, 0.5, "undefined", transform=axes.transAxes, ha="center", va="center")

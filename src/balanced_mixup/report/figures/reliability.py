@@ -52,8 +52,6 @@ def _draw(axes: Axes, counts: Axes, table: pd.DataFrame, colour: str, marker: st
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=ticks, yticks=ticks)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.plot([0, 1], [0, 1], color=style.INK, linewidth=0.6, linestyle=(0, (3, 2)))
-    axes.text(0.97, 0.02, "overconfident", ha="right", va="bottom", style="italic")
-    axes.text(0.03, 0.97, "underconfident", ha="left", va="top", style="italic")
     counts.set_xlabel("confidence (probability of the predicted class)")
     counts.xaxis.set_major_formatter(PercentFormatter(1))
     counts.yaxis.set_major_locator(MaxNLocator(2, integer=True))

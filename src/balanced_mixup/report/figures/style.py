@@ -8,6 +8,7 @@ Notable decisions
   differ by colour alone.
 """
 
+import logging
 import textwrap
 import unicodedata
 import warnings
@@ -27,6 +28,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from balanced_mixup.files import write_atomically
+from balanced_mixup.report.figures import fonts
+from balanced_mixup.table_files import csv_text
 
 COLUMN, PAGE = 85.0, 170.0  # mm
 LINE = 3.8  # mm, from a line of text to the next
@@ -39,8 +42,9 @@ COLOURS = (VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY, INK)  # grey is left to
 DASHES = ("-", "--", "-.", (0, (2, 1)), (0, (6, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (9, 1, 3, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
+_FINDFONT = logging.getLogger("matplotlib.font_manager")
 _STYLE = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
+    "font.family": fonts.OWN,
     **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize", "xtick.labelsize", "ytick.labelsize"), 7.0),
     **dict.fromkeys(("legend.fontsize", "legend.title_fontsize", "figure.titlesize", "figure.labelsize"), 7.0),
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
@@ -68,7 +72,8 @@ class Drawing:
     description: str = ""
 
     def __post_init__(self) -> None:
-        """Compute the layout once, so that all output formats share it."""
+        """Choose the fonts, and compute the layout once, so that all output formats share it."""
+        fonts.use_system_fonts(self.figure)
         if (layout := self.figure.get_layout_engine()) is not None and self.figure.get_constrained_layout():
             layout.execute(self.figure)
             self.figure.set_layout_engine("none")
@@ -80,7 +85,12 @@ def figure_style() -> Iterator[None]:
     with style.context(["default", _STYLE]), warnings.catch_warnings():
         # The name of a class may have an emoji: the browser has a font for it, and a picture of pixels shows a box.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        yield
+        level = _FINDFONT.level
+        _FINDFONT.setLevel(logging.ERROR)  # a font of the system may have no bold letters
+        try:
+            yield
+        finally:
+            _FINDFONT.setLevel(level)
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -96,7 +106,7 @@ def save(drawing: Drawing, stem: Path) -> tuple[Path, Path, Path]:
     writers: dict[str, Callable[[Path], object]] = {
         "svg": lambda path: drawing.figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None}),
         "png": lambda path: drawing.figure.savefig(path, format="png", metadata={"Software": None}),
-        "csv": lambda path: drawing.numbers.to_csv(path, index=False, lineterminator="\n"),
+        "csv": lambda path: path.write_text(csv_text(drawing.numbers), encoding="utf-8"),
     }
     stem.parent.mkdir(parents=True, exist_ok=True)
     svg, png, csv = paths = tuple(stem.with_name(f"{stem.name}.{kind}") for kind in writers)

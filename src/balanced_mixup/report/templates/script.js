@@ -5,6 +5,11 @@ for (const gallery of document.querySelectorAll(".gallery")) {
   if (gallery.classList.contains("filtered") && pictures.length) addFilter(gallery, pictures);
 }
 
+const cut = new ResizeObserver((entries) => {
+  for (const { target } of entries) target.classList.toggle("cut", target.scrollWidth > target.clientWidth + 1);
+});
+for (const wide of document.querySelectorAll(".wide")) cut.observe(wide);
+
 addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details")) details.open = true;
 });
