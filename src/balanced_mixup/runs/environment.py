@@ -65,7 +65,9 @@ def differences(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator
     if recorded.get("gpu") != now.get("gpu") and now.get("device") != "cpu":
         yield f"the GPU was {recorded.get('gpu')}, now {now.get('gpu')}"
     versions = recorded.get("versions")
-    for package in _DECIDE_BITS if isinstance(versions, Mapping) else ():
+    if not isinstance(versions, Mapping):
+        return
+    for package in _DECIDE_BITS:
         if versions.get(package) != now["versions"][package]:
             yield f"{package} was {versions.get(package)}, now {now['versions'][package]}"
 
