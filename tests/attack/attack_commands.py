@@ -42,6 +42,8 @@ COMMANDS = {
     "explain": Command("explain run images/000.png images/001.png --out explained", ("images", "run")),
 }
 
+LONG = ("train", "benchmark", "report")  # to be started again after each file
+
 _PLAN = """
 data: {blobs: {data: images/labels.csv}}
 methods: [instance]

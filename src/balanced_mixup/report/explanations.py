@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 TABLE = "explanations.csv"
 
+_UNFINISHED = ".unfinished"  # in `out` while it is being written
+
 _MOST = 10  # classes side by side in one picture
 _SIDE = 52.0  # mm, of a picture
 _STEM = 100  # maximum length of the stem of a picture's file name
@@ -90,20 +92,35 @@ def explain(
     )
     try:
         with locked(out), progress_bar("Drawing", len(names)) as advance:
-            _check_empty(out)
+            _begin(out)
             for row, (picture, shown) in enumerate(table.groupby("picture", sort=False)):
                 image = pixels.gather(np.array([row]))[0].numpy()
                 _save(draw(image, upsampled(maps[shown.index], card.size), shown), out / str(picture))
                 advance(1)
             write_table(out / TABLE, table)
+            (out / _UNFINISHED).unlink()
     except OSError as error:
         raise RunError(f"The explanations could not be written to {str(out)!r}: {error}.") from error
     return table
 
 
 def _check_empty(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or any(not path.name.startswith(".") for path in out.iterdir())):
+    if (out / _UNFINISHED).is_file():
+        return  # all that is there was made by a process that was interrupted
+    if out.exists() and (not out.is_dir() or _contents(out)):
         raise UsageError(f"Expected `out` to be a new or empty folder, but {str(out)!r} exists. Choose another `--out`.")
+
+
+def _begin(out: Path) -> None:
+    """Empty the folder of an interrupted process, and mark it until the last file is written."""
+    _check_empty(out)
+    for path in _contents(out):
+        path.unlink()
+    (out / _UNFINISHED).touch()
+
+
+def _contents(out: Path) -> list[Path]:
+    return [path for path in out.iterdir() if not path.name.startswith(".")]
 
 
 def _check(classes: Sequence[str], target: str | None, top: int | None) -> None:
