@@ -83,14 +83,21 @@ def write_bytes(path: Path, content: bytes) -> None:
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
+def json_text(content: Any) -> str:
+    """Return `content` as indented JSON; NaN, which JSON lacks, must have been replaced by None."""
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` atomically as indented JSON; NaN, which JSON lacks, must have been replaced by None."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write `content` atomically as JSON (see `json_text`)."""
+    write_text(path, json_text(content))
 
 
 def read_json(path: Path, remedy: str = "Make it again.") -> dict[str, Any]:
     """Return what `write_json` wrote. UsageError with the `remedy` where the file is missing or damaged."""
     try:
+        if path.exists() and not path.is_file():  # reading a pipe or a device would not end
+            raise OSError("it is not a regular file")
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UsageError(f"The file {str(path)!r} is missing or damaged: {error}. {remedy}") from None

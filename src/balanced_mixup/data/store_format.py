@@ -1,6 +1,6 @@
 """The files of a store of decoded images, and how they are read.
 
-    store.json          the header: format, Pillow version, origin and size; a store with any other header is not used
+    store.json          the header: format, versions of the decoders, origin and size; a store with any other header is not used
     index.jsonl         [key, fingerprint, digest, height, width, file, slot, checksum] a line; the last line of a key counts
     pixels-FILE.bin     uint8 (slots, size, size, 3), raw
 
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import PIL
+import simplejpeg
 from filelock import FileLock
 
 from balanced_mixup.errors import RunError
@@ -43,8 +44,8 @@ class IndexEntry(NamedTuple):
 
 
 def header_for(origin: str, size: int) -> dict[str, Any]:
-    """Return the header of a store; other versions of Pillow may decode to other pixels."""
-    return {"format": FORMAT, "pillow": PIL.__version__, "origin": origin, "size": size}
+    """Return the header of a store; other versions of the decoders may decode to other pixels."""
+    return {"format": FORMAT, "pillow": PIL.__version__, "simplejpeg": simplejpeg.__version__, "origin": origin, "size": size}
 
 
 def read_header(folder: Path) -> Any:

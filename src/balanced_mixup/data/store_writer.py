@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from joblib import cpu_count
 
 from balanced_mixup.data.allocator import keep_freed_memory
 from balanced_mixup.data.manifest import Images
+from balanced_mixup.data.pixel_budget import budget
 from balanced_mixup.data.pixel_file import OpenFile, write_image
 from balanced_mixup.data.store_format import (
     CHANNELS,
@@ -157,6 +159,7 @@ def decode_into(folder: Path, file: str, images: Images, size: int, slots: Seque
         The index entry of each image; None if it could not be read or changed in the meantime.
     """
     keep_freed_memory()
+    budget.share_with(cpu_count())
     pixels = os.open(pixel_file(folder, file), os.O_WRONLY)
     try:
         return [_decode_one(file, pixels, images, row, size, slot) for row, slot in enumerate(slots)]

@@ -23,6 +23,7 @@ from balanced_mixup.datasets.pictures import ImageFormat
 from balanced_mixup.datasets.raw import Discrepancy, LabelledImage
 from balanced_mixup.errors import UsageError
 from balanced_mixup.files import write_atomically, write_text
+from balanced_mixup.settings_file import load_yaml
 
 
 @dataclass(frozen=True)
@@ -46,18 +47,17 @@ class PreparedFolder:
         path, settings = self.path, self._settings()
         if path.exists() and not path.is_dir():
             raise UsageError(f"Expected --out to be a folder, but {str(path)!r} is a file.")
-        try:
-            before = yaml.safe_load((path / PREPARED).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if not (path / PREPARED).exists():
             if path.is_dir() and any(not file.name.startswith(".") for file in path.iterdir()):
                 raise UsageError(
                     f"Expected --out to be a new or empty folder, or one that is being prepared, but {str(path)!r} contains "
                     "other files. Choose another folder."
-                ) from None
+                )
             return
-        except (ValueError, yaml.YAMLError) as error:
+        try:
+            before = load_yaml(path / PREPARED)
+        except UsageError as error:
             raise UsageError(f"{str(path / PREPARED)!r} is damaged ({error}): delete the folder, or choose another.") from error
-        before = before if isinstance(before, dict) else {}
         other = [key for key in settings if before.get(key) != settings[key]]
         if other and any(image.suffix in (".jpg", ".png") for image in (path / "images").glob("[!.]*")):
             expected, got = (", ".join(f"{key} {values.get(key)!r}" for key in other) for values in (before, settings))
