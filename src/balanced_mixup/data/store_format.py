@@ -14,6 +14,7 @@ The lock file beside the folder is locked by the process that adds images. It is
 import json
 import os
 import secrets
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -79,6 +80,7 @@ def read_index(folder: Path, header: dict[str, Any]) -> dict[str, IndexEntry]:
         with suppress(ValueError, TypeError):  # a line truncated by a kill
             key, *values = json.loads(line)
             entry = IndexEntry(*values)
+            entry = entry._replace(file=sys.intern(entry.file))  # one string in memory, not one an image
             if entry.file not in slots:
                 path = pixel_file(folder, entry.file)
                 slots[entry.file] = path.stat().st_size // (header["size"] ** 2 * CHANNELS) if path.is_file() else 0
