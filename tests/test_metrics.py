@@ -24,8 +24,9 @@ from sklearn.metrics import (
 )
 
 from balanced_mixup import metrics
+from balanced_mixup.cells import Cells, Pairs
 from balanced_mixup.errors import UsageError
-from balanced_mixup.metrics import METRICS, class_auc, confusion, per_class, score, weighted_scores
+from balanced_mixup.metrics import METRICS, Images, Metric, class_auc, confusion, per_class, score, weighted_scores
 
 
 def one_hot(predicted: list[int], classes: int) -> np.ndarray:
@@ -230,6 +231,52 @@ def test_no_weightings_give_no_scores() -> None:
 
 def test_formula_takes_any_confusion_matrix() -> None:
     assert metrics.accuracy.formula(np.array([[3.0, 1.0], [0.0, 4.0]])) == pytest.approx(7 / 8)
+
+
+# ---- Thousands of classes ----
+
+
+@given(cases(), st.data())
+def test_cells_score_as_the_whole_table(case: tuple[np.ndarray, np.ndarray], data: st.DataObject) -> None:
+    y, probabilities = case
+    weights = np.array(data.draw(st.lists(st.integers(0, 3), min_size=2 * len(y), max_size=2 * len(y))), float).reshape(2, -1)
+    cells = Pairs(y, probabilities.argmax(1), probabilities.shape[1]).counted(weights)
+    assert np.array_equal(cells.dense(), confusion(y, probabilities, weights))
+    for metric in METRICS.values():
+        if metric.by_cells:
+            assert metric.of(cells) == pytest.approx(metric.of(cells.dense()), nan_ok=True), metric.name
+
+
+def test_of_thousands_of_classes_no_table_is_filled(monkeypatch: pytest.MonkeyPatch) -> None:
+    y, probabilities = random_case(300, 3000)
+    monkeypatch.setattr(Cells, "dense", lambda cells: pytest.fail("a table of nine million cells"))
+    found = score(y, probabilities)
+    assert found["accuracy"] == (probabilities.argmax(1) == y).mean()
+    assert found["kendall_tau"] == pytest.approx(kendalltau(y, probabilities.argmax(1)).statistic)
+
+
+def test_a_foreign_formula_gets_tables_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    y, probabilities = random_case(60, 4)
+    weights = np.random.default_rng(1).integers(0, 3, (3, 60)).astype(float)
+    shapes: list[tuple[int, ...]] = []
+
+    def share_right(table: np.ndarray) -> np.ndarray:
+        shapes.append(table.shape)
+        return np.trace(table, axis1=-2, axis2=-1) / table.sum((-2, -1))
+
+    metric = Metric("share_right", "share right", confusion, share_right)
+    expected = metric.of(Images(y, probabilities).statistic(metric, weights))
+    monkeypatch.setattr(metrics, "MANY_CLASSES", 3)
+    assert np.array_equal(metric.of(Images(y, probabilities).statistic(metric, weights)), expected)
+    assert shapes == [(3, 4, 4), *[(4, 4)] * 3]
+
+
+@given(cases())
+def test_areas_of_rare_and_common_classes_are_the_same(case: tuple[np.ndarray, np.ndarray]) -> None:
+    y, probabilities = case
+    weights = np.random.default_rng(len(y)).integers(0, 3, (2, len(y))).astype(float)
+    # Weights that are no whole numbers go the other way, and areas do not depend on their scale.
+    assert class_auc(y, probabilities, weights) == pytest.approx(class_auc(y, probabilities, weights / 3), nan_ok=True)
 
 
 # ---- The registry, and what comes in ----

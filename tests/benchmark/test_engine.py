@@ -299,7 +299,7 @@ def test_groups_that_external_data_share_are_told(content, blobs, tmp_path, capl
     data = external(blobs, tmp_path, [*range(39), *range(60, 90)], range(39, 60))
     plan = make_plan({**content, "data": data})
     runs = expand(plan, tmp_path / "out", {}).runs
-    assert "1 groups occur under the same name in the training data (such as 'p19')" in caplog.text
+    assert "Groups that occur under the same name in the training data: 1 (such as 'p19')" in caplog.text
     assert all(run.images["external"] == 21 for run in runs)
     folder = BenchmarkFolder(tmp_path / "out")
     without = [replace(run, images={**run.images, "external": 0}) for run in runs]

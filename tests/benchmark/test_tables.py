@@ -227,11 +227,11 @@ class TestText:
         skin, eye = text.split("### Scores on ")[1:]
         assert "| plain | 61.0 [58.0, 64.0]† |" in skin and "| good | 66.0 [61.0, 69.0]=† |" in skin
         assert "| plain | 61.0 [58.0, 64.0]= |" in eye
-        assert text.count("†: some runs predict one class only or are not better than chance, see below.") == 1
+        assert text.count("†: some runs predict one class only or are not better than chance, see the notes.") == 1
         assert text.splitlines()[-2:] == [
             "† skin: plain predicts one class only in 3 of 5 runs (nv); plain is not better than chance in 1 of 5 runs; "
             "good predicts one class only in 3 of 5 runs (class 4).",
-            "skin: no image found in any run of the methods named: df (good).",
+            "skin: no image found in any run: df (by good).",
         ]
         assert r"\dag{}" in make_tables(results(dict(zip(places, (A, B, A), strict=True)), collapses=runs), (), "latex")
 

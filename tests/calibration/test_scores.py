@@ -10,6 +10,7 @@ from scipy.stats import binomtest
 from sklearn.calibration import calibration_curve
 from torchmetrics.functional.classification import multiclass_calibration_error
 
+from balanced_mixup.calibration import scores
 from balanced_mixup.calibration.priors import with_temperature
 from balanced_mixup.calibration.scores import (
     brier,
@@ -191,3 +192,12 @@ def test_wrong_arguments(call, message):
     y, p = calibrated(20, 3)
     with pytest.raises(UsageError, match=message):
         call(y, p)
+
+
+def test_of_very_many_classes_the_classwise_errors_get_fewer_draws(monkeypatch):
+    y, p = calibrated(120, 70)  # of more classes than one block
+    every, fewer = calibration_scores(y, p, replicates=300), calibration_scores(y, p, replicates=200)
+    monkeypatch.setattr(scores, "_MOST_SUMS", 1)
+    found = calibration_scores(y, p, replicates=300)
+    assert found == {name: fewer[name] if "ece_" in name or name == "classwise_ece" else every[name] for name in every}
+    assert found["ece_3"] != every["ece_3"]

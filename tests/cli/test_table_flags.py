@@ -89,6 +89,17 @@ def test_a_training_on_two_tables(command, graded, tiny, tmp_path, monkeypatch):
     assert (status, json.loads(out)["n"]) == (0, 20), error
 
 
+def test_links_in_a_circle_are_no_folder(command, graded, tmp_path):
+    frame, path, _ = graded
+    frame.to_csv(path, index=False)
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    for name in ("check", "train"):
+        status, _, error = command(
+            name, "--data", path, "--images", tmp_path / "circle", *(("--out", tmp_path / "run") * (name == "train"))
+        )
+        assert (status, "expected --images to be a folder" in error) == (2, True)
+
+
 def test_shared_groups_are_found_however_they_are_written(graded, caplog):
     from balanced_mixup.data.settings import DataSettings
     from balanced_mixup.data.sources import load

@@ -74,8 +74,8 @@ class TestSeveralLabels:
     def test_declared_classes_are_never_taken_apart(self):
         names, _, problems = encoded(["a", "b", "a, b"], classes=("a", "b", "a, b"))
         assert (names, problems) == (["a", "b", "a, b"], [])
-        kinds = [problem.kind for problem in encoded(["a", "a, b", "c, d"], classes=("a", "b"))[2]]
-        assert kinds == ["several labels", "unknown label"]
+        kinds = [problem.kind for problem in encoded(["a", "a, b", "b/z", "c, d"], classes=("a", "b"))[2]]
+        assert kinds == ["several labels", "several labels", "unknown label"]
 
     def test_the_first(self):
         names, _, problems = encoded(CELLS, multi_label="first")

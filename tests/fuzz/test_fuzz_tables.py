@@ -90,4 +90,4 @@ def test_a_damaged_table_is_read_or_refused(suffix, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_many_damaged_tables_are_read_or_refused(suffix, tmp_path):
-    _survives(tmp_path, suffix, 4000, seed=1)
+    _survives(tmp_path, suffix, 2000, seed=1)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
+from balanced_mixup.areas import ClassAreas
 from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import METRICS, per_class, score
 from balanced_mixup.randomness import generator
@@ -78,6 +79,17 @@ def test_paired_difference_equals_a_naive_loop() -> None:
 
     found = paired_difference(y, a, b, groups, replicates=40, level=0.9, seed=3)
     assert_equal(found, resampled_by_a_loop(60, groups, 40, 3, difference))
+
+
+def test_draws_that_miss_a_class_are_not_ranked(monkeypatch: pytest.MonkeyPatch) -> None:
+    y, probabilities = predictions(40, 6)  # most draws miss one of the rare classes
+    ranked = []
+    areas = ClassAreas.of
+    monkeypatch.setattr(ClassAreas, "of", lambda self, weights: ranked.append(np.shape(weights)) or areas(self, weights))
+    found = bootstrap(y, probabilities, replicates=100)["macro_auc"]
+    assert np.isfinite(found.value)
+    assert ranked[0] == (40,)
+    assert 0 < sum(shape[0] for shape in ranked[1:]) < 50
 
 
 def test_names() -> None:

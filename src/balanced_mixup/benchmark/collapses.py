@@ -32,8 +32,8 @@ def collapse_notes(results: Results) -> list[str]:
             for name in _never_found(runs):
                 unfound.setdefault(name, []).append(method)
         if unfound:
-            classes = [f"{display_name(name)} ({', '.join(those)})" for name, those in unfound.items()]
-            notes.append(f"{where}: no image found in any run of the methods named: {listed(classes, NAMED)}.")
+            classes = [f"{display_name(name)} (by {', '.join(those)})" for name, those in unfound.items()]
+            notes.append(f"{where}: no image found in any run: {listed(classes, NAMED)}.")
     return notes
 
 

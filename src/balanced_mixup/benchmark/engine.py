@@ -128,7 +128,7 @@ def run_benchmark(
     jobs = max(1, min(jobs, len(pending)))
     if pending:
         seconds = estimate_seconds(folder, finished, pending, placement, jobs)
-        log.info("%d runs, %d of them unfinished: about %s.", len(runs), len(pending), human_time(seconds))
+        log.info("%s, %d of them unfinished: about %s.", counted(len(runs), "run"), len(pending), human_time(seconds))
     if dry_run:
         return BenchmarkOutcome(len(runs), len(finished), ())
     recipes = [make_recipe(run.settings) for run in pending]

@@ -139,7 +139,7 @@ def score_grid(data: str, summaries: Sequence[MethodSummary], collapsed: Collect
         return score_cell(summary) + _MARK * best + MARK * failed
 
     if any(place[0] == data for place in collapsed):
-        note += f" {MARK}: some runs predict one class only or are not better than chance, see below."
+        note += f" {MARK}: some runs predict one class only or are not better than chance, see the notes."
     return _grid(f"Scores on {data}", "method", summaries, cell, note)
 
 

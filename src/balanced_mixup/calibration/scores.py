@@ -20,6 +20,8 @@ Notable decisions
   interval of an ECE is the one reflected at its value (Davison and Hinkley 1997, Section 5.2: the basic bootstrap), from 0 at
   the lowest to the value itself at least; those of Brier score and log loss are percentiles, as elsewhere.
 - A bootstrap draw keeps the bins of the images themselves.
+- Every draw sums each image once for each class. Where that would be more than 2^32 sums (20,000 images of 100 classes: 2,000
+  draws are 4 x 10^9), the classwise errors get fewer draws, 200 at least.
 
 Naeini et al., AAAI 2015 (ECE). Guo et al., ICML 2017. Nixon et al., CVPR workshops 2019. Kull et al., NeurIPS 2019 (classwise).
 Kumar et al., NeurIPS 2019.
@@ -42,6 +44,11 @@ from balanced_mixup.statistics.paired_tests import wilson
 BINS = 15
 
 _IMAGES_A_BIN = 10
+_BLOCK = 64  # classes whose classwise ECE is computed together
+_MOST_SUMS = 2**32  # images x classes x draws of the classwise ECE; with more there are fewer draws, but not under:
+_LEAST_DRAWS = 200
+_AT_ONCE = 64  # draws in one sparse product, whose sums stay in the processor's cache
+_LARGER = 4  # chunks of draws where there are several blocks, for each of which all images are sorted again by each class
 _LEAST = np.finfo(np.float64).eps  # lower bound of probabilities in the log loss, as in scikit-learn
 
 
@@ -131,26 +138,30 @@ def calibration_scores(
         raise UsageError(f"Expected `replicates` to be at least 1, but got {replicates}.")
     if any(not 0 <= k < p.shape[1] for k in rare):
         raise UsageError(f"Expected `rare` to be classes from 0 to {p.shape[1] - 1}, but got {list(rare)}.")
-    used = _usable(bins, len(p))
-    terms = _terms(labels, p, used)
+    used, units = _usable(bins, len(p)), units_of(len(labels), groups)
+    terms = _image_terms(labels, p, used)
+    whole = _image_scores(terms, None, used), _classwise(labels, p, used, None)
+    if units.max() == 0:
+        drawn = np.full((3, replicates), np.nan), np.full((replicates, p.shape[1]), np.nan)
+    else:
+        fewer = min(replicates, max(_LEAST_DRAWS, _MOST_SUMS // p.size))
+        chunk = (_LARGER if p.shape[1] > _BLOCK else 1) * CHUNK_ENTRIES // len(p)
+        of_images, by_class = [], []
+        for number, weights in enumerate(draws_of(units, replicates, max(1, chunk), seed)):
+            of_images.append(_image_scores(terms, weights, used))
+            if (done := number * max(1, chunk)) < fewer:
+                by_class.append(_classwise(labels, p, used, weights[: fewer - done]))
+        drawn = np.concatenate(of_images, axis=1), np.concatenate(by_class)
 
-    def estimate(weights: Array | None) -> dict[str, Array]:
-        top, classwise, brier, loss = _scores(terms, weights, used)
+    def named(of_images: Array, classwise: Array) -> dict[str, Array]:
+        top, brier, loss = of_images
         means = {"ece": top, "classwise_ece": classwise.mean(-1)}
         if rare:
             means["rare_ece"] = classwise[..., list(rare)].mean(-1)
-        each = {f"ece_{k}": classwise[..., k] for k in range(p.shape[1])}
-        return {**means, "brier": brier, "log_loss": loss, **each}
+        return {**means, "brier": brier, "log_loss": loss, **{f"ece_{k}": classwise[..., k] for k in range(p.shape[1])}}
 
-    units = units_of(len(labels), groups)
-    values = estimate(None)
-    if units.max() == 0:
-        chunks = [{name: np.full(replicates, np.nan) for name in values}]
-    else:
-        chunks = [estimate(weights) for weights in draws_of(units, replicates, max(1, CHUNK_ENTRIES // max(terms.shape)), seed)]
-    draws = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in values}
-    replicated = Replicates({name: float(value) for name, value in values.items()}, draws)
-    intervals = {name: replicated.interval(name, level) for name in values}
+    replicated = Replicates({name: float(value) for name, value in named(*whole).items()}, named(*drawn))
+    intervals = {name: replicated.interval(name, level) for name in replicated.values}
     return {name: _reflected(interval) if "ece" in name else interval for name, interval in intervals.items()}
 
 
@@ -161,17 +172,18 @@ def ece(y: ArrayOrTensor, probabilities: ArrayOrTensor, bins: int = BINS) -> flo
 
 def classwise_ece(y: ArrayOrTensor, probabilities: ArrayOrTensor, bins: int = BINS) -> Array:
     """Return the calibration error of each class's probability, float64 (K,): the bins are of that probability, over all N."""
-    return _plain_scores(y, probabilities, bins)[1]
+    labels, p, _ = checked(y, probabilities, None)
+    return _classwise(labels, p, _usable(bins, len(p)), None)
 
 
 def brier(y: ArrayOrTensor, probabilities: ArrayOrTensor) -> float:
     """Return the mean over images of the sum over the K classes of (p_k - 1{y = k})^2, from 0 to 2."""
-    return float(_plain_scores(y, probabilities, 1)[2])
+    return float(_plain_scores(y, probabilities, 1)[1])
 
 
 def log_loss(y: ArrayOrTensor, probabilities: ArrayOrTensor) -> float:
     """Return the mean over images of -log p_y."""
-    return float(_plain_scores(y, probabilities, 1)[3])
+    return float(_plain_scores(y, probabilities, 1)[2])
 
 
 def ece_by_chance(y: ArrayOrTensor, probabilities: ArrayOrTensor, bins: int = BINS) -> float:
@@ -235,35 +247,49 @@ def _bins_of(values: Array, bins: int) -> npt.NDArray[np.int64]:
     return np.searchsorted(edges, values).astype(np.int64)
 
 
-def _terms(labels: npt.NDArray[np.int64], p: Array, bins: int) -> sparse.csr_array:
-    """Return the contribution of each image to each sum, (N, (1 + K) bins + 2); all scores are functions of weighted row sums.
+def _image_terms(labels: npt.NDArray[np.int64], p: Array, bins: int) -> sparse.csr_array:
+    """Return the contribution of each image to each sum, (N, bins + 2); the scores are functions of weighted sums of rows.
 
-    First probability - truth in its bin, for the predicted class and then for each class, then Brier score and log loss.
+    Probability - truth of the predicted class, in its bin; Brier score; log loss.
     """
-    images, classes = p.shape
-    truth = np.eye(classes)[labels]
-    everyone = np.arange(images)
-    predicted = p.argmax(1)
-    values = np.column_stack([p[everyone, predicted], p])
-    gaps = values - np.column_stack([predicted == labels, truth])
-    place = np.column_stack([_bins_of(column, bins) for column in values.T]) + bins * np.arange(1 + classes)
-    binned = sparse.csr_array((gaps.ravel(), (np.repeat(everyone, 1 + classes), place.ravel())), (images, (1 + classes) * bins))
-    losses = np.column_stack([((p - truth) ** 2).sum(1), -np.log(np.clip(p[everyone, labels], _LEAST, 1))])
-    return sparse.csr_array(sparse.hstack([binned, losses]))
+    everyone, predicted = np.arange(len(p)), p.argmax(1)
+    confidence, of_label = p[everyone, predicted], p[everyone, labels]
+    terms = np.zeros((len(p), bins + 2))
+    terms[everyone, _bins_of(confidence, bins)] = confidence - (predicted == labels)
+    terms[:, -2] = (p**2).sum(1) - of_label**2 + (of_label - 1) ** 2
+    terms[:, -1] = -np.log(np.clip(of_label, _LEAST, 1))
+    return sparse.csr_array(terms)
 
 
-def _scores(terms: sparse.csr_array, weights: Array | None, bins: int) -> tuple[Array, Array, Array, Array]:
-    """Return ECE (...), classwise ECE (..., K), Brier score (...) and log loss (...) for weights (..., N)."""
+def _image_scores(terms: sparse.csr_array, weights: Array | None, bins: int) -> Array:
+    """Return ECE, Brier score and log loss, (3, ...), for weights (..., N)."""
     w = np.ones(terms.shape[0]) if weights is None else weights
     means = (terms.T @ w.T).T / w.sum(-1, keepdims=True)
-    errors = np.abs(means[..., :-2]).reshape(*w.shape[:-1], -1, bins).sum(-1)
-    return errors[..., 0], errors[..., 1:], means[..., -2], means[..., -1]
+    return np.stack([np.abs(means[..., :bins]).sum(-1), means[..., -2], means[..., -1]])
 
 
-def _plain_scores(y: ArrayOrTensor, probabilities: ArrayOrTensor, bins: int) -> tuple[Array, Array, Array, Array]:
+def _classwise(labels: npt.NDArray[np.int64], p: Array, bins: int, weights: Array | None) -> Array:
+    """Return the classwise ECE, (..., K), for weights (..., N)."""
+    w = np.ones(len(p)) if weights is None else weights
+
+    def of_block(start: int) -> Array:
+        part = p[:, start : start + _BLOCK]
+        images, classes = part.shape
+        gaps = part - (labels[:, None] == np.arange(start, start + classes))
+        place = np.column_stack([_bins_of(column, bins) for column in part.T]) + bins * np.arange(classes)
+        rows = classes * np.arange(images + 1)
+        binned = sparse.csr_array((gaps.ravel(), place.ravel(), rows), (images, classes * bins))
+        parts = [w] if w.ndim == 1 else np.split(w, range(_AT_ONCE, len(w), _AT_ONCE))
+        sums = np.concatenate([(binned.T @ part.T).T for part in parts])
+        return np.abs(sums / w.sum(-1, keepdims=True)).reshape(*w.shape[:-1], classes, bins).sum(-1)
+
+    return np.concatenate([of_block(start) for start in range(0, p.shape[1], _BLOCK)], axis=-1)
+
+
+def _plain_scores(y: ArrayOrTensor, probabilities: ArrayOrTensor, bins: int) -> Array:
     labels, p, _ = checked(y, probabilities, None)
     used = _usable(bins, len(p))
-    return _scores(_terms(labels, p, used), None, used)
+    return _image_scores(_image_terms(labels, p, used), None, used)
 
 
 def _reflected(interval: Interval) -> Interval:

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from balanced_mixup.words import counted
+
 if TYPE_CHECKING:
     from balanced_mixup.datasets.prepare import PreparedDataset
 
@@ -81,7 +83,7 @@ def _show(found: "PreparedDataset", console: Console) -> None:
         images = found.prepared[split].total() if split in found.prepared else 0
         line(f"{images:,} of {published:,} published images" + ("" if split == "all" else f" of the {split} split"))
     for folder, files in found.skipped.items():
-        line(f"skipped: {escape(folder)}, {files:,} files")
+        line(f"skipped: {escape(folder)}, {counted(files, 'file')}")
     for kind, number in found.kinds.items():
         line(f"[bold yellow]{kind}[/]: {number:,}")
     for wrong in found.discrepancies:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from balanced_mixup.statistics.bootstrap import Interval
 
 
+_MOST_CLASSES, _RAREST = 40, 10  # of more classes than this, this many are printed
+
+
 def print_json(content: Any) -> None:
     """Print one JSON object to standard output."""
     json.dump(content, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
@@ -56,11 +59,25 @@ def print_scores(scores: "Scores", title: str, *, ordinal: bool) -> None:
     classes.add_column("class")
     for heading in ("images", "recall [95 % interval]", "precision [95 % interval]"):
         classes.add_column(heading, justify="right")
-    for name, row in scores.per_class.items():
+    shown = _rarest(scores)
+    for name in shown:
+        row = scores.per_class[name]
         classes.add_row(escape(name), f"{row.support:,}", interval(row.recall), interval(row.precision))
     console.print(classes, "")
+    if len(shown) < len(scores.per_class):
+        line = f"These are the {len(shown)} rarest of {len(scores.per_class):,} classes; metrics.json has all of them.\n"
+        console.print(line, highlight=False, soft_wrap=True)
     for sentence in collapse(scores).sentences():
         console.print(f"[bold yellow]Warning:[/] {escape(sentence)}\n", highlight=False, soft_wrap=True)
+
+
+def _rarest(scores: "Scores") -> list[str]:
+    """Return the classes to print: all of them, or of very many those with the fewest images, if any, the rarest first."""
+    names = list(scores.per_class)
+    if len(names) <= _MOST_CLASSES:
+        return names
+    with_images = [name for name in names if scores.per_class[name].support]
+    return sorted(with_images, key=lambda name: scores.per_class[name].support)[:_RAREST]
 
 
 _CALIBRATION = {
@@ -87,7 +104,7 @@ def print_calibration(result: "EvaluationResult") -> None:
         if name in calibration.before.metrics:
             table.add_row(label, *(interval(stage.metrics[name], ends=".3f") for stage in stages))
         if name == "ece":
-            table.add_row("  by chance, if perfect", *(f"{stage.ece_by_chance:.3f}" for stage in stages))
+            table.add_row("  expected by chance", *(f"{stage.ece_by_chance:.3f}" for stage in stages))
     console.print(table, "")
     if calibration.after is None:
         return

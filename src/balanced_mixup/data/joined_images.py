@@ -2,13 +2,16 @@
 
 import os
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from balanced_mixup.data.decoding import Decoding
 from balanced_mixup.data.manifest import Images, Scan, Stamp
+from balanced_mixup.errors import Problem
 
 
 class JoinedImages(Images):
@@ -27,27 +30,45 @@ class JoinedImages(Images):
             self.origin = common if len(known) == len(parts) else None
             prefixes = ["" if origin is None else _path_from(common, origin) for origin in origins]
         self.names = [prefix + name for part, prefix in zip(parts, prefixes, strict=True) for name in part.names]
-        self._parts, self._prefixes = tuple(parts), tuple(prefixes)
+        self._parts: tuple[Images, ...] = tuple(parts)
+        self._prefixes = tuple(prefixes)
         self._part = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         self._row = np.concatenate([np.arange(len(part)) for part in parts])
 
+    def decoded_by(self, decoding: Decoding) -> Self:
+        """Return the same images, decoded in another way."""
+        other = copy(self)
+        other._parts = tuple(part.decoded_by(decoding) for part in self._parts)
+        return other
+
+    def remarks(self) -> tuple[Problem, ...]:
+        """Return the warnings of all sources."""
+        return tuple(remark for part in self._parts for remark in part.remarks())
+
     def scan(self, index: int, size: int | None = None) -> Scan:
         """Return pixels, original size and digest of image `index`. DataError if it cannot be read."""
-        return self._parts[self._part[index]].scan(int(self._row[index]), size)
+        part, row = self._place(index)
+        return part.scan(row, size)
 
     def digest(self, index: int) -> str:
         """Return the digest of image `index` in its source."""
-        return self._parts[self._part[index]].digest(int(self._row[index]))
+        part, row = self._place(index)
+        return part.digest(row)
 
     def key(self, index: int) -> str:
         """Return the path of image `index` from the folder that contains all sources."""
-        part = self._part[index]
-        key = self._parts[part].key(int(self._row[index]))
-        return key and self._prefixes[part] + key
+        part, row = self._place(index)
+        key = part.key(row)
+        return key and self._prefixes[self._part[index]] + key
 
     def stamp(self, index: int) -> Stamp | None:
         """Return the stamp of image `index` in its source."""
-        return self._parts[self._part[index]].stamp(int(self._row[index]))
+        part, row = self._place(index)
+        return part.stamp(row)
+
+    def _place(self, index: int) -> tuple[Images, int]:
+        """Return the source of image `index` and its position there."""
+        return self._parts[self._part[index]], int(self._row[index])
 
     def subset(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Self:
         """Return some of the images, in any order."""

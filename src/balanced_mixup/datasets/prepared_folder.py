@@ -49,7 +49,7 @@ class PreparedFolder:
         try:
             before = yaml.safe_load((path / PREPARED).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            if path.is_dir() and any(file.name != ".lock" for file in path.iterdir()):
+            if path.is_dir() and any(not file.name.startswith(".") for file in path.iterdir()):
                 raise UsageError(
                     f"Expected --out to be a new or empty folder, or one that is being prepared, but {str(path)!r} contains "
                     "other files. Choose another folder."
@@ -74,10 +74,11 @@ class PreparedFolder:
             UsageError: The folder is unsuitable, or another process is preparing it.
         """
         self.check()
-        (self.path / "images").mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.path / ".lock").acquire(timeout=0):
                 write_text(self.path / PREPARED, _yaml(self._settings()))
+                (self.path / "images").mkdir(exist_ok=True)
                 for temporary in (self.path / "images").glob(".*.tmp"):
                     temporary.unlink()
                 yield

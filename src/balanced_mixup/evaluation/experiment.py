@@ -33,7 +33,7 @@ from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.table_files import csv_text
 from balanced_mixup.training.preflight import check_machine
 from balanced_mixup.training.processes import GRACE_SECONDS, exit_with_parent, process_rank
-from balanced_mixup.training.recipe import PLACES, Execution, Recipe, current_settings, load_yaml, make_recipe
+from balanced_mixup.training.recipe import CHANGEABLE, Recipe, current_settings, load_yaml, make_recipe
 from balanced_mixup.training.segments import first_method
 from balanced_mixup.training.training_files import SegmentEnd
 
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from balanced_mixup.training.inputs import TrainingData
 
 log = logging.getLogger("balanced_mixup")
+
+_MOST_NAMES = 40  # of classes, in the log
 
 
 @dataclass(frozen=True)
@@ -227,13 +229,15 @@ def _train(recipe: Recipe, manifest: Manifest, run: RunFolder, base: Path | None
     splits = {split: manifest.rows(split) for split in SPLITS}
     log.info("%d images: %s.", len(manifest), ", ".join(f"{len(rows)} {split}" for split, rows in splits.items()))
     kind = "ordinal classes" if manifest.ordinal else "classes"
-    log.info("%d %s: %s.", len(manifest.classes), kind, ", ".join(manifest.classes))
+    names = manifest.classes if len(manifest.classes) <= _MOST_NAMES else (*manifest.classes[:_MOST_NAMES], "...")
+    log.info("%d %s: %s.", len(manifest.classes), kind, ", ".join(names))
     _record_data(recipe, run, prepared)
     card = ModelCard(
         backbone=recipe.backbone,
         classes=manifest.classes,
         ordinal=manifest.ordinal,
         size=recipe.size,
+        bit_depth=recipe.bit_depth,
         mean=backbone.mean,
         std=backbone.std,
         head=head_to_dict(recipe.method.head()),
@@ -375,7 +379,7 @@ def _resume(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
     changed = [
         f"`{name}` was {before.get(name)!r}, now {now.get(name)!r}"
         for name in before | now
-        if name not in (*PLACES, *Execution.model_fields) and before.get(name) != now.get(name)
+        if name not in CHANGEABLE and before.get(name) != now.get(name)
     ]
     if changed:
         raise UsageError(f"The run in {str(run.path)!r} was started with other settings: {'; '.join(changed)}.")
@@ -391,7 +395,7 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
             update[name] = str(Path(data).resolve())
     for name in ("images", "split_file"):
         if (path := getattr(recipe, name)) is not None:
-            update[name] = path.resolve()
+            update[name] = path.resolve() if path.exists() else path.absolute()  # of links in a circle there is no real path
     if recipe.cache_dir is not None:
         update["cache_dir"] = recipe.cache_dir.resolve()
     if Path(recipe.weights).is_file():

@@ -21,7 +21,7 @@ from balanced_mixup.report.words import CITATION
 from balanced_mixup.runs.evaluation import Evaluation
 from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.scores import Scores, read_scores
-from balanced_mixup.words import display_name, listed
+from balanced_mixup.words import counted, display_name, listed
 
 
 def benchmark_report(path: Path, folder: Path) -> Document:
@@ -47,7 +47,7 @@ def benchmark_report(path: Path, folder: Path) -> Document:
         Section("provenance", "Provenance", _provenance(benchmark)),
     ]
     data = list(dict.fromkeys(run.data for run in runs))
-    title = f"{len(results.methods)} methods on {', '.join(data)}"
+    title = f"{counted(len(results.methods), 'method')} on {', '.join(data)}"
     return Document(title, f"Benchmark {path.resolve().name}: {results.finished} of {results.planned} runs finished", sections)
 
 
@@ -74,12 +74,14 @@ def _ranking(entries: Sequence[MethodSummary], baseline: str) -> str:
     if all(math.isnan(entry.mean.low) for entry in entries):
         return f"{text} With a single fold, differences cannot be tested."
     alike = [entry.method for entry in entries if entry.among_best and entry.method != best.method]
-    if len(alike) == len(entries) - 1 and alike:
+    if len(alike) == len(ranked) - 1 and alike:
         text += " No other method is significantly different from it."
     elif alike:
         text += f" Not significantly different from it: {', '.join(alike)}."
-    elif len(entries) > 1:
+    elif len(ranked) > 1:
         text += " All others are significantly worse."
+    if unranked := [entry.method for entry in entries if math.isnan(entry.rank)]:
+        text += f" Not ranked, as the score is undefined in some folds: {', '.join(unranked)}."
     significant = [entry for entry in entries if entry.p_corrected < LEVEL]
     if significant:
         changes = ", ".join(f"{entry.method} ({100 * entry.difference.mean:+.1f})" for entry in significant)

@@ -16,7 +16,7 @@ def text_of(value: object) -> str:
         return value.strip()
     if value is None or value != value:  # NaN, NaT
         return ""
-    if isinstance(value, float | Decimal) and math.isfinite(value) and abs(value) < _EXACT and value == int(value):
+    if isinstance(value, float | Decimal) and math.isfinite(value) and -_EXACT < value < _EXACT and value == int(value):
         return str(int(value))
     if isinstance(value, datetime.datetime):
         midnight = value.tzinfo is None and value.time() == datetime.time()

@@ -87,7 +87,8 @@ def _labels(
     table: TextTable, columns: dict[str, list[str]], settings: DataSettings
 ) -> tuple[npt.NDArray[np.int64], tuple[str, ...], list[Problem]]:
     """Return the label of each row, the classes, and the problems; labels of a one-hot table are added to `columns`."""
-    classes, several, found = settings.classes, None, []
+    classes, several = settings.classes, None
+    found: list[Problem] = []
     if settings.label_columns:
         zero = None if settings.one_vs_rest is None else "none"
         columns["label"], several, found = one_hot_labels(table, settings.label_columns, zero)

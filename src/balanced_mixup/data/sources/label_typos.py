@@ -57,7 +57,8 @@ def _are_opposite(a: str, b: str) -> bool:
 
 def _distance(a: str, b: str) -> int:
     """Return the Levenshtein distance, with two neighbours swapped counted as one change (optimal string alignment)."""
-    before, row = [], list(range(len(b) + 1))
+    before: list[int] = []
+    row = list(range(len(b) + 1))
     for i, x in enumerate(a, 1):
         earlier, before, row = before, row, [i]
         for j, y in enumerate(b, 1):

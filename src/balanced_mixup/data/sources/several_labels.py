@@ -20,7 +20,7 @@ def find_several(
     """Return the labels that name several classes, with these in their order, each once.
 
     A label does if it has separators and all of its parts are classes themselves: declared, or labels on their own, or parts of
-    several labels. Where there is such a label, one with a single part that is a class does, too.
+    several labels. Where there is such a label, or the classes are declared, one with a single part that is a class does, too.
 
     Args:
         labels: The distinct labels.
@@ -42,10 +42,11 @@ def find_several(
         classes = {label for label in labels if label not in candidates}
         classes |= {part for part, count in occurring.items() if count > 1}
     certain = {label for label, parts in candidates.items() if known.get(label) or classes.issuperset(parts)}
+    partly = bool(certain) or declared is not None
     return {
         label: tuple(dict.fromkeys(parts))
         for label, parts in candidates.items()
-        if label in certain or (certain and not classes.isdisjoint(parts))
+        if label in certain or (partly and not classes.isdisjoint(parts))
     }
 
 

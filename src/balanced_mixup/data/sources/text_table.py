@@ -131,7 +131,7 @@ def from_rows(name: str, unit: str, rows: Iterable[Row]) -> TextTable:
                     table.problems.append(Problem("malformed row", message, remedy, (len(numbers) + k,)))
                 chunk[k] = (number, cells[:width] + [""] * (width - len(cells)))
         numbers.extend([number for number, _ in chunk])
-        share: Callable[[str, str], str] = known.setdefault if len(known) < _SHARED else known.get  # type: ignore[assignment]
+        share: Callable[[str, str], str] = known.setdefault if len(known) < _SHARED else known.get
         for column, more in zip(table.columns, zip(*(cells for _, cells in chunk), strict=True), strict=True):
             column += [share(cell, cell) for cell in more]
     if not numbers:

@@ -64,8 +64,8 @@ def class_scores(
     style.name_rows(right, [""] * len(table), split)
     for label, is_rare in zip(left.get_yticklabels(), table["rare"], strict=True):
         label.set_fontweight("bold" if is_rare else "normal")
-    left.set_title("Recall\nhow much of the class is found")
-    right.set_title("Precision\nhow many predictions are correct")
+    left.set_title("Recall\nimages of the class that are found")
+    right.set_title("Precision\npredictions of the class that are correct")
     _dots(left, table, "recall", "no test images")
     _dots(right, table, "precision", "never predicted")
     style.right_labels(left, [f"{hits:,} of {of:,}" for hits, of in zip(table["found"], table["test_images"], strict=True)])

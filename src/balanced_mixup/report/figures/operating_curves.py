@@ -95,8 +95,9 @@ def _curves(
     ]
     if others:
         median, images = np.median([one.area for one in others]), sum(one.positives for one in others)
-        plural = "other class" if len(others) == 1 else "other classes"
-        entries.append(style.handle(f"{len(others)} {plural}: {median:.3f}, {counted(images, 'image')}", color=style.GREY))
+        entries.append(
+            style.handle(f"{counted(len(others), 'other class')}: {median:.3f}, {counted(images, 'image')}", color=style.GREY)
+        )
     style.legend_right(figure, entries, *_notes(classes, others, [(k, int(counts[k])) for k in without], area))
     areas = ", ".join(f"{classes[one.index]} {one.area:.3f}" for one in named) or "none"
     across, up = (name.replace("_", " ") for name in axes)

@@ -46,8 +46,8 @@ def prior_bars(classes: Sequence[str], natural: npt.NDArray[np.float64], effecti
     style.legend_below(
         figure,
         [
-            style.handle("above: of the training images", color=style.GREY, **looks),
-            style.handle("below: of the weight in training", color=style.BLUE, **looks),
+            style.handle("upper bar: share of the training images", color=style.GREY, **looks),
+            style.handle("lower bar: share of the weight in training", color=style.BLUE, **looks),
         ],
         *notes,
     )

@@ -64,9 +64,9 @@ def score_by_rarity(rows: pd.DataFrame) -> style.Drawing:
     for index in range(0, len(methods), across):
         panels[index].set_ylabel("recall")
     own_label = "classes of similar size, their median and middle 80%" if many else "a class, from lowest to highest run"
-    entries = [style.handle(own_label, **_OWN)] + [style.handle(f"the same by {style.short_name(methods[0])}", **_FIRST)] * (
-        len(methods) > 1
-    )
+    entries = [style.handle(own_label, **_OWN)]
+    if len(methods) > 1:
+        entries.append(style.handle(f"the same with {style.short_name(methods[0])}", **_FIRST))
     style.legend_below(figure, entries, f"The rarest: {', '.join(rarest)}.")
     return style.Drawing(figure, numbers)
 

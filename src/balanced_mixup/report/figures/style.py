@@ -8,6 +8,7 @@ Notable decisions
   differ by colour alone.
 """
 
+import logging
 import textwrap
 import unicodedata
 import warnings
@@ -41,6 +42,7 @@ COLOURS = (VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY, INK)  # grey is left to
 DASHES = ("-", "--", "-.", (0, (2, 1)), (0, (6, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (9, 1, 3, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
+_FINDFONT = logging.getLogger("matplotlib.font_manager")
 _STYLE = {
     "font.family": fonts.OWN,
     **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize", "xtick.labelsize", "ytick.labelsize"), 7.0),
@@ -83,7 +85,12 @@ def figure_style() -> Iterator[None]:
     with style.context(["default", _STYLE]), warnings.catch_warnings():
         # The name of a class may have an emoji: the browser has a font for it, and a picture of pixels shows a box.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        yield
+        level = _FINDFONT.level
+        _FINDFONT.setLevel(logging.ERROR)  # a font of the system may have no bold letters
+        try:
+            yield
+        finally:
+            _FINDFONT.setLevel(level)
 
 
 def new_figure(width: float, height: float) -> Figure:
