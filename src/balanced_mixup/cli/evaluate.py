@@ -144,9 +144,8 @@ def _add_to_benchmark(
     overwrite: bool,
     settings: dict[str, Any],
 ) -> None:
-    from rich.console import Console
-
     from balanced_mixup.benchmark.added_rows import add_predictions
+    from balanced_mixup.cli.console import Console
 
     row = add_predictions(benchmark, predictions, name, overwrite=overwrite, **{**columns, **settings})
     text = f"{row.name} is scored in {len(row.folds)} folds of {row.data}. Table: bmixup table {benchmark}"
