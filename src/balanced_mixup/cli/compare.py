@@ -44,6 +44,6 @@ def compare(a: Path, b: Path, /, *, split: str = "test", json: Annotated[bool, P
     table.add_column("score")
     table.add_column("a - b [95 % interval]", justify="right")
     table.add_column("better")
-    for name, each in differences.items():
+    for name, each in differences.applicable().items():
         table.add_row(METRICS[name].label, interval(each.interval, "+.3f", "+.3f"), each.winner or "")
     console.print(table)
