@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 
 class BalancedMixupError(Exception):
@@ -49,6 +50,11 @@ class DataError(BalancedMixupError):
         """Args: problems: at least one; the message lists them by kind."""
         self.problems = tuple(problems)
         super().__init__(describe(self.problems))
+
+    @classmethod
+    def of(cls, kind: str, message: str, remedy: str) -> Self:
+        """Return the error of a single problem; see `Problem`."""
+        return cls([Problem(kind, message, remedy)])
 
 
 def describe(problems: Sequence[Problem], examples: int = 10) -> str:

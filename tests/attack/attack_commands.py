@@ -75,7 +75,7 @@ def _write_raw(root):
 
 
 def contents(folder):
-    """Return the digest of each file in a folder, "" for those whose content may differ; the folder's own path does not count."""
+    """Return the digest of each file, "" where the content may differ; the path of the folder itself does not count."""
 
     def digest(path):
         return hashlib.sha256(path.read_bytes().replace(bytes(folder), b"")).hexdigest()

@@ -246,6 +246,13 @@ class TestPredict:
         assert "empty.png" in err and "text.jpg" in err
         assert not (tmp_path / "p.csv").exists()
 
+    def test_the_limit_on_pixels(self, command, tiny_run, blobs, tmp_path):
+        image = blobs / "000.png"
+        status, _, err = command("predict", tiny_run, image, "--max-megapixels", "0.001", "--out", tmp_path / "p.csv")
+        assert status == 2
+        assert "000.png: expected at most 0.001 megapixels, got 1,600 pixels" in err
+        assert command("check", "--data", blobs / "labels.csv", "--max-megapixels", "0.0016")[0] == 0
+
     def test_missing_image(self, command, tiny_run, tmp_path):
         status, _, err = command("predict", tiny_run, tmp_path / "nowhere.png")
         assert (status, "no such file or folder" in err) == (2, True)

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
@@ -142,11 +142,12 @@ def inspect(
         check_fractions(manifest, plan.val_fraction, plan.test_fraction)
     opened: list[_OpenedImage] = []
     with progress_bar("Reading images", len(manifest)) as advance:
-        for chunk in _open_all(len(manifest), scan or manifest.images.scan):
+        for chunk in _open_all(manifest.images.names, scan or manifest.images.scan):
             opened += chunk
             advance(len(chunk))
     # A row without a usable path has a problem from its source, and the same one from the attempt to read it.
-    problems = dict.fromkeys((*manifest.problems, *(problem for image in opened for problem in image.problems)))
+    of_images = (problem for image in opened for problem in image.problems)
+    problems = dict.fromkeys((*manifest.problems, *of_images, *manifest.images.remarks()))
     shapes = np.array([(image.height, image.width) for image in opened], np.int64).reshape(-1, 2)
     digests = tuple(image.digest for image in opened)
     return _inspect_together(replace(manifest, problems=tuple(problems)), plan, shapes, digests)
@@ -161,14 +162,18 @@ class _OpenedImage(NamedTuple):
     problems: tuple[Problem, ...] = ()
 
 
-def _open_all(n: int, scan: Callable[[int], Scan]) -> Iterator[list[_OpenedImage]]:
+def _open_all(names: Sequence[str], scan: Callable[[int], Scan]) -> Iterator[list[_OpenedImage]]:
     """Yield the images in their order, in chunks, while several threads open the next ones."""
+    n = len(names)
 
     def open_image(row: int) -> _OpenedImage:
         try:
             found = scan(row)
         except DataError as error:
             return _OpenedImage(problems=tuple(replace(problem, rows=(row,)) for problem in error.problems))
+        except MemoryError:
+            message = f"{names[row]}: not enough memory to read it"
+            return _OpenedImage(problems=(Problem("image too large", message, "Shrink it, or leave it out.", rows=(row,)),))
         return _OpenedImage(found.height, found.width, found.digest)
 
     def open_chunk(start: int) -> list[_OpenedImage]:

@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from joblib import cpu_count
 
 from balanced_mixup.data.allocator import keep_freed_memory
 from balanced_mixup.data.manifest import Images
+from balanced_mixup.data.pixel_budget import budget
 from balanced_mixup.data.store_format import CHANNELS, HEADER, INDEX, PIXELS, IndexEntry, explain_errors, write_pixels
 from balanced_mixup.errors import DataError, RunError, human_bytes
 
@@ -139,6 +141,7 @@ def decode_into(path: Path, images: Images, size: int, slots: Sequence[int]) -> 
         The index entry of each image; None if it could not be read or changed in the meantime.
     """
     keep_freed_memory()
+    budget.share_with(cpu_count())
     file = os.open(path, os.O_WRONLY)
     try:
         return [_decode_one(file, images, row, size, slot) for row, slot in enumerate(slots)]

@@ -33,7 +33,7 @@ from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.table_files import csv_text
 from balanced_mixup.training.preflight import check_machine
 from balanced_mixup.training.processes import GRACE_SECONDS, exit_with_parent, process_rank
-from balanced_mixup.training.recipe import PLACES, Execution, Recipe, current_settings, load_yaml, make_recipe
+from balanced_mixup.training.recipe import CHANGEABLE, Recipe, current_settings, load_yaml, make_recipe
 from balanced_mixup.training.segments import first_method
 from balanced_mixup.training.training_files import SegmentEnd
 
@@ -237,6 +237,7 @@ def _train(recipe: Recipe, manifest: Manifest, run: RunFolder, base: Path | None
         classes=manifest.classes,
         ordinal=manifest.ordinal,
         size=recipe.size,
+        bit_depth=recipe.bit_depth,
         mean=backbone.mean,
         std=backbone.std,
         head=head_to_dict(recipe.method.head()),
@@ -378,7 +379,7 @@ def _resume(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
     changed = [
         f"`{name}` was {before.get(name)!r}, now {now.get(name)!r}"
         for name in before | now
-        if name not in (*PLACES, *Execution.model_fields) and before.get(name) != now.get(name)
+        if name not in CHANGEABLE and before.get(name) != now.get(name)
     ]
     if changed:
         raise UsageError(f"The run in {str(run.path)!r} was started with other settings: {'; '.join(changed)}.")

@@ -14,7 +14,8 @@ from balanced_mixup.runs.formats import MODEL_FILE, read_file
 class ModelCard(BaseModel):
     """The description of a model.
 
-    size: side of the images in pixels. mean, std: of each colour channel, for images in 0..1. head: see `head_to_dict`.
+    size: side of the images in pixels. bit_depth: of 16-bit greyscale, see `Decoding`. mean, std: of each colour channel, for
+    images in 0..1. head: see `head_to_dict`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -24,13 +25,15 @@ class ModelCard(BaseModel):
     classes: tuple[str, ...]
     ordinal: bool
     size: int
+    bit_depth: int | None = None
     mean: tuple[float, ...]
     std: tuple[float, ...]
     head: Mapping[str, Any]
 
     def write(self, path: Path) -> None:
         """Write the card as JSON."""
-        write_text(path, self.model_dump_json(indent=2) + "\n")
+        unsaid = {"bit_depth"} if self.bit_depth is None else None  # older versions read the card of an ordinary model
+        write_text(path, self.model_dump_json(indent=2, exclude=unsaid) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Self:

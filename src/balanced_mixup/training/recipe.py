@@ -71,13 +71,8 @@ class Execution(Placement):
         return self.devices * self.num_nodes
 
 
-PLACES = (
-    "data",
-    "val_data",
-    "test_data",
-    "images",
-    "split_file",
-)  # settings that locate the data; a run is identified by their content
+PLACES = ("data", "val_data", "test_data", "images", "split_file")  # of the data; a run is identified by their content
+CHANGEABLE = (*PLACES, "max_megapixels", *Execution.model_fields)  # when a run is resumed
 
 
 class Recipe(DataSettings, Execution):
