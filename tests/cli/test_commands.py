@@ -200,7 +200,10 @@ class TestEvaluate:
     @pytest.mark.parametrize(
         ("damage", "message"),
         [
-            (lambda run: (run / "weights.safetensors").unlink(), "is not finished: resume it with `bmixup train --out"),
+            (
+                lambda run: (run / "weights.safetensors").unlink(),
+                "is trained, but has no weights (`bmixup benchmark` keeps them only",
+            ),
             (lambda run: (run / "weights.safetensors").write_bytes(b"\0" * 9), "are damaged or of another model"),
             (lambda run: (run / "model.json").write_text("{}"), "does not describe a model"),
             (lambda run: (run / "recipe.yaml").unlink(), "to be a run folder, but it has no recipe.yaml"),

@@ -92,7 +92,7 @@ def evaluate(
     given = {} if settings is None else settings.model_dump(exclude_unset=True)
     columns = {} if form is None else form.model_dump(exclude_unset=True)
     if predictions is None and run is not None:
-        refuse_missing(run)
+        refuse_missing(run, weights=bool(given))
     if predictions is not None and run is not None and (run / "benchmark.json").is_file():
         _add_to_benchmark(run, predictions, columns, name, overwrite, given)
         return

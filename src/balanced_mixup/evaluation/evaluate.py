@@ -132,7 +132,7 @@ def _evaluate_run(
     settings: Mapping[str, Any],
 ) -> tuple[Predictions, EvaluationResult]:
     """Score a run on its own data or on those of the settings."""
-    folder = RunFolder(run).require_finished()
+    folder = RunFolder(run).require_finished(weights=bool(settings))
     from balanced_mixup.evaluation.assessment import Assessment
     from balanced_mixup.evaluation.other_data import choose_rows, with_absolute_places, with_run_defaults
     from balanced_mixup.runs.run import Run

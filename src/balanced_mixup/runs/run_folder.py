@@ -31,19 +31,21 @@ class RunFolder(TrainingFiles):
     calibration = _File("calibration.json")  # temperature and class prior, and how well calibrated the probabilities are
     log = _File("train.log")  # all log messages
 
-    def require_finished(self) -> "RunFolder":
+    def require_finished(self, *, weights: bool = True) -> "RunFolder":
         """Return the folder.
 
         Raises:
-            UsageError: It is not the folder of a finished run, or its weights were not kept.
+            UsageError: It is not the folder of a finished run, or with `weights` has none, as they were not kept.
         """
         if not self.path.is_dir():
             raise UsageError(f"Expected a run folder, but there is no folder {str(self.path)!r}.")
         if not self.recipe.is_file():
             raise UsageError(f"Expected {str(self.path)!r} to be a run folder, but it has no recipe.yaml.")
         if self.metrics.is_file() and not self.weights.is_file():
+            if not weights:
+                return self
             raise UsageError(
-                f"The run in {str(self.path)!r} is trained, but its weights were not kept (`bmixup benchmark` keeps them with "
+                f"The run in {str(self.path)!r} is trained, but has no weights (`bmixup benchmark` keeps them only with "
                 f"`--keep-weights`). To train it again: bmixup train --config {self.recipe} --out FOLDER."
             )
         if not self.weights.is_file() or not self.model.is_file():
