@@ -168,6 +168,11 @@ class TestEvaluate:
         assert "of the 90 images to score were used to train this run" in err
         assert command("evaluate", tiny_run, "--data", blobs / "labels.csv", "--allow-seen", "--json", "--no-report")[0] == 0
 
+    def test_stored_predictions_are_scored_without_the_weights(self, command, tiny_run, tmp_path):
+        run = shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("*.safetensors", "evaluations"))
+        found = [json.loads(command("evaluate", path, "--json")[1]) for path in (run, tiny_run)]
+        assert found[0]["metrics"] == found[1]["metrics"]
+
     def test_settings_without_data(self, command, tiny_run):
         status, _, err = command("evaluate", tiny_run, "--label-column", "dx")
         assert (status, "Expected `--data` with label_column" in err) == (2, True)
@@ -200,10 +205,7 @@ class TestEvaluate:
     @pytest.mark.parametrize(
         ("damage", "message"),
         [
-            (
-                lambda run: (run / "weights.safetensors").unlink(),
-                "is trained, but has no weights (`bmixup benchmark` keeps them only",
-            ),
+            (lambda run: (run / "weights.safetensors").unlink(), "is trained, but its weights were not kept"),
             (lambda run: (run / "weights.safetensors").write_bytes(b"\0" * 9), "are damaged or of another model"),
             (lambda run: (run / "model.json").write_text("{}"), "does not describe a model"),
             (lambda run: (run / "recipe.yaml").unlink(), "to be a run folder, but it has no recipe.yaml"),

@@ -27,9 +27,9 @@ def compare(a: Path, b: Path, /, *, split: str = "test", json: Annotated[bool, P
     json
         Print one JSON object.
     """
-    from rich.console import Console
     from rich.table import Table
 
+    from balanced_mixup.cli.console import Console
     from balanced_mixup.cli.show import interval, print_json
     from balanced_mixup.evaluation.compare import compare as compare_models
     from balanced_mixup.metrics import METRICS

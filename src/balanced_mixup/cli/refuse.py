@@ -4,14 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def refuse_missing(run: Path, images: Sequence[Path] = (), *, weights: bool = True) -> None:
-    """Raise UsageError where `run` is not the folder of a finished run, or has no `weights` that are needed.
-
-    Raise DataError where an image or folder does not exist.
-    """
+def refuse_missing(run: Path, images: Sequence[Path] = ()) -> None:
+    """Raise UsageError where `run` is not the folder of a finished run, DataError where an image or folder does not exist."""
     from balanced_mixup.runs.run_folder import RunFolder
 
-    RunFolder(run).require_finished(weights=weights)
+    RunFolder(run).require_finished()
     if not all(path.exists() for path in images):
         from balanced_mixup.data.sources.unlabelled import unlabelled
 

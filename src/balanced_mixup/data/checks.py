@@ -21,12 +21,14 @@ def identical_images(manifest: Manifest, digests: Sequence[str]) -> list[Problem
         manifest: With its own split, if it has one.
         digests: (N,), of each image; "" if unknown.
     """
-    rows_of: dict[str, dict[str, int]] = defaultdict(dict)
+    first: dict[str, int] = {}
+    copies: dict[int, dict[str, int]] = {}  # by their first row, of each name the first row
+    names = manifest.images.names
     for row, digest in enumerate(digests):
-        rows_of[digest].setdefault(manifest.images.names[row], row)
-    rows_of.pop("", None)
-    copies = [tuple(rows.values()) for rows in rows_of.values() if len(rows) > 1]
-    return [problem for rows in copies for problem in _check_copies(manifest, rows)]
+        if digest and (earlier := first.setdefault(digest, row)) != row:
+            copies.setdefault(earlier, {names[earlier]: earlier}).setdefault(names[row], row)
+    groups = (tuple(rows.values()) for _, rows in sorted(copies.items()) if len(rows) > 1)
+    return [problem for rows in groups for problem in _check_copies(manifest, rows)]
 
 
 def _check_copies(manifest: Manifest, rows: tuple[int, ...]) -> list[Problem]:

@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
@@ -11,13 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from balanced_mixup.data import checks
-from balanced_mixup.data.manifest import SPLITS, Manifest, Scan
+from balanced_mixup.data.manifest import SPLITS, Images, Manifest, Scan
+from balanced_mixup.data.pixel_budget import LEFT_TO_PARENT, budget
 from balanced_mixup.data.splits import check_fractions, complete_split, given_splits
 from balanced_mixup.errors import DataError, Problem
 from balanced_mixup.progress import progress_bar
 from balanced_mixup.words import counted
+from balanced_mixup.workers import map_in_processes
 
-_CHUNK = 32  # images a thread takes at a time
+_MANY = 1000  # images for which processes are started
+_CHUNK = 256  # images that a process takes at a time
+_OF_THREAD = 32  # and a thread
 _NAMED = 10  # classes that a short description names
 
 
@@ -131,8 +136,8 @@ def inspect(
             is planned, and a missing one is not a problem.
         test_fraction: Fraction for the test.
         seed: Of the split.
-        scan: Opens the image of a row; `Images.scan` if not given. Called from several threads, in any order; may keep the
-            pixels.
+        scan: Opens the image of a row; called from several threads, in any order; may keep the pixels. If not given, images
+            are opened by `Images.scan`, many in several processes, and an image that several rows name only once.
 
     Raises:
         UsageError: The fractions are impossible.
@@ -140,17 +145,23 @@ def inspect(
     plan = None if val_fraction is None else SplitPlan(val_fraction, test_fraction, seed)
     if plan is not None:
         check_fractions(manifest, plan.val_fraction, plan.test_fraction)
-    opened: list[_OpenedImage] = []
-    with progress_bar("Reading images", len(manifest)) as advance:
-        for chunk in _open_all(manifest.images.names, scan or manifest.images.scan):
-            opened += chunk
+    shapes, digests = np.zeros((len(manifest), 2), np.int64), [""] * len(manifest)
+    found: dict[int, tuple[Problem, ...]] = {}
+    rows, copies = _distinct(manifest.images) if scan is None else (np.arange(len(manifest)), {})
+    with progress_bar("Reading images", len(rows)) as advance:
+        images = manifest.images
+        chunks = _open_in_processes(images, rows) if scan is None else _open_in_threads(rows, scan, images.names)
+        for chunk, opened in chunks:
+            for row, image in zip(chunk, opened, strict=True):
+                for same in (row, *copies.get(row, ())):
+                    shapes[same], digests[same] = (image.height, image.width), image.digest
+                    if image.problems:
+                        found[same] = tuple(replace(problem, rows=(same,)) for problem in image.problems)
             advance(len(chunk))
     # A row without a usable path has a problem from its source, and the same one from the attempt to read it.
-    of_images = (problem for image in opened for problem in image.problems)
+    of_images = (problem for row in sorted(found) for problem in found[row])
     problems = dict.fromkeys((*manifest.problems, *of_images, *manifest.images.remarks()))
-    shapes = np.array([(image.height, image.width) for image in opened], np.int64).reshape(-1, 2)
-    digests = tuple(image.digest for image in opened)
-    return _inspect_together(replace(manifest, problems=tuple(problems)), plan, shapes, digests)
+    return _inspect_together(replace(manifest, problems=tuple(problems)), plan, shapes, tuple(digests))
 
 
 class _OpenedImage(NamedTuple):
@@ -162,25 +173,58 @@ class _OpenedImage(NamedTuple):
     problems: tuple[Problem, ...] = ()
 
 
-def _open_all(names: Sequence[str], scan: Callable[[int], Scan]) -> Iterator[list[_OpenedImage]]:
-    """Yield the images in their order, in chunks, while several threads open the next ones."""
-    n = len(names)
+def _distinct(images: Images) -> tuple[npt.NDArray[np.int64], dict[int, list[int]]]:
+    """Return the rows to open, so that each image is opened once, and the later rows of the same image by the first one."""
+    first: dict[str, int] = {}
+    copies: dict[int, list[int]] = {}
+    rows = []
+    for row in range(len(images)):
+        key = images.key(row)
+        earlier = first.setdefault(key, row) if key else row
+        if earlier == row:
+            rows.append(row)
+        else:
+            copies.setdefault(earlier, []).append(row)
+    return np.array(rows, np.int64), copies
 
-    def open_image(row: int) -> _OpenedImage:
-        try:
-            found = scan(row)
-        except DataError as error:
-            return _OpenedImage(problems=tuple(replace(problem, rows=(row,)) for problem in error.problems))
-        except MemoryError:
-            message = f"{names[row]}: not enough memory to read it"
-            return _OpenedImage(problems=(Problem("image too large", message, "Shrink it, or leave it out.", rows=(row,)),))
-        return _OpenedImage(found.height, found.width, found.digest)
 
-    def open_chunk(start: int) -> list[_OpenedImage]:
-        return [open_image(row) for row in range(start, min(start + _CHUNK, n))]
+def _open_in_processes(images: Images, rows: npt.NDArray[np.int64]) -> Iterator[tuple[list[int], list[_OpenedImage]]]:
+    """Yield rows and their images, in order, opened by one process per core: of small images, threads block each other."""
+    chunks = np.split(rows, range(_CHUNK, len(rows), _CHUNK))
+    processes = os.cpu_count() or 1 if len(rows) >= _MANY else 1
+    tasks = ((images.subset(chunk), processes) for chunk in chunks)
+    with closing(map_in_processes(open_images, tasks, processes)) as opened:
+        for chunk, found in zip(chunks, opened, strict=True):
+            for k, row in enumerate(chunk.tolist()):
+                if found[k].problems and found[k].problems[0].kind == LEFT_TO_PARENT:
+                    found[k] = _open(images.scan, row, images.names[row])
+            yield chunk.tolist(), found
 
+
+def open_images(images: Images, processes: int) -> list[_OpenedImage]:
+    """Open images, as one of several processes."""
+    budget.share_with(processes)
+    return [_open(images.scan, row, images.names[row]) for row in range(len(images))]
+
+
+def _open_in_threads(
+    rows: npt.NDArray[np.int64], scan: Callable[[int], Scan], names: Sequence[str]
+) -> Iterator[tuple[list[int], list[_OpenedImage]]]:
+    """Yield rows and their images, in order, while several threads open the next ones."""
+    chunks = [chunk.tolist() for chunk in np.split(rows, range(_OF_THREAD, len(rows), _OF_THREAD))]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        yield from threads.map(open_chunk, range(0, n, _CHUNK))
+        yield from zip(chunks, threads.map(lambda chunk: [_open(scan, row, names[row]) for row in chunk], chunks), strict=True)
+
+
+def _open(scan: Callable[[int], Scan], row: int, name: str) -> _OpenedImage:
+    try:
+        found = scan(row)
+    except DataError as error:
+        return _OpenedImage(problems=error.problems)
+    except MemoryError:
+        message = f"{name}: not enough memory to read it"
+        return _OpenedImage(problems=(Problem("image too large", message, "Shrink it, or leave it out."),))
+    return _OpenedImage(found.height, found.width, found.digest)
 
 
 def _inspect_together(

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 
 from balanced_mixup.errors import DataError
 
+LEFT_TO_PARENT = "left to the parent process"  # kind of the problem of an image above a worker's share
+
 
 class PixelBudget:
     """Makes threads wait until what all of them decode at once is at most `total` pixels.
 
-    A process that fills a store is one of several (`share_with`). It decodes images up to its share, and leaves larger ones
+    A worker process is one of several (`share_with`). It decodes images up to its share, and leaves larger ones
     to its parent, which decodes them afterwards under the whole budget.
     """
 
@@ -38,7 +40,7 @@ class PixelBudget:
         """
         if self._processes > 1 and pixels > total / self._processes:
             message = f"{pixels:,} pixels are above the share of one of {self._processes} processes"
-            raise DataError.of("left to the parent process", message, "Decode it in the parent process.")
+            raise DataError.of(LEFT_TO_PARENT, message, "Decode it in the parent process.")
         with self._changed:
             self._changed.wait_for(lambda: not self._decoded_now or self._decoded_now + pixels <= total)
             self._decoded_now += pixels

@@ -15,6 +15,7 @@ from balanced_mixup.extras import require
 from balanced_mixup.files import write_atomically
 from balanced_mixup.progress import progress_bar
 from balanced_mixup.runs.classifier import Classifier
+from balanced_mixup.runs.folder_lock import locked
 from balanced_mixup.runs.prepared_images import ImageLike, prepare_images
 from balanced_mixup.runs.run import Run
 from balanced_mixup.table_files import write_table
@@ -65,8 +66,7 @@ def explain(
     out, classifier = Path(out), Classifier.load(run)
     card = classifier.card
     _check(card.classes, target, top)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"Expected `out` to be a new or empty folder, but {str(out)!r} exists. Choose another `--out`.")
+    _check_empty(out)
     correction = Run.open(run).calibration if calibrate else None
     names, pixels = prepare_images(images, card)
     probabilities = classifier.probabilities(pixels)
@@ -89,16 +89,21 @@ def explain(
         }
     )
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with progress_bar("Drawing", len(names)) as advance:
+        with locked(out), progress_bar("Drawing", len(names)) as advance:
+            _check_empty(out)
             for row, (picture, shown) in enumerate(table.groupby("picture", sort=False)):
                 image = pixels.gather(np.array([row]))[0].numpy()
                 _save(draw(image, upsampled(maps[shown.index], card.size), shown), out / str(picture))
                 advance(1)
-        write_table(out / TABLE, table)
+            write_table(out / TABLE, table)
     except OSError as error:
         raise RunError(f"The explanations could not be written to {str(out)!r}: {error}.") from error
     return table
+
+
+def _check_empty(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(not path.name.startswith(".") for path in out.iterdir())):
+        raise UsageError(f"Expected `out` to be a new or empty folder, but {str(out)!r} exists. Choose another `--out`.")
 
 
 def _check(classes: Sequence[str], target: str | None, top: int | None) -> None:

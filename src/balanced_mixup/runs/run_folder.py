@@ -29,23 +29,35 @@ class RunFolder(TrainingFiles):
     predictions = _File("predictions.parquet")  # probabilities for the validation and test split
     metrics = _File("metrics.json")  # scores of the validation and test split
     calibration = _File("calibration.json")  # temperature and class prior, and how well calibrated the probabilities are
+    digests = _File("files.json")  # SHA-256 of the files above
     log = _File("train.log")  # all log messages
 
-    def require_finished(self, *, weights: bool = True) -> "RunFolder":
+    def own(self, path: Path) -> Path:
+        """Return a path in the folder that is to be written.
+
+        Raises:
+            UsageError: It is a link out of the folder, as a folder from elsewhere can hold.
+        """
+        if not (target := path.resolve()).is_relative_to(self.path.resolve()):
+            raise UsageError(
+                f"Expected {str(path)!r} to be in its own folder, but it is a link to {str(target)!r}, which would be written "
+                "to. Remove the link."
+            )
+        return path
+
+    def require_finished(self) -> "RunFolder":
         """Return the folder.
 
         Raises:
-            UsageError: It is not the folder of a finished run, or with `weights` has none, as they were not kept.
+            UsageError: It is not the folder of a finished run, or its weights were not kept.
         """
         if not self.path.is_dir():
             raise UsageError(f"Expected a run folder, but there is no folder {str(self.path)!r}.")
         if not self.recipe.is_file():
             raise UsageError(f"Expected {str(self.path)!r} to be a run folder, but it has no recipe.yaml.")
         if self.metrics.is_file() and not self.weights.is_file():
-            if not weights:
-                return self
             raise UsageError(
-                f"The run in {str(self.path)!r} is trained, but has no weights (`bmixup benchmark` keeps them only with "
+                f"The run in {str(self.path)!r} is trained, but its weights were not kept (`bmixup benchmark` keeps them with "
                 f"`--keep-weights`). To train it again: bmixup train --config {self.recipe} --out FOLDER."
             )
         if not self.weights.is_file() or not self.model.is_file():
