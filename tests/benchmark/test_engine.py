@@ -23,6 +23,7 @@ from balanced_mixup.benchmark.results import read_results
 from balanced_mixup.benchmark.runs import expand
 from balanced_mixup.cli import main
 from balanced_mixup.errors import DataError, RunError, UsageError
+from balanced_mixup.evaluation.evaluate import evaluate
 from balanced_mixup.runs.folder_lock import locked
 from balanced_mixup.runs.run import Run
 
@@ -141,9 +142,10 @@ def test_weights_are_kept_if_asked_for(finished, content):
     assert not BenchmarkFolder(out).keeps_weights
     assert run_benchmark(plan, out).finished == 4 and marks(out) == before
     path = BenchmarkFolder(out).run(planned[0]).path
-    with pytest.raises(UsageError, match=r"is trained, but its weights were not kept .*`--keep-weights`\)\. To train"):
+    with pytest.raises(UsageError, match=r"is trained, but its weights were not kept .*`--keep-weights`\)\. To train it"):
         Run.open(path).classifier()
     assert Run.open(path).finished
+    assert evaluate(path, prior="uniform").scores.n == Run.open(path).scores["test"].n  # which needs no weights
 
 
 def write_index(plan, out):
