@@ -196,12 +196,14 @@ class BenchmarkFolder:
             raise UsageError(f"Expected {str(self.path)!r} to be the folder of a benchmark, but it has no {self.index.name}.")
         content = read_file(self.index, BENCHMARK_FILE)
         try:
-            settings = {name: content[name] for name in ("baseline", "metrics", "protocol", "older")}
-            more = {"keep_weights": self.keeps_weights, "threads": content.get("threads")}
-            index = Index([PlannedRun(**run) for run in content["runs"]], **settings, **more)
+            settings: dict[str, Any] = {name: content[name] for name in ("baseline", "metrics", "protocol", "older")}
+            settings |= {"keep_weights": self.keeps_weights, "threads": content.get("threads")}
+            index = Index([PlannedRun(**run) for run in content["runs"]], **settings)
             folders = [*(run.folder for run in index.runs), *index.older.values()]
             if strange := [folder for folder in folders if Path(folder).is_absolute() or ".." in Path(folder).parts]:
                 raise ValueError(f"the folder {shown(strange[0])} is not inside of it")
+            if index.threads is not None and not (isinstance(index.threads, int) and index.threads >= 1):
+                raise ValueError(f"expected `threads` to be a number from 1, but got {shown(index.threads)}")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise damaged(self.index, error) from None
         return index

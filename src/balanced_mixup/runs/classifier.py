@@ -23,7 +23,8 @@ from balanced_mixup.runs.model_card import ModelCard
 from balanced_mixup.runs.predictions import ImagePredictions
 from balanced_mixup.runs.prepared_images import ImageLike, prepare_images
 from balanced_mixup.runs.run_folder import RunFolder
-from balanced_mixup.training.backbones import build, check_name, plugin_backbones, set_head
+from balanced_mixup.training.backbone_names import check_name, plugin_backbones
+from balanced_mixup.training.backbones import build, set_head
 from balanced_mixup.training.preprocessing import Preprocessing, flip_averaged
 
 

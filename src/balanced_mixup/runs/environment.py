@@ -65,8 +65,8 @@ def differences(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator
     if recorded.get("gpu") != now.get("gpu") and now.get("device") != "cpu":
         yield f"the GPU was {recorded.get('gpu')}, now {now.get('gpu')}"
     versions = recorded.get("versions")
-    for package in _DECIDE_BITS if isinstance(versions, Mapping) else ():
-        if versions.get(package) != now["versions"][package]:
+    for package in _DECIDE_BITS:
+        if isinstance(versions, Mapping) and versions.get(package) != now["versions"][package]:
             yield f"{package} was {versions.get(package)}, now {now['versions'][package]}"
 
 
