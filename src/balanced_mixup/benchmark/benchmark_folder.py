@@ -202,6 +202,8 @@ class BenchmarkFolder:
             folders = [*(run.folder for run in index.runs), *index.older.values()]
             if strange := [folder for folder in folders if Path(folder).is_absolute() or ".." in Path(folder).parts]:
                 raise ValueError(f"the folder {shown(strange[0])} is not inside of it")
+            if index.threads is not None and not (isinstance(index.threads, int) and index.threads >= 1):
+                raise ValueError(f"expected `threads` to be a number from 1, but got {shown(index.threads)}")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise damaged(self.index, error) from None
         return index
