@@ -56,7 +56,7 @@ def locked(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
         ) from None
     except OSError as error:
         if error.errno not in _WITHOUT_LOCKS:
-            raise RunError(f"The folder {str(folder)!r} cannot be written to: {error}.") from error
+            raise RunError(f"The folder {str(folder)!r} could not be written to: {error}.") from error
         log.warning("The folder %s is on a file system without locks: let no other process write to it meanwhile.", folder)
         yield
         return
