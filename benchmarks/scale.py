@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from balanced_mixup.data.batches import TrainBatches
-from balanced_mixup.data.pixels import FilePixels
+from balanced_mixup.data.pixels import ArrayPixels
 from balanced_mixup.methods import Stage
 from balanced_mixup.mixing import BalancedMixUp
 from balanced_mixup.sampling import class_branch, instance_branch
@@ -69,7 +69,7 @@ def measure(n: int) -> dict[str, Any]:
     with tempfile.NamedTemporaryFile() as file:
         os.truncate(file.name, n * SIDE * SIDE * 3)
         rows = np.arange(n, dtype=np.uint32)
-        pixels = FilePixels(Path(file.name), SIDE, SIDE, rows)
+        pixels = ArrayPixels(np.memmap(file.name, np.uint8, "r", shape=(n, SIDE, SIDE, 3)), rows)
         stage = Stage(*branches, BalancedMixUp(0.2, "sample"))
         batches = TrainBatches(pixels, labels, rows, stage, batch_size=BATCH, seed=0, epoch=0)
         step = median_time(lambda call: batches.step(int(places[call])), STEPS)

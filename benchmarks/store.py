@@ -1,4 +1,4 @@
-"""What the store of decoded images costs: building it, starting from it, and the memory of training from a large one.
+"""What the store of decoded images costs: building it, starting and reading from it, and the memory of a large one.
 
 python benchmarks/store.py [--json FILE]
 """
@@ -10,6 +10,7 @@ import os
 import statistics
 import tempfile
 import time
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -22,12 +23,14 @@ from modules import first_module
 from PIL import Image
 from throughput import CLASSES, machine, write_images
 
-from balanced_mixup.data.images import stamp_of
+from balanced_mixup.data.images import ArrayImages, stamp_of
+from balanced_mixup.data.manifest import Manifest
 from balanced_mixup.data.pixels import ArrayPixels
-from balanced_mixup.data.preparation import Cache, Prepared, prepare
+from balanced_mixup.data.preparation import Cache, Prepared, prepare, read
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import load
 from balanced_mixup.data.store import Store
+from balanced_mixup.data.store_format import CHANNELS, IndexEntry, begin_store, header_for, pixel_file, replace_index
 from balanced_mixup.training.backbones import create
 from balanced_mixup.training.inputs import TrainingData
 from balanced_mixup.training.module import ClassifierModule
@@ -94,6 +97,27 @@ def start(table: Path, size: int, cache_dir: Path) -> ClassifierModule:
     return after_a_step(prepared(table, size, cache_dir), size)
 
 
+def reading(folder: Path, size: int, n: int, rounds: int) -> dict[str, Any]:
+    """Compare reading images for the first time, when they are verified, with reading them again: processor time of each."""
+    folder.mkdir()
+    images = ArrayImages([f"{row}" for row in range(n)], np.zeros((n, size, size, 3), np.uint8), folder, stamp_of(folder))
+    rows, first, again = np.arange(n), [], []
+    for _ in range(rounds):
+        pixels, _ = read(Manifest(images, np.zeros(n, np.int64), ("a",)), size, Cache("disk", folder / "cache"))
+        for seconds in (first, again):
+            began = time.process_time()
+            for start in range(0, n, 32):
+                pixels.gather(rows[start : start + 32])
+            seconds.append(time.process_time() - began)
+    return {
+        "size": size,
+        "images": n,
+        "first_us": statistics.median(first) / n * 1e6,
+        "again_us": statistics.median(again) / n * 1e6,
+        "verifying_gb_per_s": n * size * size * 3 / (statistics.median(first) - statistics.median(again)) / 1e9,
+    }
+
+
 def memory(folder: Path, n: int, size: int) -> dict[str, Any]:
     """Return the private memory of training steps from a store of n images, beyond that of the same steps without one."""
     folder.mkdir()
@@ -107,14 +131,14 @@ def memory(folder: Path, n: int, size: int) -> dict[str, Any]:
     table.write_text("\n".join(lines) + "\n", encoding="utf-8")
     time.sleep(2.1)  # until the times of the files count as settled
     store = Store.under(folder / "cache", str(folder.resolve()), size)
-    store.folder.mkdir(parents=True)
-    (store.folder / "store.json").write_text(json.dumps(store.header), encoding="utf-8")
-    with (store.folder / "index.jsonl").open("w", encoding="utf-8") as index:
-        for row in range(n):
-            stamp = stamp_of(folder / f"{row}.jpg")
-            index.write(json.dumps([f"{row}.jpg", stamp.mark, f"digest {row}", 8, 8, row]) + "\n")
-    (store.folder / "pixels.bin").touch()
-    os.truncate(store.folder / "pixels.bin", n * store.image_bytes)  # no pixels, but as long
+    store.folder.parent.mkdir()
+    begin_store(store.folder, header_for(store.origin, size))
+    image = bytes(size * size * CHANNELS)
+    stamps = [stamp_of(folder / f"{row}.jpg").fingerprint for row in range(n)]
+    entries = [IndexEntry(stamp, f"digest {row}", 8, 8, "file", row, zlib.crc32(image)) for row, stamp in enumerate(stamps)]
+    pixel_file(store.folder, "file").touch()
+    os.truncate(pixel_file(store.folder, "file"), n * len(image))  # no pixels, but as long
+    replace_index(store.folder, {f"{row}.jpg": entry for row, entry in enumerate(entries)}).close()
 
     def private_after(data: Prepared) -> float:
         module = after_a_step(data, size)
@@ -152,6 +176,9 @@ def main() -> None:
                 building(root / "many", 128, 96, 16_000, arguments.rounds),
                 building(root / "middle", 512, 256, 6000, arguments.rounds),
                 building(root / "large", 1024, 512, 3000, arguments.rounds),
+            ],
+            "reading": [
+                reading(root / f"reading{size}", size, n, arguments.rounds) for size, n in ((96, 8000), (256, 2000), (512, 500))
             ],
             "memory": memory(root / "huge", 50_000, 512),
         }

@@ -1,11 +1,12 @@
 """How near a training step comes to the speed of the model alone, and to the published pipeline; see README.md here.
 
-python benchmarks/throughput.py                 # the cases of the table, twenty minutes on two cores
-python benchmarks/throughput.py --quick         # one case, under a minute
+python benchmarks/throughput.py                 # the cases of the table, under ten minutes on two cores
+python benchmarks/throughput.py --quick         # the rates of one case, about a minute
 python benchmarks/throughput.py --case resnetv2_50x1_bit,512,64,bf16,device --json out.json
 """
 
 import argparse
+import contextlib
 import itertools
 import json
 import logging
@@ -16,7 +17,7 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -149,12 +150,12 @@ class Bench:
         targets = torch.eye(CLASSES)[torch.arange(self.case.batch) % CLASSES].to(self.device)
         return itertools.repeat((images, targets))
 
-    def zipped_batches(self, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield an epoch of the published pipeline, of that many steps."""
-        rows = self.prepared.manifest.rows("train")[: steps * self.case.batch]
+    def zipped_batches(self, steps: int) -> Generator[tuple[Tensor, Tensor], None, None]:
+        """Yield that many steps of the published pipeline."""
+        rows = self.prepared.manifest.rows("train")
         labels = self.prepared.manifest.labels[rows].tolist()
         data = Files([self.files[row] for row in rows], labels, self.case.size, train=True)
-        return mixed_batches(data, self.case.batch, self.workers, CLASSES, 0.2, self.device)
+        return mixed_batches(data, self.case.batch, self.workers, CLASSES, 0.2, self.device, steps)
 
     def limit_loop(self, steps: int) -> float:
         """Train on tensors that are already there, by nothing but the model and our optimiser."""
@@ -165,14 +166,17 @@ class Bench:
         """Train as the published code does: two zipped loaders, SGD as torch has it by default, the loss read at every step."""
         module = self.module(self.recipe).to(self.device, memory_format=torch.contiguous_format)
         optimizer = torch.optim.SGD(module.model.parameters(), lr=0.01)
-        # A whole epoch, from the start of the loaders: they prefetch, so that its first batches cost more and others nothing.
-        steps = max(steps, 2 * PREFETCHED * self.workers)
-        return self.plain_loop(module, self.zipped_batches(steps), optimizer, 0, steps, read_loss=True)
+        # Its workers start with as many batches as they make ahead, all at once. They are in their stride when as many are
+        # taken, and stay in it, as there are as many again when the clock stops. Whole rounds of the workers are timed.
+        ahead = PREFETCHED * self.workers
+        timed = self.workers * -(-max(steps, 3 * ahead) // self.workers)
+        with contextlib.closing(self.zipped_batches(ahead + timed + ahead)) as batches:  # its processes have ended
+            return self.plain_loop(module, batches, optimizer, ahead, timed, read_loss=True)
 
     def plain_loop(
         self,
         module: ClassifierModule,
-        batches: Iterator[tuple[Tensor, Tensor]],
+        batches: Iterable[tuple[Tensor, Tensor]],
         optimizer: torch.optim.Optimizer,
         warm_up: int,
         steps: int,
@@ -183,9 +187,7 @@ class Bench:
         loss_function = module.losses[0]
         half = precision_of(self.recipe) == "bf16-mixed"
         start = self.now()
-        for number, (images, targets) in enumerate(itertools.islice(batches, warm_up + steps)):
-            if number == warm_up:
-                start = self.now()
+        for number, (images, targets) in enumerate(itertools.islice(batches, warm_up + steps), 1):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
                 loss = loss_function(module.model(images), targets)
             optimizer.zero_grad()
@@ -193,6 +195,8 @@ class Bench:
             optimizer.step()
             if read_loss:
                 loss.item()
+            if number == warm_up:
+                start = self.now()
         return (self.now() - start) / steps
 
     def our_loop(self, recipe: Recipe, steps: int) -> float:
@@ -234,8 +238,9 @@ class Bench:
 
     def first_zipped_batch(self) -> float:
         start = time.perf_counter()
-        next(self.zipped_batches(2 * PREFETCHED * self.workers))
-        return time.perf_counter() - start
+        with contextlib.closing(self.zipped_batches(2 * PREFETCHED * self.workers)) as batches:
+            next(batches)
+            return time.perf_counter() - start
 
 
 class StepClock(L.Callback):
@@ -290,28 +295,16 @@ def memory_mib() -> float:
     return total / 2**20
 
 
-def measure(bench: Bench, rounds: int, steps: int) -> dict[str, Any]:
+def measure(bench: Bench, rounds: int, steps: int, *, only_rates: bool = False) -> dict[str, Any]:
     """Run the loops in turn, so that whatever else the machine does meets all of them, and return a line of the table."""
     loops = bench.loops(steps)
-
-    def turns(names: tuple[str, ...], count: int) -> dict[str, list[float]]:
-        rates: dict[str, list[float]] = {name: [] for name in names}
-        for _ in range(count):
-            for name in names:
-                rates[name].append(bench.case.batch / loops[name]())
-        return rates
-
-    # The zipped loaders apart: what their many processes leave behind would slow down whoever comes next.
-    ours = turns(("model_only", "balanced_mixup", "cross_entropy"), rounds)
-    against = turns(("balanced_mixup", "zipped_pil"), -(-rounds // 2))
-    rates = {name: statistics.median(values) for name, values in (against | ours).items()}
-    row: dict[str, Any] = {
-        **bench.case._asdict(),
-        **rates,
-        "ratio_to_model_only": ratio(ours, "model_only"),
-        "ratio_to_zipped_pil": ratio(against, "zipped_pil"),
-        "turns": {"to_model_only": ours, "to_zipped_pil": against},
-    }
+    turns: dict[str, list[float]] = {name: [] for name in loops}
+    for _ in range(rounds):
+        for name, loop in loops.items():
+            turns[name].append(bench.case.batch / loop())
+    row: dict[str, Any] = {**bench.case._asdict(), **summary(turns), "turns": turns}
+    if only_rates:
+        return row
     for name in ("balanced_mixup", "zipped_pil"):
         row[f"peak_mib_{name}"] = bench.peak_memory(name)
     row["first_batch_s_cold"] = bench.first_batch_s
@@ -325,9 +318,14 @@ def measure(bench: Bench, rounds: int, steps: int) -> dict[str, Any]:
     return row
 
 
-def ratio(turns: dict[str, list[float]], other: str) -> float:
-    """Return the median over the turns of our rate to another's."""
-    return statistics.median(a / b for a, b in zip(turns["balanced_mixup"], turns[other], strict=True))
+def summary(turns: dict[str, list[float]]) -> dict[str, float]:
+    """Return the median rate of each loop, and of our rate to another's in the same round."""
+    rates = {name: statistics.median(values) for name, values in turns.items()}
+    ratios = {
+        f"ratio_to_{other}": statistics.median(a / b for a, b in zip(turns["balanced_mixup"], turns[other], strict=True))
+        for other in ("model_only", "zipped_pil")
+    }
+    return rates | ratios
 
 
 def show(rows: list[dict[str, Any]]) -> None:
@@ -352,8 +350,8 @@ def show(rows: list[dict[str, Any]]) -> None:
             *(f"{row[name]:.0f}" for name in ("model_only", "balanced_mixup", "cross_entropy", "zipped_pil")),
             f"{row['ratio_to_model_only']:.2f}",
             f"{row['ratio_to_zipped_pil']:.1f}",
-            *(f"{row[f'peak_mib_{name}']:.0f}" for name in ("balanced_mixup", "zipped_pil")),
-            f"{row['epoch_s']:.1f}",
+            *(f"{row[name]:.0f}" if name in row else "" for name in ("peak_mib_balanced_mixup", "peak_mib_zipped_pil")),
+            f"{row['epoch_s']:.1f}" if "epoch_s" in row else "",
         )
     Console(width=160).print(table)
 
@@ -372,31 +370,35 @@ def machine() -> dict[str, Any]:
 def main() -> None:
     """Measure, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one case, few steps: under a minute")
+    parser.add_argument("--quick", action="store_true", help="the rates of one case, in fewer and shorter turns")
     parser.add_argument("--case", action="append", type=Case.parse, help="BACKBONE,SIZE,BATCH,PRECISION,CACHE; can be repeated")
-    parser.add_argument("--rounds", type=int, default=7, help="how often the loops take turns")
-    parser.add_argument("--steps", type=int, default=15, help="steps of each turn")
+    parser.add_argument("--rounds", type=int, default=5, help="how often the loops take turns")
+    parser.add_argument("--steps", type=int, default=10, help="steps of each turn")
     parser.add_argument("--images", type=int, default=1280, help="number of JPEG files")
     parser.add_argument("--source-size", type=int, default=1024, help="side of the JPEG files")
-    parser.add_argument("--workers", type=int, default=8, help="of each of the two zipped loaders; 8 is the published default")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=min(8, cpu_count()),
+        help="of each of the two zipped loaders; one for each core, at most 8, which is the published default",
+    )
     parser.add_argument("--accelerator", default="auto", choices=("auto", "cpu", "gpu"))
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
     logging.getLogger("balanced_mixup").setLevel(logging.ERROR)
     cases = arguments.case or (ON_GPU if arguments.accelerator != "cpu" and torch.cuda.is_available() else ON_CPU)
     if arguments.quick:
-        cases, arguments.rounds, arguments.steps, arguments.images, arguments.workers = cases[:1], 2, 4, 0, 1
-        arguments.source_size = 512
+        cases, arguments.rounds, arguments.steps, arguments.images = cases[:1], 3, 6, 0
     # An epoch is longer than a turn; a fifth of the images are for validation.
-    needed = max(case.batch for case in cases) * max(WARM_UP + arguments.steps, 2 * PREFETCHED * arguments.workers)
+    needed = max(case.batch for case in cases) * (WARM_UP + arguments.steps + 1)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "images"
         images.mkdir()
-        table = write_images(images, max(arguments.images, needed * 3 // 2), arguments.source_size)
+        table = write_images(images, max(arguments.images, needed * 5 // 4), arguments.source_size)
         for number, case in enumerate(cases):
             bench = Bench(case, table, Path(folder) / f"cache{number}", arguments.accelerator, arguments.workers)
-            rows.append(measure(bench, arguments.rounds, arguments.steps))
+            rows.append(measure(bench, arguments.rounds, arguments.steps, only_rates=arguments.quick))
             show(rows)
     if arguments.json:
         text = json.dumps(

@@ -5,7 +5,7 @@ its own images with PIL; the loop zips them and mixes whole batches, lambda ~ Be
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -40,20 +40,21 @@ class Files(Dataset[tuple[Tensor, int]]):
 
 
 def loaders(
-    data: Files, batch_size: int, workers: int
+    data: Files, batch_size: int, workers: int, steps: int | None = None
 ) -> tuple[DataLoader[tuple[Tensor, int]], DataLoader[tuple[Tensor, int]]]:
-    """Return the instance and the class-balanced loader."""
+    """Return the instance and the class-balanced loader, for an epoch or for that many steps."""
     weights = 1 / np.bincount(data.labels)[data.labels]
-    samplers = RandomSampler(data), WeightedRandomSampler(weights.tolist(), len(data))
+    draws = len(data) if steps is None else steps * batch_size
+    samplers = RandomSampler(data, num_samples=draws), WeightedRandomSampler(weights.tolist(), draws)
     first, second = (DataLoader(data, batch_size, sampler=s, num_workers=workers, drop_last=True) for s in samplers)
     return first, second
 
 
 def mixed_batches(
-    data: Files, batch_size: int, workers: int, num_classes: int, alpha: float, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the mixed images (B, 3, H, W) and targets (B, K) of an epoch."""
-    for (images, labels), (others, other_labels) in zip(*loaders(data, batch_size, workers), strict=True):
+    data: Files, batch_size: int, workers: int, num_classes: int, alpha: float, device: torch.device, steps: int | None = None
+) -> Generator[tuple[Tensor, Tensor], None, None]:
+    """Yield the mixed images (B, 3, H, W) and targets (B, K) of an epoch, or of that many steps."""
+    for (images, labels), (others, other_labels) in zip(*loaders(data, batch_size, workers, steps), strict=True):
         weight = random.betavariate(alpha, 1)
         images, others = images.to(device), others.to(device)
         one_hot, other_one_hot = (

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from balanced_mixup import evaluate
 from balanced_mixup.benchmark.engine import run_benchmark
@@ -30,6 +31,57 @@ def test_the_page_of_results_shows_what_is_recorded(monkeypatch):
         assert results.scores.groupby("method").size().to_dict() == dict.fromkeys(results.methods, 5)
         assert f"<!-- tables of {plan.stem} -->" in text
     assert results_page.page(text) == text
+
+
+@pytest.fixture
+def throughput(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("throughput")
+
+
+class OneLayer(torch.nn.Module):
+    """A model and its loss, as the loops of throughput.py need them."""
+
+    def __init__(self):
+        super().__init__()
+        self.model = torch.nn.Linear(1, 1)
+        self.losses = [lambda outputs, targets: outputs.sum()]
+
+
+@pytest.mark.parametrize("steps", [1, 4, 40])
+@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_zipped_loaders_are_timed_in_their_stride(workers, steps, throughput, monkeypatch):
+    clock, left = [0.0], []
+
+    def batches(count):
+        clock[0] += 1000  # the processes start
+        for number in range(count):
+            # Workers that started together deliver together: one batch a second on average.
+            clock[0] += workers if number % workers == 0 else 0
+            left[:] = [count - number - 1]
+            yield torch.zeros(1, 1), torch.zeros(1, 1)
+        clock[0] += 1000  # they would come to an end
+
+    bench = object.__new__(throughput.Bench)
+    bench.workers, bench.device, bench.recipe = workers, torch.device("cpu"), None
+    for name, fake in {"module": lambda _: OneLayer(), "zipped_batches": batches, "now": lambda: clock[0]}.items():
+        monkeypatch.setattr(bench, name, fake, raising=False)
+    monkeypatch.setattr(throughput, "precision_of", lambda _: "32-true")
+    assert bench.published_loop(steps) == 1.0
+    assert left[0] == throughput.PREFETCHED * workers  # the loaders did not run dry while they were timed
+
+
+def test_rates_and_their_ratios_are_of_the_same_rounds(throughput):
+    turns = {
+        "model_only": [100.0, 300.0, 200.0],
+        "balanced_mixup": [80.0, 270.0, 190.0],
+        "cross_entropy": [90.0, 280.0, 195.0],
+        "zipped_pil": [20.0, 90.0, 38.0],
+    }
+    assert throughput.summary(turns) == {
+        "model_only": 200, "balanced_mixup": 190, "cross_entropy": 195, "zipped_pil": 38,
+        "ratio_to_model_only": 0.9, "ratio_to_zipped_pil": 4,
+    }  # fmt: skip
 
 
 @pytest.mark.slow

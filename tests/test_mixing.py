@@ -423,12 +423,12 @@ def test_bad_arguments_are_named():
     data = Numbered(labels)
     with pytest.raises(UsageError, match="Expected one label per sample, but got 2 labels for 3 samples"):
         BalancedMixUpLoader(data, [0, 1])
-    with pytest.raises(UsageError, match=r"Expected `batch_size` >= 1 and `rank` in 0..0, but got 0 and 0"):
+    with pytest.raises(UsageError, match="Expected `batch_size` to be at least 1, but got 0"):
         BalancedMixUpLoader(data, labels, batch_size=0)
-    with pytest.raises(UsageError, match=r"Expected `batch_size` >= 1 and `rank` in 0..1, but got 8 and 2"):
+    with pytest.raises(UsageError, match=r"Expected `rank` to be in 0\.\.1, but got 2"):
         BalancedMixUpLoader(data, labels, rank=2, world_size=2)
-    with pytest.raises(UsageError, match="Expected at least one sample for each of 4 processes, but got 3 samples"):
-        BalancedMixUpLoader(data, labels, rank=3, world_size=4)
+    with pytest.raises(UsageError, match="Expected at least one sample for each of 4 processes, but got 3"):
+        next(iter(BalancedMixUpLoader(data, labels, rank=3, world_size=4)))
     with pytest.raises(UsageError, match="Expected `alpha` to be a number above 0, but got 0"):
         BalancedMixUpLoader(data, labels, alpha=0)
     with pytest.raises(UsageError, match="Expected `labels` to be a non-empty list of class numbers from 0"):

@@ -1,8 +1,11 @@
 """The public functions, as a notebook calls them: frames as data, short descriptions, figures."""
 
 import inspect
+import re
+import shutil
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -128,3 +131,31 @@ def test_bars_are_shown_in_notebooks_that_have_widgets(monkeypatch, shell, widge
     monkeypatch.setattr("balanced_mixup.progress.find_spec", lambda name: object() if widgets else None)
     monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
     assert is_watched() == shown
+
+
+def test_the_walk_through_runs(blobs, tmp_path, monkeypatch):
+    """docs/python.md as a reader runs it, with a smaller and shorter training."""
+    page = (Path(__file__).parents[1] / "docs/python.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    quick = 'size=32, epochs=1, backbone="test_efficientnet", weights="none", accelerator="cpu"'
+    assert code.count("size=96, epochs=6") == 1
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(blobs, "photos")
+    shutil.copy(blobs / "labels.csv", "labels.csv")
+    names = {}
+    exec(code.replace("size=96, epochs=6", quick), names)
+    assert len(names["new"]) == 2 and (tmp_path / "predictions.xlsx").is_file()
+    assert names["result"].scores.n == 2
+    written = {path.name for path in tmp_path.iterdir()}
+    assert {"confusion.png", "explained", "theirs", "answers", "runs"} <= written
+    for name in FUNCTIONS:  # the table of functions is the truth
+        assert f"`{name}`" in page
+
+
+def test_a_benchmark_is_planned_from_a_mapping(tiny, blobs, tmp_path):
+    settings = {name: value for name, value in tiny.items() if name not in ("data", "group_column", "accelerator")}
+    backbone = settings.pop("backbone")
+    plan = {"data": {"blobs": str(blobs / "labels.csv")}, "methods": ["instance", "class"], "folds": 2, "settings": settings}
+    outcome = bm.benchmark({**plan, "backbones": backbone}, tmp_path / "plan", dry_run=True, accelerator="cpu")
+    assert repr(outcome) == "BenchmarkOutcome(0 of 4 runs finished, 0 failed)"
+    assert not (tmp_path / "plan").exists()

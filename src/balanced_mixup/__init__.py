@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from balanced_mixup.methods import METHODS as METHODS
     from balanced_mixup.metrics import METRICS as METRICS
     from balanced_mixup.mixing import BalancedMixUp as BalancedMixUp
+    from balanced_mixup.mixing import BalancedMixUpFn as BalancedMixUpFn
     from balanced_mixup.mixing import BalancedMixUpLoader as BalancedMixUpLoader
     from balanced_mixup.mixing import MixUp as MixUp
     from balanced_mixup.mixing import mix as mix
@@ -64,7 +65,7 @@ _HOME = {
     "losses": ("ClassBalanced", "CrossEntropy", "Focal"),
     "methods": ("METHODS",),
     "metrics": ("METRICS",),
-    "mixing": ("BalancedMixUp", "BalancedMixUpLoader", "MixUp", "mix", "mixup", "one_hot"),
+    "mixing": ("BalancedMixUp", "BalancedMixUpFn", "BalancedMixUpLoader", "MixUp", "mix", "mixup", "one_hot"),
     "sampling": ("class_probabilities", "class_sampler", "instance_sampler"),
     "evaluation.experiment": ("train",),
     "training.recipe": ("Recipe",),

@@ -1,8 +1,11 @@
 """The exceptions of this package. Every message says what was expected, what was found, and what to do."""
 
 import difflib
+import re
+import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 
 class BalancedMixupError(Exception):
@@ -50,6 +53,11 @@ class DataError(BalancedMixupError):
         self.problems = tuple(problems)
         super().__init__(describe(self.problems))
 
+    @classmethod
+    def of(cls, kind: str, message: str, remedy: str) -> Self:
+        """Return the error of a single problem; see `Problem`."""
+        return cls([Problem(kind, message, remedy)])
+
 
 def describe(problems: Sequence[Problem], examples: int = 10) -> str:
     """List `problems` by kind, each kind with its count, its first `examples` messages and its remedy."""
@@ -64,6 +72,30 @@ def describe(problems: Sequence[Problem], examples: int = 10) -> str:
             lines.append(f"  - and {len(members) - examples} more")
         lines.append(f"  {members[0].remedy}")
     return "\n".join(lines)
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxdict, _SHORT.maxlist, _SHORT.maxtuple = 3, 8, 8, 8
+_SHORT.maxstring = _SHORT.maxother = 200
+_LONGEST = 300
+
+
+def shown(value: object) -> str:
+    """Return the `repr` of a value as it goes into a message: of a long or deeply nested one only the beginning and the end."""
+    try:
+        text = _SHORT.repr(value)
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 60]} ... {text[-50:]}"
+    except ValueError:  # an integer of more digits than Python converts
+        return f"a value of the type {type(value).__name__} that is too long to show"
+
+
+# Control characters but tab and newline, and those that change the direction of the text around them.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """Return text for a terminal or a log, with control characters as escapes: a name must not move the cursor or hide text."""
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 A head is part of a method: cross-entropy goes with `Softmax`, losses with angular margins go with `Cosine`.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from balanced_mixup.errors import UsageError
+from balanced_mixup.errors import UsageError, shown
 
 
 class Head(ABC):
@@ -73,7 +74,7 @@ class Cosine(Head):
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        if not self.scale > 0:
+        if not 0 < self.scale < math.inf:
             raise UsageError(f"Expected `scale` of the cosine head to be above 0, but got {self.scale}.")
 
     def layer(self, in_features: int, num_classes: int) -> nn.Module:
@@ -123,4 +124,6 @@ def head_from_dict(content: Mapping[str, Any]) -> Head:
     try:
         return HEADS[name](**settings)
     except (KeyError, TypeError):
-        raise UsageError(f"Expected a head among {', '.join(HEADS)} with its settings, but got {dict(content)!r}.") from None
+        raise UsageError(
+            f"Expected a head among {', '.join(HEADS)} with its settings, but got {shown(dict(content))}."
+        ) from None

@@ -4,6 +4,8 @@ Notable decisions
 - A branch returns the row at any position p of an epoch in O(1): the stream is a function of (seed, epoch), so it survives a
   restart, and each rank computes only its own positions. torch's WeightedRandomSampler is limited to 2^24 samples, is the same
   on every rank, and depends on global state.
+- A sampler divides itself between the processes of torch.distributed. It is a `DistributedSampler`, by which Lightning knows
+  that it must not divide it again. Accelerate divides any `DataLoader`, so there the user has to decide.
 - The instance branch (q = 1) is a shuffle without replacement: each image once per epoch.
 - Every other branch draws the class first, by Eq. 2, then a member of it, with replacement.
 
@@ -14,16 +16,19 @@ Notable decisions
         for images, labels in loader: ...
 """
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import DistributedSampler
 
 from balanced_mixup.errors import UsageError
 from balanced_mixup.randomness import bits, permuted, uniforms
+from balanced_mixup.ranks import Ranks
 
 Labels = Sequence[int] | npt.NDArray[np.integer] | torch.Tensor
 Probabilities = npt.NDArray[np.float64]
@@ -76,6 +81,10 @@ def progressive_probabilities(counts: Labels, epoch: int, epochs: int) -> Probab
         raise UsageError(f"Expected `epochs` >= 1 and `epoch` >= 0, but got {epochs} and {epoch}.")
     t = min(1.0, epoch / max(1, epochs - 1))
     return (1 - t) * class_probabilities(counts, 1.0) + t * class_probabilities(counts, 0.0)
+
+
+def _same_in_each_epoch(counts: Labels, epoch: int, *, q: float) -> Probabilities:
+    return class_probabilities(counts, q)
 
 
 class Branch(ABC):
@@ -164,30 +173,31 @@ class ClassBranch(Branch):
         return self._probabilities(np.asarray(counts), epoch)
 
 
-class BranchSampler(Sampler[int]):
+class BranchSampler(DistributedSampler[int]):
     """A branch as a sampler for torch's `DataLoader`, divided between ranks.
 
     Rank r of R draws positions r, r + R, r + 2R ... so that the ranks together see, batch for batch, the samples that one
-    process with an R times larger batch sees, none twice and none left out.
+    process with an R times larger batch sees, none twice. All ranks draw the same number, as DDP needs it: the last
+    `num_samples` % R positions are left out, other ones in each epoch.
     """
 
-    def __init__(self, branch: Branch, *, num_samples: int | None = None, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self, branch: Branch, *, num_samples: int | None = None, rank: int | None = None, world_size: int | None = None
+    ) -> None:
         """Wrap `branch`.
 
         Args:
             branch: Where rows come from.
             num_samples: Draws per epoch over all ranks; the number of rows if not given.
-            rank: This process, from 0.
+            rank: This process, from 0; with `world_size`, as torch.distributed says when an iteration starts if not given.
             world_size: Number of processes.
         """
-        if not 0 <= rank < world_size:
-            raise UsageError(f"Expected `rank` to be in 0..{world_size - 1}, but got {rank}.")
+        # Not the constructor of DistributedSampler, which needs a process group.
+        self.ranks = Ranks(rank, world_size)
         self.branch = branch
         self.num_samples = branch.n if num_samples is None else num_samples
         if self.num_samples < 1:
             raise UsageError(f"Expected `num_samples` to be at least 1, but got {num_samples}.")
-        self.rank = rank
-        self.world_size = world_size
         self.epoch = 0
         self.start = 0
 
@@ -200,15 +210,27 @@ class BranchSampler(Sampler[int]):
 
     def __len__(self) -> int:
         """Number of draws of this rank in the next iteration."""
-        return max(0, (self.num_samples - self.rank + self.world_size - 1) // self.world_size - self.start)
+        return max(0, self.num_samples // self._ranks_now()[1] - self.start)
 
     def __iter__(self) -> Iterator[int]:
         """Yield the rows of this rank in the current epoch."""
+        rank, world_size = self._ranks_now()
         chunk = 4096
         end = self.start + len(self)
         for first in range(self.start, end, chunk):
             own = np.arange(first, min(first + chunk, end))
-            yield from self.branch.rows(self.epoch, own * self.world_size + self.rank).tolist()
+            yield from self.branch.rows(self.epoch, own * world_size + rank).tolist()
+
+    def _ranks_now(self) -> tuple[int, int]:
+        rank, world_size = self.ranks.now(self.num_samples)
+        accelerate = sys.modules.get("accelerate.state")
+        if world_size > 1 and self.ranks.rank is None and accelerate is not None and accelerate.is_initialized():
+            raise UsageError(
+                f"Expected `rank` and `world_size` of a sampler under Accelerate in {world_size} processes (in Hugging Face's "
+                "Trainer, too), but got neither. Give 0 and 1 if its DataLoader goes through `accelerator.prepare`, which "
+                "divides the batches, or else `accelerator.process_index` and `accelerator.num_processes`."
+            )
+        return rank, world_size
 
 
 def instance_branch(labels: Labels, *, seed: int = 0) -> InstanceBranch:
@@ -218,21 +240,27 @@ def instance_branch(labels: Labels, *, seed: int = 0) -> InstanceBranch:
 
 def class_branch(labels: Labels, q: float = 0.0, *, seed: int = 0) -> ClassBranch:
     """Return the branch that draws classes with probability n^q (Eq. 2), then a member with replacement."""
-    return ClassBranch(labels, lambda counts, _: class_probabilities(counts, q), seed=seed)
+    return ClassBranch(labels, partial(_same_in_each_epoch, q=q), seed=seed)
 
 
 def progressive_branch(labels: Labels, epochs: int, *, seed: int = 0) -> ClassBranch:
     """Return the branch that goes from instance to class sampling over `epochs` (Kang et al., ICLR 2020)."""
-    return ClassBranch(labels, lambda counts, epoch: progressive_probabilities(counts, epoch, epochs), seed=seed)
+    return ClassBranch(labels, partial(progressive_probabilities, epochs=epochs), seed=seed)
 
 
-def instance_sampler(n: int, *, seed: int = 0, rank: int = 0, world_size: int = 1) -> BranchSampler:
+def instance_sampler(n: int, *, seed: int = 0, rank: int | None = None, world_size: int | None = None) -> BranchSampler:
     """Return a sampler that draws each of n rows once per epoch, in random order."""
     return BranchSampler(InstanceBranch(n, seed=seed), rank=rank, world_size=world_size)
 
 
 def class_sampler(
-    labels: Labels, q: float = 0.0, *, num_samples: int | None = None, seed: int = 0, rank: int = 0, world_size: int = 1
+    labels: Labels,
+    q: float = 0.0,
+    *,
+    num_samples: int | None = None,
+    seed: int = 0,
+    rank: int | None = None,
+    world_size: int | None = None,
 ) -> BranchSampler:
     """Return a sampler that draws classes with probability n^q (Eq. 2): q = 0 oversamples rare classes fully, 1/2 partially."""
     return BranchSampler(class_branch(labels, q, seed=seed), num_samples=num_samples, rank=rank, world_size=world_size)

@@ -7,10 +7,10 @@ every cell as it is.
 """
 
 import math
-import os
 import re
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from balanced_mixup.errors import UsageError
@@ -47,7 +47,7 @@ def _is_number(cell: str) -> bool:
 
 
 def check_output(out: Path | str, *, overwrite: bool = False) -> Path:
-    """Check that a table can be written, before the work for it begins; nothing is made on disk.
+    """Check that a table can be written, before the work for it begins; nothing stays on disk.
 
     Args:
         out: The file.
@@ -71,9 +71,14 @@ def check_output(out: Path | str, *, overwrite: bool = False) -> Path:
             f"Expected `out` to be a new file, but {str(out)!r} exists. Choose another `--out`, or add `--overwrite`."
         )
     folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        reason = "cannot be written to" if folder.is_dir() else "is a file"
-        raise UsageError(f"Expected to write {str(out)!r}, but {str(folder)!r} {reason}. Choose another `--out`.")
+    if not folder.is_dir():
+        raise UsageError(f"Expected to write {str(out)!r}, but {str(folder)!r} is a file. Choose another `--out`.")
+    try:
+        # Tried, as permissions alone do not tell; in a new folder, as the missing ones of the path will be.
+        with TemporaryDirectory(prefix=".balanced-mixup-", dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"Expected to write {str(out)!r}, but {error.strerror or error}. Choose another `--out`.") from None
     return path
 
 

@@ -42,6 +42,8 @@ COMMANDS = {
     "explain": Command("explain run images/000.png images/001.png --out explained", ("images", "run")),
 }
 
+LONG = ("train", "benchmark", "report")  # to be started again after each file
+
 _PLAN = """
 data: {blobs: {data: images/labels.csv}}
 methods: [instance]
@@ -75,7 +77,7 @@ def _write_raw(root):
 
 
 def contents(folder):
-    """Return the digest of each file in a folder, "" for those whose content may differ; the folder's own path does not count."""
+    """Return the digest of each file, "" where the content may differ; the path of the folder itself does not count."""
 
     def digest(path):
         return hashlib.sha256(path.read_bytes().replace(bytes(folder), b"")).hexdigest()

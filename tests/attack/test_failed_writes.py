@@ -3,10 +3,10 @@
 import errno
 
 import pytest
-from attack_commands import COMMANDS, before_each_file, bmixup, contents, lay_out
+from attack_commands import COMMANDS, LONG, before_each_file, bmixup, contents, lay_out
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in COMMANDS])
 def test_a_full_disk_at_each_kind_of_file(blobs, tiny_run, tmp_path, monkeypatch, capfd, name):
     command = COMMANDS[name]
     whole, folder = tmp_path / "whole", tmp_path / "folder"

@@ -13,7 +13,7 @@ from balanced_mixup.benchmark.added_rows import add_predictions
 from balanced_mixup.benchmark.benchmark_folder import BENCHMARK_FILE, BenchmarkFolder, Index, PlannedRun
 from balanced_mixup.benchmark.results import read_results
 from balanced_mixup.benchmark.summary import summarise
-from balanced_mixup.benchmark.tables import make_tables
+from balanced_mixup.benchmark.tables import make_tables, table
 from balanced_mixup.cli import run as command
 from balanced_mixup.errors import DataError, UsageError
 from balanced_mixup.report.write import write_report
@@ -80,8 +80,8 @@ class TestRow:
         add_predictions(benchmark, theirs)
         found = read_results(benchmark)
         assert (found.methods, found.added) == (("instance", "class", "theirs"), ("theirs",))
-        table = table_of_others()
-        predicted, labels = table[list(CLASSES)].to_numpy().argmax(1), np.arange(90) % 3
+        others = table_of_others()
+        predicted, labels = others[list(CLASSES)].to_numpy().argmax(1), np.arange(90) % 3
         by_hand = [matthews_corrcoef(labels[k : k + 30], predicted[k : k + 30]) for k in (0, 30, 60)]
         own = found.scores[found.scores["method"] == "theirs"]
         assert own["mcc"].tolist() == pytest.approx(by_hand)
@@ -122,6 +122,14 @@ class TestRow:
         assert "3 methods on cells" in page and "their net" in page
         recall = pd.read_csv(benchmark / "report-figures" / "rarity-1.csv")
         assert "their net" in recall["method"].tolist()
+
+    def test_in_the_data_frame_of_the_table(self, benchmark, theirs):
+        add_predictions(benchmark, theirs)
+        found = table(benchmark, ["mcc", "accuracy"])
+        assert found["method"].tolist() == ["instance", "class", "theirs"] * 2
+        assert table(benchmark, form="md") == make_tables(read_results(benchmark), (), "md")
+        with pytest.raises(UsageError, match=r"Expected a metric among .*, but got 'kapa'"):
+            table(benchmark, ["kapa"])
 
     def test_can_be_the_baseline(self, benchmark, theirs):
         add_predictions(benchmark, theirs)
@@ -227,3 +235,8 @@ def test_command(benchmark, theirs, capsys):
     assert "--overwrite" in capsys.readouterr().err
     assert command(["table", str(benchmark)]) == 0
     assert "| their net |" in capsys.readouterr().out
+
+
+def test_nothing_is_said_of_the_images_of_other_folds(benchmark, theirs, caplog):
+    add_predictions(benchmark, theirs)
+    assert "image without a label" not in caplog.text

@@ -13,7 +13,6 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
-from filelock import FileLock
 
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder
 from balanced_mixup.benchmark.engine import run_benchmark
@@ -24,6 +23,8 @@ from balanced_mixup.benchmark.results import read_results
 from balanced_mixup.benchmark.runs import expand
 from balanced_mixup.cli import main
 from balanced_mixup.errors import DataError, RunError, UsageError
+from balanced_mixup.evaluation.evaluate import evaluate
+from balanced_mixup.runs.folder_lock import locked
 from balanced_mixup.runs.run import Run
 
 
@@ -77,6 +78,52 @@ def test_what_is_finished_is_not_made_again(finished, content):
     assert len(read_results(out).scores) == 4
 
 
+def test_the_number_of_parallel_runs_changes_no_result(content, finished, tmp_path):
+    """Each run computes with the same number of threads, 1 if not told otherwise, which is kept with the benchmark."""
+    out, _ = finished
+    plan = make_plan({**content, "methods": ["instance"]})
+    assert run_benchmark(plan, tmp_path, jobs=1, keep_weights=True).finished == 2
+    assert len(weights_in(tmp_path)) == 2
+    for path in weights_in(tmp_path):
+        assert path.read_bytes() == (out / path.relative_to(tmp_path)).read_bytes()
+    for folder in (out, tmp_path):
+        assert json.loads((folder / "benchmark.json").read_text())["threads"] == 1
+        assert {json.loads(path.read_text())["torch_threads"] for path in folder.rglob("environment.json")} == {1}
+    match = r"Expected `threads` to be 1, with which the runs of the benchmark in .* compute, but got 2\. Omit `--threads`, or"
+    with pytest.raises(UsageError, match=match):
+        run_benchmark(plan, tmp_path, {"threads": 2})
+
+
+@pytest.mark.parametrize("threads", [None, 3])
+def test_the_threads_of_a_run_do_not_depend_on_the_machine_or_on_jobs(content, tmp_path, monkeypatch, threads):
+    given = []
+
+    def start(folder, run, placement, slot, threads, base):
+        given.append(threads)
+        raise RunError("not now")
+
+    monkeypatch.setattr(Job, "start", start)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 8)
+    for jobs in (1, 2, None):
+        plan = make_plan({**content, "methods": ["instance"]})
+        run_benchmark(plan, tmp_path / str(jobs), {} if threads is None else {"threads": threads}, jobs=jobs)
+    assert given == [threads or 1] * 6
+
+
+def test_as_many_runs_at_a_time_as_there_are_cores_and_memory(monkeypatch):
+    from balanced_mixup.benchmark import engine
+
+    recipe = engine.make_recipe({"accelerator": "cpu"})
+    monkeypatch.setattr("torch.get_num_threads", lambda: 8)
+    memory = psutil.virtual_memory()
+    for free, threads, expected in ((64, 1, 8), (64, 4, 2), (6, 1, 3), (0, 1, 1), (64, 16, 1)):
+        monkeypatch.setattr("psutil.virtual_memory", lambda free=free: memory._replace(available=free * 2**30))
+        assert engine._most_jobs(recipe, threads) == expected
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    assert engine._most_jobs(engine.make_recipe({}), 1) == 3
+
+
 def test_weights_are_kept_if_asked_for(finished, content):
     """What was said last in a folder holds, and folders of versions that said nothing keep theirs."""
     out = Path(shutil.copytree(finished[0], finished[0].with_name("weights")))
@@ -95,9 +142,10 @@ def test_weights_are_kept_if_asked_for(finished, content):
     assert not BenchmarkFolder(out).keeps_weights
     assert run_benchmark(plan, out).finished == 4 and marks(out) == before
     path = BenchmarkFolder(out).run(planned[0]).path
-    with pytest.raises(UsageError, match=r"is trained, but its weights were not kept .*`--keep-weights`\)\. To train"):
+    with pytest.raises(UsageError, match=r"is trained, but its weights were not kept .*`--keep-weights`\)\. To train it"):
         Run.open(path).classifier()
     assert Run.open(path).finished
+    assert evaluate(path, prior="uniform").scores.n == Run.open(path).scores["test"].n  # which needs no weights
 
 
 def write_index(plan, out):
@@ -189,7 +237,7 @@ def test_a_full_disk_is_a_reason_and_the_reason_needs_no_disk(content, tmp_path,
     plan = make_plan({**content, "methods": ["instance"]})
     (tmp_path / "runs").mkdir()
     for run in expand(plan, tmp_path, {}).runs:
-        (tmp_path / run.folder).with_name(Path(run.folder).name + ".lock").mkdir()  # so that a run fails with an OSError
+        (tmp_path / run.folder / ".lock").mkdir(parents=True)  # so that the system refuses the run its lock
     monkeypatch.setattr("balanced_mixup.benchmark.engine.write_text", full)
     outcome = run_benchmark(plan, tmp_path)
     assert len(outcome.failed) == 2
@@ -203,22 +251,21 @@ def test_a_run_that_another_benchmark_makes_is_waited_for(content, tmp_path, mon
     write_index(plan, tmp_path)
     folder = BenchmarkFolder(tmp_path)
     first = folder.read().runs[0]
-    (tmp_path / "runs").mkdir()
-    held = FileLock(folder.lock(first))
-    held.acquire()
+    held = locked(folder.run(first).path)
+    held.__enter__()
     real, starts = Job.start, []
 
     def start(folder, run, *arguments):
         starts.append(run.identity)
         if starts.count(first.identity) == 2:
-            held.release()  # the other benchmark has been killed meanwhile
+            held.__exit__(None, None, None)  # the other benchmark has been killed meanwhile
         return real(folder, run, *arguments)
 
     monkeypatch.setattr(Job, "start", start)
     outcome = run_benchmark(plan, tmp_path)
     assert (outcome.finished, list(outcome.failed)) == (2, [])
     assert starts.count(first.identity) == 2
-    FileLock(folder.lock(first)).acquire(timeout=0)
+    assert not list(tmp_path.rglob(".lock"))
 
 
 def test_killed_with_its_jobs_and_started_again(content, finished, tmp_path):
@@ -303,7 +350,7 @@ def test_groups_that_external_data_share_are_told(content, blobs, tmp_path, capl
     assert all(run.images["external"] == 21 for run in runs)
     folder = BenchmarkFolder(tmp_path / "out")
     without = [replace(run, images={**run.images, "external": 0}) for run in runs]
-    assert estimate_seconds(folder, [], runs, {}, 1) > estimate_seconds(folder, [], without, {}, 1)
+    assert estimate_seconds(folder, [], runs, {}, 1, 1) > estimate_seconds(folder, [], without, {}, 1, 1)
 
 
 def test_weights_that_cannot_be_had_are_found_out_at_once(content, tmp_path):

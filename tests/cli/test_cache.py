@@ -58,7 +58,9 @@ class TestShowing:
     def test_nothing(self, command, cache):
         assert command() == (0, f"No decoded images in {cache}.\n", "")
         assert not cache.exists()
-        assert json.loads(command("--json")[1]) == {"cache_dir": str(cache), "cleared": False, "disk_bytes": 0, "stores": []}
+        assert {**json.loads(command("--json")[1]), "limit_bytes": 0} == {
+            "cache_dir": str(cache), "cleared": False, "disk_bytes": 0, "limit_bytes": 0, "stores": [], "damaged": []
+        }  # fmt: skip
 
     def test_a_table_the_last_used_first(self, command, store, cache, tmp_path, monkeypatch):
         monkeypatch.setenv("COLUMNS", "300")
@@ -76,7 +78,7 @@ class TestShowing:
         ]
         assert [row[6] for row in rows[:3]] == ["2025-01-07", "2025-01-05", "2025-01-03"]
         assert out.splitlines()[-1].startswith("Total: ")
-        assert out.splitlines()[-1].endswith(f" of decoded images in {cache}.")
+        assert re.search(rf" of decoded images in {cache} \(limit \d.* [KMGT]iB\)\.$", out.splitlines()[-1])
 
     def test_json(self, command, store, cache, tmp_path):
         folder = store("data", 12, used=day(1))[0].folder
@@ -91,6 +93,7 @@ class TestShowing:
                 "images": 12,
                 "disk_bytes": found["disk_bytes"],
                 "last_used": day(1),
+                "format": 2,
             }
         ]
         assert found["disk_bytes"] >= 12 * 32 * 32 * 3
@@ -224,6 +227,85 @@ class TestClearing:
         monkeypatch.setattr(os, "unlink", refuse)
         status, _, err = command("--clear")
         assert (status, f"'{folder}' could not be deleted: " in err, "Permission denied" in err) == (1, True, True)
+
+
+class TestVerifying:
+    def test_damage_is_named_dropped_and_the_exit_status_is_1(self, command, store, cache, tmp_path):
+        folder = store("a", 12)[0].folder
+        store("b", 3)
+        assert command("--verify")[0] == 0
+        (path,) = folder.glob("pixels-*.bin")
+        content = bytearray(path.read_bytes())
+        content[0] ^= 1
+        content[-1] ^= 1
+        path.write_bytes(content)
+        status, out, err = command("--verify")
+        assert (status, f" of decoded images in {cache}" in out) == (1, True)
+        assert "damaged in the store (2)" in err
+        assert f"{tmp_path / 'a' / '0.png'} at 32 px" in err and f"{tmp_path / 'a' / '11.png'} at 32 px" in err
+        assert "They were dropped: the next training that needs them decodes them again." in err
+        status, out, err = command("--verify", "--json")
+        assert (status, json.loads(out)["damaged"], err) == (0, [], "")
+        assert json.loads(out)["stores"][0]["images"] in (3, 10)
+        assert store("a", 12)[1].pixels().gather(np.arange(12))[:, 0, 0, 0].tolist() == list(range(12))
+
+    def test_json_says_what_was_damaged(self, command, store, tmp_path):
+        (path,) = store("a", 1)[0].folder.glob("pixels-*.bin")
+        os.truncate(path, path.stat().st_size)
+        path.write_bytes(bytes(reversed(path.read_bytes()[:-1])) + b"\xff")
+        status, out, _ = command("--verify", "--json")
+        assert (status, json.loads(out)["damaged"]) == (1, [f"{tmp_path / 'a' / '0.png'} at 32 px"])
+
+    def test_images_of_one_folder(self, command, store, tmp_path):
+        (path,) = store("a", 1)[0].folder.glob("pixels-*.bin")
+        store("b", 1)
+        path.write_bytes(b"\xff" * path.stat().st_size)
+        assert command("--verify", "--data", tmp_path / "b")[0] == 0
+        assert command("--verify", "--data", tmp_path / "a")[0] == 1
+
+    def test_what_another_process_adds_to_is_not_verified(self, command, store, tmp_path):
+        in_use = store("a", 3)[0]
+        Image.new("RGB", (9, 9)).save(tmp_path / "a/new.png")
+        with added_to(in_use, FileImages(tmp_path / "a", ["new.png"]), 0):
+            status, _, err = command("--verify")
+        assert (status, f"'{in_use.folder}' was not verified: another process is adding images to it" in err) == (1, True)
+
+
+class TestLimiting:
+    def test_the_least_recently_used_are_deleted_down_to_the_limit(self, command, store, cache):
+        for number, name in enumerate("abc"):
+            store(name, 20, used=day(number))
+        taken = json.loads(command("--json")[1])["disk_bytes"]
+        status, out, _ = command("--limit", f"{taken // 2}B")
+        assert (status, "Deleted " in out.splitlines()[-1]) == (0, True)
+        assert [found["origin"][-1] for found in json.loads(command("--json")[1])["stores"]] == ["c"]
+        assert command("--limit", "20GB")[:2] == (0, f"No decoded images in {cache}.\n")
+
+    def test_what_is_in_use_is_kept(self, command, store, cache):
+        pixels = store("a", 3)[1].pixels()
+        store("b", 3)
+        found = json.loads(command("--limit", "0", "--json")[1])
+        assert [deleted["origin"][-1] for deleted in found["stores"]] == ["b"]
+        assert (found["cleared"], found["limit_bytes"]) == (True, 0)
+        del pixels
+        assert [deleted["origin"][-1] for deleted in json.loads(command("--limit", "0", "--json")[1])["stores"]] == ["a"]
+
+    def test_mistakes(self, command, store, monkeypatch):
+        store("a", 1)
+        status, _, err = command("--limit", "20%")
+        assert (status, "Expected --limit to be a size such as 20GB or 500MiB, but got '20%'." in err) == (2, True)
+        status, _, err = command("--limit", "0", "--verify")
+        assert (status, "Expected one of --clear, --verify and --limit, but got several." in err) == (2, True)
+        monkeypatch.setenv("BMIXUP_CACHE_LIMIT", "lots")
+        status, _, err = command()
+        assert (status, "the environment variable BMIXUP_CACHE_LIMIT to be a size such as 20GB" in err) == (2, True)
+        monkeypatch.delenv("BMIXUP_CACHE_LIMIT")
+        assert len(json.loads(command("--json")[1])["stores"]) == 1
+
+    def test_the_variable_is_the_limit_that_is_shown(self, command, store, monkeypatch):
+        store("a", 1)
+        monkeypatch.setenv("BMIXUP_CACHE_LIMIT", "20GiB")
+        assert command()[1].splitlines()[-1].endswith("(limit 20.0 GiB).")
 
 
 @contextmanager

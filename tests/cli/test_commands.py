@@ -168,6 +168,11 @@ class TestEvaluate:
         assert "of the 90 images to score were used to train this run" in err
         assert command("evaluate", tiny_run, "--data", blobs / "labels.csv", "--allow-seen", "--json", "--no-report")[0] == 0
 
+    def test_stored_predictions_are_scored_without_the_weights(self, command, tiny_run, tmp_path):
+        run = shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("*.safetensors", "evaluations"))
+        found = [json.loads(command("evaluate", path, "--json")[1]) for path in (run, tiny_run)]
+        assert found[0]["metrics"] == found[1]["metrics"]
+
     def test_settings_without_data(self, command, tiny_run):
         status, _, err = command("evaluate", tiny_run, "--label-column", "dx")
         assert (status, "Expected `--data` with label_column" in err) == (2, True)
@@ -200,7 +205,7 @@ class TestEvaluate:
     @pytest.mark.parametrize(
         ("damage", "message"),
         [
-            (lambda run: (run / "weights.safetensors").unlink(), "is not finished: resume it with `bmixup train --out"),
+            (lambda run: (run / "weights.safetensors").unlink(), "is trained, but its weights were not kept"),
             (lambda run: (run / "weights.safetensors").write_bytes(b"\0" * 9), "are damaged or of another model"),
             (lambda run: (run / "model.json").write_text("{}"), "does not describe a model"),
             (lambda run: (run / "recipe.yaml").unlink(), "to be a run folder, but it has no recipe.yaml"),
@@ -245,6 +250,13 @@ class TestPredict:
         assert status == 2
         assert "empty.png" in err and "text.jpg" in err
         assert not (tmp_path / "p.csv").exists()
+
+    def test_the_limit_on_pixels(self, command, tiny_run, blobs, tmp_path):
+        image = blobs / "000.png"
+        status, _, err = command("predict", tiny_run, image, "--max-megapixels", "0.001", "--out", tmp_path / "p.csv")
+        assert status == 2
+        assert "000.png: expected at most 0.001 megapixels, got 1,600 pixels" in err
+        assert command("check", "--data", blobs / "labels.csv", "--max-megapixels", "0.0016")[0] == 0
 
     def test_missing_image(self, command, tiny_run, tmp_path):
         status, _, err = command("predict", tiny_run, tmp_path / "nowhere.png")

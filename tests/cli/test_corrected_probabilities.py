@@ -23,7 +23,7 @@ def shares(tmp_path):
 class TestPredict:
     def predicted(self, command, tiny_run, blobs, tmp_path, *arguments):
         images = [blobs / f"{number:03}.png" for number in (0, 65, 85)]
-        status, _, err = command("predict", tiny_run, *images, "--out", tmp_path / "p.csv", *arguments)
+        status, _, err = command("predict", tiny_run, *images, "--out", tmp_path / "p.csv", "--overwrite", *arguments)
         assert status == 0
         return pd.read_csv(tmp_path / "p.csv"), err
 

@@ -311,6 +311,10 @@ class TestMistakes:
         status, _, err = prepare()
         assert (status, "ISIC_1: not an image" in err and "Download the images again" in err) == (2, True)
         assert not (tmp_path / "out" / "dataset.yaml").exists()
+        for number, path in enumerate(raw.rglob("*.jpg")):
+            write_image(path, number)
+        assert prepare("--format", "png", size=20)[0] == 0  # the failed start does not bind its settings
+        assert len(rows(tmp_path / "out" / "labels.csv")) == 10
 
     def test_a_full_disk(self, prepare, monkeypatch, tmp_path):
         write, written = pictures.write_atomically, []

@@ -94,6 +94,18 @@ class TestClasses:
         with pytest.raises(DataError, match="expected only splits or only classes, got 'train' beside 'y'"):
             read(tmp_path)
 
+    def test_links_that_lead_back_or_nowhere(self, tmp_path):
+        make(tmp_path, "x/a.png", "y/a.png")
+        (tmp_path / "self").symlink_to("self")
+        (tmp_path / "x" / "up").symlink_to(".")
+        (tmp_path / "y" / "self.png").symlink_to("self.png")
+        manifest = read(tmp_path)
+        assert list(manifest.images.names) == ["x/a.png", "y/a.png", "y/self.png"]
+        (ignored,) = manifest.problems
+        assert ignored.message == "self is left out"
+        with pytest.raises(DataError, match=r"self\.png: a link that leads to no file|loop|Too many levels"):
+            manifest.images.read(2)
+
     def test_one_class(self, tmp_path):
         make(tmp_path, "x/a.png")
         (problem,) = read(tmp_path).problems
@@ -122,6 +134,15 @@ class TestUnlabelled:
         assert "gone: no such file or folder" in text
         assert "empty: expected a folder with images, found none in it" in text
         assert f"{paths[3]} is the same file as {paths[3]}" in text
+
+    def test_links_that_lead_back(self, tmp_path):
+        make(tmp_path, "dir/a.png")
+        (tmp_path / "dir" / "up").symlink_to("..")
+        (tmp_path / "dir" / "self.png").symlink_to("self.png")
+        images = unlabelled([tmp_path])
+        assert [name.removeprefix(str(tmp_path)) for name in images.names] == ["/dir/a.png", "/dir/self.png"]
+        with pytest.raises(DataError, match=r"self\.png: a link that leads to no file|loop|Too many levels"):
+            images.read(1)
 
     def test_no_paths(self):
         with pytest.raises(DataError, match="expected images, got no paths"):

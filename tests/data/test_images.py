@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from balanced_mixup.data.decoding import Decoding
 from balanced_mixup.data.images import ArrayImages, FileImages, load_rgb
 from balanced_mixup.errors import DataError, Problem
 
@@ -237,20 +238,24 @@ class TestBadFiles:
         with pytest.raises(DataError, match=rf"{name}: (truncated or damaged|not an image, or cut off)"):
             load_rgb(path, size=8)
 
-    def test_too_large(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
-        with pytest.raises(DataError, match=r"image too large[\s\S]*a\.png.*60 pixels[\s\S]*Shrink the image"):
-            load_rgb(write(tmp_path / "a.png"))
+    def test_a_link_that_leads_nowhere_or_back(self, tmp_path):
+        (tmp_path / "gone.png").symlink_to("other.png")
+        (tmp_path / "loop.png").symlink_to("loop.png")
+        for name, to in (("gone.png", "other.png"), ("loop.png", "loop.png")):
+            with pytest.raises(
+                DataError, match=rf"(missing|unreadable) file[\s\S]*{name}: (a link that leads to no file \({to}\)|.*loop)"
+            ):
+                FileImages(tmp_path, [name]).read(0)
 
-    def test_rather_large_is_read_without_a_warning(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
-        assert load_rgb(write(tmp_path / "a.png")).shape == (6, 10, 3)
+    def test_rather_large_is_read_without_a_warning(self, tmp_path):
+        assert load_rgb(write(tmp_path / "a.png"), decoding=Decoding(60e-6)).shape == (6, 10, 3)
 
 
-def test_threads_leak_no_warning_and_leave_the_filters_as_they_were(tmp_path, monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+def test_threads_leak_no_warning_and_leave_pillow_as_it_was(tmp_path):
     path = write(tmp_path / "a.png")
-    before = list(warnings.filters)
+    before, limit = list(warnings.filters), Image.MAX_IMAGE_PIXELS
     with ThreadPoolExecutor(8) as threads:
-        assert len(list(threads.map(lambda _: load_rgb(path), range(200)))) == 200
+        read = list(threads.map(lambda number: load_rgb(path, decoding=Decoding(60e-6 + number % 2)), range(200)))
+    assert len(read) == 200
     assert warnings.filters == before
+    assert limit == Image.MAX_IMAGE_PIXELS

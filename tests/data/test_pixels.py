@@ -1,10 +1,12 @@
 """Wherever pixels lie, a gather gives the same; and a data set is the same whatever keeps its decoded images."""
 
+import errno
 import gc
 import os
 import re
 import shutil
 import time
+import zlib
 from collections import namedtuple
 from pathlib import Path
 
@@ -18,10 +20,12 @@ from PIL import Image
 
 from balanced_mixup.data.images import ArrayImages, FileImages
 from balanced_mixup.data.manifest import Manifest
-from balanced_mixup.data.pixels import ArrayPixels, DevicePixels, FilePixels, SourcePixels, as_pixels
+from balanced_mixup.data.pixel_file import OpenFile
+from balanced_mixup.data.pixels import ArrayPixels, DevicePixels, SourcePixels, as_pixels
 from balanced_mixup.data.preparation import Cache, prepare, read
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import load
+from balanced_mixup.data.stored_pixels import PLACE, StoredPixels
 from balanced_mixup.errors import DataError, RunError
 
 N, SIZE = 7, 4
@@ -29,22 +33,30 @@ EXPECTED = np.random.default_rng(0).integers(0, 256, (N, SIZE, SIZE, 3), np.uint
 SHUFFLED = np.array([4, 0, 6, 1, 3, 2, 5])
 
 
-def in_a_file(folder, pixels, slots):
-    (folder / "pixels.bin").write_bytes(pixels.tobytes())
-    return FilePixels(folder / "pixels.bin", SIZE, SIZE, slots)
-
-
-def from_the_source(folder):
+def from_the_source(folder=None):
     images = ArrayImages([f"{row}" for row in range(N)], EXPECTED)
     return SourcePixels(images, SIZE, tuple(map(images.digest, range(N))))
+
+
+def in_files(folder, pixels, slots, files=1, report=pytest.fail):
+    """Return the N images as they are in slots of a file, of which there are several alike."""
+    places = np.zeros(N, PLACE)
+    places["file"], places["slot"] = np.arange(N) % files, slots
+    places["checksum"] = [zlib.crc32(image) for image in EXPECTED]
+    paths = [folder / f"pixels-{number}.bin" for number in range(files)]
+    for path in paths:
+        path.write_bytes(pixels.tobytes())
+    return StoredPixels([OpenFile(path) for path in paths], places, from_the_source(), report)
 
 
 KINDS = {
     "array": lambda folder: as_pixels(EXPECTED),
     "slots": lambda folder: ArrayPixels(EXPECTED[SHUFFLED], np.argsort(SHUFFLED)),
     "some of a larger array": lambda folder: ArrayPixels(np.repeat(EXPECTED, 3, axis=0), np.arange(0, 3 * N, 3)),
-    "file": lambda folder: in_a_file(folder, EXPECTED, np.arange(N)),
-    "some of a file": lambda folder: in_a_file(folder, np.repeat(EXPECTED[SHUFFLED], 2, axis=0), np.argsort(SHUFFLED) * 2),
+    "file": lambda folder: in_files(folder, EXPECTED, np.arange(N)),
+    "some of several files": lambda folder: in_files(
+        folder, np.repeat(EXPECTED[SHUFFLED], 2, axis=0), np.argsort(SHUFFLED) * 2, files=3
+    ),
     "device": lambda folder: DevicePixels.copy_of(ArrayPixels(EXPECTED), torch.device("cpu")),
     "source": from_the_source,
 }
@@ -101,21 +113,50 @@ def test_a_copy_for_the_device_is_made_in_parts():
 
 
 def test_a_file_that_is_deleted_while_it_is_used(tmp_path):
-    pixels = in_a_file(tmp_path, EXPECTED, np.arange(N))
-    (tmp_path / "pixels.bin").unlink()
+    pixels = in_files(tmp_path, EXPECTED, np.arange(N))
+    (tmp_path / "pixels-0.bin").unlink()
     for _ in range(2):
         some = pixels.subset(np.array([5, 1]))
         np.testing.assert_array_equal(pixels.gather(np.arange(N)), EXPECTED)
         np.testing.assert_array_equal(some.gather(np.arange(2)), EXPECTED[[5, 1]])
-        (tmp_path / "pixels.bin").write_bytes(b"\0" * EXPECTED.size)  # another store in its place
+        (tmp_path / "pixels-0.bin").write_bytes(b"\0" * EXPECTED.size)  # another store in its place
 
 
-def test_a_file_that_is_cut_off_while_it_is_used(tmp_path):
-    pixels = in_a_file(tmp_path, EXPECTED, np.arange(N))
-    os.truncate(tmp_path / "pixels.bin", EXPECTED.size - 1)
-    np.testing.assert_array_equal(pixels.gather(np.arange(N - 1)), EXPECTED[:-1])
-    with pytest.raises(RunError, match=r"pixels\.bin' were truncated while they were in use"):
-        pixels.gather(np.array([0, N - 1]))
+@pytest.mark.parametrize("damage", ["cut off", "a bit", "another image", "disk"])
+def test_damaged_images_are_decoded_from_their_source_and_named_once(tmp_path, monkeypatch, damage):
+    said = []
+    pixels, file = in_files(tmp_path, EXPECTED, np.arange(N), report=said.append), tmp_path / "pixels-0.bin"
+    if damage == "cut off":
+        os.truncate(file, EXPECTED.size - 1)
+    elif damage == "disk":
+        monkeypatch.setattr(os, "preadv", lambda *arguments: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
+    else:
+        changed = EXPECTED.copy()
+        changed[N - 1, 2, 3, 1] ^= 16
+        if damage == "another image":
+            changed[N - 1] = EXPECTED[0]
+        file.write_bytes(changed.tobytes())
+    some = pixels.subset(np.array([0, N - 1]))
+    for _ in range(2):
+        np.testing.assert_array_equal(some.gather(np.arange(2)), EXPECTED[[0, N - 1]])
+        np.testing.assert_array_equal(pixels.gather(np.arange(N)), EXPECTED)
+    damaged = range(N) if damage == "disk" else [N - 1]
+    assert sorted(name for names in said for name in names) == [str(row) for row in damaged]
+
+
+def test_an_image_that_is_damaged_and_has_changed_at_its_source(tmp_path):
+    pixels = in_files(tmp_path, EXPECTED[::-1], np.arange(N), report=lambda names: None)
+    pixels._source.images._pixels = EXPECTED[::-1]
+    with pytest.raises(DataError, match="changed image"):
+        pixels.gather(np.array([0]))
+
+
+def test_an_image_is_verified_once_in_a_process(tmp_path, monkeypatch):
+    pixels, read = in_files(tmp_path, EXPECTED, np.arange(N)), []
+    monkeypatch.setattr(zlib, "crc32", lambda data, checksum=zlib.crc32: read.append(1) or checksum(data))
+    for rows in ([0, 3], [3, 3], [0], [1]):
+        pixels.subset(np.arange(N)).gather(np.array(rows))
+    assert len(read) == 3
 
 
 def test_files_are_closed_when_they_are_no_longer_used(tmp_path):
@@ -124,7 +165,7 @@ def test_files_are_closed_when_they_are_no_longer_used(tmp_path):
         pytest.skip("needs Linux, which says what files are open")
     gc.collect()
     before = len(list(open_files.iterdir()))
-    pixels = in_a_file(tmp_path, EXPECTED, np.arange(N))
+    pixels = in_files(tmp_path, EXPECTED, np.arange(N))
     for _ in range(20):
         pixels = pixels.subset(np.arange(N))
         pixels.gather(np.arange(N))

@@ -226,7 +226,8 @@ def test_command(theirs, capsys):
     assert run(["evaluate", "--predictions", "theirs.csv", *FLAGS, "--json", "--no-report"]) == 0
     assert json.loads(capsys.readouterr().out)["other_program"]["scores"] == "probabilities"
     assert run(["compare", "out", "runs/evaluations/theirs-all"]) == 0
-    assert "a - b [95 % interval]" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "a - b [95 % interval]" in printed and "MCC" in printed and "kappa" not in printed  # which is for grades
 
 
 def test_mistakes_of_flags(theirs, capsys):

@@ -1,7 +1,6 @@
 """Whatever the format, a report says the same, shows names as they are, and leaves files behind that stand alone."""
 
 import re
-import shutil
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,6 +8,7 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import matplotlib
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.ft2font import FT2Font
@@ -19,8 +19,8 @@ from balanced_mixup import UsageError
 from balanced_mixup.cli import run as command
 from balanced_mixup.errors import RunError
 from balanced_mixup.report import pdf, write
-from balanced_mixup.report.document import Document, Section, Table
-from balanced_mixup.report.figures import fonts
+from balanced_mixup.report.document import Chart, Document, Section, Table
+from balanced_mixup.report.figures import fonts, prior_bars
 from balanced_mixup.report.html import to_html
 from balanced_mixup.report.markdown import to_markdown
 from balanced_mixup.report.run_report import run_report
@@ -133,24 +133,26 @@ def test_figures_are_files(made_run, monkeypatch):
         pd.testing.assert_frame_equal(numbers, chart.drawing.numbers.reset_index(drop=True), check_dtype=False, rtol=1e-9)
 
 
-def test_figures_of_an_earlier_report_go_and_the_users_files_stay(made_run):
+def of_charts(**classes):
+    """Return a function that makes a report of a chart for each name, of these classes, in place of `make_report`."""
+    charts = [Chart(name, "", prior_bars(names, np.ones(2) / 2, np.ones(2) / 2)) for name, names in classes.items()]
+    return lambda *_: Document("title", "subtitle", [Section("gallery", "Gallery", charts)])
+
+
+def test_figures_of_an_earlier_report_go_and_the_users_files_stay(made_run, monkeypatch):
     run = made_run(["a", "b"], 40)
-    write_report(run, form="md")
     figures = run / "report-figures"
-    shutil.copy(figures / "roc.png", figures / "mine.png")
-    (figures / "mine.jpg").write_bytes(b"")
-    for suffix in ("svg", "png", "csv"):
-        shutil.copy(figures / f"roc.{suffix}", figures / f"cost-7.{suffix}")
-    (figures / "gallery-1-2-1.jpg").write_bytes(b"")
-    before = {path.name for path in figures.iterdir()} - {"cost-7.svg", "cost-7.png", "cost-7.csv"}
-    (run / "predictions.parquet").unlink()
-    write_report(run, form="html")  # whose figures need no predictions; report.md is there still, with its images
-    of_predictions = {
-        f"{name}.{suffix}" for name in ("confusion", "roc", "precision-recall") for suffix in ("svg", "png", "csv")
-    }
-    assert {path.name for path in figures.iterdir()} == before - of_predictions
+    monkeypatch.setattr(write, "make_report", of_charts(roc="ab", cost="ab"))
     write_report(run, form="md")
-    assert not (figures / "gallery-1-2-1.jpg").exists() and (figures / "mine.jpg").exists()
+    kept = {"mine.png", "mine.svg", "mine.jpg", "gallery-1-2-1.jpg"}
+    for name in kept:
+        (figures / name).write_bytes(b"")
+    monkeypatch.setattr(write, "make_report", of_charts(roc="ab"))
+    of_roc = {"roc.svg", "roc.png", "roc.csv"}
+    write_report(run, form="html")  # report.md is there still, with the images of its gallery
+    assert {path.name for path in figures.iterdir()} == of_roc | kept
+    write_report(run, form="md")
+    assert {path.name for path in figures.iterdir()} == of_roc | kept - {"gallery-1-2-1.jpg"}
 
 
 FOREIGN = "変病"  # which the figures' own font does not have
@@ -167,8 +169,8 @@ def test_letters_of_other_scripts_are_drawn_with_a_font_of_the_system(monkeypatc
     fonts.use_system_fonts(figure)
     assert drawn.get_fontfamily() == ["DejaVu Sans", "STIXGeneral"] and plain.get_fontfamily() != drawn.get_fontfamily()
     assert fonts.missing_letters(f"é ü Ж 😀 {letter} {FOREIGN}") == "".join(sorted(FOREIGN))
-    run = made_run(["plain", f"name {FOREIGN}"], 40)
-    write_report(run)
+    monkeypatch.setattr(write, "make_report", of_charts(roc=["plain", f"name {FOREIGN}"]))
+    write_report(made_run(["a", "b"], 40))
     assert f"2 letters such as {FOREIGN} are shown as boxes in the PNG figures, as no installed font has them." in caplog.text
     fonts._fonts.cache_clear()
 

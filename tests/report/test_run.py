@@ -220,7 +220,9 @@ def test_without_the_list_of_images_the_rest_is_there(made_run):
     (run / "manifest.csv").unlink()
     (listing,) = [block for block in summary(read_run(run)) if isinstance(block, Listing)]
     assert listing.items[0].startswith("a: ")
-    assert [type(block) for block in scores_view(read_run(run))] == [Table, Note]
+    overall, chart, classes = scores_view(read_run(run))  # by the scored images, as those of the training are unknown
+    assert (type(overall), type(chart), type(classes)) == (Table, Chart, Table)
+    assert "training images" not in classes.header and "fewest scored images" in chart.caption
 
 
 def test_ordinal_classes_of_which_only_the_data_know(made_run):

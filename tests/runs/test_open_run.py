@@ -97,6 +97,63 @@ def test_a_newer_file_is_refused_with_its_writer_and_advice(run, name):
         FILES[name](Run.open(run))
 
 
+NEWER = {
+    **FILES,
+    "recipe.yaml": lambda run: run.recipe,
+    "files.json": lambda run: run.verify(),
+    "predictions.parquet": lambda run: run.predictions,
+    "history.csv": lambda run: run.history,
+    "manifest.csv": lambda run: run.images,
+}
+
+
+@pytest.mark.parametrize("name", [name for name in NEWER if name != "environment.json"])
+def test_a_file_that_a_newer_version_wrote_in_its_own_way_is_no_damage(run, name):
+    """Whatever it has added or renamed without another format: the message says who wrote it, not what pydantic says."""
+    environment = json.loads((run / "environment.json").read_text())
+    environment["versions"]["balanced-mixup"] = "0.10.1"
+    (run / "environment.json").write_text(json.dumps(environment))
+    path = run / name
+    if name.endswith(".json"):
+        content = json.loads(path.read_text())
+        content = {"format": content["format"], "news": {"x": 1}}
+        path.write_text(json.dumps(content))
+    elif name == "recipe.yaml":
+        path.write_text(path.read_text() + "resolution_schedule: slow\n")
+    elif name == "predictions.parquet":
+        table = pq.read_table(path)
+        pq.write_table(table.rename_columns([f"new_{column}" for column in table.column_names]), path)
+    else:
+        path.write_text("row\n1\n")
+    match = rf"(?s){name}' was written by version 0\.10\.1 of balanced-mixup; this is version .*, which cannot read it"
+    with pytest.raises(UsageError, match=match) as caught:
+        NEWER[name](Run.open(run))
+    assert "Upgrade it with `pip install --upgrade balanced-mixup`" in str(caught.value)
+    assert "validation error" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", "files.json"])
+def test_newer_recipes_and_digests_are_refused_by_their_format(run, name):
+    text = (run / name).read_text()
+    new = text.replace("format: 2", "format: 3") if name == "recipe.yaml" else text.replace('"format": 1', '"format": 9')
+    (run / name).write_text(new)
+    with pytest.raises(UsageError, match=rf"{name}' was written by version .* \(format [39]\); this is version .* Upgrade it"):
+        NEWER[name](Run.open(run))
+
+
+def test_the_commands_name_the_newer_version(run, blobs, tmp_path, capsys):
+    from balanced_mixup.cli import run as command
+
+    content = json.loads((run / "model.json").read_text())
+    (run / "model.json").write_text(json.dumps({**content, "input_range": [0, 255]}))
+    environment = json.loads((run / "environment.json").read_text())
+    environment["versions"]["balanced-mixup"] = "3.0"
+    (run / "environment.json").write_text(json.dumps(environment))
+    assert command(["predict", str(run), str(blobs), "--out", str(tmp_path / "p.csv")]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "model.json' was written by version 3.0 of balanced-mixup" in said
+
+
 def test_newer_predictions_evaluations_and_benchmarks_are_refused(run, tmp_path):
     table = pq.read_table(run / "predictions.parquet")
     pq.write_table(table.replace_schema_metadata({"balanced_mixup.format": "2"}), run / "predictions.parquet")
@@ -149,7 +206,7 @@ def test_damaged_files_are_named(run, name, text):
         ("history.csv", "epoch\n1\n", r"history\.csv' is damaged: it has no learning_rate, train_loss"),
         ("history.csv", "epoch,learning_rate,train_loss\n1,0.1,x\n", r"history\.csv' is damaged"),
         ("manifest.csv", "image,label,split,digest\n", r"manifest\.csv' is damaged: it has no rows"),
-        ("manifest.csv", "", r"manifest\.csv' is missing or damaged"),
+        ("manifest.csv", "", r"manifest\.csv' is damaged: No columns"),
     ],
 )
 def test_damaged_tables_are_named(run, name, text, message):

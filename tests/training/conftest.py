@@ -33,11 +33,11 @@ def small_data():
 def fit_small(small_data):
     """Function that trains on the small data and returns the folder and the trained model."""
 
-    def run(folder, *, base=None, callbacks=(), **settings):
+    def run(folder, *, base=None, callbacks=(), mark="", **settings):
         recipe = make_recipe({**SMALL, **settings})
         folder.mkdir(exist_ok=True)
         backbone = create(recipe.backbone, 3, recipe.size, "none", 0, first_method(recipe.method).head())
-        fit(recipe, backbone, small_data, TrainingFiles(folder), base=base, callbacks=callbacks)
+        fit(recipe, backbone, small_data, TrainingFiles(folder), mark=mark, base=base, callbacks=callbacks)
         return TrainingFiles(folder), backbone.model
 
     return run

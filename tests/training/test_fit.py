@@ -10,7 +10,7 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from safetensors import SafetensorError
 
 from balanced_mixup import RunError, UsageError, train
-from balanced_mixup.files import write_text
+from balanced_mixup.files import temporary_path, write_text
 
 FULL = Path("/dev/full")
 
@@ -58,7 +58,7 @@ def test_a_full_disk_where_the_writer_has_errors_of_its_own(fit_small, tmp_path,
 
 @pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
 def test_a_disk_that_is_really_full(monkeypatch, tmp_path):
-    (tmp_path / f".notes.txt.{os.getpid()}.tmp").symlink_to(FULL)
+    temporary_path(tmp_path / "notes.txt").symlink_to(FULL)
     with pytest.raises(RunError, match=r"'.*/notes\.txt' could not be written: .*No space left on device"):
         write_text(tmp_path / "notes.txt", "x")
     assert list(tmp_path.iterdir()) == []

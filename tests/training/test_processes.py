@@ -1,5 +1,6 @@
 """Training with several processes, as Lightning, torchrun and SLURM start them: real processes on the CPU, with gloo."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -17,7 +18,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from safetensors.numpy import load_file
 
-from balanced_mixup import RunError, UsageError, train
+from balanced_mixup import Run, RunError, UsageError, train
 from balanced_mixup.cli import main
 from balanced_mixup.training.fit import fit
 from balanced_mixup.training.inputs import TrainingData
@@ -142,6 +143,10 @@ def test_two_processes_train_to_the_result_of_one_and_one_of_them_writes(config,
     assert_same_result(out, alone(("method", "retrained-test"), ("epochs", 1)))
     assert output.count("Epoch 1/3") == output.count("Epoch 3/3") == output.count("Run folder") == 1
     assert (out / "train.log").read_text().count("Epoch 3/3") == 1
+    # The folder was locked by the first process alone, which wrote down how many computed, and with how many threads each.
+    environment = json.loads((out / "environment.json").read_text())
+    assert (environment["processes"], environment["torch_threads"]) == (2, 1)
+    assert Run.open(out).verify() and not (out / ".lock").exists()
 
 
 def test_processes_that_were_started_from_outside(config, alone, launch, tmp_path):

@@ -148,7 +148,7 @@ def _scored(
     settings = settings.model_copy(update={"classes": labelled.classes})
     table = _of_fold(read_predictions(file, labelled, form, settings), run.fold)
     try:
-        found, _ = match_table(labelled, table, settings)
+        found, _ = match_table(labelled, table, settings, may_have_others=True)  # those of the other folds
     except DataError as error:
         problems = [replace(problem, message=f"{run.fold}: {problem.message}") for problem in error.problems]
         raise DataError(problems) from None

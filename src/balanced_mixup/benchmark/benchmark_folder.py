@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from balanced_mixup.benchmark.plan import Plan, plan_yaml, slug
-from balanced_mixup.errors import UsageError
+from balanced_mixup.errors import UsageError, shown
 from balanced_mixup.files import read_json, write_text
-from balanced_mixup.runs.formats import Content, Format, read_file, write_file
+from balanced_mixup.runs.formats import Content, Format, damaged, read_file, read_recipe, write_file
 from balanced_mixup.runs.identity import identity
 from balanced_mixup.runs.run_folder import RunFolder
-from balanced_mixup.training.recipe import current_settings, load_yaml, make_recipe, only_of_method
+from balanced_mixup.training.recipe import current_settings, make_recipe, only_of_method
 
 _HEADER = "# Written by `bmixup benchmark`, and written again by the next one in this folder.\n"  # unlike a user's own
 
@@ -89,7 +89,8 @@ class Index:
     """The runs of a benchmark, and the settings of its plan for tables and protocol; `benchmark.json`.
 
     older: Folders of runs that an earlier version named differently, by identity. keep_weights: Whether the weights of finished
-    runs are kept; earlier versions kept them.
+    runs are kept; earlier versions kept them. threads: CPU threads of each run, the same for any number of parallel ones; None
+    where an earlier version has made it.
     """
 
     runs: Sequence[PlannedRun]
@@ -98,6 +99,7 @@ class Index:
     protocol: str
     older: Mapping[str, str] = field(default_factory=dict)
     keep_weights: bool = True
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -126,15 +128,8 @@ class BenchmarkFolder:
 
     def failure(self, planned: PlannedRun) -> Path:
         """Return the file with the reason why a run failed; it exists only for failed runs."""
-        return self._sibling(planned, ".failed.txt")
-
-    def lock(self, planned: PlannedRun) -> Path:
-        """Return the lock file held by the process that trains a run."""
-        return self._sibling(planned, ".lock")
-
-    def _sibling(self, planned: PlannedRun, suffix: str) -> Path:
         folder = self.path / planned.folder
-        return folder.with_name(folder.name + suffix)
+        return folder.with_name(f"{folder.name}.failed.txt")
 
     def is_finished(self, planned: PlannedRun) -> bool:
         """Return whether a run has all its scores."""
@@ -160,25 +155,25 @@ class BenchmarkFolder:
                 for weights in (files.weights, files.end_of_base.weights):
                     weights.unlink(missing_ok=True)
 
-    def write(self, plan: Plan, runs: Sequence[PlannedRun], *, keep_weights: bool = False) -> None:
-        """Write the plan, the runs, and whether their weights are kept."""
+    def write(self, plan: Plan, runs: Sequence[PlannedRun], *, keep_weights: bool = False, threads: int | None = None) -> None:
+        """Write the plan, the runs, whether their weights are kept, and with how many threads each computes."""
         self.path.mkdir(parents=True, exist_ok=True)
         if not self.plan.exists() or self.plan.read_text(encoding="utf-8", errors="replace").startswith(_HEADER):
             write_text(self.plan, _HEADER + plan_yaml(plan))
-        index = asdict(Index(runs, plan.baseline, plan.metrics, plan.protocol, self.older_runs(), keep_weights))
+        index = asdict(Index(runs, plan.baseline, plan.metrics, plan.protocol, self.older_runs(), keep_weights, threads))
         write_file(self.index, {"version": version("balanced-mixup"), **index}, BENCHMARK_FILE)
 
     def older_runs(self) -> dict[str, str]:
         """Return the folders, by identity, of runs that an earlier version made here under other names."""
         if not (self.path / "runs").is_dir():
             return {}
-        if self.index.is_file() and (content := read_json(self.index)).get("format", 1) > 1:
-            return dict(content["older"])
+        if self.index.is_file() and read_json(self.index).get("format", 1) != 1:
+            return dict(self.read().older)
         found = {}
         for folder in sorted((self.path / "runs").iterdir()):
             run = RunFolder(folder)
             with suppress(OSError, UsageError, KeyError):
-                recipe = make_recipe(load_yaml(run.recipe))
+                recipe = read_recipe(run.recipe)
                 found[identity(recipe, read_json(run.environment)["data_fingerprint"])] = f"runs/{folder.name}"
         return found
 
@@ -201,9 +196,14 @@ class BenchmarkFolder:
             raise UsageError(f"Expected {str(self.path)!r} to be the folder of a benchmark, but it has no {self.index.name}.")
         content = read_file(self.index, BENCHMARK_FILE)
         try:
-            settings = {name: content[name] for name in ("baseline", "metrics", "protocol", "older")}
-            return Index([PlannedRun(**run) for run in content["runs"]], **settings, keep_weights=self.keeps_weights)
-        except (KeyError, TypeError) as error:
-            raise UsageError(
-                f"Expected {str(self.path)!r} to be the folder of a benchmark, but its {self.index.name}: {error}."
-            ) from None
+            settings: dict[str, Any] = {name: content[name] for name in ("baseline", "metrics", "protocol", "older")}
+            settings |= {"keep_weights": self.keeps_weights, "threads": content.get("threads")}
+            index = Index([PlannedRun(**run) for run in content["runs"]], **settings)
+            folders = [*(run.folder for run in index.runs), *index.older.values()]
+            if strange := [folder for folder in folders if Path(folder).is_absolute() or ".." in Path(folder).parts]:
+                raise ValueError(f"the folder {shown(strange[0])} is not inside of it")
+            if index.threads is not None and not (isinstance(index.threads, int) and index.threads >= 1):
+                raise ValueError(f"expected `threads` to be a number from 1, but got {shown(index.threads)}")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise damaged(self.index, error) from None
+        return index

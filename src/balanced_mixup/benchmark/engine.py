@@ -14,6 +14,9 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+import psutil
+import torch
+
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
 from balanced_mixup.benchmark.estimate import estimate_seconds
 from balanced_mixup.benchmark.job import Job
@@ -24,11 +27,12 @@ from balanced_mixup.errors import RunError, UsageError, human_time
 from balanced_mixup.files import write_text
 from balanced_mixup.progress import progress_bar
 from balanced_mixup.training.backbones import create
-from balanced_mixup.training.recipe import make_recipe
+from balanced_mixup.training.recipe import Recipe, make_recipe
 from balanced_mixup.words import counted
 
 log = logging.getLogger("balanced_mixup")
 
+_RUN_BYTES = 2 * 2**30  # enough for the process of a run with a small backbone
 _RETRY_SECONDS = 5.0  # for runs that another benchmark is training
 
 
@@ -49,7 +53,7 @@ def benchmark(
     plan: Plan | Mapping[str, Any] | Path | str,
     out: Path | str | None = None,
     *,
-    jobs: int = 1,
+    jobs: int | None = None,
     dry_run: bool = False,
     keep_weights: bool | None = None,
     **placement: Any,
@@ -65,7 +69,7 @@ def benchmark(
     Args:
         plan: A YAML file, its content, or a `Plan`.
         out: Folder of the benchmark; `runs/NAME` for a file NAME.yaml if not given.
-        jobs: Number of parallel runs.
+        jobs: Number of parallel runs; as many as cores, memory or GPUs allow if not given.
         dry_run: Scan the data and the finished runs, and write nothing.
         keep_weights: Keep the weights of finished runs; as for `run_benchmark`.
         placement: Where the runs compute (`Placement`), such as `accelerator="cpu"`.
@@ -88,7 +92,7 @@ def run_benchmark(
     plan: Plan,
     out: Path,
     placement: Mapping[str, Any] | None = None,
-    jobs: int = 1,
+    jobs: int | None = None,
     *,
     dry_run: bool = False,
     keep_weights: bool | None = None,
@@ -100,8 +104,9 @@ def run_benchmark(
     Args:
         plan: What to compare.
         out: Folder of the benchmark, a new one or one to resume.
-        placement: Fields of `Placement` for every run that differ from their defaults.
-        jobs: Number of parallel runs; they share the cores, and with several GPUs each run gets one.
+        placement: Fields of `Placement` for every run that differ from their defaults. Each run computes with its `threads`, 1
+            if not given, whatever `jobs` is, as results depend on them in the last bits; the folder keeps the number.
+        jobs: Number of parallel runs, with several GPUs one on each; as many as cores, memory or GPUs allow if not given.
         dry_run: Scan the data and the finished runs, and write nothing.
         keep_weights: Keep the weights of finished runs, otherwise delete them as soon as no other run starts from them. If not
             given as before in this folder; in a new one they are deleted.
@@ -113,10 +118,12 @@ def run_benchmark(
         RunError: The weights of a backbone are not available.
     """
     folder, placement = BenchmarkFolder(out), dict(placement or {})
-    if jobs < 1:
+    if jobs is not None and jobs < 1:
         raise UsageError(f"Expected `jobs` to be at least 1, but got {jobs}.")
-    if make_recipe(recipe_settings(plan.settings), placement).processes > 1:
+    settings = make_recipe(recipe_settings(plan.settings), placement)
+    if settings.processes > 1:
         raise UsageError("Expected one device for each run of a benchmark; `--jobs` makes several runs at a time.")
+    threads = _threads(folder, settings.threads)
     expansion = expand(plan, out, placement)
     runs = expansion.runs
     finished: list[PlannedRun] = []
@@ -125,20 +132,43 @@ def run_benchmark(
         (finished if folder.is_finished(run) else pending).append(run)
     _check_weights(folder, pending)
     keep = folder.keeps_weights if keep_weights is None else keep_weights
-    jobs = max(1, min(jobs, len(pending)))
+    jobs = max(1, min(jobs or _most_jobs(settings, threads), len(pending)))
     if pending:
-        seconds = estimate_seconds(folder, finished, pending, placement, jobs)
+        seconds = estimate_seconds(folder, finished, pending, placement, jobs, threads)
         log.info("%s, %d of them unfinished: about %s.", counted(len(runs), "run"), len(pending), human_time(seconds))
     if dry_run:
         return BenchmarkOutcome(len(runs), len(finished), ())
     recipes = [make_recipe(run.settings) for run in pending]
     for backbone, size, weights in sorted({(recipe.backbone, recipe.size, recipe.weights) for recipe in recipes}):
         create(backbone, 2, size, weights, 0)  # download once and fail early, not in every run
-    expansion.write(plan, out, keep_weights=keep)
+    expansion.write(plan, out, keep_weights=keep, threads=threads)
     if not keep:
         folder.discard_weights(finished, runs)
-    failed = _run_all(folder, runs, pending, placement, jobs, keep_weights=keep)
+    failed = _run_all(folder, runs, pending, placement, jobs, threads, keep_weights=keep)
     return BenchmarkOutcome(len(runs), sum(folder.is_finished(run) for run in runs), failed)
+
+
+def _threads(folder: BenchmarkFolder, wanted: int | None) -> int:
+    """Return the number of CPU threads of each run: that of the folder, if it has one.
+
+    Raises:
+        UsageError: Another one is wanted.
+    """
+    kept = folder.read().threads if folder.index.is_file() else None
+    if kept is not None and wanted not in (None, kept):
+        raise UsageError(
+            f"Expected `threads` to be {kept}, with which the runs of the benchmark in {str(folder.path)!r} compute, but got "
+            f"{wanted}. Omit `--threads`, or choose another `--out`."
+        )
+    return kept or wanted or 1
+
+
+def _most_jobs(recipe: Recipe, threads: int) -> int:
+    """Return how many runs this machine can make at a time."""
+    if recipe.accelerator in ("auto", "gpu") and torch.cuda.is_available():
+        return torch.cuda.device_count()
+    memory = psutil.virtual_memory().available
+    return max(1, min(torch.get_num_threads() // threads, memory // _RUN_BYTES))
 
 
 def _check_weights(folder: BenchmarkFolder, pending: Sequence[PlannedRun]) -> None:
@@ -159,6 +189,7 @@ def _run_all(
     runs: Sequence[PlannedRun],
     placement: Mapping[str, Any],
     jobs: int,
+    threads: int,
     *,
     keep_weights: bool,
 ) -> list[tuple[PlannedRun, str]]:
@@ -191,7 +222,7 @@ def _run_all(
                         run, base = chosen
                         pending.remove(run)
                         try:
-                            active[slot] = Job.start(folder, run, placement, slot, jobs, base)
+                            active[slot] = Job.start(folder, run, placement, slot, threads, base)
                         except RunError as error:
                             end(run, str(error))
                 if active:

@@ -29,6 +29,7 @@ def estimate_seconds(
     pending: Sequence[PlannedRun],
     placement: Mapping[str, Any],
     jobs: int,
+    threads: int,
 ) -> float:
     """Estimate the seconds that the unfinished runs of a benchmark take.
 
@@ -40,12 +41,12 @@ def estimate_seconds(
         finished, pending: Its runs.
         placement: Fields of `Placement`.
         jobs: Number of parallel runs, at most the number of pending ones.
+        threads: CPU threads of each run.
     """
     known = defaultdict(list)
     for run in finished:
         known[run.data, run.backbone].append(Run(folder.run(run)).cost.seconds)
     total = 0.0
-    threads = max(1, torch.get_num_threads() // jobs)
     for run in pending:
         seconds = known.get((run.data, run.backbone))
         total += fmean(seconds) if seconds else _seconds_of(run, make_recipe(run.settings, placement), threads)

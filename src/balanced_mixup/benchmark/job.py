@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
 from balanced_mixup.errors import BalancedMixupError, RunError
 from balanced_mixup.evaluation.evaluate import evaluate
 from balanced_mixup.evaluation.experiment import train
 from balanced_mixup.files import read_json
+from balanced_mixup.runs.folder_lock import FolderInUseError, locked
 from balanced_mixup.runs.run_folder import RunFolder
 
 log = logging.getLogger("balanced_mixup")
@@ -52,7 +52,7 @@ class Job:
         run: PlannedRun,
         placement: Mapping[str, Any],
         slot: int,
-        jobs: int,
+        threads: int,
         base: Path | None = None,
     ) -> "Job":
         """Start a run.
@@ -61,7 +61,8 @@ class Job:
             folder: Of the benchmark.
             run: The run to start.
             placement: Fields of `Placement`.
-            slot: Its index among the `jobs` that share the machine, from 0.
+            slot: Its index among the parallel runs, from 0.
+            threads: With how many CPU threads it computes; one that is resumed keeps its own number.
             base: Folder of a run in which the base of its method has been trained.
 
         Raises:
@@ -72,7 +73,9 @@ class Job:
         if forking:
             context.set_forkserver_preload([__name__, *_COMPUTING])
         failure, report_failure = context.Pipe(duplex=False)
-        process: BaseProcess = context.Process(target=_run_job, args=(folder, run, placement, slot, jobs, base, report_failure))
+        process: BaseProcess = context.Process(
+            target=_run_job, args=(folder, run, placement, slot, threads, base, report_failure)
+        )
         try:
             process.start()
         except (EOFError, OSError) as error:  # the process that forks the others was killed, or there can be no more of them
@@ -108,25 +111,25 @@ def _run_job(
     run: PlannedRun,
     placement: Mapping[str, Any],
     slot: int,
-    jobs: int,
+    threads: int,
     base: Path | None,
     report_failure: Connection,
 ) -> None:
     """Execute one run, in its own process; exits with `_BUSY`, `_FAILED` or 0."""
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted as well, and ends this process
-    torch.set_num_threads(max(1, torch.get_num_threads() // jobs))
+    torch.set_num_threads(threads)
     _take_gpu(slot)
     log.handlers.clear()  # the run has a log file of its own
-    lock = FileLock(folder.lock(run))
+    made = folder.run(run)
     try:
-        lock.acquire(timeout=0)
-        train(run.settings, placement, out=folder.run(run).path, resume=True, base=base)
-        _check_data(folder.run(run), run)
-        for name, settings in run.external.items():
-            evaluate(folder.run(run).path, out=folder.external(run, name).parent, **settings)
+        with locked(made.path):
+            train(run.settings, placement, out=made.path, resume=True, base=base)
+            _check_data(made, run)
+            for name, settings in run.external.items():
+                evaluate(made.path, out=folder.external(run, name).parent, **settings)
         return
-    except Timeout:
+    except FolderInUseError:
         sys.exit(_BUSY)
     except (BalancedMixupError, OSError) as error:
         report_failure.send(str(error) or repr(error))

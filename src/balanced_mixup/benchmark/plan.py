@@ -24,7 +24,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from balanced_mixup.benchmark.protocols import Scheme
 from balanced_mixup.benchmark.variants import RESERVED, Variant, method_variants, variant_settings
 from balanced_mixup.data.settings import DataSettings
-from balanced_mixup.errors import UsageError, nearest
+from balanced_mixup.errors import UsageError, nearest, shown
 from balanced_mixup.methods import methods_with
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.runs.identity import identity
@@ -179,7 +179,7 @@ def _problems(plan: Plan) -> Iterator[str]:
             yield f"Expected `{axis}` of the plan to name at least one, but it is empty."
         for value, count in Counter(map(repr, values)).items():
             if count > 1:
-                yield f"`{axis}` of the plan names {value} {count} times: the runs would be the same."
+                yield f"`{axis}` of the plan names {value:.200} {count} times: the runs would be the same."
     for name, entry in plan.data.items():
         if entry.fold_column is not None and entry.scheme == "given":
             yield f"Expected `fold_column` or `scheme: given` in the data {name!r}, but got both."
@@ -223,7 +223,7 @@ def _problems_of_names(plan: Plan) -> Iterator[str]:
         first: dict[str, str] = {}
         for name in names:
             if not slug(name).strip("._") or not name.isprintable() or _length(name) > _LONGEST:
-                yield f"Expected names of data that are valid folder names, in one line and not too long, but got {name!r}."
+                yield f"Expected names of data that are valid folder names, in one line, not too long, but got {shown(name)}."
             elif (same := first.setdefault(slug(name).casefold(), name)) != name:
                 yield f"Expected names of data that give different folder names, but got {same!r} and {name!r}."
 

@@ -157,10 +157,14 @@ def _scored(folder: BenchmarkFolder, planned: PlannedRun) -> Iterator[_Scored]:
     for name in planned.external:
         path = folder.external(planned, name)
         if path.is_file():
-            evaluation = Evaluation.open(path.parent)
-            scores, data = evaluation.stored.scores, f"{planned.data}{EXTERNAL}{name}"
-            values = scores.values(lambda: evaluation.scored)  # noqa: B023  # called at once
+            scores, values = _of_external(Evaluation.open(path.parent))
+            data = f"{planned.data}{EXTERNAL}{name}"
             yield _Scored(_row(planned, data, values, path.with_name("predictions.parquet"), None), scores, run.ordinal)
+
+
+def _of_external(evaluation: Evaluation) -> tuple[Scores, dict[str, float]]:
+    scores = evaluation.stored.scores
+    return scores, scores.values(lambda: evaluation.scored)
 
 
 def held_out_scores(run: Run, split: str) -> dict[str, float]:

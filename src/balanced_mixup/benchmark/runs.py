@@ -58,12 +58,12 @@ class Expansion:
     runs: Sequence[PlannedRun]
     folds: Sequence[FoldFile]
 
-    def write(self, plan: Plan, out: Path, *, keep_weights: bool = False) -> None:
-        """Write the folds and the index of a benchmark to its folder."""
+    def write(self, plan: Plan, out: Path, *, keep_weights: bool = False, threads: int | None = None) -> None:
+        """Write the folds and the index of a benchmark to its folder, with what `BenchmarkFolder.write` keeps there."""
         for fold in self.folds:
             fold.path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(fold.path, partial(write_split, names=fold.names, split=fold.split))
-        BenchmarkFolder(out).write(plan, self.runs, keep_weights=keep_weights)
+        BenchmarkFolder(out).write(plan, self.runs, keep_weights=keep_weights, threads=threads)
 
 
 def expand(plan: Plan, out: Path, placement: Mapping[str, Any]) -> Expansion:

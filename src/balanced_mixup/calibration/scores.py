@@ -281,7 +281,8 @@ def _classwise(labels: npt.NDArray[np.int64], p: Array, bins: int, weights: Arra
         binned = sparse.csr_array((gaps.ravel(), place.ravel(), rows), (images, classes * bins))
         parts = [w] if w.ndim == 1 else np.split(w, range(_AT_ONCE, len(w), _AT_ONCE))
         sums = np.concatenate([(binned.T @ part.T).T for part in parts])
-        return np.abs(sums / w.sum(-1, keepdims=True)).reshape(*w.shape[:-1], classes, bins).sum(-1)
+        errors: Array = np.abs(sums / w.sum(-1, keepdims=True)).reshape(*w.shape[:-1], classes, bins).sum(-1)
+        return errors
 
     return np.concatenate([of_block(start) for start in range(0, p.shape[1], _BLOCK)], axis=-1)
 

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Group, ValidationError
-from rich.console import Console
 from rich.logging import RichHandler
 
+from balanced_mixup.cli.console import Console, open_closed_streams
 from balanced_mixup.errors import BalancedMixupError
 
 _HELP = """Image classification with rare classes: Balanced-MixUp, the baselines of its paper, and scores with intervals.
@@ -64,7 +64,7 @@ _COMMANDS = {
     "benchmark": "Compare methods on the same folds: data sets x methods x backbones x folds x seeds.",
     "table": "Summarise a benchmark: scores, paired differences, ranks.",
     "reproduce": "Reproduce the tables and figures of the paper, beside the published ones.",
-    "cache": "Show and clear the decoded images that are cached on disk.",
+    "cache": "Show, verify and delete the decoded images that are cached on disk.",
     "list": "List methods, recipes, data sources, metrics, protocols and backbones.",
 }
 
@@ -90,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the program and return its exit status."""
+    open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Unicode gets question marks, not a traceback
@@ -100,19 +101,27 @@ def run(arguments: Sequence[str]) -> int:
             _with_current_flags(arguments), exit_on_error=False, print_error=False, result_action="return_value"
         )
     except (BalancedMixupError, CycloptsError) as error:
-        console.print(f"[bold red]Error:[/] {_escape(_message(error))}", highlight=False, soft_wrap=True)
+        _say(console, f"[bold red]Error:[/] {_escape(_message(error))}")
         return error.exit_status if isinstance(error, BalancedMixupError) else 2
     except KeyboardInterrupt:
-        console.print("Interrupted. Run the same command again to resume (`bmixup train` with `--resume`).")
+        _say(console, "Interrupted. Run the same command again to resume (`bmixup train` with `--resume`).")
         return 1
     except BrokenPipeError:
         # The reader of standard output (head, less) has closed it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        console.print(f"[bold red]Error:[/] {_escape(str(error))}", highlight=False, soft_wrap=True)
+        _say(console, f"[bold red]Error:[/] {_escape(str(error))}")
         return 1
     return status or 0
+
+
+def _say(console: Console, text: str) -> None:
+    """Print to standard error, if that can be written to."""
+    try:
+        console.print(text, highlight=False, soft_wrap=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _message(error: Exception) -> str:

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.markup import escape
 
+from balanced_mixup.cli.console import Console
 from balanced_mixup.training.recipe import Placement
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def benchmark(
     /,
     *,
     out: Path | None = None,
-    jobs: int = 1,
+    jobs: int | None = None,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     report: bool = True,
     keep_weights: bool | None = None,
@@ -49,7 +49,8 @@ def benchmark(
     out
         Folder of the benchmark; `runs/NAME` for a plan NAME.yaml if not given.
     jobs
-        Number of parallel runs. They share the cores; with several GPUs each run gets one.
+        Number of parallel runs; if not given one on each core (with `--threads` on so many), as far as memory allows, or one on
+        each GPU. It does not change the results.
     dry_run
         Only scan the data and print the number of runs and their estimated time; writes nothing to the folder.
     report

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from balanced_mixup.errors import RunError, human_bytes
+from balanced_mixup.cli.console import Console
+from balanced_mixup.errors import Problem, RunError, UsageError, describe, human_bytes
 
 if TYPE_CHECKING:
     from balanced_mixup.data.cached_stores import CachedStore
@@ -18,18 +18,28 @@ if TYPE_CHECKING:
 def cache(
     *,
     clear: Annotated[bool, Parameter(negative="")] = False,
+    verify: Annotated[bool, Parameter(negative="")] = False,
+    limit: str | None = None,
     data: Path | None = None,
     cache_dir: Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Show the decoded images that are cached on disk, and their size; `--clear` deletes them.
+    """Show the decoded images that are cached on disk, and their size; `--clear` deletes them, `--verify` checks them.
 
-    Deleting is safe: a training that needs them decodes the images again.
+    Deleting is safe: a training that needs them decodes the images again. Before a training adds images, it deletes the least
+    recently used ones that nobody uses until all take less than $BMIXUP_CACHE_LIMIT, such as 20GB, or, where it is not set, no
+    more than what is free on their disk.
 
     Parameters
     ----------
     clear
         Delete the stores that are shown.
+    verify
+        Compare every image with its checksum, and drop damaged ones, which the next training decodes again. The exit status is
+        1 if there were any.
+    limit
+        Delete the least recently used of the stores that are shown and not in use until they take no more than this, such as
+        20GB.
     data
         Only the images of this folder or file.
     cache_dir
@@ -38,40 +48,59 @@ def cache(
         Print one JSON object.
     """
     from balanced_mixup.cli.show import print_json
-    from balanced_mixup.data.cached_stores import cached_stores
-    from balanced_mixup.data.store import default_cache_dir
+    from balanced_mixup.data.cache_limit import cache_limit, delete_unused, parse_bytes
+    from balanced_mixup.data.cached_stores import cached_stores, default_cache_dir
 
+    if clear + verify + (limit is not None) > 1:
+        raise UsageError("Expected one of --clear, --verify and --limit, but got several.")
     folder = cache_dir or default_cache_dir()
-    found = cached_stores(folder)
+    stores = cached_stores(folder)
+    bound = cache_limit(folder, stores) if limit is None else parse_bytes(limit, "--limit")
     if data is not None:
-        found = [store for store in found if Path(store.origin) == data.resolve()]
-    kept: list[str] = []
-    for store in tuple(found) if clear else ():
+        stores = [store for store in stores if Path(store.origin) == data.resolve()]
+    errors: list[str] = []
+    shown = stores
+    damaged: list[Problem] = []
+    if limit is not None:
+        shown = delete_unused(stores, sum(store.disk_bytes for store in stores) - bound)
+    for store in tuple(stores) if clear or verify else ():
         try:
-            store.remove()
+            if clear:
+                store.remove()
+            else:
+                damaged += [_damage(store, key) for key in store.verify()]
         except RunError as error:
-            kept.append(str(error))
-            found.remove(store)
-    total = sum(store.disk_bytes for store in found)
+            errors.append(str(error))
+            shown.remove(store)
+    if damaged:
+        errors.append(describe(damaged))
+    total = sum(store.disk_bytes for store in shown)
+    deleted = clear or limit is not None
     if json:
-        stores = [{**vars(store), "folder": str(store.folder)} for store in found]
-        print_json({"cache_dir": str(folder), "cleared": clear, "disk_bytes": total, "stores": stores})
+        about = {"cache_dir": str(folder), "cleared": deleted, "disk_bytes": total, "limit_bytes": bound}
+        listed = [{**vars(store), "folder": str(store.folder)} for store in shown]
+        print_json({**about, "stores": listed, "damaged": [problem.message for problem in damaged]})
     else:
-        _show(found, total, folder, data, clear)
-    if kept:
-        raise RunError("\n".join(kept))
+        of = "decoded images" + (f" of {data}" if data is not None else "") + f" in {folder}"
+        end = "." if deleted else f" (limit {human_bytes(bound)})."
+        _show(shown, f"{'Deleted' if deleted else 'Total:'} {human_bytes(total)} of {of}{end}" if shown else f"No {of}.")
+    if errors:
+        raise RunError("\n".join(errors))
 
 
-def _show(found: "list[CachedStore]", total: int, folder: Path, data: Path | None, clear: bool) -> None:
+def _damage(store: "CachedStore", key: str) -> Problem:
+    message = f"{Path(store.origin, key)} at {store.size} px"
+    return Problem("damaged in the store", message, "They were dropped: the next training that needs them decodes them again.")
+
+
+def _show(stores: "list[CachedStore]", total: str) -> None:
     console = Console()
-    if found:
+    if stores:
         table = Table(box=None, pad_edge=False)
         for heading in ("images of", "size", "images", "on disk", "last used"):
             table.add_column(heading, justify="right" if heading in ("size", "images", "on disk") else "left", overflow="fold")
-        for store in found:
+        for store in stores:
             used = f"{datetime.fromtimestamp(store.last_used):%Y-%m-%d %H:%M}"
             table.add_row(escape(store.origin), f"{store.size} px", f"{store.images:,}", human_bytes(store.disk_bytes), used)
         console.print(table, "")
-    what = "decoded images" + (f" of {data}" if data is not None else "") + f" in {folder}."
-    verb = "Deleted" if clear else "Total:"
-    console.print(f"{verb} {human_bytes(total)} of {what}" if found else f"No {what}", soft_wrap=True, markup=False)
+    console.print(total, soft_wrap=True, markup=False)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from cyclopts import Parameter
 from rich.bar import Bar
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from balanced_mixup.cli.console import Console
 from balanced_mixup.data.manifest import SPLITS
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.errors import Problem, describe

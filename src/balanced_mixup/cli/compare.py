@@ -27,9 +27,9 @@ def compare(a: Path, b: Path, /, *, split: str = "test", json: Annotated[bool, P
     json
         Print one JSON object.
     """
-    from rich.console import Console
     from rich.table import Table
 
+    from balanced_mixup.cli.console import Console
     from balanced_mixup.cli.show import interval, print_json
     from balanced_mixup.evaluation.compare import compare as compare_models
     from balanced_mixup.metrics import METRICS
@@ -44,6 +44,6 @@ def compare(a: Path, b: Path, /, *, split: str = "test", json: Annotated[bool, P
     table.add_column("score")
     table.add_column("a - b [95 % interval]", justify="right")
     table.add_column("better")
-    for name, each in differences.items():
+    for name, each in differences.applicable().items():
         table.add_row(METRICS[name].label, interval(each.interval, "+.3f", "+.3f"), each.winner or "")
     console.print(table)

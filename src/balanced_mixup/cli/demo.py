@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
+
+from balanced_mixup.cli.console import Console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -91,7 +91,7 @@ def evaluate(
 
     given = {} if settings is None else settings.model_dump(exclude_unset=True)
     columns = {} if form is None else form.model_dump(exclude_unset=True)
-    if predictions is None and run is not None:
+    if predictions is None and run is not None and (given or not (run / "metrics.json").is_file()):
         refuse_missing(run)
     if predictions is not None and run is not None and (run / "benchmark.json").is_file():
         _add_to_benchmark(run, predictions, columns, name, overwrite, given)
@@ -144,9 +144,8 @@ def _add_to_benchmark(
     overwrite: bool,
     settings: dict[str, Any],
 ) -> None:
-    from rich.console import Console
-
     from balanced_mixup.benchmark.added_rows import add_predictions
+    from balanced_mixup.cli.console import Console
 
     row = add_predictions(benchmark, predictions, name, overwrite=overwrite, **{**columns, **settings})
     text = f"{row.name} is scored in {len(row.folds)} folds of {row.data}. Table: bmixup table {benchmark}"

@@ -49,9 +49,9 @@ def explain(
     from balanced_mixup.cli.refuse import refuse_missing
 
     refuse_missing(run, images)
-    from rich.console import Console
     from rich.markup import escape
 
+    from balanced_mixup.cli.console import Console
     from balanced_mixup.report.explanations import TABLE
     from balanced_mixup.report.explanations import explain as explain_images
 

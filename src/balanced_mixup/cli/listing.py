@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 from typing import Literal
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from balanced_mixup.cli.console import Console
 from balanced_mixup.errors import UsageError
 
 Kind = Literal["methods", "recipes", "sources", "metrics", "protocols", "backbones"]

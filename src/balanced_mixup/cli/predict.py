@@ -16,6 +16,7 @@ def predict(
     flip: bool = True,
     calibrate: bool = True,
     prior: str | None = None,
+    max_megapixels: float = 100,
 ) -> None:
     """Predict the class of images without labels.
 
@@ -52,6 +53,8 @@ def predict(
     prior
         Correct the probabilities to another class prior: `train` (that of the training split), `uniform`, `estimate` (from the
         given images), or a CSV file with the columns class and share.
+    max_megapixels
+        Limit on the size of an image, and of all images that are decoded at once.
     """
     from balanced_mixup.cli.refuse import refuse_missing
 
@@ -59,5 +62,7 @@ def predict(
     from balanced_mixup.cli import show
     from balanced_mixup.evaluation.predict import predict as predict_images
 
-    found = predict_images(run, images, out=out, overwrite=overwrite, flip=flip, calibrate=calibrate, prior=prior)
+    found = predict_images(
+        run, images, out=out, overwrite=overwrite, flip=flip, calibrate=calibrate, prior=prior, max_megapixels=max_megapixels
+    )
     show.print_predictions(found, out)

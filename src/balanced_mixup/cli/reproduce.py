@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich.console import Console
 
+from balanced_mixup.cli.console import Console
 from balanced_mixup.errors import UsageError
 from balanced_mixup.training.recipe import Placement
 
@@ -66,7 +66,7 @@ def reproduce(
     protocol
         paper, the default: as published (optimistic: the epoch is chosen on the fold that is scored); honest: on other images.
     jobs
-        Number of parallel runs; 1 if not given.
+        Number of parallel runs; as for `bmixup benchmark` if not given.
     dry_run
         Only print the number of runs and their estimated time.
     """
@@ -95,7 +95,7 @@ def reproduce(
     for name, plan in plans.items():
         quick_folder = "pocket" if (out / "pocket").is_dir() else "quick"  # its name until 0.1
         folder = out / (quick_folder if small else tables[name].data)  # tables of the same data share their runs
-        outcome = run_benchmark(plan, folder, where, 1 if jobs is None else jobs, dry_run=dry_run)
+        outcome = run_benchmark(plan, folder, where, jobs, dry_run=dry_run)
         status |= print_outcome(outcome, folder)
         if outcome.finished and not dry_run:
             _write_table(tables[name], folder, out / name)

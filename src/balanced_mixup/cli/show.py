@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from balanced_mixup.cli.console import Console
 from balanced_mixup.words import counted
 
 if TYPE_CHECKING:

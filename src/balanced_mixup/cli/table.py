@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from rich.console import Console
+
+from balanced_mixup.cli.console import Console
 
 
 def table(

@@ -1,13 +1,41 @@
-"""The stores in the cache folder, as `bmixup cache` lists and deletes them."""
+"""The stores in the cache folder, as `bmixup cache` lists, verifies and deletes them."""
 
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from filelock import Timeout
+from platformdirs import user_cache_path
 
-from balanced_mixup.data.store_format import HEADER, INDEX, PIXELS, header_for, lock_of, read_header, read_index
+from balanced_mixup.data.pixel_file import OpenFile, in_use
+from balanced_mixup.data.store_format import (
+    CHANNELS,
+    DAMAGED,
+    HEADER,
+    IndexEntry,
+    delete_store,
+    explain_errors,
+    header_for,
+    lock_of,
+    pixel_file,
+    pixel_files,
+    read_header,
+    read_index,
+    replace_index,
+)  # fmt: skip
 from balanced_mixup.errors import RunError
+from balanced_mixup.progress import progress_bar
+
+_CHUNK = 256  # images that a thread verifies at a time
+
+
+def default_cache_dir() -> Path:
+    """Return the folder of the stores: `$BMIXUP_CACHE_DIR`, or the user's cache folder."""
+    return Path(os.environ.get("BMIXUP_CACHE_DIR") or user_cache_path("balanced-mixup"))
 
 
 @dataclass(frozen=True)
@@ -17,9 +45,15 @@ class CachedStore:
     folder: Path
     origin: str  # the folder or file that its images come from
     size: int  # side of the images in pixels
-    images: int  # number of usable images
+    images: int  # number of usable images, if they were counted
     disk_bytes: int
     last_used: float  # seconds since 1970
+    format: int
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a process has it open for reading."""
+        return any(map(in_use, pixel_files(self.folder)))
 
     def remove(self) -> None:
         """Delete the store. A training that uses it continues undisturbed.
@@ -29,8 +63,7 @@ class CachedStore:
         """
         try:
             with lock_of(self.folder).acquire(timeout=0):
-                for name in (HEADER, INDEX, PIXELS):
-                    (self.folder / name).unlink(missing_ok=True)
+                delete_store(self.folder)
                 with suppress(OSError):  # it contains other files
                     self.folder.rmdir()
         except Timeout:
@@ -38,17 +71,55 @@ class CachedStore:
         except OSError as error:
             raise RunError(f"{str(self.folder)!r} could not be deleted: {error}.") from error
 
+    def verify(self) -> list[str]:
+        """Compare each image with its checksum, and drop damaged ones from the store.
 
-def cached_stores(cache_dir: Path) -> list[CachedStore]:
-    """Return the stores in a cache folder, of all versions, the most recently used first."""
+        Returns:
+            The keys of the damaged images, sorted: their paths from the origin.
+
+        Raises:
+            RunError: Another process is adding images to it, or it cannot be written.
+        """
+        try:
+            with lock_of(self.folder).acquire(timeout=0), explain_errors(self.folder):
+                index = read_index(self.folder, header_for(self.origin, self.size))
+                damaged = damaged_images(self.folder, self.size, index)
+                (self.folder / DAMAGED).unlink(missing_ok=True)
+                if damaged:
+                    sound = {key: entry for key, entry in index.items() if key not in damaged}
+                    replace_index(self.folder, sound).close()
+        except Timeout:
+            raise RunError(f"{str(self.folder)!r} was not verified: another process is adding images to it.") from None
+        return sorted(damaged)
+
+
+def damaged_images(folder: Path, size: int, index: Mapping[str, IndexEntry]) -> set[str]:
+    """Return the keys of the images, of (size, size), whose pixels in the store are not those that were written."""
+    files = {name: OpenFile(pixel_file(folder, name)) for name in {entry.file for entry in index.values()}}
+    ordered = sorted(index.items(), key=lambda item: (item[1].file, item[1].slot))
+
+    def damaged_in_chunk(start: int) -> list[str]:
+        image = np.empty((size, size, CHANNELS), np.uint8)
+        chunk = ordered[start : start + _CHUNK]
+        return [key for key, entry in chunk if not files[entry.file].read(entry.slot, image, entry.checksum)]
+
+    damaged: set[str] = set()
+    with ThreadPoolExecutor(os.cpu_count()) as threads, progress_bar("Verifying images", len(index)) as advance:
+        for found in threads.map(damaged_in_chunk, range(0, len(ordered), _CHUNK)):
+            damaged.update(found)
+            advance(_CHUNK)
+    return damaged
+
+
+def cached_stores(cache_dir: Path, *, count: bool = True) -> list[CachedStore]:
+    """Return the stores in a cache folder, of all versions, the most recently used first; `count` their images, or do not."""
     found = []
     for folder in cache_dir.iterdir() if cache_dir.is_dir() else ():
-        header = read_header(folder)
-        if not isinstance(header, dict) or "format" not in header:
-            continue
-        origin, size = header.get("origin"), header.get("size")
-        if isinstance(origin, str) and isinstance(size, int) and size > 0:
-            images = len(read_index(folder, header_for(origin, size)))
-            disk_bytes = sum(path.stat().st_blocks * 512 for path in folder.iterdir())
-            found.append(CachedStore(folder, origin, size, images, disk_bytes, (folder / HEADER).stat().st_mtime))
+        match read_header(folder):
+            case {"format": int(version), "origin": str(origin), "size": int(size)} if size > 0:
+                with suppress(FileNotFoundError):  # deleted at this moment
+                    images = len(read_index(folder, header_for(origin, size))) if count else 0
+                    disk_bytes = sum(path.stat().st_blocks * 512 for path in folder.iterdir())
+                    last_used = (folder / HEADER).stat().st_mtime
+                    found.append(CachedStore(folder, origin, size, images, disk_bytes, last_used, version))
     return sorted(found, key=lambda store: -store.last_used)

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from balanced_mixup.data import checks
 from balanced_mixup.data.manifest import SPLITS, Images, Manifest, Scan
+from balanced_mixup.data.pixel_budget import LEFT_TO_PARENT, budget
 from balanced_mixup.data.splits import check_fractions, complete_split, given_splits
 from balanced_mixup.errors import DataError, Problem
 from balanced_mixup.progress import progress_bar
@@ -148,7 +149,8 @@ def inspect(
     found: dict[int, tuple[Problem, ...]] = {}
     rows, copies = _distinct(manifest.images) if scan is None else (np.arange(len(manifest)), {})
     with progress_bar("Reading images", len(rows)) as advance:
-        chunks = _open_in_threads(rows, scan) if scan is not None else _open_in_processes(manifest.images, rows)
+        images = manifest.images
+        chunks = _open_in_processes(images, rows) if scan is None else _open_in_threads(rows, scan, images.names)
         for chunk, opened in chunks:
             for row, image in zip(chunk, opened, strict=True):
                 for same in (row, *copies.get(row, ())):
@@ -157,7 +159,8 @@ def inspect(
                         found[same] = tuple(replace(problem, rows=(same,)) for problem in image.problems)
             advance(len(chunk))
     # A row without a usable path has a problem from its source, and the same one from the attempt to read it.
-    problems = dict.fromkeys((*manifest.problems, *(problem for row in sorted(found) for problem in found[row])))
+    of_images = (problem for row in sorted(found) for problem in found[row])
+    problems = dict.fromkeys((*manifest.problems, *of_images, *manifest.images.remarks()))
     return _inspect_together(replace(manifest, problems=tuple(problems)), plan, shapes, tuple(digests))
 
 
@@ -188,32 +191,39 @@ def _distinct(images: Images) -> tuple[npt.NDArray[np.int64], dict[int, list[int
 def _open_in_processes(images: Images, rows: npt.NDArray[np.int64]) -> Iterator[tuple[list[int], list[_OpenedImage]]]:
     """Yield rows and their images, in order, opened by one process per core: of small images, threads block each other."""
     chunks = np.split(rows, range(_CHUNK, len(rows), _CHUNK))
-    tasks = ((images.subset(chunk),) for chunk in chunks)
     processes = os.cpu_count() or 1 if len(rows) >= _MANY else 1
+    tasks = ((images.subset(chunk), processes) for chunk in chunks)
     with closing(map_in_processes(open_images, tasks, processes)) as opened:
         for chunk, found in zip(chunks, opened, strict=True):
+            for k, row in enumerate(chunk.tolist()):
+                if found[k].problems and found[k].problems[0].kind == LEFT_TO_PARENT:
+                    found[k] = _open(images.scan, row, images.names[row])
             yield chunk.tolist(), found
 
 
-def open_images(images: Images) -> list[_OpenedImage]:
-    """Open images, in a process of its own."""
-    return [_open(images.scan, row) for row in range(len(images))]
+def open_images(images: Images, processes: int) -> list[_OpenedImage]:
+    """Open images, as one of several processes."""
+    budget.share_with(processes)
+    return [_open(images.scan, row, images.names[row]) for row in range(len(images))]
 
 
 def _open_in_threads(
-    rows: npt.NDArray[np.int64], scan: Callable[[int], Scan]
+    rows: npt.NDArray[np.int64], scan: Callable[[int], Scan], names: Sequence[str]
 ) -> Iterator[tuple[list[int], list[_OpenedImage]]]:
     """Yield rows and their images, in order, while several threads open the next ones."""
     chunks = [chunk.tolist() for chunk in np.split(rows, range(_OF_THREAD, len(rows), _OF_THREAD))]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        yield from zip(chunks, threads.map(lambda chunk: [_open(scan, row) for row in chunk], chunks), strict=True)
+        yield from zip(chunks, threads.map(lambda chunk: [_open(scan, row, names[row]) for row in chunk], chunks), strict=True)
 
 
-def _open(scan: Callable[[int], Scan], row: int) -> _OpenedImage:
+def _open(scan: Callable[[int], Scan], row: int, name: str) -> _OpenedImage:
     try:
         found = scan(row)
     except DataError as error:
         return _OpenedImage(problems=error.problems)
+    except MemoryError:
+        message = f"{name}: not enough memory to read it"
+        return _OpenedImage(problems=(Problem("image too large", message, "Shrink it, or leave it out."),))
     return _OpenedImage(found.height, found.width, found.digest)
 
 

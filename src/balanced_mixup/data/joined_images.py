@@ -2,13 +2,16 @@
 
 import os
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from balanced_mixup.data.decoding import Decoding
 from balanced_mixup.data.manifest import Images, Scan, Stamp
+from balanced_mixup.errors import Problem
 
 
 class JoinedImages(Images):
@@ -31,6 +34,16 @@ class JoinedImages(Images):
         self._prefixes = tuple(prefixes)
         self._part = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         self._row = np.concatenate([np.arange(len(part)) for part in parts])
+
+    def decoded_by(self, decoding: Decoding) -> Self:
+        """Return the same images, decoded in another way."""
+        other = copy(self)
+        other._parts = tuple(part.decoded_by(decoding) for part in self._parts)
+        return other
+
+    def remarks(self) -> tuple[Problem, ...]:
+        """Return the warnings of all sources."""
+        return tuple(remark for part in self._parts for remark in part.remarks())
 
     def scan(self, index: int, size: int | None = None) -> Scan:
         """Return pixels, original size and digest of image `index`. DataError if it cannot be read."""

@@ -3,12 +3,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from balanced_mixup.errors import Problem
+
+if TYPE_CHECKING:
+    from balanced_mixup.data.decoding import Decoding
 
 SPLITS = ("train", "val", "test")
 SPLIT_NAMES = {
@@ -63,6 +66,14 @@ class Images(ABC):
     def read(self, index: int, size: int | None = None) -> npt.NDArray[np.uint8]:
         """Return image `index` as RGB uint8 (H, W, 3), or resized to (size, size, 3). DataError if it cannot be read."""
         return self.scan(index, size).pixels
+
+    def decoded_by(self, decoding: "Decoding") -> Self:
+        """Return the same images, decoded in another way; these images where there is nothing to decode."""
+        return self
+
+    def remarks(self) -> tuple[Problem, ...]:
+        """Return warnings about the images that their table does not show; none by default."""
+        return ()
 
     @abstractmethod
     def scan(self, index: int, size: int | None = None) -> Scan:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import os
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from balanced_mixup.data.manifest import Images
-from balanced_mixup.errors import DataError, Problem, RunError
+from balanced_mixup.errors import DataError, Problem
 
 # Torch is imported where it makes tensors: opening and listing stores does without.
 if TYPE_CHECKING:
@@ -58,53 +55,6 @@ class ArrayPixels:
         return ArrayPixels(self._array, self._rows[rows])
 
 
-class OpenFile:
-    """A file that stays open for reading as long as this object lives, even if it is deleted."""
-
-    def __init__(self, path: Path) -> None:
-        """Open the file at `path`."""
-        self.name, self.descriptor = str(path), -1
-        self.descriptor = os.open(path, os.O_RDONLY)
-
-    def __del__(self) -> None:
-        """Close it."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-
-
-class FilePixels:
-    """Pixels in a file, one image after the other, uint8 (H, W, 3) each.
-
-    All processes share them through the page cache. Each image is read by one call at its offset. A memory mapping is no
-    faster for cached pages and far slower for others (each page fault reads ahead); it cannot always exceed the memory, and a
-    truncated file kills the process instead of raising an error.
-    """
-
-    def __init__(self, file: Path | OpenFile, height: int, width: int, slots: Rows) -> None:
-        """Read from `file`; `slots` (N,) are the positions of the images in it, counted in images."""
-        self._file = OpenFile(file) if isinstance(file, Path) else file
-        self._image, self._slots = (height, width, 3), slots
-        self.shape = (len(slots), *self._image)
-
-    def gather(self, rows: Rows) -> Tensor:
-        """Return uint8 (len(rows), H, W, 3).
-
-        Raises:
-            RunError: The file has been truncated.
-        """
-        size, out = math.prod(self._image), np.empty((len(rows), *self._image), np.uint8)
-        for image, slot in zip(out, self._slots[rows].tolist(), strict=True):
-            if os.preadv(self._file.descriptor, [image.data], slot * size) != size:
-                raise RunError(f"The decoded images in {self._file.name!r} were truncated while they were in use.")
-        import torch
-
-        return torch.from_numpy(out)
-
-    def subset(self, rows: Rows) -> FilePixels:
-        """Return a view of some images."""
-        return FilePixels(self._file, *self._image[:2], self._slots[rows])
-
-
 class DevicePixels:
     """Pixels in the memory of a GPU."""
 
@@ -142,7 +92,7 @@ class SourcePixels:
 
     def __init__(self, images: Images, size: int, digests: tuple[str, ...]) -> None:
         """Take N images, resized to (size, size); `digests` (N,) are theirs from when the data were checked."""
-        self._images, self._size, self._digests = images, size, digests
+        self.images, self._size, self._digests = images, size, digests
         self.shape = (len(digests), size, size, 3)
 
     def gather(self, rows: Rows) -> Tensor:
@@ -161,15 +111,15 @@ class SourcePixels:
         return torch.from_numpy(gathered)
 
     def _decode(self, row: int) -> npt.NDArray[np.uint8]:
-        scan = self._images.scan(row, self._size)
+        scan = self.images.scan(row, self._size)
         if scan.digest != self._digests[row]:
-            message = f"{self._images.names[row]}: its content has changed since the data were checked"
+            message = f"{self.images.names[row]}: its content has changed since the data were checked"
             raise DataError([Problem("changed image", message, "Do not change images while a training uses them.")])
         return scan.pixels
 
     def subset(self, rows: Rows) -> SourcePixels:
         """Return a view of some images."""
-        return SourcePixels(self._images.subset(rows), self._size, tuple(self._digests[row] for row in rows))
+        return SourcePixels(self.images.subset(rows), self._size, tuple(self._digests[row] for row in rows))
 
 
 def as_pixels(pixels: Pixels | npt.NDArray[np.uint8]) -> Pixels:

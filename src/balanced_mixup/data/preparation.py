@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
+from balanced_mixup.data.cached_stores import default_cache_dir
 from balanced_mixup.data.inspection import Inspection, check_table, exclude, inspect
 from balanced_mixup.data.manifest import Manifest, Scan
 from balanced_mixup.data.pixels import ArrayPixels, Pixels, SourcePixels
 from balanced_mixup.data.settings import CacheKind
-from balanced_mixup.data.store import Store, default_cache_dir
+from balanced_mixup.data.store import Store
 from balanced_mixup.errors import DataError, RunError, describe, human_bytes
 
 log = logging.getLogger("balanced_mixup")
@@ -113,7 +114,7 @@ def read(
         val_fraction, test_fraction, seed: As for `inspect`.
 
     Returns:
-        The pixels of N images, undefined for unreadable images, and the inspection.
+        The pixels of N images, and the inspection; those of an unreadable image are undefined or raise a DataError.
     """
 
     def scan_with(scan: Callable[[int], Scan]) -> Inspection:

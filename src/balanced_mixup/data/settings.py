@@ -80,6 +80,16 @@ class DataSettings(BaseModel):
         default_factory=dict, description="New names for labels, as --label-map.OLD NEW (in YAML a mapping old: new)."
     )
     ordinal: bool = Field(False, description="The classes are ordinal, in their order (0 < 1 < 2 ...).")
+    bit_depth: int | None = Field(
+        None,
+        ge=9,
+        le=16,
+        description="Bits that the values of 16-bit greyscale files (PNG, TIFF) really have, such as 12; 16 if not given, or "
+        "those that a TIFF states.",
+    )
+    max_megapixels: float = Field(
+        100, gt=0, description="Limit on the size of an image, and of all images that are decoded at once."
+    )
     exclude_bad: bool = Field(
         False, description="Exclude rows that have a problem and list them in the run folder, instead of stopping."
     )

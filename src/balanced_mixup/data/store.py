@@ -6,6 +6,10 @@ Notable decisions
 - All processes share the pixels through the page cache; none needs memory of its own for them.
 - An index line is written after its pixels are safely on disk. A kill at any moment therefore leaves a valid store, and the
   next training adds what is missing.
+- A process that adds images writes into files of its own (`store_format`). The lock only saves work: without it, as on some
+  network file systems, no image would be wrong either.
+- Pixels have a checksum, which a process verifies when it first reads them, as the whole store may be larger than memory. Where
+  it differs, the image is decoded from its file instead, and the next training verifies the store and adds what it lacks.
 - An image is recognised by size and timestamps of its file. If they differ from the index, its content is compared by digest;
   if that differs too, it is decoded again into a new slot. The fingerprint of a file that changed within the last two seconds
   is not kept, as the next change may leave the same timestamps.
@@ -16,42 +20,41 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from filelock import Timeout
-from joblib import Parallel, cpu_count, delayed
-from joblib.externals.loky import get_reusable_executor
-from platformdirs import user_cache_path
+from joblib import cpu_count
 
+from balanced_mixup.data.cache_limit import make_room
+from balanced_mixup.data.cached_stores import damaged_images
 from balanced_mixup.data.manifest import Images, Scan, Stamp
-from balanced_mixup.data.pixels import ArrayPixels, FilePixels, OpenFile, Pixels
+from balanced_mixup.data.pixel_file import OpenFile
+from balanced_mixup.data.pixels import SourcePixels
 from balanced_mixup.data.store_format import (
     CHANNELS,
+    DAMAGED,
     HEADER,
-    PIXELS,
     IndexEntry,
     explain_errors,
     header_for,
     lock_of,
+    pixel_file,
     read_index,
 )  # fmt: skip
 from balanced_mixup.data.store_writer import StoreWriter, decode_into
+from balanced_mixup.data.stored_pixels import PLACE, StoredPixels
 from balanced_mixup.errors import DataError, Problem
 from balanced_mixup.progress import progress_bar
+from balanced_mixup.workers import map_in_processes
 
 log = logging.getLogger("balanced_mixup")
 
 _MANY = 1000  # minimum number of images for which processes are started
 _CHUNK = 64  # images that a process takes at a time
-
-
-def default_cache_dir() -> Path:
-    """Return the folder of the stores: `$BMIXUP_CACHE_DIR`, or the user's cache folder."""
-    return Path(os.environ.get("BMIXUP_CACHE_DIR") or user_cache_path("balanced-mixup"))
 
 
 @dataclass(frozen=True)
@@ -73,41 +76,50 @@ class Store:
         """Return the usable images by key; none if there is no store or if it is of another version."""
         return read_index(self.folder, header_for(self.origin, self.size))
 
-    def _snapshot(self) -> tuple[dict[str, IndexEntry], OpenFile | None]:
-        """Return the index and the pixels it belongs to, although the store may be cleared and recreated at any moment."""
-        path = self.folder / PIXELS
-        with suppress(OSError):
-            file, index = OpenFile(path), self.index()
-            if os.path.samestat(os.fstat(file.descriptor), path.stat()):
-                return index, file
-        return {}, None
-
     @contextmanager
     def opened_for(self, images: Images) -> Iterator["StoredImages"]:
         """Yield `images` as read through this store; missing ones are added inside the block.
 
         Raises:
             RunError: Images are missing and the store cannot be written, or the disk has not enough space.
+            UsageError: The limit of the cache is not a number of bytes.
         """
-        stored = StoredImages(self, images, *self._snapshot())
+        damaged, index = self.folder / DAMAGED, self.index()
+        stored = StoredImages(self, images, index)
         with suppress(OSError):  # the time of the last use, if the folder is writable
             os.utime(self.folder / HEADER)
-        if stored.complete():
+        if stored.complete() and not damaged.exists():
             yield stored
             return
         with self._locked():
-            index, file = self._snapshot()
-            stored = StoredImages(self, images, index, file)
-            if stored.complete():  # another process has added the missing images
+            index = self.index()
+            if damaged.exists():
+                for key in damaged_images(self.folder, self.size, index):
+                    del index[key]
+            stored = StoredImages(self, images, index)
+            if stored.complete() and not damaged.exists():  # another process has added the missing images
                 yield stored
                 return
             unknown = stored.unknown()
+            if unknown:
+                make_room(self.folder, self.origin, self.size, len(unknown) * self.size**2 * CHANNELS)
             with StoreWriter(self.folder, header_for(self.origin, self.size), index, len(unknown)) as writer:
-                stored.writer = writer
+                damaged.unlink(missing_ok=True)
+                stored = StoredImages(self, images, index, writer)
                 if len(unknown) >= _MANY:
                     stored.fill(unknown, writer)
                 yield stored
-            stored.file = self._snapshot()[1]
+
+    def report_damage(self, names: Sequence[str]) -> None:
+        """Warn of images whose pixels in the store are damaged, and have it verified when it is next opened."""
+        with suppress(OSError):
+            (self.folder / DAMAGED).touch()
+        log.warning(
+            "Damaged in the store %s: %s%s. They are decoded from their files now, and stored again by the next training.",
+            self.folder,
+            ", ".join(names[:3]),
+            f" and {len(names) - 3} more" if len(names) > 3 else "",
+        )
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -126,14 +138,20 @@ class Store:
 
 
 class StoredImages:
-    """Images read through a store. `slots` are their positions in it, int64 (N,), -1 before an image was scanned."""
+    """Images read through a store."""
 
-    def __init__(self, store: Store, images: Images, index: dict[str, IndexEntry], file: OpenFile | None) -> None:
-        """Read `images` through `store`, given its index and pixels; a `writer`, set later, adds missing images."""
-        self.slots = np.full(len(images), -1)
-        self.writer: StoreWriter | None = None
-        self.file = file
-        self._store, self._images, self._index = store, images, index
+    def __init__(self, store: Store, images: Images, index: dict[str, IndexEntry], writer: StoreWriter | None = None) -> None:
+        """Read `images` through `store`, given its index; the `writer`, if any, adds missing images."""
+        self._store, self._images, self._writer = store, images, writer
+        self._files: dict[str, OpenFile] = {}
+        for name in {entry.file for entry in index.values()} | ({writer.file} if writer else set()):
+            with suppress(FileNotFoundError):  # deleted since the index was read
+                self._files[name] = OpenFile(pixel_file(store.folder, name))
+        self._index = {key: entry for key, entry in index.items() if entry.file in self._files}
+        self._positions = {name: position for position, name in enumerate(self._files)}
+        self._digests = [""] * len(images)
+        self._places = np.zeros(len(images), PLACE)
+        self._places["file"] = -1  # before an image was scanned
 
     def complete(self) -> bool:
         """Return whether every image that exists is in the index, unchanged."""
@@ -154,24 +172,19 @@ class StoredImages:
         Images that cannot be read are left to `scan`, which reports why.
         """
         chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
-        tasks = (
-            delayed(decode_into)(self._store.folder / PIXELS, self._images.subset(chunk), self._store.size, slots)
-            for chunk, slots in [(chunk, writer.reserve_slots(len(chunk))) for chunk in chunks]
-        )
-        try:
-            with explain_errors(self._store.folder), progress_bar("Decoding images", len(rows)) as advance:
-                found = Parallel(cpu_count(), return_as="generator", max_nbytes=None)(tasks)
-                for chunk, entries in zip(chunks, found, strict=True):
-                    for row, entry in zip(chunk, entries, strict=True):
-                        if entry is not None:
-                            self._record(row, entry, writer)
-                    advance(len(chunk))
-        finally:
-            get_reusable_executor().shutdown(wait=True)  # idle processes would keep their memory
-
-    def _record(self, row: int, entry: IndexEntry, writer: StoreWriter) -> None:
-        self._index[self._images.key(row)] = entry
-        writer.record(self._images.key(row), entry)
+        folder, size = self._store.folder, self._store.size
+        tasks = ((folder, writer.file, self._images.subset(chunk), size, writer.reserve_slots(len(chunk))) for chunk in chunks)
+        with (
+            explain_errors(folder),
+            progress_bar("Decoding images", len(rows)) as advance,
+            closing(map_in_processes(decode_into, tasks, cpu_count())) as found,
+        ):
+            for chunk, entries in zip(chunks, found, strict=True):
+                for row, entry in zip(chunk, entries, strict=True):
+                    if entry is not None:
+                        self._index[self._images.key(row)] = entry
+                        writer.record(self._images.key(row), entry)
+                advance(len(chunk))
 
     def scan(self, row: int) -> Scan:
         """Return digest and original size of image `row` as `Images.scan` does, and make sure that it is in the store.
@@ -189,31 +202,31 @@ class StoredImages:
             raise self._changed(row)
         if entry is None or entry.fingerprint != stamp.fingerprint:
             entry = self._add(row, stamp, entry)
-        self.slots[row] = entry.slot
+        self._places[row] = (self._positions[entry.file], entry.slot, entry.checksum, False)
+        self._digests[row] = entry.digest
         return Scan(np.empty(0, np.uint8), entry.height, entry.width, entry.digest)
 
     def _add(self, row: int, stamp: Stamp, known: IndexEntry | None) -> IndexEntry:
-        if self.writer is None:
+        if self._writer is None:
             raise self._changed(row)
         if known is not None and known.digest == self._images.digest(row):
             entry = known
         else:
             scan = self._images.scan(row, self._store.size)
-            entry = IndexEntry("", scan.digest, scan.height, scan.width, self.writer.add(scan.pixels))
+            slot, checksum = self._writer.add(scan.pixels)
+            entry = IndexEntry("", scan.digest, scan.height, scan.width, self._writer.file, slot, checksum)
         again = self._images.stamp(row)
         if again is None or again.fingerprint != stamp.fingerprint:
             raise self._changed(row)
         entry = entry._replace(fingerprint=stamp.stable_fingerprint)
-        self.writer.record(self._images.key(row), entry)
+        self._writer.record(self._images.key(row), entry)
         return entry
 
     def _changed(self, row: int) -> DataError:
         message = f"{self._images.names[row]}: the file changed while it was read"
         return DataError([Problem("changed image", message, "Do not change images while they are read.")])
 
-    def pixels(self) -> Pixels:
-        """Return the pixels of all images, (N, size, size, 3); those of an unreadable image are another image's."""
-        size, slots = self._store.size, np.maximum(self.slots, 0)
-        if self.file is None:  # no image could be read
-            return ArrayPixels(np.zeros((1, size, size, CHANNELS), np.uint8), slots)
-        return FilePixels(self.file, size, size, slots)
+    def pixels(self) -> StoredPixels:
+        """Return the pixels of all images, (N, size, size, 3)."""
+        source = SourcePixels(self._images, self._store.size, tuple(self._digests))
+        return StoredPixels(tuple(self._files.values()), self._places, source, self._store.report_damage)

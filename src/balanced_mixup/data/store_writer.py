@@ -4,38 +4,55 @@ Worker processes import this file; its imports are fast.
 """
 
 import errno
-import json
 import logging
 import os
+import secrets
 import shutil
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from joblib import cpu_count
 
 from balanced_mixup.data.allocator import keep_freed_memory
 from balanced_mixup.data.manifest import Images
-from balanced_mixup.data.store_format import CHANNELS, HEADER, INDEX, PIXELS, IndexEntry, explain_errors, write_pixels
+from balanced_mixup.data.pixel_budget import budget
+from balanced_mixup.data.pixel_file import OpenFile, write_image
+from balanced_mixup.data.store_format import (
+    CHANNELS,
+    IndexEntry,
+    begin_store,
+    explain_errors,
+    index_line,
+    pixel_file,
+    pixel_files,
+    replace_index,
+    tidy,
+)  # fmt: skip
 from balanced_mixup.errors import DataError, RunError, human_bytes
 
 log = logging.getLogger("balanced_mixup")
 
 _FLUSH_SECONDS = 1.0
+_MAX_FILES = 64  # of pixels in a store, as each is kept open; then they are copied into one
 
 
 class StoreWriter:
-    """Adds images to a store from several threads; used by the process that has locked it."""
+    """Adds images to a store from several threads, in a pixel file of its own; used by the process that has locked it."""
 
-    def __init__(self, folder: Path, header: Mapping[str, Any], index: Mapping[str, IndexEntry], count: int) -> None:
+    def __init__(self, folder: Path, header: dict[str, Any], index: dict[str, IndexEntry], count: int) -> None:
         """Prepare to add about `count` images to the store in `folder`, whose header and index are given."""
-        self._folder, self._header, self._count = folder, header, count
+        self.file = secrets.token_hex(8)
+        self._folder, self._header, self._index = folder, header, index
+        self._merges = len({entry.file for entry in index.values()}) >= _MAX_FILES
+        self._count = count + len(index) * self._merges
+        self._image_shape = (header["size"], header["size"], CHANNELS)
         self._image_bytes = header["size"] ** 2 * CHANNELS
-        self._new_store = not index  # damaged, of another version, or never begun: its content is ignored
-        self._first = self._next = 1 + max((entry.slot for entry in index.values()), default=-1)
+        self._next = 0
         self._lines: list[str] = []
         self._mutex, self._flushing = threading.Lock(), threading.Lock()
         self._flushed = time.monotonic()
@@ -45,32 +62,27 @@ class StoreWriter:
         folder = self._folder
         log.info("Storing decoded images in %s (%s).", folder, human_bytes(self._count * self._image_bytes))
         with explain_errors(folder):
-            folder.mkdir(exist_ok=True)
-            if self._new_store:
-                for name in (INDEX, PIXELS):
-                    (folder / name).unlink(missing_ok=True)
-                (folder / HEADER).write_text(json.dumps(self._header), encoding="utf-8")
-            self._pixels = os.open(folder / PIXELS, os.O_RDWR | os.O_CREAT, 0o666)
-            self._index = (folder / INDEX).open("ab+")
-            self._end_truncated_line()
+            begin_store(folder, self._header)
+            tidy(folder, self._header, self._index)
+            self._pixels = os.open(pixel_file(folder, self.file), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             self._reserve()
+            with explain_errors(folder):
+                if self._merges:
+                    self._copy_all()
+                self._index_file = replace_index(folder, self._index)
+                if self._merges:
+                    for path in pixel_files(folder) - {pixel_file(folder, self.file)}:
+                        path.unlink()
         except BaseException:
-            self._close()
+            os.close(self._pixels)
+            pixel_file(folder, self.file).unlink(missing_ok=True)
             raise
         return self
 
-    def _end_truncated_line(self) -> None:
-        if self._index.tell():
-            self._index.seek(-1, os.SEEK_END)
-            if self._index.read(1) != b"\n":
-                self._index.write(b"\n")
-
     def _reserve(self) -> None:
         """Make sure that the disk has enough space for all further images."""
-        need, start = self._count * self._image_bytes, self._first * self._image_bytes
-        # Space that a killed process had reserved can be used.
-        free = shutil.disk_usage(self._folder).free + max(0, os.fstat(self._pixels).st_blocks * 512 - start)
+        need, free = self._count * self._image_bytes, shutil.disk_usage(self._folder).free
         too_small = RunError(
             f"The decoded images need {human_bytes(need)}, but the disk of {str(self._folder)!r} has {human_bytes(free)} free. "
             "Choose another folder with `--cache-dir`, free some space (`bmixup cache`), or use `--cache none`."
@@ -79,29 +91,38 @@ class StoreWriter:
             raise too_small
         if need and hasattr(os, "posix_fallocate"):
             try:
-                os.posix_fallocate(self._pixels, start, need)
+                os.posix_fallocate(self._pixels, 0, need)
             except OSError as error:
                 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # others: a file system that cannot reserve
-                    os.ftruncate(self._pixels, start)
                     raise too_small from error
 
+    def _copy_all(self) -> None:
+        """Copy the images of all files into that of this process; damaged ones are left out."""
+        files = {name: OpenFile(pixel_file(self._folder, name)) for name in {entry.file for entry in self._index.values()}}
+        image = np.empty(self._image_shape, np.uint8)
+        for key, entry in sorted(self._index.items(), key=lambda item: (item[1].file, item[1].slot)):
+            del self._index[key]
+            if files[entry.file].read(entry.slot, image, entry.checksum):
+                slot, _ = self.add(image)
+                self._index[key] = entry._replace(file=self.file, slot=slot)
+        os.fsync(self._pixels)
+
     def reserve_slots(self, count: int) -> list[int]:
-        """Return `count` new slots."""
+        """Return `count` new slots of the file; each is given once."""
         with self._mutex:
             first, self._next = self._next, self._next + count
         return list(range(first, first + count))
 
-    def add(self, pixels: npt.NDArray[np.uint8]) -> int:
-        """Write the pixels of one image and return their slot."""
+    def add(self, pixels: npt.NDArray[np.uint8]) -> tuple[int, int]:
+        """Write the pixels of one image and return their slot and checksum."""
         (slot,) = self.reserve_slots(1)
         with explain_errors(self._folder):
-            write_pixels(self._pixels, pixels, slot)
-        return slot
+            return slot, write_image(self._pixels, pixels, slot)
 
     def record(self, key: str, entry: IndexEntry) -> None:
         """Add an image to the index, once its pixels are written."""
         with self._mutex:
-            self._lines.append(json.dumps([key, *entry]) + "\n")
+            self._lines.append(index_line(key, entry))
         if time.monotonic() - self._flushed > _FLUSH_SECONDS and self._flushing.acquire(blocking=False):
             try:
                 self._flush()
@@ -114,9 +135,9 @@ class StoreWriter:
             lines, self._lines = self._lines, []
         with explain_errors(self._folder):
             os.fsync(self._pixels)
-            self._index.write("".join(lines).encode())
-            self._index.flush()
-            os.fsync(self._index.fileno())
+            self._index_file.write("".join(lines).encode())
+            self._index_file.flush()
+            os.fsync(self._index_file.fileno())
 
     def __exit__(self, *_: object) -> None:
         """Write the rest of the index, and release space that was reserved for images that turned out to be bad."""
@@ -124,36 +145,36 @@ class StoreWriter:
             self._flush()
             os.ftruncate(self._pixels, self._next * self._image_bytes)
         finally:
-            self._close()
+            os.close(self._pixels)
+            with explain_errors(self._folder):
+                if not self._next:
+                    pixel_file(self._folder, self.file).unlink(missing_ok=True)
+                self._index_file.close()
 
-    def _close(self) -> None:
-        os.close(self._pixels)
-        with explain_errors(self._folder):
-            self._index.close()
 
-
-def decode_into(path: Path, images: Images, size: int, slots: Sequence[int]) -> list[IndexEntry | None]:
-    """Decode images, resized to (size, size), into their slots of the file at `path`: what a worker process runs.
+def decode_into(folder: Path, file: str, images: Images, size: int, slots: Sequence[int]) -> list[IndexEntry | None]:
+    """Decode images, resized to (size, size), into slots of a pixel file in `folder`: what a worker process runs.
 
     Returns:
         The index entry of each image; None if it could not be read or changed in the meantime.
     """
     keep_freed_memory()
-    file = os.open(path, os.O_WRONLY)
+    budget.share_with(cpu_count())
+    pixels = os.open(pixel_file(folder, file), os.O_WRONLY)
     try:
-        return [_decode_one(file, images, row, size, slot) for row, slot in enumerate(slots)]
+        return [_decode_one(file, pixels, images, row, size, slot) for row, slot in enumerate(slots)]
     finally:
-        os.close(file)
+        os.close(pixels)
 
 
-def _decode_one(file: int, images: Images, row: int, size: int, slot: int) -> IndexEntry | None:
+def _decode_one(file: str, pixels: int, images: Images, row: int, size: int, slot: int) -> IndexEntry | None:
     stamp = images.stamp(row)  # before the read, so that a later change is noticed now or next time
     try:
         scan = images.scan(row, size)
     except DataError:
         return None
-    write_pixels(file, scan.pixels, slot)
+    checksum = write_image(pixels, scan.pixels, slot)
     again = images.stamp(row)
     if stamp is None or again is None or again.fingerprint != stamp.fingerprint:
         return None
-    return IndexEntry(stamp.stable_fingerprint, scan.digest, scan.height, scan.width, slot)
+    return IndexEntry(stamp.stable_fingerprint, scan.digest, scan.height, scan.width, file, slot, checksum)

@@ -6,13 +6,12 @@ that are not square are squeezed, as training does, too.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from joblib import Parallel, cpu_count, delayed
-from joblib.externals.loky import get_reusable_executor
+from joblib import cpu_count
 from PIL import Image, PngImagePlugin
 
 from balanced_mixup.data.images import load_rgb
@@ -20,6 +19,7 @@ from balanced_mixup.data.manifest import Images
 from balanced_mixup.datasets.fundus import Box, find_disc
 from balanced_mixup.errors import DataError
 from balanced_mixup.files import write_atomically
+from balanced_mixup.workers import map_in_processes
 
 FORMATS = ("jpg", "png")
 NO_DISC = "no disc of the retina was found: the whole picture was taken"
@@ -63,15 +63,12 @@ def write_images(
     """
     chunks = [range(start, min(start + _CHUNK, len(targets))) for start in range(0, len(targets), _CHUNK)]
     processes = min(jobs or cpu_count(), max(len(chunks), 1))
-    tasks = (delayed(_write_some)(images.subset(rows), [targets[row] for row in rows], form) for rows in chunks)
+    tasks = ((images.subset(rows), [targets[row] for row in rows], form) for rows in chunks)
     written: list[PreparedImage] = []
-    try:
-        for some in Parallel(processes, return_as="generator", max_nbytes=None)(tasks):
+    with closing(map_in_processes(_write_some, tasks, processes)) as parts:
+        for some in parts:
             written += some
             progress(len(some))
-    finally:
-        if processes > 1:
-            get_reusable_executor().shutdown(wait=True)  # idle processes would keep their memory
     return written
 
 

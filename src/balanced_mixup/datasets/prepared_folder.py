@@ -23,6 +23,7 @@ from balanced_mixup.datasets.pictures import ImageFormat
 from balanced_mixup.datasets.raw import Discrepancy, LabelledImage
 from balanced_mixup.errors import UsageError
 from balanced_mixup.files import write_atomically, write_text
+from balanced_mixup.settings_file import load_yaml
 
 
 @dataclass(frozen=True)
@@ -42,24 +43,23 @@ class PreparedFolder:
         return {path.stem for path in (self.path / "images").glob(f"*.{self.format.format}")}
 
     def check(self) -> None:
-        """Raise UsageError if the folder contains something else, or the data set with other settings."""
+        """Raise UsageError if the folder contains something else, or images with other settings."""
         path, settings = self.path, self._settings()
         if path.exists() and not path.is_dir():
             raise UsageError(f"Expected --out to be a folder, but {str(path)!r} is a file.")
-        try:
-            before = yaml.safe_load((path / PREPARED).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if not (path / PREPARED).exists():
             if path.is_dir() and any(not file.name.startswith(".") for file in path.iterdir()):
                 raise UsageError(
                     f"Expected --out to be a new or empty folder, or one that is being prepared, but {str(path)!r} contains "
                     "other files. Choose another folder."
-                ) from None
+                )
             return
-        except (ValueError, yaml.YAMLError) as error:
+        try:
+            before = load_yaml(path / PREPARED)
+        except UsageError as error:
             raise UsageError(f"{str(path / PREPARED)!r} is damaged ({error}): delete the folder, or choose another.") from error
-        before = before if isinstance(before, dict) else {}
         other = [key for key in settings if before.get(key) != settings[key]]
-        if other:
+        if other and any(image.suffix in (".jpg", ".png") for image in (path / "images").glob("[!.]*")):
             expected, got = (", ".join(f"{key} {values.get(key)!r}" for key in other) for values in (before, settings))
             raise UsageError(
                 f"Expected the settings that {str(path)!r} was started with, {expected}; but got {got}. Choose another folder, "

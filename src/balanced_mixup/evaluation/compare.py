@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from balanced_mixup.errors import UsageError
-from balanced_mixup.metrics import METRICS
+from balanced_mixup.metrics import METRICS, applicable
 from balanced_mixup.runs.evaluation import Evaluation
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.run import Run
@@ -35,20 +35,22 @@ class Difference:
 
 
 class Differences(dict[str, Difference]):
-    """The difference a - b of every metric by its name; `images` is how many both were scored on."""
+    """The difference a - b of every metric by its name."""
 
-    def __init__(self, differences: Sequence[Difference], images: int) -> None:
-        """Args: differences: in the order of `METRICS`. images: number of images."""
+    def __init__(self, differences: Sequence[Difference], images: int, *, ordinal: bool) -> None:
+        """Args: differences: in the order of `METRICS`. images: how many both were scored on. ordinal: the classes are it."""
         super().__init__({difference.metric: difference for difference in differences})
-        self.images = images
+        self.images, self.ordinal = images, ordinal
+
+    def applicable(self) -> dict[str, Difference]:
+        """Return those that apply to the classes, ordinal or not, and are defined."""
+        return {name: each for name, each in applicable(self, self.ordinal).items() if not math.isnan(each.interval.value)}
 
     def __repr__(self) -> str:
         """Return a line for each metric: the difference, its interval, and which one is better."""
         lines = [f"Differences(a - b on {self.images:,} images, 95 % intervals)"]
-        for name, difference in self.items():
+        for name, difference in self.applicable().items():
             score = difference.interval
-            if math.isnan(score.value):
-                continue
             ends = "" if math.isnan(score.low) else f" [{score.low:+.3f}, {score.high:+.3f}]"
             better = "" if difference.winner is None else f"  {difference.winner} is better"
             lines.append(f"  {METRICS[name].label:<20} {score.value:+.3f}{ends}{better}")
@@ -69,22 +71,34 @@ def compare(a: Path | str | Run | Evaluation, b: Path | str | Run | Evaluation, 
     Raises:
         UsageError: There are no predictions, or not of the same images with the same labels.
     """
+    a, b = _opened(a), _opened(b)
     first = _predictions(a, split)
     second = _aligned(first, _predictions(b, split))
     if second is None or not len(first):
-        names = " and ".join(repr(str(getattr(each, "path", each))) for each in (a, b))
+        names = " and ".join(repr(str(each.path)) for each in (a, b))
         raise UsageError(f"Expected two that are scored on the same images with the same labels, but {names} are not.")
     intervals = paired_difference(first.labels, first.probabilities, second.probabilities, first.groups)
     defined = [name for name in defined_metrics(first) if name in defined_metrics(second)]
     differences = [Difference(name, intervals[name] if name in defined else Interval(math.nan)) for name in METRICS]
-    return Differences(differences, len(first))
+    return Differences(differences, len(first), ordinal=_is_ordinal(a))
 
 
-def _predictions(of: Path | str | Run | Evaluation, split: str) -> Predictions:
-    if isinstance(of, Path | str):
-        path = Path(of)
-        is_evaluation = not RunFolder(path).recipe.is_file() and (path / "metrics.json").is_file()
-        of = Evaluation.open(path) if is_evaluation else Run.open(path)
+def _opened(of: Path | str | Run | Evaluation) -> Run | Evaluation:
+    if not isinstance(of, Path | str):
+        return of
+    path = Path(of)
+    is_evaluation = not RunFolder(path).recipe.is_file() and (path / "metrics.json").is_file()
+    return Evaluation.open(path) if is_evaluation else Run.open(path)
+
+
+def _is_ordinal(of: Run | Evaluation) -> bool:
+    if isinstance(of, Evaluation):
+        program = of.stored.other_program
+        return of.run.ordinal if program is None else program.ordinal
+    return of.ordinal
+
+
+def _predictions(of: Run | Evaluation, split: str) -> Predictions:
     return of.predictions.in_split(split) if isinstance(of, Run) else of.scored
 
 

@@ -17,6 +17,7 @@ from balanced_mixup.data.manifest import SPLITS
 from balanced_mixup.data.sources import load
 from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.files import write_text
+from balanced_mixup.runs.folder_lock import locked
 from balanced_mixup.runs.formats import NewerFormatError
 from balanced_mixup.runs.model_card import ModelCard
 from balanced_mixup.runs.run_folder import RunFolder
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from balanced_mixup.runs.run import Run
 
 log = logging.getLogger("balanced_mixup")
+
+_WRITING_SECONDS = 60.0  # at most, in which another process writes an evaluation
 
 
 def predict_rows(classifier: Classifier, prepared: Prepared, rows: npt.NDArray[np.int64], *, flip: bool = True) -> Predictions:
@@ -97,6 +100,7 @@ def evaluate(
     Raises:
         UsageError: The run is not finished, the split does not exist, its images were trained on, or `out` holds a run.
         DataError: Something is wrong with the data, or predictions are missing, given twice or no probabilities.
+        ChangedFileError: The run has been changed since it was written (see `Run.verify`).
     """
     if out is not None and RunFolder(Path(out)).recipe.exists():
         raise UsageError(f"Expected `out` to be another folder than a run's, but {str(out)!r} holds a run.")
@@ -118,8 +122,10 @@ def evaluate(
             found, result = _evaluate_run(Path(run), split, allow_seen, flip, prior, sensitivity, values)
         if result.data is None and result.other_program is None and out is None:
             return result  # the run has these predictions already
-        target = Path(out) if out is not None else _folder_for(Path(run or "runs"), result)
-        return _write_result(target, found, result, frames)
+        home = RunFolder(Path(run or "runs"))
+        with locked(Path(out) if out is not None else home.own(home.path / "evaluations"), wait=_WRITING_SECONDS):
+            target = Path(out) if out is not None else _folder_for(home, result)
+            return _write_result(target, found, result, frames)
 
 
 def _evaluate_run(
@@ -132,7 +138,9 @@ def _evaluate_run(
     settings: Mapping[str, Any],
 ) -> tuple[Predictions, EvaluationResult]:
     """Score a run on its own data or on those of the settings."""
-    folder = RunFolder(run).require_finished()
+    folder = RunFolder(run)
+    if settings or not (folder.recipe.is_file() and folder.metrics.is_file()):  # else its stored predictions are scored
+        folder.require_finished()
     from balanced_mixup.evaluation.assessment import Assessment
     from balanced_mixup.evaluation.other_data import choose_rows, with_absolute_places, with_run_defaults
     from balanced_mixup.runs.run import Run
@@ -188,14 +196,14 @@ def _write_result(target: Path, predictions: Predictions, result: EvaluationResu
     return replace(result, folder=target)
 
 
-def _folder_for(home: Path, result: EvaluationResult) -> Path:
+def _folder_for(home: RunFolder, result: EvaluationResult) -> Path:
     """Return the folder of an evaluation: that of an earlier one with the same arguments, or a new one."""
     from balanced_mixup.runs.evaluation import Evaluation
 
     scored = result.data or "" if result.other_program is None else result.other_program.file
     name, number = f"{Path(scored).stem}-{result.split}", 1
     while True:
-        path = home / "evaluations" / (name if number == 1 else f"{name}-{number}")
+        path = home.own(home.path / "evaluations" / (name if number == 1 else f"{name}-{number}"))
         number += 1
         try:
             if _arguments(Evaluation.open(path).stored) == _arguments(result):
@@ -225,6 +233,7 @@ def _rescore(
 
     if allow_seen or not flip:
         raise UsageError("Expected `--data` with `--allow-seen` or `--no-flip`: the run's own predictions are stored already.")
+    run.verify()
     predictions = run.predictions.in_split(split)
     if not len(predictions):
         kept = ", ".join(name for name in SPLITS if (run.predictions.split == name).any())

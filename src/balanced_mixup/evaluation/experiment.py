@@ -7,8 +7,9 @@ import math
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,14 @@ from balanced_mixup.data.frames import is_frame, is_written, write_frame
 from balanced_mixup.data.inspection import check_table
 from balanced_mixup.data.manifest import SPLITS, Manifest
 from balanced_mixup.data.sources import SUGGESTIONS, is_named, kind_of, load
-from balanced_mixup.errors import BalancedMixupError, DataError, RunError, UsageError
+from balanced_mixup.errors import BalancedMixupError, DataError, UsageError
 from balanced_mixup.files import write_text
 from balanced_mixup.metrics import METRICS, applicable
 from balanced_mixup.randomness import torch_seed
-from balanced_mixup.runs.environment import describe_environment, fingerprint
-from balanced_mixup.runs.formats import ENVIRONMENT_FILE, METRICS_FILE, write_file
+from balanced_mixup.runs.digests import check_digest, write_digests
+from balanced_mixup.runs.environment import describe_environment, differences, fingerprint, recorded_threads
+from balanced_mixup.runs.folder_lock import FolderInUseError, locked
+from balanced_mixup.runs.formats import ENVIRONMENT_FILE, METRICS_FILE, file_text, read_recipe, write_file
 from balanced_mixup.runs.identity import base_identity, identity
 from balanced_mixup.runs.log import log_file
 from balanced_mixup.runs.model_card import ModelCard
@@ -33,12 +36,13 @@ from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.table_files import csv_text
 from balanced_mixup.training.preflight import check_machine
 from balanced_mixup.training.processes import GRACE_SECONDS, exit_with_parent, process_rank
-from balanced_mixup.training.recipe import PLACES, Execution, Recipe, current_settings, load_yaml, make_recipe
+from balanced_mixup.training.recipe import CHANGEABLE, Recipe, current_settings, load_yaml, make_recipe
 from balanced_mixup.training.segments import first_method
 from balanced_mixup.training.training_files import SegmentEnd
 
 # Torch, Lightning and timm take seconds to import: the functions that compute import them, after a mistake has been refused.
 if TYPE_CHECKING:
+    import pandas as pd
     from lightning.pytorch.callbacks import Callback
 
     from balanced_mixup.calibration.correction import Correction
@@ -110,21 +114,31 @@ def train(
     layers = (*layers, settings)
     if resume and out is None:
         raise UsageError("Expected `out` with `resume`: name the folder of the run to resume.")
-    layers, out = _with_frame_as_file(layers, out, resume)
-    recipe = make_recipe(*layers)
-    run = RunFolder(Path(out) if out is not None else _new_folder(recipe))
+    base_folder = None if base is None else Path(base)
+    recipe = make_recipe(*layers, *([{"data": "frame"}] if _frame_in(layers) is not None else []))
     if process_rank(recipe) > 0:
-        return _join_training(recipe, run, layers, resume, None if base is None else Path(base), callbacks)
-    resumed = resume and run.recipe.is_file()
+        run = RunFolder(Path(out) if out is not None else next(_new_folders(recipe)))
+        return _join_training(run, _with_frame_as_file(layers, run, resume, write=False), resume, base_folder, callbacks)
+    with _own_folder(recipe, None if out is None else Path(out)) as run:
+        return _run(run, _with_frame_as_file(layers, run, resume, write=True), resume, base_folder, callbacks)
+
+
+def _run(
+    run: RunFolder, layers: tuple[Mapping[str, Any], ...], resume: bool, base: Path | None, callbacks: Sequence[Callback]
+) -> Experiment:
+    """Train and score, or read what is finished, in a folder that this process has locked."""
+    recipe, resumed = make_recipe(*layers), resume and run.recipe.is_file()
     recipe = _resume(run, layers) if resumed else _begin(run, recipe)
     finished = resume and run.metrics.is_file()
     manifest = None if finished else _checked(recipe)
-    _make_folder(run)
     with log_file(run) as note, nullcontext() if resumed else _cleared_if_refused(run):
         if manifest is None:
             log.info("The run in %s is already finished.", run.path)
         else:
-            _train(recipe, manifest, run, None if base is None else Path(base), callbacks)
+            from balanced_mixup.training.threads import computing_with
+
+            with computing_with(threads := _threads(recipe, run)):
+                _train(recipe, manifest, run, threads, base, callbacks)
         from balanced_mixup.runs.run import Run
 
         scores = Run(run).scores
@@ -138,26 +152,39 @@ def _one_line(metrics: Mapping[str, Interval]) -> str:
     return ", ".join(f"{label} {value:.3f}" for label, value in scores if not math.isnan(value))
 
 
+@contextmanager
+def _own_folder(recipe: Recipe, out: Path | None) -> Iterator[RunFolder]:
+    """Lock the folder of a run: `out`, or a new one that no other training takes at the same time."""
+    with ExitStack() as stack:
+        for path in [out] if out is not None else _new_folders(recipe):
+            _refuse_file(path)
+            try:
+                stack.enter_context(locked(path))
+                break
+            except FolderInUseError:
+                if out is not None:
+                    raise
+        yield RunFolder(path)
+
+
 def _join_training(
-    recipe: Recipe,
-    run: RunFolder,
-    layers: tuple[Mapping[str, Any], ...],
-    resume: bool,
-    base: Path | None,
-    callbacks: Sequence[Callback],
+    run: RunFolder, layers: tuple[Mapping[str, Any], ...], resume: bool, base: Path | None, callbacks: Sequence[Callback]
 ) -> Experiment:
     """Join a training that the first process manages; writes and logs nothing."""
     log.setLevel(logging.ERROR)
     exit_with_parent()
+    recipe = make_recipe(*layers)
     try:
         recipe = _resume(run, layers) if resume and run.recipe.is_file() else with_absolute_paths(recipe)
         if not (resume and (run.metrics.is_file() or run.weights.is_file())):
             manifest = _checked(recipe)
             from balanced_mixup.training.fit import fit
+            from balanced_mixup.training.threads import computing_with
 
             backbone, prepared = _start(recipe, manifest)
-            end = _end_of_base(recipe, prepared, base)
-            fit(recipe, backbone, _training_data(prepared), run, base=end, callbacks=callbacks)
+            end, mark = _end_of_base(recipe, prepared, base), _identity(recipe, prepared)
+            with computing_with(_threads(recipe, run)):
+                fit(recipe, backbone, _training_data(prepared), run, mark=mark, base=end, callbacks=callbacks)
     except BalancedMixupError:
         time.sleep(GRACE_SECONDS)  # the first process reports the error, and ends this one
         raise
@@ -183,6 +210,19 @@ def _cleared_if_refused(run: RunFolder) -> Iterator[None]:
             for path in _contents(run):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         raise
+
+
+def _threads(recipe: Recipe, run: RunFolder) -> int:
+    """Return the number of threads of each process: a run that is resumed keeps the one that it was started with."""
+    from balanced_mixup.runs.run import Run
+    from balanced_mixup.training.threads import threads_of
+
+    recorded = recorded_threads(Run(run).environment) if run.environment.is_file() else None
+    return recipe.threads or recorded or threads_of(recipe)
+
+
+def _identity(recipe: Recipe, prepared: Prepared) -> str:
+    return identity(recipe, fingerprint(prepared.manifest, prepared.digests))
 
 
 def _start(recipe: Recipe, manifest: Manifest) -> tuple[Backbone, Prepared]:
@@ -214,13 +254,17 @@ def _training_data(prepared: Prepared) -> TrainingData:
     return TrainingData(prepared.pixels, manifest.labels, train, val, len(manifest.classes), manifest.ordinal)
 
 
-def _train(recipe: Recipe, manifest: Manifest, run: RunFolder, base: Path | None, callbacks: Sequence[Callback]) -> None:
+def _train(
+    recipe: Recipe, manifest: Manifest, run: RunFolder, threads: int, base: Path | None, callbacks: Sequence[Callback]
+) -> None:
     from balanced_mixup.evaluation.evaluate import predict_rows
     from balanced_mixup.heads import head_to_dict
     from balanced_mixup.runs.classifier import Classifier
     from balanced_mixup.runs.scores import Scores
     from balanced_mixup.training.fit import fit
 
+    check_digest(run, run.weights)
+    run.digests.unlink(missing_ok=True)  # the scores of the run are to be made again
     backbone, prepared = _start(recipe, manifest)
     end = (
         None if run.weights.is_file() else _end_of_base(recipe, prepared, base)
@@ -231,19 +275,21 @@ def _train(recipe: Recipe, manifest: Manifest, run: RunFolder, base: Path | None
     kind = "ordinal classes" if manifest.ordinal else "classes"
     names = manifest.classes if len(manifest.classes) <= _MOST_NAMES else (*manifest.classes[:_MOST_NAMES], "...")
     log.info("%d %s: %s.", len(manifest.classes), kind, ", ".join(names))
-    _record_data(recipe, run, prepared)
+    _record_data(recipe, run, prepared, threads)
     card = ModelCard(
         backbone=recipe.backbone,
         classes=manifest.classes,
         ordinal=manifest.ordinal,
         size=recipe.size,
+        bit_depth=recipe.bit_depth,
         mean=backbone.mean,
         std=backbone.std,
         head=head_to_dict(recipe.method.head()),
     )
     card.write(run.model)
     if not run.weights.is_file():
-        fit(recipe, backbone, _training_data(prepared), run, base=end, callbacks=callbacks)
+        mark = _identity(recipe, prepared)
+        fit(recipe, backbone, _training_data(prepared), run, mark=mark, base=end, callbacks=callbacks)
     run.remove_checkpoints()
     rows = np.concatenate([splits["val"], splits["test"]])
     classifier = Classifier.load(run.path, "cpu" if recipe.accelerator == "cpu" else None)
@@ -251,7 +297,9 @@ def _train(recipe: Recipe, manifest: Manifest, run: RunFolder, base: Path | None
     predictions.write(run.predictions)
     calibrate(run, predictions, recipe, manifest.counts("train"))
     scores = {split: Scores.of(predictions.in_split(split)).to_dict() for split in ("val", "test") if len(splits[split])}
-    write_file(run.metrics, scores, METRICS_FILE)
+    text = file_text(scores, METRICS_FILE)
+    write_digests(run, {run.metrics.name: text})
+    write_text(run.metrics, text)  # last: the run is finished
     log.info("The run folder is %s.", run.path)
 
 
@@ -291,6 +339,7 @@ def _end_of_base(recipe: Recipe, prepared: Prepared, folder: Path | None) -> Seg
     other = Run.open(folder)
     fingerprint_there = str(other.environment.get("data_fingerprint"))
     if identity(other.recipe, fingerprint_there) == wanted and other.folder.weights.is_file():
+        check_digest(other.folder, other.folder.weights, other.folder.history)
         return SegmentEnd(other.folder.weights, other.folder.history)
     if base_identity(other.recipe, fingerprint_there) == wanted and other.folder.end_of_base.weights.is_file():
         return other.folder.end_of_base
@@ -300,38 +349,39 @@ def _end_of_base(recipe: Recipe, prepared: Prepared, folder: Path | None) -> Seg
     )
 
 
-def _new_folder(recipe: Recipe) -> Path:
+def _new_folders(recipe: Recipe) -> Iterator[Path]:
+    """Yield folders that do not exist yet."""
     name = f"{Path(recipe.data).stem}-{recipe.method.name}"
-    number = 1
-    while (path := Path("runs") / f"{name}-{number}").exists():
-        number += 1
-    return path
+    return (path for number in count(1) if not (path := Path("runs") / f"{name}-{number}").exists())
+
+
+def _frame_in(layers: tuple[Mapping[str, Any], ...]) -> pd.DataFrame | None:
+    """Return the data where they are a data frame."""
+    given = {name: value for layer in layers for name, value in layer.items()}
+    return data if is_frame(data := given.get("data")) else None
 
 
 def _with_frame_as_file(
-    layers: tuple[Mapping[str, Any], ...], out: Path | str | None, resume: bool
-) -> tuple[tuple[Mapping[str, Any], ...], Path | str | None]:
-    """Write data that are a data frame to the run's folder; returns the settings that name the file, and the folder."""
-    given: dict[str, Any] = {name: value for layer in layers for name, value in layer.items()}
-    if not is_frame(frame := given.get("data")):
-        return layers, out
-    folder = Path(out) if out is not None else _new_folder(make_recipe(*layers, {"data": "frame"}))
-    run, file = RunFolder(folder), folder.resolve() / FRAME
-    images = given.get("images") or Path.cwd()
+    layers: tuple[Mapping[str, Any], ...], run: RunFolder, resume: bool, *, write: bool
+) -> tuple[Mapping[str, Any], ...]:
+    """Return the settings with the name of a file where the data are a data frame, which is written to the run's folder."""
+    if (frame := _frame_in(layers)) is None:
+        return layers
+    file = run.path.resolve() / FRAME
+    images = next((layer["images"] for layer in reversed(layers) if layer.get("images")), Path.cwd())
     layers = (*({name: value for name, value in layer.items() if name != "data"} for layer in layers),)
     layers = (*layers, {"data": str(file), "images": images})
     if resume and run.recipe.is_file():
         if not is_written(frame, file):
             raise UsageError(
-                f"The data have changed since the run in {str(folder)!r} was started: the data frame is not that in {FRAME}. "
+                f"The data have changed since the run in {str(run.path)!r} was started: the data frame is not that in {FRAME}. "
                 "Start a new run, or give the same data frame."
             )
-        return layers, folder
-    if process_rank(make_recipe(*layers)) == 0:
+        return layers
+    if write:
         _refuse_used(run)
-        _make_folder(run)
         write_frame(frame, file)
-    return layers, folder
+    return layers
 
 
 def _begin(run: RunFolder, recipe: Recipe) -> Recipe:
@@ -341,10 +391,15 @@ def _begin(run: RunFolder, recipe: Recipe) -> Recipe:
 
 
 def _refuse_used(run: RunFolder) -> None:
-    """Raise UsageError where there is something in the folder already, or a file in its place."""
-    if run.path.is_file() or (run.path.is_dir() and _contents(run)):
+    """Raise UsageError where there is something in the folder already."""
+    if _contents(run):
         remedy = "Resume it with `--resume`, or choose another `--out`." if run.recipe.is_file() else "Choose another `--out`."
         raise UsageError(f"Expected `out` to be a new or empty folder, but {str(run.path)!r} exists. {remedy}")
+
+
+def _refuse_file(path: Path) -> None:
+    if path.is_file():
+        raise UsageError(f"Expected `out` to be a new or empty folder, but {str(path)!r} exists. Choose another `--out`.")
 
 
 def _contents(run: RunFolder) -> list[Path]:
@@ -353,20 +408,14 @@ def _contents(run: RunFolder) -> list[Path]:
     return [path for path in run.path.iterdir() if path.name not in left and not path.name.startswith(".")]
 
 
-def _make_folder(run: RunFolder) -> None:
-    try:
-        run.path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"The run folder {str(run.path)!r} could not be written: {error}.") from error
-
-
 def _resume(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
     """Return the recipe that the run was started with; settings given again must be equal, except for paths.
 
     `_record_data` checks that moved data are the same.
     """
-    stored = load_yaml(run.recipe)
-    saved = make_recipe(stored)
+    stored, saved = load_yaml(run.recipe), read_recipe(run.recipe)
+    for path in run.path.iterdir():
+        run.own(path)
     for layer in layers:  # first, as the settings of another method would be unknown
         if (method := current_settings(layer).get("method", saved.method.name)) != saved.method.name:
             raise UsageError(
@@ -378,7 +427,7 @@ def _resume(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
     changed = [
         f"`{name}` was {before.get(name)!r}, now {now.get(name)!r}"
         for name in before | now
-        if name not in (*PLACES, *Execution.model_fields) and before.get(name) != now.get(name)
+        if name not in CHANGEABLE and before.get(name) != now.get(name)
     ]
     if changed:
         raise UsageError(f"The run in {str(run.path)!r} was started with other settings: {'; '.join(changed)}.")
@@ -402,22 +451,30 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update=update)
 
 
-def _record_data(recipe: Recipe, run: RunFolder, prepared: Prepared) -> None:
-    """Record recipe, data and environment of a run; when it is resumed, check that the data are unchanged."""
+def _record_data(recipe: Recipe, run: RunFolder, prepared: Prepared, threads: int) -> None:
+    """Record recipe, data and environment of a run; when it is resumed, check that the data are unchanged.
+
+    What else has changed, and decides about the last bits of the weights, is recorded and a warning.
+    """
     import pandas as pd
 
     from balanced_mixup.evaluation.evaluate import write_excluded
     from balanced_mixup.runs.run import Run
 
     data_fingerprint = fingerprint(prepared.manifest, prepared.digests)
+    environment = describe_environment(recipe, threads, data_fingerprint)
     resumed = run.environment.is_file()
     if resumed:
-        before = Run(run).environment.get("data_fingerprint")
+        recorded = Run(run).environment
+        before = recorded.get("data_fingerprint")
         if before != data_fingerprint:
             raise UsageError(
                 f"The data have changed since the run in {str(run.path)!r} was started (fingerprint {before}, "
                 f"now {data_fingerprint}). Start a new run, or restore the data."
             )
+        if changed := list(differences(recorded, environment)):
+            log.warning("The resumed run will not be bit-identical to an undisturbed one: %s.", "; ".join(changed))
+            write_file(run.environment, {**recorded, "changed_when_resumed": changed}, ENVIRONMENT_FILE)
     write_text(run.recipe, recipe.to_yaml())
     if resumed:
         return
@@ -434,4 +491,4 @@ def _record_data(recipe: Recipe, run: RunFolder, prepared: Prepared) -> None:
     write_text(run.manifest, csv_text(table))
     write_excluded(prepared.excluded, run.excluded)
     suggestions = {"suggestions": [problem.message for problem in manifest.problems if problem.kind in SUGGESTIONS]}
-    write_file(run.environment, describe_environment(recipe.seed, data_fingerprint) | suggestions, ENVIRONMENT_FILE)
+    write_file(run.environment, environment | suggestions, ENVIRONMENT_FILE)

@@ -28,6 +28,7 @@ _KEYS: Mapping[str, Callable[[str], str]] = {
 }
 
 
+UNKNOWN_IMAGE = "image without a label"  # a kind of problem
 _TWICE = "Keep one row per image."
 _UNKNOWN = "These predictions are not scored. Check that the names are those of the labels."
 
@@ -84,9 +85,7 @@ def match_names(images: Sequence[str], named: Sequence[str], where: Sequence[str
         for row, earlier in again.items()
     ]
     problems += [
-        Problem(
-            "image without a label", f"{where[row]}: the labels have no image {named[row]!r}", _UNKNOWN, (row,), fatal=False
-        )
+        Problem(UNKNOWN_IMAGE, f"{where[row]}: the labels have no image {named[row]!r}", _UNKNOWN, (row,), fatal=False)
         for row in unused
     ]
     return Match(rows, tuple(how), tuple(problems))

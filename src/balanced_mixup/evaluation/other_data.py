@@ -19,7 +19,7 @@ log = logging.getLogger("balanced_mixup")
 
 
 def with_run_defaults(settings: DataSettings, recipe: Recipe, classes: tuple[str, ...], *, ordinal: bool) -> DataSettings:
-    """Fill in missing settings from those of the run: label map, classes and column names.
+    """Fill in missing settings from those of the run: label map, classes, column names and bit depth.
 
     Args:
         settings: Of the other data.
@@ -34,7 +34,7 @@ def with_run_defaults(settings: DataSettings, recipe: Recipe, classes: tuple[str
     own = settings.model_fields_set & {"classes", "ordinal"}
     if own:
         raise UsageError(f"Expected no {' and '.join(sorted(own))} with `evaluate`: they are the run's, {', '.join(classes)}.")
-    fields = ["image_column", "label_column", "multi_label", "one_vs_rest"]
+    fields = ["image_column", "label_column", "multi_label", "one_vs_rest", "bit_depth"]
     header = _header(settings.data)
     if recipe.group_column in header:
         fields.append("group_column")

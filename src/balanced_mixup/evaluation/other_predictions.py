@@ -18,7 +18,7 @@ from balanced_mixup.data.sources import load
 from balanced_mixup.data.sources.label_names import UNUSED_RENAME, sorted_classes
 from balanced_mixup.data.sources.text_table import TextTable, read_table
 from balanced_mixup.errors import DataError, Problem, UsageError, describe
-from balanced_mixup.evaluation.name_matching import Match, match_names
+from balanced_mixup.evaluation.name_matching import UNKNOWN_IMAGE, Match, match_names
 from balanced_mixup.evaluation.other_data import choose_rows, with_absolute_places
 from balanced_mixup.evaluation.prediction_table import PredictionTable, parse_predictions
 from balanced_mixup.evaluation.table_format import TableFormat
@@ -156,7 +156,7 @@ def read_predictions(file: Path, labelled: Labelled, form: TableFormat, settings
 
 
 def match_table(
-    labelled: Labelled, table: PredictionTable, settings: DataSettings
+    labelled: Labelled, table: PredictionTable, settings: DataSettings, *, may_have_others: bool = False
 ) -> tuple[Predictions, tuple[tuple[str, str], ...]]:
     """Match predictions with labels.
 
@@ -164,6 +164,7 @@ def match_table(
         labelled: The labels.
         table: The predictions.
         settings: `classes` is their order, if given; with `exclude_bad`, images that have a problem are left out.
+        may_have_others: The table is expected to have other images, too, of which nothing is said.
 
     Returns:
         The predictions, and the names of images that were left out, each with its problems.
@@ -174,6 +175,8 @@ def match_table(
     classes = _classes(labelled, table, settings)
     match = match_names(labelled.names, table.names, table.where)
     problems = _problems(labelled, table, match, classes)
+    if may_have_others:
+        problems = [problem for problem in problems if problem.kind != UNKNOWN_IMAGE]
     fatal = [problem for problem in problems if problem.fatal]
     reasons: dict[int, list[str]] = {}
     for problem in fatal:

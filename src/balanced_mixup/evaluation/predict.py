@@ -7,6 +7,7 @@ from pathlib import Path
 
 from balanced_mixup.calibration.class_prior import TargetPrior
 from balanced_mixup.calibration.correction import Correction
+from balanced_mixup.data.decoding import Decoding
 from balanced_mixup.errors import UsageError
 from balanced_mixup.runs.classifier import Classifier
 from balanced_mixup.runs.predictions import ImagePredictions
@@ -28,6 +29,7 @@ def predict(
     flip: bool = True,
     calibrate: bool = True,
     prior: str | None = None,
+    max_megapixels: float = Decoding.max_megapixels,
 ) -> ImagePredictions:
     """Predict the class of images without labels.
 
@@ -45,6 +47,7 @@ def predict(
         calibrate: Apply the temperature that was fitted on the run's validation split.
         prior: Class prior that the probabilities are corrected to: "train", "uniform", "estimate" (from these images), or a
             CSV file with the columns class and share.
+        max_megapixels: Limit on the size of an image, see `Decoding`.
 
     Raises:
         UsageError: The run is not finished or cannot be calibrated, the prior is invalid, or `out` cannot be written or exists.
@@ -57,7 +60,7 @@ def predict(
     classifier = Classifier.load(run)
     correction = Run.open(run).calibration if calibrate else None
     target = None if correction is None or prior is None else correction.prior(prior)
-    names, pixels = prepare_images(images, classifier.card)
+    names, pixels = prepare_images(images, classifier.card, max_megapixels)
     if file is not None:
         check_rows(file, len(names))
     probabilities = classifier.probabilities(pixels, flip=flip)

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from balanced_mixup.errors import UsageError, nearest
+from balanced_mixup.errors import UsageError, nearest, shown
 from balanced_mixup.plugins import Registry
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ def get_method(name: str) -> type[Method]:
         UsageError: There is none; names the nearest.
     """
     if name not in METHODS:
-        raise UsageError(f"Expected `method` to be one of {', '.join(METHODS)}, but got {name!r}.{nearest(name, METHODS)}")
+        raise UsageError(f"Expected `method` to be one of {', '.join(METHODS)}, but got {shown(name)}.{nearest(name, METHODS)}")
     return METHODS[name]
 
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from balanced_mixup.mixing.base import mix as mix
     from balanced_mixup.mixing.base import one_hot as one_hot
     from balanced_mixup.mixing.loader import BalancedMixUpLoader as BalancedMixUpLoader
-    from balanced_mixup.mixing.loader import PairedBatch as PairedBatch
+    from balanced_mixup.mixing.mixup_fn import BalancedMixUpFn as BalancedMixUpFn
+    from balanced_mixup.mixing.paired_batch import PairedBatch as PairedBatch
     from balanced_mixup.mixing.plain_mixup import MixUp as MixUp
     from balanced_mixup.mixing.plain_mixup import mixup as mixup
 
@@ -23,7 +24,9 @@ __getattr__, __all__ = lazy_exports(
     {
         "balanced_mixup": ("BalancedMixUp",),
         "base": ("NEGLIGIBLE", "Mix", "NoMix", "Pairing", "WeightPer", "mix", "one_hot"),
-        "loader": ("BalancedMixUpLoader", "PairedBatch"),
+        "loader": ("BalancedMixUpLoader",),
+        "mixup_fn": ("BalancedMixUpFn",),
+        "paired_batch": ("PairedBatch",),
         "plain_mixup": ("MixUp", "mixup"),
     },
 )

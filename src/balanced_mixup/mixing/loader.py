@@ -1,55 +1,46 @@
 """Balanced-MixUp for custom training loops: one loader that draws, reads and pairs both branches."""
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from balanced_mixup.errors import UsageError
 from balanced_mixup.mixing.balanced_mixup import BalancedMixUp
-from balanced_mixup.mixing.base import WeightPer, mix, one_hot
+from balanced_mixup.mixing.base import WeightPer
+from balanced_mixup.mixing.paired_batch import PairedBatch
+from balanced_mixup.mixing.samples import KEYS, Keys, collated, parts_of
 from balanced_mixup.randomness import generator
+from balanced_mixup.ranks import Ranks
 from balanced_mixup.sampling import Branch, Labels, class_branch, instance_branch
 
-
-class PairedBatch(NamedTuple):
-    """A step of Balanced-MixUp, not yet mixed, so that it can be moved to a device and augmented first.
-
-    images, partner_images: (B, ...). labels, partner_labels: int64 (B,). weight: float32 (B,), the partners' weight.
-    """
-
-    images: Tensor
-    labels: Tensor
-    partner_images: Tensor
-    partner_labels: Tensor
-    weight: Tensor
-
-    def to(self, device: torch.device | str) -> "PairedBatch":
-        """Return the batch on `device`."""
-        return PairedBatch(*(tensor.to(device) for tensor in self))
-
-    def mixed(self, num_classes: int) -> tuple[Tensor, Tensor]:
-        """Return mixed images (B, ...) and soft targets float32 (B, K) by Eq. 3."""
-        targets = one_hot(self.labels, num_classes)
-        partner_targets = one_hot(self.partner_labels, num_classes)
-        return mix(self.images, self.partner_images, self.weight), mix(targets, partner_targets, self.weight)
+Collate = Callable[[Sequence[Any]], Any]
 
 
 class _Pairs(Dataset[tuple[Any, ...]]):
     """(row, partner row, weight) -> the two samples; a partner of negligible weight is not read."""
 
-    def __init__(self, dataset: Dataset[Any]) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: Dataset[Any], keys: Keys) -> None:
+        self.dataset, self.keys = dataset, keys
 
     def __getitem__(self, index: tuple[int, int, float]) -> tuple[Any, ...]:
         row, partner, weight = index
-        image, label = self.dataset[row]
-        partner_image, partner_label = self.dataset[partner] if weight > 0 else (image, label)
-        return image, int(label), partner_image, int(partner_label), np.float32(weight)
+        image, label, extra = parts_of(self.dataset[row], self.keys)
+        partner_image, partner_label, _ = parts_of(self.dataset[partner], self.keys) if weight > 0 else (image, label, None)
+        pair = image, label, partner_image, partner_label, np.float32(weight)
+        return pair if extra is None else (*pair, extra)
+
+
+class _ToPairedBatch:
+    """Collates the pairs of a step; an object, as worker processes need one that can be pickled."""
+
+    def __init__(self, collate_fn: Collate | None) -> None:
+        self.collate_fn = collate_fn
+
+    def __call__(self, pairs: Sequence[Any]) -> PairedBatch:
+        return PairedBatch(*collated(pairs, self.collate_fn))
 
 
 class _PairSampler:
@@ -62,31 +53,30 @@ class _PairSampler:
         mixing: BalancedMixUp,
         batch_size: int,
         seed: int,
-        rank: int,
-        world_size: int,
+        ranks: Ranks,
     ) -> None:
         self.labels = labels
         self.instance, self.balanced = branches
-        self.mixing, self.batch_size, self.seed = mixing, batch_size, seed
-        self.rank, self.world_size = rank, world_size
-        self.epoch = 0
+        self.mixing, self.batch_size, self.seed, self.ranks = mixing, batch_size, seed, ranks
+        self.epoch, self.finished = 0, False
 
     def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+        self.epoch, self.finished = epoch, False
 
     def __len__(self) -> int:
         # The last, incomplete batch is dropped (the next epoch is shuffled differently), unless it is the only one.
-        return max(1, self.instance.n // (self.batch_size * self.world_size))
+        return max(1, self.instance.n // (self.batch_size * self.ranks.now(self.instance.n)[1]))
 
     def __iter__(self) -> Iterator[list[tuple[int, int, float]]]:
-        whole = min(self.batch_size * self.world_size, self.instance.n)
+        rank, world_size = self.ranks.now(self.instance.n)
+        whole = min(self.batch_size * world_size, self.instance.n)
         for step in range(len(self)):
             positions = np.arange(step * whole, (step + 1) * whole)
             rows = self.instance.rows(self.epoch, positions), self.balanced.rows(self.epoch, positions)
             weight = self.mixing.pair(
                 self.labels[np.concatenate(rows)], whole, generator(self.seed, "mixing", self.epoch, step)
             ).weight
-            own = slice(self.rank, None, self.world_size)
+            own = slice(rank, None, world_size)
             yield list(zip(rows[0][own].tolist(), rows[1][own].tolist(), weight[own].tolist(), strict=True))
 
 
@@ -101,6 +91,9 @@ class BalancedMixUpLoader:
         for epoch in range(epochs):
             for batch in loader.set_epoch(epoch):
                 images, targets = batch.to(device).mixed(num_classes)
+
+    In several processes it divides the batches itself. It is not a torch `DataLoader`, so that Lightning, Accelerate and
+    Hugging Face's Trainer do not divide them again, but has a `DataLoader`'s attributes.
     """
 
     def __init__(
@@ -112,46 +105,61 @@ class BalancedMixUpLoader:
         alpha: float = 0.2,
         weight_per: WeightPer = "batch",
         seed: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
+        rank: int | None = None,
+        world_size: int | None = None,
+        keys: Keys = KEYS,
+        collate_fn: Collate | None = None,
         **loader: Any,
     ) -> None:
         """Pair the branches of `dataset`.
 
         Args:
-            dataset: Map-style; `dataset[i]` is (image, class number).
+            dataset: Map-style; `dataset[i]` is (image, class number, ...) or a mapping.
             labels: (N,), the class of each sample, so that they are known without reading images.
             batch_size: Samples per step on this rank.
             alpha: Parameter of Beta(alpha, 1), above 0.
             weight_per: One weight a "batch" or a "sample".
             seed: Determines every draw, together with the epoch.
-            rank: This process, from 0.
+            rank: This process, from 0; with `world_size`, as torch.distributed says when an iteration starts if not given.
             world_size: Number of processes; together they process the batches of a single process.
+            keys: Names of the image and the label where samples are mappings.
+            collate_fn: Makes a batch of a list of (image, label, partner image, partner label, weight), with what else the
+                sample holds as a sixth part if it holds more; torch's default if not given.
             loader: Further arguments of torch's `DataLoader`, such as `num_workers` and `pin_memory`.
         """
         samples = len(dataset)  # type: ignore[arg-type]  # torch's Dataset does not declare the length of map-style ones
         if len(labels) != samples:
             raise UsageError(f"Expected one label per sample, but got {len(labels)} labels for {samples} samples.")
-        if batch_size < 1 or not 0 <= rank < world_size:
-            raise UsageError(f"Expected `batch_size` >= 1 and `rank` in 0..{world_size - 1}, but got {batch_size} and {rank}.")
+        if batch_size < 1:
+            raise UsageError(f"Expected `batch_size` to be at least 1, but got {batch_size}.")
+        ranks = Ranks(rank, world_size)
         branches = instance_branch(labels, seed=seed), class_branch(labels, 0.0, seed=seed)
-        if samples < world_size:
-            raise UsageError(f"Expected at least one sample for each of {world_size} processes, but got {samples} samples.")
         # Under this name Lightning finds it and sets its epoch.
         self.sampler = _PairSampler(
-            np.asarray(labels, np.int64), branches, BalancedMixUp(alpha, weight_per), batch_size, seed, rank, world_size
+            np.asarray(labels, np.int64), branches, BalancedMixUp(alpha, weight_per), batch_size, seed, ranks
         )
-        self._loader: DataLoader[Any] = DataLoader(_Pairs(dataset), batch_sampler=self.sampler, **loader)
+        self._loader: DataLoader[Any] = DataLoader(
+            _Pairs(dataset, keys), batch_sampler=self.sampler, collate_fn=_ToPairedBatch(collate_fn), **loader
+        )
 
     def set_epoch(self, epoch: int) -> Self:
-        """Set the epoch of the next iteration and return the loader."""
+        """Set the epoch of the next iteration and return the loader. Without it, the next epoch follows a finished one."""
         self.sampler.set_epoch(epoch)
         return self
 
     def __len__(self) -> int:
-        """Number of steps per epoch."""
+        """Number of steps per epoch on this rank."""
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[PairedBatch]:
         """Yield the steps of the current epoch."""
-        return (PairedBatch(*batch) for batch in self._loader)
+        if self.sampler.finished:
+            self.set_epoch(self.sampler.epoch + 1)
+        yield from self._loader
+        self.sampler.finished = True
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the `DataLoader` inside, such as the `batch_sampler`, which loops read to resume an epoch."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._loader, name)

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from balanced_mixup.benchmark.plan import Plan, make_plan
 from balanced_mixup.benchmark.results import EXTERNAL
@@ -18,6 +17,7 @@ from balanced_mixup.data.sources.prepared import DATASET
 from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.paper.published import BACKBONE_TITLES, SOURCES, published_table
+from balanced_mixup.settings_file import load_yaml
 
 log = logging.getLogger("balanced_mixup")
 
@@ -127,8 +127,8 @@ def find_data(folder: Path, card: str | None) -> Path:
 
 def _card_of(prepared: Path) -> str:
     try:
-        return str(yaml.safe_load((prepared / DATASET).read_text(encoding="utf-8"))["name"])
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        return str(load_yaml(prepared / DATASET)["name"])
+    except (UsageError, KeyError) as error:
         raise UsageError(f"Expected {str(prepared / DATASET)!r} to describe a prepared data set, but: {error!r}.") from None
 
 

@@ -15,6 +15,7 @@ from balanced_mixup.extras import require
 from balanced_mixup.files import write_atomically
 from balanced_mixup.progress import progress_bar
 from balanced_mixup.runs.classifier import Classifier
+from balanced_mixup.runs.folder_lock import locked
 from balanced_mixup.runs.prepared_images import ImageLike, prepare_images
 from balanced_mixup.runs.run import Run
 from balanced_mixup.table_files import write_table
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TABLE = "explanations.csv"
+
+_UNFINISHED = ".unfinished"  # in `out` while it is being written
 
 _MOST = 10  # classes side by side in one picture
 _SIDE = 52.0  # mm, of a picture
@@ -65,8 +68,7 @@ def explain(
     out, classifier = Path(out), Classifier.load(run)
     card = classifier.card
     _check(card.classes, target, top)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"Expected `out` to be a new or empty folder, but {str(out)!r} exists. Choose another `--out`.")
+    _check_empty(out)
     correction = Run.open(run).calibration if calibrate else None
     names, pixels = prepare_images(images, card)
     probabilities = classifier.probabilities(pixels)
@@ -89,16 +91,36 @@ def explain(
         }
     )
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with progress_bar("Drawing", len(names)) as advance:
+        with locked(out), progress_bar("Drawing", len(names)) as advance:
+            _begin(out)
             for row, (picture, shown) in enumerate(table.groupby("picture", sort=False)):
                 image = pixels.gather(np.array([row]))[0].numpy()
                 _save(draw(image, upsampled(maps[shown.index], card.size), shown), out / str(picture))
                 advance(1)
-        write_table(out / TABLE, table)
+            write_table(out / TABLE, table)
+            (out / _UNFINISHED).unlink()
     except OSError as error:
         raise RunError(f"The explanations could not be written to {str(out)!r}: {error}.") from error
     return table
+
+
+def _check_empty(out: Path) -> None:
+    if (out / _UNFINISHED).is_file():
+        return  # all that is there was made by a process that was interrupted
+    if out.exists() and (not out.is_dir() or _contents(out)):
+        raise UsageError(f"Expected `out` to be a new or empty folder, but {str(out)!r} exists. Choose another `--out`.")
+
+
+def _begin(out: Path) -> None:
+    """Empty the folder of an interrupted process, and mark it until the last file is written."""
+    _check_empty(out)
+    for path in _contents(out):
+        path.unlink()
+    (out / _UNFINISHED).touch()
+
+
+def _contents(out: Path) -> list[Path]:
+    return [path for path in out.iterdir() if not path.name.startswith(".")]
 
 
 def _check(classes: Sequence[str], target: str | None, top: int | None) -> None:

@@ -58,10 +58,10 @@ def find_browser() -> str | None:
 def _printed(browser: str, page: str, folder: Path) -> bytes:
     # The browser would resolve links against the temporary folder. (WeasyPrint leaves them as they are.)
     page = re.sub(r'<a href="(?!#)([^"]*)"', lambda link: f'<a href="{(folder / unquote(link[1])).absolute().as_uri()}"', page)
-    with tempfile.TemporaryDirectory(prefix="bmixup-pdf-", ignore_cleanup_errors=True) as folder:
-        source, target = Path(folder) / "page.html", Path(folder) / "page.pdf"
+    with tempfile.TemporaryDirectory(prefix="bmixup-pdf-", ignore_cleanup_errors=True) as temporary:
+        source, target = Path(temporary) / "page.html", Path(temporary) / "page.pdf"
         source.write_text(page, encoding="utf-8")
-        command = [browser, "--headless", "--disable-gpu", f"--user-data-dir={folder}/profile", "--no-first-run"]
+        command = [browser, "--headless", "--disable-gpu", f"--user-data-dir={temporary}/profile", "--no-first-run"]
         command += ["--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             command.append("--no-sandbox")  # Chromium refuses to start its sandbox for root

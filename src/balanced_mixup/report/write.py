@@ -10,6 +10,7 @@ from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.extras import require
 from balanced_mixup.files import write_bytes
 from balanced_mixup.progress import progress_bar
+from balanced_mixup.runs.folder_lock import locked
 from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.words import counted
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("balanced_mixup")
 
 Format = Literal["html", "pdf", "md"]
+
+_WRITING_SECONDS = 600.0  # at most, in which another process writes the same report
 
 
 def write_report(path: Path | str, out: Path | str | None = None, form: Format | None = None, *, runs: bool = False) -> Path:
@@ -45,7 +48,7 @@ def write_report(path: Path | str, out: Path | str | None = None, form: Format |
     """
     path = Path(path)
     form = _format(out, form)
-    target = Path(out) if out is not None else path / f"report.{form}"
+    target = Path(out) if out is not None else RunFolder(path).own(path / f"report.{form}")
     _kind_of(path)
     require("A report", "report", "matplotlib", *(["jinja2"] if form != "md" or runs else []))
     from balanced_mixup.report.figures import save
@@ -54,14 +57,14 @@ def write_report(path: Path | str, out: Path | str | None = None, form: Format |
     if runs:
         _write_run_reports(path)
     report = make_report(path, target.resolve().parent)
-    figures = target.with_name(f"{target.stem}-figures")
+    figures = RunFolder(target.parent).own(target.with_name(f"{target.stem}-figures"))
     try:
-        figures.mkdir(parents=True, exist_ok=True)
-        for chart in report.charts():
-            save(chart.drawing, figures / chart.name)
-        page = _page(report, figures, form)
-        write_bytes(target, to_pdf(page, figures.parent) if form == "pdf" else page.encode())
-        _remove_others(figures, report, page if form == "md" else None)
+        with locked(figures, wait=_WRITING_SECONDS):
+            for chart in report.charts():
+                save(chart.drawing, figures / chart.name)
+            page = _page(report, figures, form)
+            write_bytes(target, to_pdf(page, figures.parent) if form == "pdf" else page.encode())
+            _remove_others(figures, report, page if form == "md" else None)
     except OSError as error:
         raise RunError(f"The report {str(target)!r} could not be written: {error}.") from error
     _warn_of_missing_letters(report, page if form == "pdf" else "")

@@ -9,17 +9,21 @@ import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from balanced_mixup.data.batches import EvalBatches
 from balanced_mixup.data.pixels import Pixels, as_pixels
-from balanced_mixup.errors import UsageError
-from balanced_mixup.heads import head_from_dict
+from balanced_mixup.errors import RunError, UsageError, shown
+from balanced_mixup.heads import Head, head_from_dict
 from balanced_mixup.progress import progress_bar
+from balanced_mixup.runs.consistency import check_model
+from balanced_mixup.runs.digests import check_digest
+from balanced_mixup.runs.formats import damaged
 from balanced_mixup.runs.model_card import ModelCard
 from balanced_mixup.runs.predictions import ImagePredictions
 from balanced_mixup.runs.prepared_images import ImageLike, prepare_images
 from balanced_mixup.runs.run_folder import RunFolder
+from balanced_mixup.training.backbone_names import check_name, plugin_backbones
 from balanced_mixup.training.backbones import build, set_head
 from balanced_mixup.training.preprocessing import Preprocessing, flip_averaged
 
@@ -50,17 +54,21 @@ class Classifier:
 
         Raises:
             UsageError: It is not the folder of a finished run, or its files are damaged.
+            ChangedFileError: They are not those that were written with the run.
+
+        Nothing but the run's own files is read: a received run names an architecture, and no weights elsewhere.
         """
         folder = RunFolder(Path(run)).require_finished()
         card = ModelCard.read(folder.model)
+        check_name(card.backbone, f"the backbone in {str(folder.model)!r}")
+        head = head_from_dict(card.head)
+        weights = _read_weights(folder.weights)
+        _check_fit(weights, card, head, folder)
         with torch.random.fork_rng([]):  # initial weights must not consume the caller's random state
-            model = build(card.backbone, len(card.classes), card.size)
-            set_head(model, head_from_dict(card.head), len(card.classes))
-        try:
-            model.load_state_dict(load_file(folder.weights))
-        except (SafetensorError, OSError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise UsageError(f"The weights {str(folder.weights)!r} are damaged or of another model: {reason}") from None
+            model = _built(card, head, folder)
+        model.load_state_dict(weights)
+        check_digest(folder, folder.recipe, folder.model, folder.weights)
+        check_model(folder, card)
         return cls(model, card, device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     def __repr__(self) -> str:
@@ -97,6 +105,9 @@ class Classifier:
 
         Returns:
             float32 (len(rows), K), rows sum to 1.
+
+        Raises:
+            RunError: The model's outputs are not finite.
         """
         pixels = as_pixels(_checked(pixels, self.card.size))
         rows = np.arange(pixels.shape[0]) if rows is None else rows
@@ -109,7 +120,46 @@ class Classifier:
                 out[done : done + len(batch)] = found.cpu().numpy()
                 done += len(batch)
                 advance(len(batch))
+        if not np.isfinite(out).all():
+            raise RunError("The model's outputs are not finite: its weights are damaged. Restore the run from a copy.")
         return out
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+        raise _damaged(path, error) from None
+
+
+def _built(card: ModelCard, head: Head, folder: RunFolder) -> nn.Module:
+    """Return the model of a card, with initial weights."""
+    try:
+        model: nn.Module = build(card.backbone, len(card.classes), card.size)
+        set_head(model, head, len(card.classes))
+    except UsageError:
+        raise
+    except Exception as error:  # whatever an architecture raises about a size or a number of classes that it cannot have
+        raise damaged(folder.model, f"{card.backbone} cannot be built as it says ({error!r:.200})") from error
+    return model
+
+
+def _check_fit(weights: dict[str, Tensor], card: ModelCard, head: Head, folder: RunFolder) -> None:
+    """Raise UsageError where weights are not those of the model, before that takes any memory."""
+    if card.backbone in plugin_backbones():
+        return
+    with torch.device("meta"):
+        expected = _built(card, head, folder).state_dict()
+    for name, tensor in expected.items():
+        if name not in weights or weights[name].shape != tensor.shape:
+            got = f"it has the shape {tuple(weights[name].shape)}" if name in weights else "it is not there"
+            raise _damaged(folder.weights, f"expected {name} of the shape {tuple(tensor.shape)}, but {got}")
+    if more := sorted(weights.keys() - expected.keys()):
+        raise _damaged(folder.weights, f"{card.backbone} has no tensor {shown(more[0])}")
+
+
+def _damaged(path: Path, reason: object) -> UsageError:
+    return UsageError(f"The weights {str(path)!r} are damaged or of another model: {str(reason).splitlines()[0]:.300}")
 
 
 def _checked(pixels: Any, size: int) -> Any:

@@ -10,7 +10,7 @@ from balanced_mixup.calibration.class_prior import TargetPrior
 from balanced_mixup.calibration.scores import CalibrationScores
 from balanced_mixup.calibration.thresholds import ThresholdResult
 from balanced_mixup.errors import UsageError
-from balanced_mixup.runs.formats import EVALUATION_FILE, read_file, write_file
+from balanced_mixup.runs.formats import EVALUATION_FILE, damaged, read_file, write_file
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.run_folder import RunFolder
@@ -188,10 +188,8 @@ class Evaluation:
         """The result as it is stored."""
         try:
             return replace(EvaluationResult.from_dict(self._content), folder=self.path)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UsageError(
-                f"The file {str(self.path / 'metrics.json')!r} is damaged: it lacks {error}. Evaluate the run again."
-            ) from None
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise damaged(self.path / "metrics.json", error, "Evaluate the run again.") from None
 
     @cached_property
     def result(self) -> EvaluationResult:

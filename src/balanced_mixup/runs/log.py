@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from balanced_mixup.errors import BalancedMixupError, RunError
+from balanced_mixup.errors import BalancedMixupError, RunError, printable
 from balanced_mixup.runs.run_folder import RunFolder
 
 log = logging.getLogger("balanced_mixup")
@@ -15,6 +15,13 @@ class _Handler(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Do not print a traceback."""
+
+
+class _Formatter(logging.Formatter):
+    """Writes control characters, which names can have, as escapes."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 @contextmanager
@@ -28,7 +35,7 @@ def log_file(run: RunFolder) -> Iterator[Callable[[str], None]]:
         handler = _Handler(run.log, encoding="utf-8")
     except OSError as error:
         raise RunError(f"The file {str(run.log)!r} could not be written: {error}.") from error
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    handler.setFormatter(_Formatter("%(asctime)s %(message)s"))
     log.addHandler(handler)
     level = log.level
     log.setLevel(logging.INFO)

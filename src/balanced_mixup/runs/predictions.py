@@ -9,12 +9,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from balanced_mixup.errors import UsageError
 from balanced_mixup.files import write_atomically
-from balanced_mixup.runs.formats import PREDICTIONS_FILE, refuse_newer
+from balanced_mixup.runs.formats import PREDICTIONS_FILE, damaged, refuse_newer
 
 PREFIX = "p_"
 
+_MOST_ROWS_PER_BYTE = 10  # names of images differ, which no compression makes that small
+_REMEDY = "Restore it from a copy of the run."
+# What pyarrow and pandas raise for files of another content.
+_UNREADABLE = (OSError, MemoryError, ValueError, LookupError, TypeError, AttributeError, OverflowError, pa.ArrowException)
 _FORMAT, _ANSWERS = b"balanced_mixup.format", b"balanced_mixup.answers_only"  # keys of the Parquet metadata
 
 
@@ -134,24 +137,48 @@ class Predictions:
         Raises:
             UsageError: There is no such file, or it is damaged, or of a newer version.
         """
+        stored = _stored(path)
         try:
-            with pq.ParquetFile(path) as file:  # read_table would parse a folder name such as gamma=2 as a column
-                stored = file.read()
             facts = stored.schema.metadata or {}
-            number = int(facts.get(_FORMAT, b"1"))
             table = stored.to_pandas()
             columns = [column for column in table.columns if column.startswith(PREFIX)]
             classes = tuple(column.removeprefix(PREFIX) for column in columns)
-            predictions = cls(
+            rows = table["label"].map({name: k for k, name in enumerate(classes)})
+            if rows.isna().any():
+                raise ValueError(f"the label {table['label'][rows.isna()].iloc[0]!r:.100} is not among the classes")
+            return cls(
                 tuple(table["image"]),
-                table["label"].map({name: k for k, name in enumerate(classes)}).to_numpy().astype(np.int64),
+                rows.to_numpy().astype(np.int64),
                 table[columns].to_numpy(np.float32),
                 classes,
                 None if table["group"].isna().any() else table["group"].to_numpy(np.str_),
                 table["split"].to_numpy(np.str_),
                 _ANSWERS in facts,
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"Expected {str(path)!r} to be predictions of a run, but: {error}") from None
-        refuse_newer(path, number, PREDICTIONS_FILE)
-        return predictions
+        except _UNREADABLE as error:
+            raise damaged(path, error, _REMEDY) from None
+
+    @staticmethod
+    def classes_in(path: Path) -> tuple[str, ...]:
+        """Return the names of the classes in a file, without reading its rows. UsageError as `read`."""
+        try:
+            columns = pq.read_schema(path).names
+        except _UNREADABLE as error:
+            raise damaged(path, error, _REMEDY) from None
+        return tuple(name.removeprefix(PREFIX) for name in columns if name.startswith(PREFIX))
+
+
+def _stored(path: Path) -> pa.Table:
+    """Return the table in a file whose format this version knows."""
+    try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is not a regular file")
+        with pq.ParquetFile(path) as file:  # read_table would parse a folder name such as gamma=2 as a column
+            number = int((file.schema_arrow.metadata or {}).get(_FORMAT, b"1"))
+            if file.metadata.num_rows > 1000 + _MOST_ROWS_PER_BYTE * path.stat().st_size:
+                raise ValueError(f"{file.metadata.num_rows:,} rows are more than it can hold")
+            stored = file.read() if number <= PREDICTIONS_FILE.newest else None
+    except _UNREADABLE as error:
+        raise damaged(path, error, _REMEDY) from None
+    refuse_newer(path, number, PREDICTIONS_FILE)
+    return stored

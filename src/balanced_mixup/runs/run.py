@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,16 +13,20 @@ from pydantic import ValidationError
 from balanced_mixup.calibration.correction import Correction
 from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import METRICS
-from balanced_mixup.runs.formats import CALIBRATION_FILE, COST_FILE, ENVIRONMENT_FILE, read_file
+from balanced_mixup.runs.consistency import contradictions, contradictions_of_calibration, raise_for
+from balanced_mixup.runs.digests import check_digest, read_digests
+from balanced_mixup.runs.formats import CALIBRATION_FILE, COST_FILE, ENVIRONMENT_FILE, damaged, read_file, read_recipe
 from balanced_mixup.runs.model_card import ModelCard
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.runs.scores import Scores, read_scores
 from balanced_mixup.table_files import restored
-from balanced_mixup.training.recipe import Recipe, load_yaml, make_recipe
+from balanced_mixup.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from balanced_mixup.runs.classifier import Classifier
+
+Content = TypeVar("Content")
 
 _REFIT = "Delete the file to have it fitted again."
 
@@ -44,8 +48,9 @@ class Run:
         run.predictions.to_frame()
         run.classifier().probabilities(pixels)
 
-    Properties raise UsageError where their file is missing, damaged, or of a newer version of the program. Files of older
-    versions are migrated when they are read, and scores that an older run lacks are computed from its predictions.
+    Properties raise UsageError where their file is missing, damaged, or of a newer version of the program, and ChangedFileError
+    where it is not the one that was written with the run (see `verify`). Files of older versions are migrated when they are
+    read, and scores that an older run lacks are computed from its predictions.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -81,12 +86,12 @@ class Run:
     @cached_property
     def recipe(self) -> Recipe:
         """All settings."""
-        return make_recipe(load_yaml(self.folder.recipe))
+        return self._unchanged(self.folder.recipe, read_recipe(self.folder.recipe))
 
     @cached_property
     def model(self) -> ModelCard:
         """What prediction needs besides the weights."""
-        return ModelCard.read(self.folder.model)
+        return self._unchanged(self.folder.model, ModelCard.read(self.folder.model))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -101,8 +106,10 @@ class Run:
     @cached_property
     def images(self) -> pd.DataFrame:
         """A row for each image: image, label, group, split, digest."""
-        table = _with_columns(self.folder.manifest, "image", "label", "split", "digest", dtype=str, keep_default_na=False)
-        return table.assign(**{name: table[name].map(restored) for name in ("image", "label", "group") if name in table})
+        columns = ("image", "label", "split", "digest")
+        table = _with_columns(self.folder.manifest, *columns, dtype=str, keep_default_na=False)
+        table = table.assign(**{name: table[name].map(restored) for name in ("image", "label", "group") if name in table})
+        return self._unchanged(self.folder.manifest, table)
 
     def counts(self, split: str = "train") -> npt.NDArray[np.int64]:
         """Return the images of each class in a split, int64 (K,)."""
@@ -115,19 +122,20 @@ class Run:
         table = _with_columns(self.folder.history, "epoch", "learning_rate", "train_loss")
         try:
             numbers = [name for name in ("epoch", "learning_rate", "train_loss", *METRICS) if name in table]
-            return table.assign(**{name: pd.to_numeric(table[name]) for name in numbers})
-        except (ValueError, TypeError) as error:
-            raise UsageError(f"The file {str(self.folder.history)!r} is damaged: {error}.") from None
+            table = table.assign(**{name: pd.to_numeric(table[name]) for name in numbers})
+        except (ValueError, TypeError, OverflowError) as error:
+            raise damaged(self.folder.history, error) from None
+        return self._unchanged(self.folder.history, table)
 
     @cached_property
     def predictions(self) -> Predictions:
         """Predictions for the validation and the test split."""
-        return Predictions.read(self.folder.predictions)
+        return self._unchanged(self.folder.predictions, Predictions.read(self.folder.predictions))
 
     @cached_property
     def scores(self) -> dict[str, Scores]:
         """Scores of the validation and the test split; for metrics newer than the run computed from its predictions."""
-        stored = read_scores(self.folder.metrics)
+        stored = self._unchanged(self.folder.metrics, read_scores(self.folder.metrics))
         return {name: scores.completed(partial(self._split, name)) for name, scores in stored.items()}
 
     def _split(self, name: str) -> Predictions:
@@ -136,15 +144,8 @@ class Run:
     @cached_property
     def calibration(self) -> Correction:
         """The stored correction of the probabilities; fitted on access for runs of versions that did not store it."""
-        file = self.folder.calibration
-        if file.is_file():
-            content = read_file(file, CALIBRATION_FILE, _REFIT)
-            try:
-                return Correction.model_validate(content)
-            except ValidationError as error:
-                raise UsageError(
-                    f"The file {str(file)!r} is not a calibration: {error}\nDelete it to have it fitted again."
-                ) from None
+        if self.folder.calibration.is_file():
+            return self._stored_calibration()
         predictions = self.predictions
         labels = self.images.loc[self.images["split"] == "train", "label"]
         counts = np.array([(labels == name).sum() for name in predictions.classes])
@@ -153,19 +154,54 @@ class Run:
         validation = predictions.in_split("val")
         return Correction.fit(validation.labels, validation.probabilities, validation.classes, self.recipe, counts)
 
+    def _stored_calibration(self) -> Correction:
+        file = self.folder.calibration
+        content = read_file(file, CALIBRATION_FILE, _REFIT)
+        try:
+            correction = Correction.model_validate(content)
+        except ValidationError as error:
+            raise damaged(file, error, _REFIT) from None
+        if not read_digests(self.folder):
+            raise_for(self.folder, list(contradictions_of_calibration(self, correction)))
+        return self._unchanged(file, correction)
+
     @cached_property
     def cost(self) -> Cost:
         """The cost of the training."""
         content = read_file(self.folder.cost, COST_FILE)
         try:
-            return Cost(float(content["seconds"]), content.get("memory_bytes"), bool(content["resumed"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise UsageError(f"The file {str(self.folder.cost)!r} is damaged: it lacks {error}.") from None
+            cost = Cost(float(content["seconds"]), content.get("memory_bytes"), bool(content["resumed"]))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise damaged(self.folder.cost, error) from None
+        return self._unchanged(self.folder.cost, cost)
 
     @cached_property
     def environment(self) -> dict[str, Any]:
         """Versions of the program and its dependencies, machine, seed, fingerprint of the data, git commit."""
-        return read_file(self.folder.environment, ENVIRONMENT_FILE)
+        return self._unchanged(self.folder.environment, read_file(self.folder.environment, ENVIRONMENT_FILE))
+
+    def _unchanged(self, file: Path, content: Content) -> Content:
+        """Return the content of a file, once its digest has been compared."""
+        check_digest(self.folder, file)
+        return content
+
+    def verify(self) -> tuple[str, ...]:
+        """Compare all files with their digests and with each other.
+
+        Returns:
+            The names of the files whose digests were compared; none for a run of a version before digests.
+
+        Raises:
+            UsageError: The run is not finished, or a file is damaged.
+            ChangedFileError: A file that decides about results has changed since the run was written, or two files contradict
+                each other. A warning names other files that have changed.
+        """
+        if not self.folder.metrics.is_file():
+            raise UsageError(f"The run in {str(self.path)!r} is not finished: there is nothing to compare.")
+        files = tuple(name for name in read_digests(self.folder) if (self.path / name).is_file())
+        check_digest(self.folder, *(self.path / name for name in files))
+        raise_for(self.folder, list(contradictions(self)))
+        return files
 
     def classifier(self, device: str | None = None) -> "Classifier":
         """Load the trained classifier; on a GPU if there is one, when no `device` is given."""
@@ -177,11 +213,13 @@ class Run:
 def _with_columns(path: Path, *names: str, **options: Any) -> pd.DataFrame:
     """Read a CSV that has at least these columns and a row."""
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is not a regular file")
         table: pd.DataFrame = pd.read_csv(path, **options)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"The file {str(path)!r} is missing or damaged: {error}.") from None
+    except (OSError, ValueError, LookupError, TypeError, OverflowError) as error:  # of pandas, for odd texts
+        raise damaged(path, error) from None
     if lacking := [name for name in names if name not in table]:
-        raise UsageError(f"The file {str(path)!r} is damaged: it has no {', '.join(lacking)}.")
+        raise damaged(path, f"it has no {', '.join(lacking)}")
     if table.empty:
-        raise UsageError(f"The file {str(path)!r} is damaged: it has no rows.")
+        raise damaged(path, "it has no rows")
     return table

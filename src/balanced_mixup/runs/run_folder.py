@@ -29,7 +29,21 @@ class RunFolder(TrainingFiles):
     predictions = _File("predictions.parquet")  # probabilities for the validation and test split
     metrics = _File("metrics.json")  # scores of the validation and test split
     calibration = _File("calibration.json")  # temperature and class prior, and how well calibrated the probabilities are
+    digests = _File("files.json")  # SHA-256 of the files above
     log = _File("train.log")  # all log messages
+
+    def own(self, path: Path) -> Path:
+        """Return a path in the folder that is to be written.
+
+        Raises:
+            UsageError: It is a link out of the folder, as a folder from elsewhere can hold.
+        """
+        if not (target := path.resolve()).is_relative_to(self.path.resolve()):
+            raise UsageError(
+                f"Expected {str(path)!r} to be in its own folder, but it is a link to {str(target)!r}, which would be written "
+                "to. Remove the link."
+            )
+        return path
 
     def require_finished(self) -> "RunFolder":
         """Return the folder.

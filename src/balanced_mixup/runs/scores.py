@@ -13,7 +13,7 @@ import numpy.typing as npt
 from balanced_mixup.data.manifest import SPLITS
 from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import METRICS, accuracy, confusion
-from balanced_mixup.runs.formats import METRICS_FILE, read_file
+from balanced_mixup.runs.formats import METRICS_FILE, damaged, read_file
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.statistics.bootstrap import Interval, bootstrap, units_of
 
@@ -147,10 +147,10 @@ def read_scores(path: Path) -> dict[str, Scores]:
     content = read_file(path, METRICS_FILE, _REMEDY)
     try:
         scores = {split: Scores.from_dict(content[split]) for split in SPLITS if split in content}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(f"The file {str(path)!r} is damaged: it lacks {error}. {_REMEDY}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise damaged(path, error, _REMEDY) from None
     if not scores:
-        raise UsageError(f"The file {str(path)!r} is damaged: it has no scores. {_REMEDY}")
+        raise damaged(path, "it has no scores", _REMEDY)
     return scores
 
 

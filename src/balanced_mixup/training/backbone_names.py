@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from balanced_mixup.errors import UsageError, nearest
+from balanced_mixup.errors import UsageError, nearest, shown
 from balanced_mixup.plugins import load_plugins
 
 if TYPE_CHECKING:
@@ -38,14 +38,17 @@ def architectures() -> list[str]:
     return sorted(found[0], key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
 
 
-def check_name(name: str) -> None:
-    """Raise UsageError where neither timm nor a plugin has a backbone `name` (timm's with or without a tag after a dot)."""
+def check_name(name: str, what: str = "`backbone`") -> None:
+    """Raise UsageError where neither timm nor a plugin has a backbone `name` (timm's with or without a tag after a dot).
+
+    Names that timm would look up elsewhere (`hf-hub:`, `local-dir:`, a path) are none. `what` it is in the message.
+    """
     if name in (plugins := plugin_backbones()):
         return
     architecture, _, tag = name.partition(".")
     if not _is_architecture(architecture):
         known = [*architectures(), *plugins]
-        raise UsageError(f"Expected `backbone` to be an architecture of timm, but got {name!r}.{nearest(name, known)}")
+        raise UsageError(f"Expected {what} to be an architecture of timm, but got {shown(name)}.{nearest(name, known)}")
     if not tag:
         return
     import timm
@@ -53,7 +56,7 @@ def check_name(name: str) -> None:
     tags = [pretrained.partition(".")[2] for pretrained in timm.list_pretrained(f"{architecture}.*")]
     if tag not in tags:
         raise UsageError(
-            f"Expected the weights tag of {architecture} to be one of {', '.join(tags) or 'none'}, but got {tag!r}."
+            f"Expected the weights tag of {architecture} to be one of {', '.join(tags) or 'none'}, but got {shown(tag)}."
             + nearest(tag, tags)
         )
 

@@ -9,7 +9,8 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from balanced_mixup.metrics import METRICS
 from balanced_mixup.randomness import torch_seed
 from balanced_mixup.training.backbones import Backbone, head_layer, set_head
 from balanced_mixup.training.features import with_features
-from balanced_mixup.training.history import History, upgraded
+from balanced_mixup.training.history import History
 from balanced_mixup.training.inputs import FeatureInputs, ImageInputs, Inputs, TrainingData
 from balanced_mixup.training.module import ClassifierModule
 from balanced_mixup.training.peak_memory import peak_memory
@@ -50,6 +51,7 @@ def fit(
     data: TrainingData,
     run: TrainingFiles,
     *,
+    mark: str = "",
     base: SegmentEnd | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> None:
@@ -60,6 +62,7 @@ def fit(
         backbone: The initial model.
         data: Training and validation images.
         run: Where results are written.
+        mark: What the training is, by which a checkpoint of another one is recognised.
         base: Where a training of the method's base with the same settings ended; the base is trained here if not given.
         callbacks: Lightning's, called in every segment.
 
@@ -76,7 +79,7 @@ def fit(
         )
     first = process_rank(recipe) == 0
     start = time.monotonic()
-    training = _Training.begin(recipe, backbone, data, run, base, callbacks)
+    training = _Training.begin(recipe, backbone, data, run, mark, base, callbacks)
     resumed = training.has_begun
     with quiet_lightning():
         device = make_trainer(recipe, epochs=1).strategy.root_device
@@ -99,6 +102,7 @@ class _Training:
     backbone: Backbone
     data: TrainingData
     run: TrainingFiles
+    mark: str
     callbacks: Sequence[Callback]
     segments: tuple[Segment, ...]
     of_base: int
@@ -112,6 +116,7 @@ class _Training:
         backbone: Backbone,
         data: TrainingData,
         run: TrainingFiles,
+        mark: str,
         base: SegmentEnd | None,
         callbacks: Sequence[Callback],
     ) -> "_Training":
@@ -119,7 +124,8 @@ class _Training:
         train_set = TrainSet(data.labels[data.train], data.num_classes, recipe.epochs, recipe.seed)
         segments, method_base = segments_of(recipe.method, train_set), recipe.method.base()
         of_base = 0 if method_base is None else len(segments_of(method_base, train_set))
-        training = cls(recipe, backbone, data, run, callbacks, segments, of_base, 0, History(recipe.monitored(data.ordinal)))
+        history = History(recipe.monitored(data.ordinal))
+        training = cls(recipe, backbone, data, run, mark, callbacks, segments, of_base, 0, history)
         own = max((n for n in range(1, len(segments) + 1) if training._end_of(n).weights.is_file()), default=0)
         if own:
             training._resume_after(own, training._end_of(own))
@@ -137,13 +143,13 @@ class _Training:
         self._set_head_of(done - 1)
         try:
             self.backbone.model.load_state_dict(load_file(end.weights))
-        except (SafetensorError, OSError, RuntimeError) as error:
+        except (SafetensorError, OSError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise UsageError(
                 f"The weights {str(end.weights)!r} of an earlier stage are damaged or of another model: {reason}. Delete the "
                 "file to train the stage again."
             ) from None
-        self.done, self.history.rows[:] = done, upgraded(end.rows())
+        self.done, self.history.rows[:] = done, end.rows()
 
     def _set_head_of(self, number: int) -> None:
         """Replace the head by that of segment `number` (from 0), where it differs from that of the first."""
@@ -201,7 +207,7 @@ class _Training:
             )
             trained, inputs = (layer := head_layer(model)), FeatureInputs(as_map=isinstance(layer, nn.Conv2d))
         checkpoint = self.run.segment_checkpoint(number + 1)
-        module = ClassifierModule(recipe, segment, trained, inputs, data, self.history, self._after_epoch)
+        module = ClassifierModule(recipe, segment, trained, inputs, data, self.history, self._after_epoch, self.mark)
         trainer = make_trainer(
             recipe,
             epochs=segment.end - segment.start,
@@ -249,7 +255,8 @@ def _run(trainer: L.Trainer, module: ClassifierModule, checkpoint: Path, run: Tr
     on_main_thread = threading.current_thread() is threading.main_thread()
     interrupt = signal.getsignal(signal.SIGINT)
     try:
-        trainer.fit(module, ckpt_path=str(checkpoint) if checkpoint.exists() else None, weights_only=True)
+        with _checkpoint_named(checkpoint, module):
+            trainer.fit(module, ckpt_path=str(checkpoint) if checkpoint.exists() else None, weights_only=True)
     except SIGTERMException as error:
         raise RunError(f"Stopped by SIGTERM. Resume with `bmixup train --out {run.path} --resume`.") from error
     except SystemExit as error:
@@ -275,12 +282,28 @@ def _run(trainer: L.Trainer, module: ClassifierModule, checkpoint: Path, run: Tr
             raise LostProcessError(
                 f"Another process of the training ended; see its error. Resume with `bmixup train --out {run.path} --resume`."
             ) from error
-        if "PytorchStreamReader" not in str(error):  # torch has no exception type for a damaged file
-            raise
-        raise UsageError(f"The checkpoint {str(checkpoint)!r} is damaged. Delete it to train from the start.") from error
+        raise
     finally:
         if on_main_thread:
             signal.signal(signal.SIGINT, interrupt)
+
+
+@contextmanager
+def _checkpoint_named(checkpoint: Path, module: ClassifierModule) -> Iterator[None]:
+    """Name the checkpoint in the error where a training cannot be restored from it."""
+    there = checkpoint.exists()
+    try:
+        yield
+    except Exception as error:
+        # Whatever torch and Lightning raise for a file of another content. Nothing of it is executed: it is read as tensors.
+        others = (UsageError, RunError, SIGTERMException, torch.OutOfMemoryError)
+        if not there or module.has_started or isinstance(error, others) or _is_lost_connection(error):
+            raise
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise UsageError(
+            f"The checkpoint {str(checkpoint)!r} is damaged or of another training ({reason:.200}). Delete it to train from "
+            "the start of the stage."
+        ) from error
 
 
 def _compiler_errors() -> tuple[type[Exception], ...]:
@@ -290,6 +313,6 @@ def _compiler_errors() -> tuple[type[Exception], ...]:
     return TorchDynamoException, InductorError
 
 
-def _is_lost_connection(error: RuntimeError) -> bool:
+def _is_lost_connection(error: Exception) -> bool:
     # NCCL's errors have a type, gloo's are plain RuntimeErrors.
     return isinstance(error, torch.distributed.DistError) or any(word in str(error).lower() for word in ("gloo", "connection"))

@@ -37,9 +37,14 @@ class ClassifierModule(L.LightningModule):
         data: TrainingData,
         history: History,
         after_epoch: Callable[["ClassifierModule"], None],
+        mark: str = "",
     ) -> None:
-        """Set up the training of `model`; `after_epoch` is called when an epoch has been added to the history."""
+        """Set up the training of `model`.
+
+        `after_epoch` is called when an epoch has been added to the history; a checkpoint with another `mark` is refused.
+        """
         super().__init__()
+        self.mark, self.has_started = mark, False
         self.recipe, self.segment, self.data, self.history = recipe, segment, data, history
         self.first_row = len(history.rows)
         self.after_epoch = after_epoch
@@ -93,7 +98,8 @@ class ClassifierModule(L.LightningModule):
         self.rank, self.world_size = self.global_rank, self.trainer.world_size
 
     def on_fit_start(self) -> None:
-        """Copy the images to the GPU, where the recipe wants them there."""
+        """Compute with as many threads in each process, and copy the images to the GPU, where the recipe wants them there."""
+        torch.set_num_threads(self.trainer.strategy.broadcast(torch.get_num_threads()))
         if self.recipe.cache == "device" and self.device.type != "cpu" and not self.segment.trains_head:
             self.data = self.data.on_device(self.device)
 
@@ -139,6 +145,7 @@ class ClassifierModule(L.LightningModule):
             pairs = [(average, current) for average, current in states if average.is_floating_point()]
             self._averaged = [list(tensors) for tensors in zip(*pairs, strict=True)]
         self.trainer.should_stop = self.is_finished()
+        self.has_started = True
 
     def on_train_epoch_start(self) -> None:
         """Select the loss and the learning rate schedule of the epoch."""
@@ -230,12 +237,16 @@ class ClassifierModule(L.LightningModule):
         self.best_weights = self.trainer.strategy.broadcast(self.best_weights)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the history and the best weights."""
+        """Add the mark, the history and the best weights."""
+        checkpoint["mark"] = self.mark
         checkpoint["history"] = self.history.rows
         checkpoint["best_weights"] = self.best_weights
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the history and the best weights."""
+        # Checkpoints of older versions have no mark.
+        if (mark := checkpoint.get("mark")) and self.mark and mark != self.mark:
+            raise ValueError("it belongs to a training with other settings or on other data")
         self.history.rows[:] = upgraded(checkpoint["history"])
         self.best_weights = checkpoint["best_weights"]
 

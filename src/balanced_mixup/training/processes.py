@@ -13,13 +13,13 @@ import queue
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.training.recipe import Execution
+from balanced_mixup.workers import end_with
 
 if TYPE_CHECKING:
     from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
@@ -152,10 +152,4 @@ def _start(number: int) -> subprocess.Popen[bytes]:
 def exit_with_parent() -> None:
     """If this process is a worker, exit when the first process has ended."""
     if (first := os.environ.get(_FIRST)) is not None:
-        threading.Thread(target=_exit_with, args=(int(first),), daemon=True).start()
-
-
-def _exit_with(first: int) -> None:
-    while os.getppid() == first:
-        time.sleep(1)
-    os._exit(1)
+        end_with(int(first))

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from balanced_mixup.data.augmentation_presets import PRESETS
 from balanced_mixup.data.settings import CacheKind, DataSettings, as_text
-from balanced_mixup.errors import UsageError, nearest
+from balanced_mixup.errors import UsageError, nearest, shown
 from balanced_mixup.methods import METHODS, BalancedMixUp, Method, get_method, methods_with
 from balanced_mixup.methods.base import Optimizer, Schedule
 from balanced_mixup.metrics import METRICS
@@ -34,16 +34,23 @@ def _known_recipe(name: str) -> str:
 
 def _one_of(name: str, known: Any, setting: str) -> str:
     if name not in known:
-        raise UsageError(f"Expected `{setting}` to be one of {', '.join(known)}, but got {name!r}.{nearest(name, known)}")
+        raise UsageError(f"Expected `{setting}` to be one of {', '.join(known)}, but got {shown(name)}.{nearest(name, known)}")
     return name
 
 
 class Placement(BaseModel):
-    """Where a process computes and caches its images. May differ when a run is resumed: it does not affect the result."""
+    """Where a process computes and caches its images. May differ when a run is resumed: it affects the last bits at most."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = Field("auto", description="Where to compute.")
+    threads: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="CPU threads of a process; if not given as many as there are cores, in a benchmark 1. Results agree bit "
+        "for bit only with the same number; a resumed run keeps its own.",
+    )
     cache: CacheKind = Field(
         "disk",
         description="Where decoded images are cached: `disk`, for later trainings (`bmixup cache`); `ram`; `device`, on disk "
@@ -71,13 +78,8 @@ class Execution(Placement):
         return self.devices * self.num_nodes
 
 
-PLACES = (
-    "data",
-    "val_data",
-    "test_data",
-    "images",
-    "split_file",
-)  # settings that locate the data; a run is identified by their content
+PLACES = ("data", "val_data", "test_data", "images", "split_file")  # of the data; a run is identified by their content
+CHANGEABLE = (*PLACES, "max_megapixels", *Execution.model_fields)  # when a run is resumed
 
 
 class Recipe(DataSettings, Execution):
@@ -190,6 +192,7 @@ RECIPE_SUMMARIES: Mapping[str, str] = {
 
 
 FORMAT = 2  # of recipe.yaml
+_MOST_PROBLEMS = 20  # in a message
 _DEFAULT_METHOD = BalancedMixUp().name
 _OLD_NAMES = {"weight_average": "ema_decay", "focal_gamma": "gamma", "cb_beta": "beta"}
 _OF_ALL_METHODS = {"alpha", "weight_per", "gamma", "beta"}  # in recipes of format 1 for every method
@@ -307,15 +310,18 @@ def make_settings(settings: Mapping[str, Any]) -> DataSettings:
 def explain(error: ValidationError) -> str:
     """Return all problems of a recipe or of data settings as a message, one per line."""
     lines = []
-    for problem in error.errors():
+    problems = error.errors()
+    for problem in problems[:_MOST_PROBLEMS]:
         name = ".".join(map(str, problem["loc"]))
         if problem["type"] == "extra_forbidden":
-            lines.append(f"Unknown setting `{name}`.{nearest(name, known_settings())}")
+            lines.append(f"Unknown setting `{name:.200}`.{nearest(name, known_settings())}")
         elif problem["type"] == "value_error":
             lines.append(problem["msg"].removeprefix("Value error, "))
         else:
             reason = problem["msg"].removeprefix("Input should be ")
-            lines.append(f"Expected `{name}` to be {reason}, but got {problem['input']!r}.")
+            lines.append(f"Expected `{name}` to be {reason}, but got {shown(problem['input'])}.")
+    if len(problems) > _MOST_PROBLEMS:
+        lines.append(f"And {len(problems) - _MOST_PROBLEMS:,} more problems.")
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ import logging
 import signal
 import threading
 import warnings
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -137,7 +138,16 @@ def _stop(signum: int, frame: FrameType | None) -> None:
 
 
 class _AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes checkpoints atomically; Lightning copies a temporary file from another disk, which a kill can truncate."""
+    """Writes checkpoints atomically, and verifies them when they are read.
+
+    Lightning copies a temporary file from another disk, which a kill can truncate, and torch ignores the check sums.
+    """
+
+    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
+        with zipfile.ZipFile(path) as archive:
+            if (damaged := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(f"the check sum of {damaged} is wrong")
+        return super().load_checkpoint(path, map_location, weights_only)
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         try:

@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 
 from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.files import write_atomically, write_text
+from balanced_mixup.training.history import upgraded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,9 +72,11 @@ class SegmentEnd:
         try:
             if self.history.suffix == ".csv":
                 with self.history.open(encoding="utf-8", newline="") as file:  # pandas' numbers can differ in the last bit
-                    return [{name: _value(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
-            return list(json.loads(self.history.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
+                    return upgraded([{name: _value(name, text) for name, text in row.items()} for row in csv.DictReader(file)])
+            return upgraded(json.loads(self.history.read_text(encoding="utf-8")))
+        except KeyError as error:
+            raise UsageError(f"The history {str(self.history)!r} of an earlier stage is damaged: it lacks {error}.") from None
+        except (OSError, ValueError, TypeError, RecursionError, csv.Error) as error:
             raise UsageError(f"The history {str(self.history)!r} of an earlier stage is missing or damaged: {error}.") from None
 
     def write(self, weights: "dict[str, Tensor]", rows: list[dict[str, Any]]) -> None:

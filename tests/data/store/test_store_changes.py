@@ -14,7 +14,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from watched import NAMES, SIZE, decoded, fork, fresh, hashed, read, scan_all, store_of, write
+from watched import NAMES, SIZE, decoded, fork, fresh, hashed, pixels_of, places, read, scan_all, store_of, write
 
 from balanced_mixup.data import store_writer
 from balanced_mixup.data.cached_stores import cached_stores
@@ -71,13 +71,13 @@ def test_a_changed_image_alone_is_decoded_again(stored, root, cache, change):
     ids=["touched", "old", "mode", "copied", "moved"],
 )
 def test_an_image_with_the_same_content_keeps_its_slot(stored, root, cache, touch):
-    slots = scan_all(stored, cache)[0].slots.tolist()
+    slots = places(stored, cache)
     before = stamp_of(root / "c.bmp").fingerprint
     while stamp_of(root / "c.bmp").fingerprint == before:
         touch(root / "c.bmp")
     for _ in range(2):
-        again, _ = scan_all(stored, cache)
-        assert again.slots.tolist() == slots
+        scan_all(stored, cache)
+        assert places(stored, cache) == slots
     assert stored.work() == hashed("c.bmp")
 
 
@@ -187,7 +187,7 @@ def test_a_bad_image_is_said_each_time_and_spoils_no_other(watched, root, cache,
     assert said[0] == said[1] == said[2]
     assert not set(images.work()) & set(decoded("a.bmp", "b.bmp", "d.bmp", "e.bmp", "f.bmp"))
     kept = 5 if before else 6
-    assert (store_of(images, cache).folder / "pixels.bin").stat().st_size == kept * SIZE * SIZE * 3
+    assert pixels_of(images, cache).stat().st_size == kept * SIZE * SIZE * 3
 
 
 def test_a_repaired_image_is_taken_in(watched, root, cache, later):
@@ -244,10 +244,23 @@ class AnyHistory(RuleBasedStateMachine):
     def spoil(self, row):
         (self.folder / NAMES[row]).write_text("hello")
 
-    @rule(share=st.floats(0, 1), name=st.sampled_from(["index.jsonl", "pixels.bin"]))
-    def cut_off(self, share, name):
-        with suppress(FileNotFoundError):
-            os.truncate(self.store.folder / name, int((self.store.folder / name).stat().st_size * share))
+    @rule(share=st.floats(0, 1), files=st.sampled_from(["index.jsonl", "pixels-*.bin"]))
+    def cut_off(self, share, files):
+        for path in self.store.folder.glob(files):
+            os.truncate(path, int(path.stat().st_size * share))
+
+    @rule(place=st.integers(0, 99))
+    def damage(self, place):
+        for path in self.store.folder.glob("pixels-*.bin"):
+            content = bytearray(path.read_bytes())
+            if content:
+                content[place % len(content)] ^= 1
+                path.write_bytes(content)
+
+    @rule()
+    def verify(self):
+        for store in cached_stores(self.store.folder.parent):
+            store.verify()
 
     @rule()
     def clear(self):

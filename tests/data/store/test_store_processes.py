@@ -15,10 +15,9 @@ from watched import NAMES, SIZE, SOME, decoded, disk_of, fork, fresh, read, stor
 
 from balanced_mixup.data import store as store_module
 from balanced_mixup.data import store_writer
-from balanced_mixup.data.cached_stores import cached_stores
+from balanced_mixup.data.cached_stores import cached_stores, damaged_images
 from balanced_mixup.data.images import ArrayImages, FileImages, stamp_of
-from balanced_mixup.data.pixels import FilePixels
-from balanced_mixup.data.store import Store
+from balanced_mixup.data.store import Store, StoredImages
 from balanced_mixup.errors import DataError, RunError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -46,8 +45,12 @@ def test_killed_at_any_moment_and_started_again(watched, root, cache, later, mon
         index = store.index()
         indexed.append(set(index))
         if index:
-            pixels = FilePixels(store.folder / "pixels.bin", SIZE, SIZE, np.array([entry.slot for entry in index.values()]))
-            np.testing.assert_array_equal(pixels.gather(np.arange(len(index))), fresh(watched(index)))
+            stored = StoredImages(store, some := FileImages(root, list(index)), index)
+            assert stored.complete()
+            for row in range(len(index)):
+                stored.scan(row)
+            assert damaged_images(store.folder, SIZE, index) == set()
+            np.testing.assert_array_equal(stored.pixels().gather(np.arange(len(index))), fresh(some))
     assert kills >= 4
     assert len(indexed[4]) > 5  # it gets on
     np.testing.assert_array_equal(read(images, cache), fresh(images))

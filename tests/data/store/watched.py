@@ -90,6 +90,17 @@ def store_of(images, cache_dir, size=SIZE):
     return Store.under(cache_dir, images.origin, size)
 
 
+def places(images, cache_dir, size=SIZE):
+    """Return the file and slot of each image in its store."""
+    return {key: (entry.file, entry.slot) for key, entry in store_of(images, cache_dir, size).index().items()}
+
+
+def pixels_of(images, cache_dir, size=SIZE):
+    """Return the path of the only pixel file of a store."""
+    (path,) = store_of(images, cache_dir, size).folder.glob("pixels-*.bin")
+    return path
+
+
 def wait_until(condition):
     """Wait for another process, however busy the machine is."""
     while not condition():

@@ -152,8 +152,11 @@ def _load(settings: "DataSettings") -> "Manifest":
         loader = resolve_name(source.load) if isinstance(source.load, str) else source.load
     except (ImportError, AttributeError, ValueError) as error:
         raise UsageError(f"The loader {source.load!r} of the source {source.name!r} cannot be imported: {error!r}.") from error
+    from balanced_mixup.data.decoding import Decoding
+
     manifest: Manifest = loader(settings)
-    return manifest
+    decoding = Decoding(settings.max_megapixels, settings.bit_depth)
+    return replace(manifest, images=manifest.images.decoded_by(decoding))
 
 
 def is_named(data: str) -> bool:

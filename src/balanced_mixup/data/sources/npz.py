@@ -2,18 +2,20 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from balanced_mixup.data.decoding import Decoding
 from balanced_mixup.data.images import ArrayImages, stamp_of
 from balanced_mixup.data.manifest import SPLITS, Manifest
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources.label_names import canonical, encode
+from balanced_mixup.data.sources.npz_arrays import Header, NpzFile
 from balanced_mixup.errors import DataError, Problem
 
-Arrays = Mapping[str, npt.NDArray[Any]]
+_MOST_CLASSES = 1000  # that need not occur: labels up to this are class numbers,
+_MOST_PER_LABEL = 10  # and so are labels up to this times the number of those that occur
 
 _FORMAT = (
     "Expected <split>_images, uint8 (N,H,W) or (N,H,W,3), and <split>_labels, integers (N,) or (N,1), for train, val, test."
@@ -31,17 +33,24 @@ def load(settings: DataSettings) -> Manifest:
     """
     path = Path(settings.data)
     stamp = stamp_of(path)
-    arrays = _read(path)
-    splits = [split for split in SPLITS if f"{split}_images" in arrays or f"{split}_labels" in arrays]
-    faults = [fault for split in splits for fault in _check(arrays, split)] or _check_together(arrays, splits)
-    if faults:
-        raise DataError([Problem(kind, f"{path.name}: {message}", remedy) for kind, message, remedy in faults])
+    with NpzFile(path) as file:
+        headers = file.headers(f"{split}_{content}" for split in SPLITS for content in ("images", "labels"))
+        splits = [split for split in SPLITS if f"{split}_images" in headers or f"{split}_labels" in headers]
+        if not splits:
+            message = f"{path.name}: its arrays are {', '.join(file.names) or 'none'}"
+            raise DataError.of("npz without images", message, _FORMAT)
+        faults = [fault for split in splits for fault in _check(headers, split)] or _check_together(headers, splits)
+        if faults:
+            raise DataError([Problem(kind, f"{path.name}: {message}", remedy) for kind, message, remedy in faults])
+        height, width = headers[f"{splits[0]}_images"].shape[1:3]
+        Decoding(settings.max_megapixels).check_size(width, height, path.name)
+        arrays = file.read(headers, copies=1 if len(splits) == 1 else 2)
     pixels = [arrays[f"{split}_images"] for split in splits]
     numbers = np.concatenate([arrays[f"{split}_labels"].reshape(-1).astype(np.int64) for split in splits])
     names = [f"{split}_{i:05d}" for split, images in zip(splits, pixels, strict=True) for i in range(len(images))]
     classes = settings.classes
     if classes is None and not settings.label_map and settings.one_vs_rest is None:
-        classes = tuple(map(str, range(int(numbers.max()) + 1)))
+        classes = _numbered(numbers, path.name)
     raw, one = _raw(numbers, settings), settings.one_vs_rest
     labels, classes, problems = encode(raw, names, classes, settings.label_map, settings.ordinal, one_vs_rest=one)
     return Manifest(
@@ -55,25 +64,19 @@ def load(settings: DataSettings) -> Manifest:
     )
 
 
-def _read(path: Path) -> Arrays:
-    """Return the arrays of the splits that exist. Nothing is unpickled: it could run code."""
-    wanted = [f"{split}_{content}" for split in SPLITS for content in ("images", "labels")]
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in wanted if key in file.files}
-            present = ", ".join(file.files) or "none"
-    except Exception as error:  # numpy, zipfile and zlib each have their own errors for a damaged file
-        message = f"{path.name}: cannot be read as npz ({error or type(error).__name__})"
-        remedy = "Download or write the file again; it must not contain Python objects."
-        raise DataError([Problem("unreadable npz", message, remedy)]) from error
-    if not arrays:
-        raise DataError([Problem("npz without images", f"{path.name}: its arrays are {present}", _FORMAT)])
-    return arrays
+def _numbered(numbers: npt.NDArray[np.int64], name: str) -> tuple[str, ...]:
+    """Return the classes 0 to the highest label. DataError if the labels are too far apart to be numbers of classes."""
+    highest, distinct = int(numbers.max()), len(np.unique(numbers))
+    if highest >= max(_MOST_CLASSES, _MOST_PER_LABEL * distinct):
+        message = f"{name}: expected labels that count classes from 0, got {highest} among {distinct} different ones"
+        remedy = "Name the labels that are meant with --classes, or correct them."
+        raise DataError.of("labels far apart", message, remedy)
+    return tuple(map(str, range(highest + 1)))
 
 
-def _check(arrays: Arrays, split: str) -> list[tuple[str, str, str]]:
+def _check(headers: Mapping[str, Header], split: str) -> list[tuple[str, str, str]]:
     """Return kind, message and remedy of what is wrong with images and labels of one split."""
-    images, labels = arrays.get(f"{split}_images"), arrays.get(f"{split}_labels")
+    images, labels = headers.get(f"{split}_images"), headers.get(f"{split}_labels")
     if images is None or labels is None:
         missing, other = ("images", "labels") if images is None else ("labels", "images")
         return [("missing array", f"expected {split}_{missing} to go with {split}_{other}, got none", _FORMAT)]
@@ -82,6 +85,8 @@ def _check(arrays: Arrays, split: str) -> list[tuple[str, str, str]]:
         faults.append(("wrong pixel type", f"expected {split}_images of uint8, got {images.dtype}"))
     if images.ndim not in (3, 4) or images.shape[3:] not in ((), (3,)):
         faults.append(("wrong shape", f"expected {split}_images (N,H,W) or (N,H,W,3), got {images.shape}"))
+    elif 0 in images.shape[1:]:
+        faults.append(("wrong shape", f"expected {split}_images of at least one pixel, got {images.shape}"))
     if labels.dtype.kind not in "iu":
         faults.append(("wrong label type", f"expected {split}_labels of integers, got {labels.dtype}"))
     if labels.ndim == 2 and labels.shape[1] > 1:
@@ -94,13 +99,13 @@ def _check(arrays: Arrays, split: str) -> list[tuple[str, str, str]]:
     return [(*fault, _FORMAT) for fault in faults]
 
 
-def _check_together(arrays: Arrays, splits: list[str]) -> list[tuple[str, str, str]]:
+def _check_together(headers: Mapping[str, Header], splits: list[str]) -> list[tuple[str, str, str]]:
     """Return what is wrong between splits that are valid by themselves."""
-    shapes = {split: arrays[f"{split}_images"].shape[1:] for split in splits}
+    shapes = {split: headers[f"{split}_images"].shape[1:] for split in splits}
     if len(set(shapes.values())) > 1:
         message = f"expected images of one size in all splits, got {shapes}"
         return [("wrong shape", message, "Resize the images to one size, or provide them as files.")]
-    if not any(len(arrays[f"{split}_labels"]) for split in splits):
+    if not any(headers[f"{split}_labels"].shape[0] for split in splits):
         return [("npz without images", "expected images, got arrays of length 0", _FORMAT)]
     return []
 

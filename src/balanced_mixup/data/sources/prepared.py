@@ -4,12 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from balanced_mixup.data.manifest import Manifest
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import csv
 from balanced_mixup.errors import DataError, Problem, UsageError
+from balanced_mixup.settings_file import load_yaml
 
 DATASET = "dataset.yaml"  # what the data set is; written last
 LABELS = "labels.csv"
@@ -47,13 +46,13 @@ def load(settings: DataSettings) -> Manifest:
 
 def _about(root: Path) -> dict[str, Any]:
     path = root / DATASET
+    if not path.exists():
+        raise UsageError(f"Expected {str(root)!r} to be fully prepared, but it has no {DATASET}. {_REMEDY}")
     try:
-        about = yaml.safe_load(path.read_text(encoding="utf-8"))
+        about = load_yaml(path)
         columns = about["columns"]
         if about["classes"] and about["title"] and columns["image"] and columns["label"] and "ordinal" in about:
-            return dict(about)
-    except FileNotFoundError:
-        raise UsageError(f"Expected {str(root)!r} to be fully prepared, but it has no {DATASET}. {_REMEDY}") from None
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+            return about
+    except (UsageError, TypeError, KeyError) as error:
         raise DataError([Problem("damaged data set", f"{path}: cannot be parsed ({error!r})", _REMEDY)]) from error
     raise DataError([Problem("damaged data set", f"{path}: expected title, classes, ordinal and columns", _REMEDY)])

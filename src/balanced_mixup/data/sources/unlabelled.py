@@ -1,6 +1,7 @@
 """Images without labels, for prediction."""
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,11 +40,11 @@ def unlabelled(paths: Sequence[Path]) -> FileImages:
             files.append(path)
         else:
             problems.append(Problem("missing file", f"{path}: no such file or folder", "Check the spelling."))
-    first: dict[Path, Path] = {}
+    first: dict[str, Path] = {}
     for file in files:
         if any("\udc80" <= letter <= "\udcff" for letter in str(file)):  # how Python represents bytes that are not text
             problems.append(Problem("unreadable name", f"{str(file)!a}: expected a name in UTF-8", "Rename the file."))
-        if (earlier := first.setdefault(file.resolve(), file)) is not file:
+        if (earlier := first.setdefault(os.path.realpath(file), file)) is not file:
             message = f"{file} is the same file as {earlier}"
             problems.append(Problem("repeated image", message, "Name each image once, and no folder together with its images."))
     if problems or not files:
