@@ -1,10 +1,12 @@
 """From the cells of an image column to files under the image root."""
 
+import os
 import posixpath
 import re
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 from balanced_mixup.data.images import EXTENSIONS
 from balanced_mixup.data.sources.label_names import MISSING
@@ -13,12 +15,22 @@ from balanced_mixup.errors import Problem
 _ABSOLUTE = re.compile("/|[A-Za-z]:")
 
 
-class _Folder(NamedTuple):
-    """A folder under the image root: its path with a slash, the names in it, the images in it by name without extension."""
+@dataclass(frozen=True)
+class _Folder:
+    """A folder under the image root: its path with a slash, and the names in it."""
 
     path: str
     names: frozenset[str]
-    by_stem: dict[str, list[str]]
+
+    @cached_property
+    def by_stem(self) -> dict[str, list[str]]:
+        """The images in it by name without extension, for tables that leave it out."""
+        found: dict[str, list[str]] = {}
+        for name in sorted(self.names):
+            stem, suffix = posixpath.splitext(name)
+            if suffix.lower() in EXTENSIONS:
+                found.setdefault(stem, []).append(name)
+        return found
 
 
 def image_names(cells: Sequence[str], root: Path) -> list[str]:
@@ -58,7 +70,8 @@ def locate(names: Sequence[str], where: Sequence[str], root: Path) -> list[str |
                 message = f"{where[row]}: expected one image, but {written!r} may be {paths}"
                 files.append(Problem("ambiguous image path", message, "Write the path with its extension.", (row,)))
             else:
-                files.append(folder.path + found[0])
+                path = folder.path + found[0]
+                files.append(written if path == written else path)  # of a million rows one text each, not two
     remedy = _outside_remedy([names[row] for row in outside])
     for row in outside:
         message = f"{where[row]}: expected a path inside the image root, got {names[row]!r}"
@@ -81,11 +94,7 @@ def _folder(root: Path, parent: str) -> _Folder | None:
     if path == ".." or path.startswith(("../", "/")):
         return None
     try:
-        names = sorted(file.name for file in (root / path).iterdir())
+        names = frozenset(os.listdir(root / path))  # noqa: PTH208 - as names, of which there may be a million
     except (OSError, ValueError):
-        names = []
-    by_stem: dict[str, list[str]] = {}
-    for file in map(PurePosixPath, names):
-        if file.suffix.lower() in EXTENSIONS:
-            by_stem.setdefault(file.stem, []).append(file.name)
-    return _Folder("" if path in ("", ".") else f"{path}/", frozenset(names), by_stem)
+        names = frozenset()
+    return _Folder("" if path in ("", ".") else f"{path}/", names)
