@@ -44,7 +44,7 @@ def locked(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
 
     Where the file system has no locks, a warning says so and the block runs without one.
     """
-    path, made = folder / _NAME, not folder.exists()
+    path, made = folder / _NAME, [each for each in (folder, *folder.parents) if not each.exists()]
     lock = FileLock(path, is_singleton=True, fallback_to_soft=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,9 +70,9 @@ def locked(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
             with suppress(OSError):  # before the release: a process that has opened it meanwhile tries again
                 path.unlink()
         lock.release()
-        if made:
-            with suppress(OSError):
-                folder.rmdir()
+        with suppress(OSError):
+            for each in made:
+                each.rmdir()
 
 
 def _this_process() -> str:
