@@ -14,7 +14,8 @@ def planned(name, epochs):
     return PlannedRun(
         data="a", method="instance", backbone="test_efficientnet", fold=name, seed=0, scored="test", test_share=None,
         images={"train": 320, "val": 50, "test": 100, "external": 30}, folder=f"runs/{name}", data_fingerprint="",
-        identity=name, base=None, settings={"data": "a.csv", "method": "instance", "epochs": epochs, "batch_size": 32}, external={},
+        identity=name, base=None, external={},
+        settings={"data": "a.csv", "method": "instance", "epochs": epochs, "batch_size": 32},
     )  # fmt: skip
 
 
