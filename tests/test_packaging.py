@@ -1,10 +1,17 @@
 """What is shipped: licences of everything that an installation brings."""
 
+import ast
 import re
-from importlib.metadata import PackageNotFoundError, distribution
+import sys
+import tarfile
+import tomllib
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
+from pathlib import Path
 
+import setuptools.build_meta
 from packaging.requirements import Requirement
 
+ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = ("all", "tensorboard", "mlflow", "wandb", "xlsx")
 
 
@@ -48,3 +55,45 @@ def test_what_counts_as_gpl():
     assert not is_gpl("License :: OSI Approved :: GNU Lesser General Public License v2 (LGPLv2)")
     assert not is_gpl("MIT OR GPL-3.0-only")
     assert not is_gpl("")
+
+
+def test_what_is_imported_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    declared = {Requirement(line).name for line in project["dependencies"]}
+    declared |= {Requirement(line).name for name, lines in extras.items() if name != "dev" for line in lines}
+    imported = set()
+    for file in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported.update(alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add((node.module or "").partition(".")[0])
+    owners = packages_distributions()
+    own = {"balanced_mixup", *sys.stdlib_module_names}
+    undeclared = {name for name in imported - own if declared.isdisjoint(map(_normal, owners.get(name, [name])))}
+    assert "torch" in imported
+    assert undeclared == set()
+
+
+def _normal(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_a_source_distribution_has_no_tests_that_could_not_run(tmp_path, monkeypatch):
+    for name in (
+        "pyproject.toml",
+        "MANIFEST.in",
+        "README.md",
+        "LICENSE",
+        "src/balanced_mixup/__init__.py",
+        "tests/test_paper.py",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    archive = setuptools.build_meta.build_sdist(str(tmp_path / "out"))
+    with tarfile.open(tmp_path / "out" / archive) as content:
+        names = [name.partition("/")[2] for name in content.getnames()]
+    assert "src/balanced_mixup/__init__.py" in names
+    assert not [name for name in names if name.startswith("tests")]

@@ -1,11 +1,11 @@
-"""Estimated time of a benchmark on this machine, from one or two steps of each backbone."""
+"""Estimated time of a benchmark on this machine, from a few steps of each backbone."""
 
 import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from balanced_mixup.training.trainer import precision_of
 log = logging.getLogger("balanced_mixup")
 
 _LONG_SECONDS = 5.0
+_STEPS = 5
 _START_SECONDS = 5.0  # of a run: its process, reading the data, the backbone
 
 
@@ -33,8 +34,7 @@ def estimate_seconds(
 ) -> float:
     """Estimate the seconds that the unfinished runs of a benchmark take.
 
-    The time of finished runs on the same data with the same backbone is used where there are any, else one or two steps are
-    measured.
+    Where there are finished runs on the same data with the same backbone their time is used; else a few steps are measured.
 
     Args:
         folder: Of the benchmark.
@@ -49,7 +49,7 @@ def estimate_seconds(
     total = 0.0
     for run in pending:
         seconds = known.get((run.data, run.backbone))
-        total += fmean(seconds) if seconds else _seconds_of(run, make_recipe(run.settings, placement), threads)
+        total += _START_SECONDS + fmean(seconds) if seconds else _seconds_of(run, make_recipe(run.settings, placement), threads)
     return total / jobs
 
 
@@ -69,8 +69,8 @@ def _speed(backbone: str, size: int, batch: int, precision: str, accelerator: st
     on_gpu = accelerator in ("auto", "gpu") and torch.cuda.is_available()
     device = torch.device("cuda" if on_gpu else "cpu")
     model = create(backbone, 2, size, "none", 0).model.to(memory_format=torch.channels_last).to(device).train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
-    images = torch.zeros(batch, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
+    images = torch.rand(batch, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
     targets = torch.full((batch, 2), 0.5, device=device)
 
     def train() -> None:
@@ -93,15 +93,19 @@ def _speed(backbone: str, size: int, batch: int, precision: str, accelerator: st
 
 
 def _seconds(function: Callable[[], None], device: torch.device) -> float:
-    """Return the seconds of a call: of the second one, as the first is slower, unless that takes long already."""
-    for _ in range(2):
+    """Return the median seconds of several calls after a first one, which is slower; one that takes long is not repeated.
+
+    Where another process takes a core for a moment, threads wait for each other, and a single call takes many times as long.
+    """
+    found = []
+    for _ in range(1 + _STEPS):
         start = time.perf_counter()
         function()
         _wait(device)
-        seconds = time.perf_counter() - start
-        if seconds > _LONG_SECONDS:
+        found.append(time.perf_counter() - start)
+        if sum(found) > _LONG_SECONDS:
             break
-    return seconds
+    return median(found[1:] or found)
 
 
 def _wait(device: torch.device) -> None:
