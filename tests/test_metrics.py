@@ -275,8 +275,13 @@ def test_a_foreign_formula_gets_tables_one_at_a_time(monkeypatch: pytest.MonkeyP
 def test_areas_of_rare_and_common_classes_are_the_same(case: tuple[np.ndarray, np.ndarray]) -> None:
     y, probabilities = case
     weights = np.random.default_rng(len(y)).integers(0, 3, (2, len(y))).astype(float)
-    # Weights that are no whole numbers go the other way, and areas do not depend on their scale; quarters add up exactly.
-    assert class_auc(y, probabilities, weights) == pytest.approx(class_auc(y, probabilities, weights / 4), nan_ok=True)
+    # Weights that are no whole numbers go the other way, and areas do not depend on their scale.
+    assert class_auc(y, probabilities, weights) == pytest.approx(class_auc(y, probabilities, weights / 3), nan_ok=True)
+
+
+def test_rounding_does_not_give_an_area_to_a_class_that_has_all_images() -> None:
+    weights = np.random.default_rng(17).integers(0, 3, (2, 17)).astype(float) / 3
+    assert np.isnan(class_auc(np.zeros(17, np.int64), np.full((17, 2), 0.5), weights)).all()
 
 
 # ---- The registry, and what comes in ----

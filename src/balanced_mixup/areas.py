@@ -27,7 +27,7 @@ class ClassAreas:
         w = weights.reshape(-1, weights.shape[-1])
         if not len(w):
             return np.zeros((*weights.shape[:-1], len(self._members)))
-        inside = np.stack([w[:, rows].sum(-1) for rows in self._members], axis=-1)
+        inside = self._sums(w)
         above = np.zeros(inside.shape)  # twice the weight of the pairs of an image of the class and one of the rest below it
         # Whole numbers of copies, as of a bootstrap, are exact in float32, in which matrices are multiplied twice as fast.
         exact = bool((w == np.floor(w)).all() and w.sum(-1).max() < _EXACT)
@@ -38,9 +38,15 @@ class ClassAreas:
             if len(self._members[k]):
                 above[:, k] = self._of_large(k, w, inside[:, k])
         outside = w.sum(-1, keepdims=True) - inside
+        # Weights that do not add up exactly leave a trace of weight outside of a class that has all of it; images are counted.
+        others = (w > 0).sum(-1, keepdims=True) > self._sums(w > 0)
         areas = np.full(inside.shape, np.nan)
-        np.divide(above / 2, inside * outside, out=areas, where=(inside > 0) & (outside > 0))
+        np.divide(above / 2, inside * outside, out=areas, where=(inside > 0) & (outside > 0) & others)
         return areas.reshape(*weights.shape[:-1], -1)
+
+    def _sums(self, values: npt.NDArray[np.generic]) -> Array:
+        """Return the sum of each class, (..., K), of a value for each image, (..., N)."""
+        return np.stack([values[:, rows].sum(-1) for rows in self._members], axis=-1)
 
     def _of_small(self, classes: list[int], w: Array) -> Array:
         single = w.astype(np.float32)
