@@ -122,13 +122,16 @@ def _added(runs: Sequence[PlannedRun], added: AddedRow, folder: Path, remarks: l
         return
     remarks.append(f"{added.name}: predictions of another program on the same images of {added.data}.")
     for fold, run in of_fold.items():
-        evaluation = Evaluation.open(folder / fold)
-        scores = evaluation.stored.scores
-        values = scores.values(lambda: evaluation.predictions)  # noqa: B023  # called at once
-        planned = replace(run, method=added.name, backbone=ADDED)
-        row = _row(planned, added.data, values, folder / fold / "predictions.parquet", run.scored)
-        program = evaluation.stored.other_program
-        yield _Scored({**row, "seed": ADDED}, scores, program is not None and program.ordinal)
+        yield _added_fold(replace(run, method=added.name, backbone=ADDED), added.data, folder / fold)
+
+
+def _added_fold(planned: PlannedRun, data: str, folder: Path) -> "_Scored":
+    """Return the scores of an added row in one fold, whose evaluation is in `folder`."""
+    evaluation = Evaluation.open(folder)
+    scores, program = evaluation.stored.scores, evaluation.stored.other_program
+    values = scores.values(lambda: evaluation.predictions)
+    row = _row(planned, data, values, folder / "predictions.parquet", planned.scored)
+    return _Scored({**row, "seed": ADDED}, scores, program is not None and program.ordinal)
 
 
 def _failures(folder: BenchmarkFolder, runs: Iterable[PlannedRun]) -> Iterator[tuple[str, str]]:
