@@ -13,6 +13,8 @@ import psutil
 import pytest
 from attack_commands import COMMANDS, before_each_file, bmixup, contents, lay_out
 
+from balanced_mixup.benchmark.job import COMPUTING
+
 CONTEXT = multiprocessing.get_context("forkserver")
 
 
@@ -38,7 +40,7 @@ def _in_a_process(folder, line, cache, kill_at=None):
 @pytest.fixture(scope="module")
 def started(tmp_path_factory):
     """Function that starts a command in a process that is forked from a server which has imported all it needs."""
-    CONTEXT.set_forkserver_preload(["balanced_mixup.evaluation.experiment", "balanced_mixup.benchmark.engine", "captum.attr"])
+    CONTEXT.set_forkserver_preload(["balanced_mixup.benchmark.engine", *COMPUTING, "captum.attr"])
     cache = tmp_path_factory.mktemp("cache")
 
     def start(folder, line, kill_at=None):

@@ -17,7 +17,7 @@ import yaml
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder
 from balanced_mixup.benchmark.engine import run_benchmark
 from balanced_mixup.benchmark.estimate import estimate_seconds
-from balanced_mixup.benchmark.job import Job, _take_gpu
+from balanced_mixup.benchmark.job import COMPUTING, Job, _take_gpu
 from balanced_mixup.benchmark.plan import load_plan, make_plan
 from balanced_mixup.benchmark.results import read_results
 from balanced_mixup.benchmark.runs import expand
@@ -272,7 +272,7 @@ def test_killed_with_its_jobs_and_started_again(content, finished, tmp_path):
     """The end is what an undisturbed benchmark gives, and no job outlives the command."""
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(content))
     context = multiprocessing.get_context("forkserver")  # which has imported all it needs
-    context.set_forkserver_preload(["balanced_mixup.evaluation.experiment"])
+    context.set_forkserver_preload(["balanced_mixup.evaluation.experiment", *COMPUTING])
     arguments = ["benchmark", str(tmp_path / "plan.yaml"), "--jobs", "2", "--out", str(tmp_path / "killed")]
     process = context.Process(target=main, args=(arguments,))
     process.start()

@@ -6,7 +6,8 @@ import pytest
 
 from balanced_mixup.data.preparation import Cache, prepare
 from balanced_mixup.data.sources import load
-from balanced_mixup.evaluation.experiment import _record_data, with_absolute_paths
+from balanced_mixup.evaluation.experiment import _record_data
+from balanced_mixup.evaluation.run_start import with_absolute_paths
 from balanced_mixup.report.contents import read_run
 from balanced_mixup.report.data_view import _undecided
 from balanced_mixup.runs.run_folder import RunFolder

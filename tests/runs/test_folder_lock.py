@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 
 from balanced_mixup import RunError, UsageError, evaluate, train
-from balanced_mixup.evaluation.experiment import _own_folder
+from balanced_mixup.evaluation.run_start import own_folder
 from balanced_mixup.runs.folder_lock import FolderInUseError, locked
 from balanced_mixup.training.recipe import make_recipe
 
@@ -113,7 +113,7 @@ def test_trainings_without_a_folder_get_different_ones(held, tiny, tmp_path, mon
     recipe = make_recipe(tiny)
     held(tmp_path / "runs/labels-balanced-mixup-1")
     monkeypatch.setattr(Path, "exists", lambda path: False)  # seen before the others have made them
-    with _own_folder(recipe, None) as run:
+    with own_folder(recipe, None) as run:
         assert str(run.path) == "runs/labels-balanced-mixup-2"
     monkeypatch.undo()
     with pytest.raises(UsageError, match="does not exist"):

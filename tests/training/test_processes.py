@@ -14,11 +14,13 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from safetensors.numpy import load_file
 
 from balanced_mixup import Run, RunError, UsageError, train
+from balanced_mixup.benchmark.job import COMPUTING
 from balanced_mixup.cli import main
 from balanced_mixup.training.fit import fit
 from balanced_mixup.training.inputs import TrainingData
@@ -77,6 +79,7 @@ def as_a_program(arguments, env, output):
     with open(output, "wb", buffering=0) as file:  # noqa: PTH123
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
+    torch.set_num_threads(int(env["OMP_NUM_THREADS"]))  # torch read the variable when it was imported, in the server
     main(list(map(str, arguments)))
 
 
@@ -84,7 +87,7 @@ def as_a_program(arguments, env, output):
 def launch(tmp_path):
     """Function that starts the processes of a training as torchrun or srun would, and returns their statuses and output."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["balanced_mixup.evaluation.experiment"])
+    context.set_forkserver_preload(["balanced_mixup.evaluation.experiment", *COMPUTING])
 
     def run(arguments, *environments):
         processes = []

@@ -15,6 +15,7 @@ import yaml
 from staged_fixture import sha256
 
 from balanced_mixup import UsageError, train
+from balanced_mixup.benchmark.job import COMPUTING
 from balanced_mixup.cli import main
 from balanced_mixup.methods import BalancedMixUp, FocalLoss
 from balanced_mixup.runs.run_folder import RunFolder
@@ -24,7 +25,7 @@ from balanced_mixup.runs.run_folder import RunFolder
 def start():
     """Return a function that starts a training in a process of its own, forked from a server that has imported all it needs."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["balanced_mixup.evaluation.experiment"])
+    context.set_forkserver_preload(["balanced_mixup.evaluation.experiment", *COMPUTING])
 
     def run(settings, out):
         process = context.Process(target=train, args=(settings,), kwargs={"out": out, "resume": True})

@@ -31,7 +31,8 @@ from balanced_mixup.runs.run_folder import RunFolder
 log = logging.getLogger("balanced_mixup")
 
 _BUSY, _FAILED = 3, 4  # exit statuses of a run's process
-_COMPUTING = tuple(
+# What a training imports when it begins to compute; a server that forks trainings imports it once.
+COMPUTING = tuple(
     f"balanced_mixup.{name}" for name in ("data.preparation", "runs.classifier", "training.fit", "calibration.correction")
 )
 _FEWER = "It may have run out of memory: try fewer `--jobs`."
@@ -71,7 +72,7 @@ class Job:
         forking = "forkserver" in multiprocessing.get_all_start_methods()
         context: Any = multiprocessing.get_context("forkserver" if forking else "spawn")
         if forking:
-            context.set_forkserver_preload([__name__, *_COMPUTING])
+            context.set_forkserver_preload([__name__, *COMPUTING])
         failure, report_failure = context.Pipe(duplex=False)
         process: BaseProcess = context.Process(
             target=_run_job, args=(folder, run, placement, slot, threads, base, report_failure)

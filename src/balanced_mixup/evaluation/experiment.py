@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from balanced_mixup.data.frames import FILE as FRAME
-from balanced_mixup.data.frames import is_frame, is_written, write_frame
 from balanced_mixup.data.inspection import check_table
 from balanced_mixup.data.manifest import SPLITS, Manifest
-from balanced_mixup.data.sources import SUGGESTIONS, is_named, kind_of, load
-from balanced_mixup.errors import BalancedMixupError, DataError, UsageError
+from balanced_mixup.data.sources import SUGGESTIONS, load
+from balanced_mixup.errors import BalancedMixupError, UsageError
+from balanced_mixup.evaluation.run_start import (
+    begin,
+    cleared_if_refused,
+    frame_in,
+    new_folders,
+    own_folder,
+    resumed_recipe,
+    with_absolute_paths,
+    with_frame_as_file,
+)
 from balanced_mixup.files import write_text
 from balanced_mixup.metrics import METRICS, applicable
 from balanced_mixup.randomness import torch_seed
 from balanced_mixup.runs.digests import check_digest, write_digests
 from balanced_mixup.runs.environment import describe_environment, differences, fingerprint, recorded_threads
-from balanced_mixup.runs.folder_lock import FolderInUseError, locked
-from balanced_mixup.runs.formats import ENVIRONMENT_FILE, METRICS_FILE, file_text, read_recipe, write_file
+from balanced_mixup.runs.formats import ENVIRONMENT_FILE, METRICS_FILE, file_text, write_file
 from balanced_mixup.runs.identity import base_identity, identity
 from balanced_mixup.runs.log import log_file
 from balanced_mixup.runs.model_card import ModelCard
@@ -36,13 +41,12 @@ from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.table_files import csv_text
 from balanced_mixup.training.preflight import check_machine
 from balanced_mixup.training.processes import GRACE_SECONDS, exit_with_parent, process_rank
-from balanced_mixup.training.recipe import CHANGEABLE, Recipe, current_settings, load_yaml, make_recipe
+from balanced_mixup.training.recipe import Recipe, make_recipe
 from balanced_mixup.training.segments import first_method
 from balanced_mixup.training.training_files import SegmentEnd
 
 # Torch, Lightning and timm take seconds to import: the functions that compute import them, after a mistake has been refused.
 if TYPE_CHECKING:
-    import pandas as pd
     from lightning.pytorch.callbacks import Callback
 
     from balanced_mixup.calibration.correction import Correction
@@ -115,12 +119,12 @@ def train(
     if resume and out is None:
         raise UsageError("Expected `out` with `resume`: name the folder of the run to resume.")
     base_folder = None if base is None else Path(base)
-    recipe = make_recipe(*layers, *([{"data": "frame"}] if _frame_in(layers) is not None else []))
+    recipe = make_recipe(*layers, *([{"data": "frame"}] if frame_in(layers) is not None else []))
     if process_rank(recipe) > 0:
-        run = RunFolder(Path(out) if out is not None else next(_new_folders(recipe)))
-        return _join_training(run, _with_frame_as_file(layers, run, resume, write=False), resume, base_folder, callbacks)
-    with _own_folder(recipe, None if out is None else Path(out)) as run:
-        return _run(run, _with_frame_as_file(layers, run, resume, write=True), resume, base_folder, callbacks)
+        run = RunFolder(Path(out) if out is not None else next(new_folders(recipe)))
+        return _join_training(run, with_frame_as_file(layers, run, resume, write=False), resume, base_folder, callbacks)
+    with own_folder(recipe, None if out is None else Path(out)) as run:
+        return _run(run, with_frame_as_file(layers, run, resume, write=True), resume, base_folder, callbacks)
 
 
 def _run(
@@ -128,10 +132,10 @@ def _run(
 ) -> Experiment:
     """Train and score, or read what is finished, in a folder that this process has locked."""
     recipe, resumed = make_recipe(*layers), resume and run.recipe.is_file()
-    recipe = _resume(run, layers) if resumed else _begin(run, recipe)
+    recipe = resumed_recipe(run, layers) if resumed else begin(run, recipe)
     finished = resume and run.metrics.is_file()
     manifest = None if finished else _checked(recipe)
-    with log_file(run) as note, nullcontext() if resumed else _cleared_if_refused(run):
+    with log_file(run) as note, nullcontext() if resumed else cleared_if_refused(run):
         if manifest is None:
             log.info("The run in %s is already finished.", run.path)
         else:
@@ -152,21 +156,6 @@ def _one_line(metrics: Mapping[str, Interval]) -> str:
     return ", ".join(f"{label} {value:.3f}" for label, value in scores if not math.isnan(value))
 
 
-@contextmanager
-def _own_folder(recipe: Recipe, out: Path | None) -> Iterator[RunFolder]:
-    """Lock the folder of a run: `out`, or a new one that no other training takes at the same time."""
-    with ExitStack() as stack:
-        for path in [out] if out is not None else _new_folders(recipe):
-            _refuse_file(path)
-            try:
-                stack.enter_context(locked(path))
-                break
-            except FolderInUseError:
-                if out is not None:
-                    raise
-        yield RunFolder(path)
-
-
 def _join_training(
     run: RunFolder, layers: tuple[Mapping[str, Any], ...], resume: bool, base: Path | None, callbacks: Sequence[Callback]
 ) -> Experiment:
@@ -175,7 +164,7 @@ def _join_training(
     exit_with_parent()
     recipe = make_recipe(*layers)
     try:
-        recipe = _resume(run, layers) if resume and run.recipe.is_file() else with_absolute_paths(recipe)
+        recipe = resumed_recipe(run, layers) if resume and run.recipe.is_file() else with_absolute_paths(recipe)
         if not (resume and (run.metrics.is_file() or run.weights.is_file())):
             manifest = _checked(recipe)
             from balanced_mixup.training.fit import fit
@@ -198,18 +187,6 @@ def _checked(recipe: Recipe) -> Manifest:
     if not recipe.exclude_bad:
         check_table(manifest)
     return manifest
-
-
-@contextmanager
-def _cleared_if_refused(run: RunFolder) -> Iterator[None]:
-    """Leave only the log of a new run that is refused before its first epoch, so that it can be started again as corrected."""
-    try:
-        yield
-    except (UsageError, DataError):
-        if not run.history.is_file():
-            for path in _contents(run):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-        raise
 
 
 def _threads(recipe: Recipe, run: RunFolder) -> int:
@@ -347,108 +324,6 @@ def _end_of_base(recipe: Recipe, prepared: Prepared, folder: Path | None) -> Seg
         f"Expected `base` to be a finished training of {base.name} by the same settings and on the same data, but "
         f"{str(other.path)!r} is not."
     )
-
-
-def _new_folders(recipe: Recipe) -> Iterator[Path]:
-    """Yield folders that do not exist yet."""
-    name = f"{Path(recipe.data).stem}-{recipe.method.name}"
-    return (path for number in count(1) if not (path := Path("runs") / f"{name}-{number}").exists())
-
-
-def _frame_in(layers: tuple[Mapping[str, Any], ...]) -> pd.DataFrame | None:
-    """Return the data where they are a data frame."""
-    given = {name: value for layer in layers for name, value in layer.items()}
-    return data if is_frame(data := given.get("data")) else None
-
-
-def _with_frame_as_file(
-    layers: tuple[Mapping[str, Any], ...], run: RunFolder, resume: bool, *, write: bool
-) -> tuple[Mapping[str, Any], ...]:
-    """Return the settings with the name of a file where the data are a data frame, which is written to the run's folder."""
-    if (frame := _frame_in(layers)) is None:
-        return layers
-    file = run.path.resolve() / FRAME
-    images = next((layer["images"] for layer in reversed(layers) if layer.get("images")), Path.cwd())
-    layers = (*({name: value for name, value in layer.items() if name != "data"} for layer in layers),)
-    layers = (*layers, {"data": str(file), "images": images})
-    if resume and run.recipe.is_file():
-        if not is_written(frame, file):
-            raise UsageError(
-                f"The data have changed since the run in {str(run.path)!r} was started: the data frame is not that in {FRAME}. "
-                "Start a new run, or give the same data frame."
-            )
-        return layers
-    if write:
-        _refuse_used(run)
-        write_frame(frame, file)
-    return layers
-
-
-def _begin(run: RunFolder, recipe: Recipe) -> Recipe:
-    kind_of(recipe.data)
-    _refuse_used(run)
-    return with_absolute_paths(recipe)
-
-
-def _refuse_used(run: RunFolder) -> None:
-    """Raise UsageError where there is something in the folder already."""
-    if _contents(run):
-        remedy = "Resume it with `--resume`, or choose another `--out`." if run.recipe.is_file() else "Choose another `--out`."
-        raise UsageError(f"Expected `out` to be a new or empty folder, but {str(run.path)!r} exists. {remedy}")
-
-
-def _refuse_file(path: Path) -> None:
-    if path.is_file():
-        raise UsageError(f"Expected `out` to be a new or empty folder, but {str(path)!r} exists. Choose another `--out`.")
-
-
-def _contents(run: RunFolder) -> list[Path]:
-    """Return what is in a run's folder besides what an attempt leaves that was refused or killed at once: log and frame."""
-    left = (run.log.name, FRAME)
-    return [path for path in run.path.iterdir() if path.name not in left and not path.name.startswith(".")]
-
-
-def _resume(run: RunFolder, layers: tuple[Mapping[str, Any], ...]) -> Recipe:
-    """Return the recipe that the run was started with; settings given again must be equal, except for paths.
-
-    `_record_data` checks that moved data are the same.
-    """
-    stored, saved = load_yaml(run.recipe), read_recipe(run.recipe)
-    for path in run.path.iterdir():
-        run.own(path)
-    for layer in layers:  # first, as the settings of another method would be unknown
-        if (method := current_settings(layer).get("method", saved.method.name)) != saved.method.name:
-            raise UsageError(
-                f"The run in {str(run.path)!r} was started with other settings: `method` was {saved.method.name!r}, "
-                f"now {method!r}."
-            )
-    again = with_absolute_paths(make_recipe(stored, *layers))
-    before, now = saved.settings(), again.settings()
-    changed = [
-        f"`{name}` was {before.get(name)!r}, now {now.get(name)!r}"
-        for name in before | now
-        if name not in CHANGEABLE and before.get(name) != now.get(name)
-    ]
-    if changed:
-        raise UsageError(f"The run in {str(run.path)!r} was started with other settings: {'; '.join(changed)}.")
-    return again
-
-
-def with_absolute_paths(recipe: Recipe) -> Recipe:
-    """Return the recipe with absolute paths, valid from any folder."""
-    update: dict[str, Any] = {}
-    for name in ("data", "val_data", "test_data"):
-        data = getattr(recipe, name)
-        if data is not None and not is_named(data) and Path(data).exists():
-            update[name] = str(Path(data).resolve())
-    for name in ("images", "split_file"):
-        if (path := getattr(recipe, name)) is not None:
-            update[name] = path.resolve() if path.exists() else path.absolute()  # of links in a circle there is no real path
-    if recipe.cache_dir is not None:
-        update["cache_dir"] = recipe.cache_dir.resolve()
-    if Path(recipe.weights).is_file():
-        update["weights"] = str(Path(recipe.weights).resolve())
-    return recipe.model_copy(update=update)
 
 
 def _record_data(recipe: Recipe, run: RunFolder, prepared: Prepared, threads: int) -> None:
