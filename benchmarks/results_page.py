@@ -33,7 +33,7 @@ def recorded(name: str) -> Results:
     scores = pd.read_csv(HERE / f"results/{name}-runs.csv").assign(scored="test", predictions="")
     methods = tuple(variant.label for variant in method_variants(plan.methods))
     planned = len(methods) * plan.folds * plan.repeats * len(plan.seeds) * len(plan.backbones) * len(plan.data)
-    ordinal = all(data.ordinal for data in plan.data.values())
+    ordinal = tuple(name for name, data in plan.data.items() if data.ordinal)
     return Results(scores, methods, plan.baseline, plan.metrics, plan.protocol, ordinal, planned, len(scores), ())
 
 
@@ -89,7 +89,8 @@ def ranks(names: str) -> str:
     """Return the mean ranks of the methods that several benchmarks have, by the scores that all have."""
     found = [recorded(name) for name in names.split(", ")]
     methods = tuple(method for method in found[0].methods if all(method in other.methods for other in found))
-    metrics = [metric for metric in metrics_of(found[0]) if all(metric in metrics_of(other) for other in found)]
+    of_each = [names for one in found for names in metrics_of(one).values()]
+    metrics = [metric for metric in of_each[0] if all(metric in names for names in of_each)]
     return markdown(rank_grid([entry for one in found for entry in summarise(of(one, methods), metrics)]))
 
 

@@ -133,7 +133,7 @@ class TestMethods:
         ),
         ({"methods": ["instance", {"method": "class", "label": ""}]}, "Expected `label` .* a single line of text, but got ''"),
         ({"methods": ["instance", {"method": "class", "label": "x" * 200}]}, "data, method and backbone of at most 200 bytes"),
-        ({"data": {"x" * 300: "x.csv"}}, "Expected names of data that are valid folder names, in one line and not too long"),
+        ({"data": {"x" * 300: "x.csv"}}, "Expected names of data that are valid folder names, in one line, not too long"),
         ({"data": {"a\nb": "x.csv"}}, "Expected names of data that are valid folder names, in one line"),
         ({"data": {"skin": 3}}, r"^Expected each of `data` to be a path or a mapping of settings, but got 3\.$"),
         ({"settings": {3: 4}}, "Unknown setting `3`"),

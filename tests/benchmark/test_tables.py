@@ -280,7 +280,7 @@ class TestOfRuns:
 
     def test_on_a_given_test_split_by_the_bootstrap(self, tmp_path):
         found = self.made(tmp_path, ("given",), None)
-        a, b = (Predictions.read(path).in_split("test") for path in found.scores["predictions"])
+        a, b = (Predictions.read(Path(path)).in_split("test") for path in found.scores["predictions"])
         reference = paired_difference(b.labels, b.probabilities, a.probabilities, b.groups)["mcc"]
         difference = summarise(found, ["mcc"])[1].difference
         assert (difference.mean, difference.low, difference.high) == pytest.approx(

@@ -27,7 +27,8 @@ def run(tiny_run, tmp_path):
     """A run as it was before calibrations were stored."""
     folder = RunFolder(tmp_path / "run")
     shutil.copytree(tiny_run, folder.path, ignore=shutil.ignore_patterns("evaluations"))
-    folder.calibration.unlink(missing_ok=True)
+    for later in (folder.calibration, folder.digests):
+        later.unlink(missing_ok=True)
     return folder
 
 
@@ -177,7 +178,10 @@ def test_rounded_shares_in_any_order_and_spelling_of_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda run: run.calibration.write_text("{}"), "calibration.json' is not a calibration"),
+        (
+            lambda run: run.calibration.write_text("{}"),
+            r"calibration.json' is damaged: field required.*Delete the file to have it fitted again",
+        ),
         (
             lambda run: run.calibration.write_text('{"images": '),
             r"calibration\.json' is missing or damaged.*Delete the file to have it fitted again",
@@ -187,7 +191,7 @@ def test_rounded_shares_in_any_order_and_spelling_of_numbers(tmp_path):
             lambda run: run.manifest.write_text("image,label,split,digest\na,red,val,0\n"),
             "manifest.csv' lists no training images",
         ),
-        (lambda run: run.predictions.unlink(), "to be predictions of a run"),
+        (lambda run: run.predictions.unlink(), r"predictions.parquet' is missing or damaged"),
         (
             lambda run: Predictions.read(run.predictions).in_split("test").write(run.predictions),
             "Expected predictions of validation images to calibrate on, but there are none",
@@ -206,7 +210,7 @@ def test_a_run_that_cannot_be_calibrated_is_scored_all_the_same(run, caplog):
     assert (result.calibration, result.prior, result.thresholds) == (None, None, {})
     assert result.scores.metrics["accuracy"].value > 0
     assert "Calibration is not evaluated" in caplog.text
-    with pytest.raises(UsageError, match="is not a calibration"):
+    with pytest.raises(UsageError, match=r"calibration\.json' is damaged"):
         evaluate(run.path, prior="train")
 
 

@@ -55,7 +55,7 @@ class TestTrain:
         files = {path.name for path in (tmp_path / "run").iterdir()}
         assert files == {
             "recipe.yaml", "environment.json", "manifest.csv", "model.json", "history.csv", "weights.safetensors",
-            "predictions.parquet", "metrics.json", "calibration.json", "cost.json", "train.log",
+            "predictions.parquet", "metrics.json", "calibration.json", "cost.json", "files.json", "train.log",
             "report.html", "report-figures",
         }  # fmt: skip
         assert "alpha: 0.3" in (tmp_path / "run/recipe.yaml").read_text()
@@ -207,7 +207,7 @@ class TestEvaluate:
         [
             (lambda run: (run / "weights.safetensors").unlink(), "is trained, but its weights were not kept"),
             (lambda run: (run / "weights.safetensors").write_bytes(b"\0" * 9), "are damaged or of another model"),
-            (lambda run: (run / "model.json").write_text("{}"), "does not describe a model"),
+            (lambda run: (run / "model.json").write_text("{}"), "is damaged: field required in `backbone`"),
             (lambda run: (run / "recipe.yaml").unlink(), "to be a run folder, but it has no recipe.yaml"),
             (lambda run: (run / "manifest.csv").unlink(), "manifest.csv' is missing or damaged"),
         ],

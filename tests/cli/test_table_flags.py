@@ -108,4 +108,4 @@ def test_shared_groups_are_found_however_they_are_written(graded, caplog):
     frame.assign(patient=range(90)).to_csv(path, index=False)
     manifest = load(DataSettings(data=str(path), images=images, group_column="patient"))
     warn_of_shared_groups(manifest, manifest.labels * 0 + 17, {"17.0", "p3"})
-    assert "1 groups occur under the same name in the training data (such as '17')" in caplog.text
+    assert "Groups that occur under the same name in the training data: 1 (such as '17')" in caplog.text

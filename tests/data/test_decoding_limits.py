@@ -16,6 +16,7 @@ from balanced_mixup.data.images import FileImages, load_rgb
 from balanced_mixup.data.inspection import exclude, inspect
 from balanced_mixup.data.manifest import Manifest
 from balanced_mixup.data.pixel_budget import PixelBudget, budget
+from balanced_mixup.data.store_format import pixel_file
 from balanced_mixup.data.store_writer import decode_into
 from balanced_mixup.errors import DataError
 
@@ -143,11 +144,11 @@ class TestBudget:
         for name, side in (("small.png", 30), ("large.png", 90)):
             Image.new("RGB", (side, side)).save(tmp_path / name)
         images = FileImages(tmp_path, ["small.png", "large.png"], decoding=Decoding(0.009))
-        (tmp_path / "pixels").touch()
+        pixel_file(tmp_path, "a").touch()
         try:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("balanced_mixup.data.store_writer.cpu_count", lambda: 2)
-                small, large = decode_into(tmp_path / "pixels", images, 8, [0, 1])
+                small, large = decode_into(tmp_path, "a", images, 8, [0, 1])
         finally:
             budget.share_with(1)
         assert (small.height, large) == (30, None)

@@ -21,7 +21,7 @@ def undecided(tiny, tmp_path, caplog):
         recipe = with_absolute_paths(make_recipe({**tiny, "group_column": None, **settings}))
         prepared = prepare(load(recipe), 8, cache=Cache("ram"), val_fraction=0.2, test_fraction=0.2)
         folder = RunFolder(tmp_path)
-        _record_data(recipe, folder, prepared)
+        _record_data(recipe, folder, prepared, 1)
         return [block.text for block in _undecided(read_run(tmp_path))]
 
     return blocks

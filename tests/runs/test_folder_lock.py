@@ -133,5 +133,5 @@ def test_a_file_system_without_locks_is_a_warning(tmp_path, monkeypatch, caplog)
 
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(RunError, match=r"The folder '.*file/run' cannot be written to: "), locked(tmp_path / "file/run"):
+    with pytest.raises(RunError, match=r"The folder '.*file/run' could not be written to: "), locked(tmp_path / "file/run"):
         pass

@@ -44,14 +44,14 @@ def test_each_file_that_cannot_be_written_is_named_and_the_run_goes_on_from_ther
 
 @pytest.mark.parametrize(
     ("writer", "error"),
-    [("training_files.save_file", SafetensorError), ("trainer.torch.save", RuntimeError)],
+    [("safetensors.torch.save_file", SafetensorError), ("torch.save", RuntimeError)],
     ids=["weights", "checkpoint"],
 )
 def test_a_full_disk_where_the_writer_has_errors_of_its_own(fit_small, tmp_path, monkeypatch, writer, error):
     def full(*arguments):
         raise error("No space left on device")
 
-    monkeypatch.setattr(f"balanced_mixup.training.{writer}", full)
+    monkeypatch.setattr(writer, full)
     with pytest.raises(RunError, match=r"The (weights|checkpoint) '.*' could not be written: No space left on device"):
         fit_small(tmp_path / "run", epochs=1)
 

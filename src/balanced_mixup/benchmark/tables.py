@@ -275,7 +275,7 @@ _LATEX = {
     ">": "$>$",
     "†": r"\dag{}",
 }
-_LATEX |= {"†": r"\dag{}"} | {character: "\\" + character for character in "&%$#_{}"}
+_LATEX |= {character: "\\" + character for character in "&%$#_{}"}
 
 
 def _latex_text(text: str) -> str:

@@ -81,7 +81,8 @@ def contradictions(run: "Run") -> Iterator[str]:
         UsageError: A file is missing or damaged.
     """
     card, predictions, recipe = run.model, run.predictions, run.recipe
-    yield from contradictions_of_calibration(run, run.calibration)
+    with suppress(UsageError):  # one that cannot be calibrated is scored all the same
+        yield from contradictions_of_calibration(run, run.calibration)
     if (card.backbone, card.size) != (recipe.backbone, recipe.size):
         yield _other_model(card, recipe.backbone, recipe.size)
     if predictions.classes != card.classes:

@@ -44,7 +44,7 @@ def locked(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
 
     Where the file system has no locks, a warning says so and the block runs without one.
     """
-    path, made = folder / _NAME, not folder.exists()
+    path, made = folder / _NAME, [each for each in (folder, *folder.parents) if not each.exists()]
     lock = FileLock(path, is_singleton=True, fallback_to_soft=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def locked(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
         ) from None
     except OSError as error:
         if error.errno not in _WITHOUT_LOCKS:
-            raise RunError(f"The folder {str(folder)!r} cannot be written to: {error}.") from error
+            raise RunError(f"The folder {str(folder)!r} could not be written to: {error}.") from error
         log.warning("The folder %s is on a file system without locks: let no other process write to it meanwhile.", folder)
         yield
         return
@@ -70,9 +70,9 @@ def locked(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
             with suppress(OSError):  # before the release: a process that has opened it meanwhile tries again
                 path.unlink()
         lock.release()
-        if made:
-            with suppress(OSError):
-                folder.rmdir()
+        with suppress(OSError):
+            for each in made:
+                each.rmdir()
 
 
 def _this_process() -> str:
