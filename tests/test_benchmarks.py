@@ -99,6 +99,15 @@ def test_throughput(tmp_path):
 
 
 @pytest.mark.slow
+def test_large_data(tmp_path):
+    sizes = ("--rows", "200", "--classes", "70", "--images", "140")
+    run("large_data.py", *sizes, "--folder", tmp_path, "--json", tmp_path / "figures.json")
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert list(figures) == ["check 200 images", "check 200 rows of 2 images", "score 140 images of 70 classes"]
+    assert all(figure["processor_s"] > 0 for figure in figures.values())
+    assert len({path.read_bytes() for path in tmp_path.rglob("*.png")}) == 200
+
+
 def test_scale(tmp_path):
     run("scale.py", "--samples", "1000", "100000", "--json", tmp_path / "rows.json")
     small, large = json.loads((tmp_path / "rows.json").read_text())["rows"]

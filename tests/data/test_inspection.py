@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from rich.console import Console
 
 from balanced_mixup.cli.check import show
+from balanced_mixup.data.images import FileImages
 from balanced_mixup.data.inspection import exclude, inspect
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import load
@@ -352,3 +354,33 @@ def test_real_photographs(test_data, tmp_path):
     inspection = inspect(load(settings), 0.2, 0.2)
     assert inspection.fatal == ()
     assert inspection.sizes == [((128, 128), 100)]
+
+
+class TestManyImages:
+    def test_an_image_that_several_rows_name_is_opened_once(self, data, monkeypatch):
+        rows = rows_of(12)
+        rows += [rows[3], rows[3], ("gone.png", "x", "g", "train"), ("gone.png", "x", "g", "train")]
+        manifest = data(rows[:-2])
+        manifest = data(rows, write=False)
+        opened, read = [], FileImages._bytes
+        monkeypatch.setattr(FileImages, "_bytes", lambda images, index: opened.append(images.key(index)) or read(images, index))
+        inspection = inspect(manifest, None)
+        assert sorted(opened) == sorted({name for name, *_ in rows})
+        assert inspection.digests[3] == inspection.digests[12] == inspection.digests[13] != ""
+        assert inspection.shapes[[3, 12, 13]].tolist() == [[6, 8]] * 3
+        assert [problem.rows for problem in found(inspection, "missing file")] == [(14,), (15,)]
+
+    def test_processes_find_the_same(self, data, monkeypatch):
+        rows = rows_of(12)
+        manifest = data([*rows, ("gone.png", "x", "g", "train")])
+        (Path(manifest.images.origin) / "gone.png").unlink()
+        (Path(manifest.images.origin) / "5.png").write_bytes(b"no image")
+        expected = inspect(manifest, 0.2, 0.2)
+        monkeypatch.setattr("balanced_mixup.data.inspection._MANY", 3)
+        monkeypatch.setattr("balanced_mixup.data.inspection._CHUNK", 5)
+        monkeypatch.setattr(FileImages, "_bytes", lambda *arguments: pytest.fail("opened in this process"))
+        inspection = inspect(manifest, 0.2, 0.2)
+        assert inspection.problems == expected.problems
+        assert {problem.kind for problem in inspection.problems} >= {"missing file", "not an image"}
+        assert inspection.digests == expected.digests
+        assert np.array_equal(inspection.shapes, expected.shapes)

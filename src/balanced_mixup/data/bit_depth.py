@@ -17,18 +17,22 @@ _SAMPLE = 16  # files that are looked at
 _FEWEST_UNUSED = 2  # bits; a dark data set may well leave one unused
 
 
+def sample(files: Sequence[str]) -> list[str]:
+    """Return the files that are looked at, evenly spaced over all."""
+    return [files[place] for place in np.linspace(0, len(files) - 1, min(_SAMPLE, len(files))).astype(int).tolist()]
+
+
 def unused_bits(paths: Sequence[Path], decoding: Decoding) -> tuple[Problem, ...]:
-    """Return a warning if none of some 16-bit files, evenly spaced over `paths`, uses its upper bits."""
+    """Return a warning if none of these files that has 16 bits uses the upper ones."""
     if decoding.bit_depth is not None:
         return ()
-    spaced = np.linspace(0, len(paths) - 1, min(_SAMPLE, len(paths))).astype(int).tolist()
-    tops = [top for top in (_top(paths[position], decoding) for position in spaced) if top is not None]
+    tops = [top for top in (_top(path, decoding) for path in paths) if top is not None]
     bits = max(tops, default=2**16).bit_length()
     if bits > 16 - _FEWEST_UNUSED:
         return ()
     bits = max(bits, 9)
     message = (
-        f"{len(tops):,} of {len(spaced):,} files looked at have 16 bits, but values up to {max(tops):,} only, which leave "
+        f"{len(tops):,} of {len(paths):,} files looked at have 16 bits, but values up to {max(tops):,} only, which leave "
         f"{(max(tops) + 128) // 257 + 1} of 256 grey levels"
     )
     remedy = (

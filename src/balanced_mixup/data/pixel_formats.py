@@ -39,7 +39,7 @@ def to_rgb(image: Image.Image, name: str, bit_depth: int | None = None) -> Image
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def is_deep_grey(image: Image.Image) -> bool:
