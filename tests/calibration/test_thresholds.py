@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from balanced_mixup.calibration.thresholds import choose_threshold, operating_point
+from balanced_mixup.calibration.thresholds import ThresholdResult, choose_threshold, operating_point
 from balanced_mixup.errors import UsageError
 
 
@@ -18,7 +18,7 @@ def binary(of_cases, of_others):
 
 def test_by_hand():
     y, p = binary([0.9, 0.8, 0.6, 0.3, 0.1], [0.7, 0.2, 0.05])
-    assert [choose_threshold(y, p, 1, wanted).value for wanted in (0.2, 0.6, 0.61, 0.99)] == [0.9, 0.6, 0.3, 0.1]
+    assert [choose_threshold(y, p, 1, wanted).value for wanted in (0.1, 0.5, 0.61, 0.99)] == [0.9, 0.6, 0.3, 0.1]
     point = operating_point(y, p, 1, 0.6)
     assert (point.sensitivity.value, point.specificity.value) == (0.6, pytest.approx(2 / 3))
     assert (point.cases, point.others) == (5, 3)
@@ -27,13 +27,13 @@ def test_by_hand():
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.floats(0.01, 0.99))
-def test_the_highest_threshold_that_finds_enough(of_cases, wanted):
+def test_it_is_the_score_of_that_rank_and_finds_enough(of_cases, wanted):
     y, p = binary(of_cases, [0.5])
     found = choose_threshold(y, p, 1, wanted).value
     values = p[y == 1, 1]
     assert np.mean(values >= found) >= wanted - 1e-9
-    higher = values[values > found + 1.001e-6]  # it has six decimals, so it may be under the case it was chosen at
-    assert not len(higher) or np.mean(values >= higher.min()) < wanted
+    rank = min(int(np.ceil(wanted * (len(values) + 1) - 1e-9)), len(values))
+    assert found == pytest.approx(np.sort(values)[-rank], abs=1.001e-6)
 
 
 @given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=30), st.floats(0.01, 0.99))
@@ -64,12 +64,29 @@ def test_it_holds_on_other_images_of_the_same_kind():
 def test_few_cases_are_said_to_be_few():
     y, p = binary(np.linspace(0.2, 0.9, 20), [0.1] * 50)
     enough, few = choose_threshold(y, p, 1, 0.95), choose_threshold(y, p, 1, 0.99)
-    assert (enough.supported, enough.note, enough.needed) == (True, "", 20)
+    assert (enough.supported, enough.needed) == (False, 59)
+    assert choose_threshold(*binary(np.linspace(0.2, 0.9, 59), []), 1, 0.95).note == ""
+    assert not choose_threshold(*binary(np.linspace(0.2, 0.9, 58), []), 1, 0.95).supported
     assert not few.supported
-    assert few.note == (
-        "20 validation images of this class cannot distinguish a sensitivity of 0.99 from lower ones; at least 100 are needed"
-    )
+    assert few.note == ("20 validation images of this class cannot support a sensitivity of 0.99; at least 299 are needed")
     assert few.value == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("cases", [20, 59, 100])
+def test_sensitivity_on_new_images_averages_the_target_and_its_bound_holds(cases):
+    rng = np.random.default_rng(1)
+    chosen = [choose_threshold(*binary(rng.random(cases), []), 1, 0.95) for _ in range(2000)]
+    sensitivity = 1 - np.array([each.value for each in chosen])  # of uniform scores, exactly
+    assert 0.947 <= sensitivity.mean() <= 0.975
+    assert np.mean(sensitivity >= [each.low for each in chosen]) == pytest.approx(0.95, abs=0.02)
+
+
+def test_a_threshold_of_an_older_version_has_no_bound():
+    y, p = binary([0.9, 0.8], [0.1])
+    content = ThresholdResult(choose_threshold(y, p, 1, 0.5), operating_point(y, p, 1, 0.5)).to_dict()
+    assert ThresholdResult.from_dict(content).threshold.low == content["low"]
+    del content["low"]
+    assert ThresholdResult.from_dict(content).threshold.low is None
 
 
 def test_no_case():

@@ -112,7 +112,7 @@ class TestEvaluate:
         arguments = ("evaluate", tiny_run, "--sensitivity.red", 0.8, "--sensitivity.blue", 0.99)
         status, out, _ = command(*arguments)
         assert status == 0
-        assert "at least 100 are needed" in out
+        assert "at least 299 are needed" in out
         rows = json.loads(command(*arguments, "--json")[1])["thresholds"]
         assert set(rows) == {"red", "blue"}
         assert (rows["red"]["wanted"], rows["red"]["supported"], rows["blue"]["supported"]) == (0.8, True, False)

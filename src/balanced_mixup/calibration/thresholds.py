@@ -1,9 +1,10 @@
 """Decision thresholds: the probability from which an image is assigned to a class, for a target sensitivity.
 
-The threshold is chosen on validation images: the highest one at which the sensitivity reaches the target, rounded down
-to the decimals that `bmixup predict` writes, so that it selects the same cases there. Sensitivity and specificity
-are then measured on other images. A high sensitivity cannot be measured on few cases: with 20 cases a single miss gives 0.95,
-and nothing between 0.95 and 1 is possible. The result then carries a note.
+The threshold is the score of rank ceil(s (n + 1)) among the n validation images of the class, highest first: the sensitivity on
+new images then averages at least s (the share above an order statistic is Beta distributed, whatever the scores). It is rounded
+down to the decimals that `bmixup predict` writes, so that it selects the same cases there. Its lower bound is the 5 % quantile
+of that Beta distribution (Wilks 1941), for images that are independent. Sensitivity and specificity are then measured on other
+images.
 """
 
 import math
@@ -13,12 +14,14 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import beta
 
 from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import ArrayOrTensor, checked
 from balanced_mixup.statistics.bootstrap import Interval, units_of
 from balanced_mixup.statistics.paired_tests import wilson
 
+LEVEL = 0.95  # of the one-sided lower bound
 DECIMALS = 6  # of a threshold, as of the probabilities that `bmixup predict` writes
 
 
@@ -27,17 +30,19 @@ class Threshold:
     """An image is assigned to the class if its probability is at least `value`.
 
     value: With `DECIMALS`; None without validation images of the class. wanted: the target sensitivity. cases: validation
-    images of the class.
+    images of the class. low: the sensitivity on new images is at least this, at `LEVEL`; None without a threshold, and in
+    files of older versions, which chose by another rule.
     """
 
     value: float | None
     wanted: float
     cases: int
+    low: float | None = None
 
     @property
     def needed(self) -> int:
-        """The smallest number of cases of which one may be missed."""
-        return math.ceil(1 / (1 - self.wanted) - 1e-9)
+        """The smallest number of cases with which the lower bound of any threshold can reach the target."""
+        return math.ceil(math.log(1 - LEVEL) / math.log(self.wanted) - 1e-9)
 
     @property
     def supported(self) -> bool:
@@ -51,8 +56,8 @@ class Threshold:
             return "no validation image is of this class: no threshold can be chosen"
         if self.supported:
             return ""
-        few = f"{self.cases} validation image{'s' * (self.cases > 1)} of this class cannot distinguish a sensitivity of"
-        return f"{few} {self.wanted:g} from lower ones; at least {self.needed} are needed"
+        few = f"{self.cases} validation image{'s' * (self.cases > 1)} of this class cannot support a sensitivity of"
+        return f"{few} {self.wanted:g}; at least {self.needed} are needed"
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ class ThresholdResult:
             "threshold": self.threshold.value,
             "wanted": self.threshold.wanted,
             "cases": self.threshold.cases,
+            "low": self.threshold.low,
             "supported": self.threshold.supported,
             "note": self.threshold.note,
             "sensitivity": None if point is None else point.sensitivity.to_dict(),
@@ -90,7 +96,7 @@ class ThresholdResult:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Read what `to_dict` returned. KeyError, TypeError or ValueError where it is something else."""
-        threshold = Threshold(content["threshold"], content["wanted"], content["cases"])
+        threshold = Threshold(content["threshold"], content["wanted"], content["cases"], content.get("low"))
         if threshold.value is None:
             return cls(threshold, None)
         sensitivity, specificity = (Interval.from_dict(content[name]) for name in ("sensitivity", "specificity"))
@@ -98,9 +104,9 @@ class ThresholdResult:
 
 
 def choose_threshold(y: ArrayOrTensor, probabilities: ArrayOrTensor, of: int, sensitivity: float) -> Threshold:
-    """Return the highest threshold, with `DECIMALS`, that reaches the target `sensitivity` for class `of`.
+    """Return the threshold, with `DECIMALS`, whose sensitivity on new images averages at least `sensitivity` for class `of`.
 
-    It also has that sensitivity on probabilities rounded to as many decimals.
+    With fewer than s / (1 - s) cases no rank does; the lowest score of a case is then taken.
 
     Args:
         y: Integers (N,), labels of validation images.
@@ -116,8 +122,12 @@ def choose_threshold(y: ArrayOrTensor, probabilities: ArrayOrTensor, of: int, se
     if not 0 < sensitivity < 1:
         raise UsageError(f"Expected a sensitivity above 0 and under 1, such as 0.95, but got {sensitivity}.")
     of_cases = np.sort(p[labels == of, of])[::-1]
-    detected = math.ceil(sensitivity * len(of_cases) - 1e-9)
-    return Threshold(_rounded_down(float(of_cases[detected - 1])) if detected else None, sensitivity, len(of_cases))
+    n = len(of_cases)
+    if not n:
+        return Threshold(None, sensitivity, 0)
+    rank = min(math.ceil(sensitivity * (n + 1) - 1e-9), n)
+    low = float(beta.ppf(1 - LEVEL, rank, n + 1 - rank))
+    return Threshold(_rounded_down(float(of_cases[rank - 1])), sensitivity, n, low)
 
 
 def operating_point(

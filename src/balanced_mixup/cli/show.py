@@ -134,18 +134,21 @@ def _print_thresholds(console: Console, thresholds: Mapping[str, "ThresholdResul
 
     table = Table(box=None, pad_edge=False)
     table.add_column("class")
-    for heading in ("target sensitivity", "threshold", "sensitivity", "specificity"):
+    for heading in ("target sensitivity", "threshold", "at least", "sensitivity", "specificity"):
         table.add_column(heading, justify="right")
     for name, row in thresholds.items():
-        cells = ("–",) * 3
+        cells = ("–",) * 4
         if row.point is not None:
-            cells = f"{row.threshold.value:.{DECIMALS}f}", interval(row.point.sensitivity), interval(row.point.specificity)
+            low = "–" if row.threshold.low is None else f"{row.threshold.low:.3f}"
+            measured = interval(row.point.sensitivity), interval(row.point.specificity)
+            cells = f"{row.threshold.value:.{DECIMALS}f}", low, *measured
         table.add_row(escape(name), f"{row.threshold.wanted:g}", *cells)
     console.print(table, "")
     for name, row in thresholds.items():
         if row.threshold.note:
             console.print(f"{escape(name)}: {row.threshold.note}.", soft_wrap=True, highlight=False)
-    line = "Thresholds are on corrected probabilities, as `bmixup predict` writes them; [95 % interval].\n"
+    line = "Thresholds are on corrected probabilities, as `bmixup predict` writes them; [95 % interval]. At least: 95 % lower bound "
+    line += "of the sensitivity, from the validation images.\n"
     console.print(escape(line), soft_wrap=True, highlight=False)
 
 

@@ -63,7 +63,7 @@ def calibration_view(run: RunContents) -> list[Block]:
             reliability_diagram(*bins, ece_before=before_ece, ece_after=after_ece),
         ),
         _errors(scores),
-        _thresholds(run, validation, found, correction),
+        *([] if run.split == "val" else [_thresholds(run, validation, found, correction)]),
     ]
     if run.split == "val":
         blocks.append(
@@ -94,15 +94,17 @@ def _thresholds(run: RunContents, validation: Predictions, found: Predictions, c
     results = choose_thresholds(correction, run.target, validation, _corrected(found, correction, run.target), wanted)
     rows = []
     for name, result in results.items():
-        row = ["–", "–", "–"]
+        row = ["–", "–", "–", "–"]
         if result.point is not None:
             value = f"{result.threshold.value:.{DECIMALS}f}"
-            row = [value, interval(result.point.sensitivity), interval(result.point.specificity)]
+            low = "–" if result.threshold.low is None else percent(result.threshold.low)
+            row = [value, low, interval(result.point.sensitivity), interval(result.point.specificity)]
         rows.append([name, result.threshold.note, percent(result.threshold.wanted), *row])
     return Table(
-        "Threshold on the corrected probability of a class that reaches the target sensitivity on the validation images; "
+        "Threshold on the corrected probability of a class, chosen on the validation images so that the sensitivity on new images "
+        "averages the target; at least: its 95% lower bound, for independent images; "
         "sensitivity and specificity are those on the scored images [95% interval].",
-        ["class", "remark", "target sensitivity", "threshold", "sensitivity", "specificity"],
+        ["class", "remark", "target sensitivity", "threshold", "at least", "sensitivity", "specificity"],
         rows,
         words=2,
     )
