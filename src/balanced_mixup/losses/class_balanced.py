@@ -13,7 +13,8 @@ from balanced_mixup.sampling import Labels, checked_counts
 class ClassBalanced(Loss):
     """Cross-entropy weighted by the inverse of each class's effective number of samples.
 
-    The batch mean is taken over samples, not over their weights, as in the authors' code.
+    The batch mean is taken over samples, not over their weights, as in the authors' code. With a mean weight of 1 over the
+    classes an average sample then weighs much less than 1, which slows plain SGD down (Adam is not affected by the scale).
     """
 
     weights: Tensor
