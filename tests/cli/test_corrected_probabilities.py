@@ -109,13 +109,18 @@ class TestEvaluate:
         assert all(share["low"] <= share["value"] <= share["high"] for share in shares.values())
 
     def test_thresholds(self, command, tiny_run):
-        arguments = ("evaluate", tiny_run, "--sensitivity.red", 0.8, "--sensitivity.blue", 0.99)
+        arguments = ("evaluate", tiny_run, "--sensitivity.red", 0.5, "--sensitivity.blue", 0.99)
         status, out, _ = command(*arguments)
         assert status == 0
         assert "at least 299 are needed" in out
         rows = json.loads(command(*arguments, "--json")[1])["thresholds"]
         assert set(rows) == {"red", "blue"}
-        assert (rows["red"]["wanted"], rows["red"]["supported"], rows["blue"]["supported"]) == (0.8, True, False)
+        assert (rows["red"]["wanted"], rows["red"]["supported"], rows["blue"]["supported"]) == (0.5, True, False)
+        assert 0 < rows["red"]["low"] < 1
+        assert (
+            "at least"
+            in out.splitlines()[[line.startswith("class") and "threshold" in line for line in out.splitlines()].index(True)]
+        )
         assert rows["red"]["specificity"]["low"] <= rows["red"]["specificity"]["value"]
         assert rows["red"]["test_cases"] + rows["red"]["test_others"] == json.loads(command(*arguments, "--json")[1])["n"]
 

@@ -147,8 +147,8 @@ def _print_thresholds(console: Console, thresholds: Mapping[str, "ThresholdResul
     for name, row in thresholds.items():
         if row.threshold.note:
             console.print(f"{escape(name)}: {row.threshold.note}.", soft_wrap=True, highlight=False)
-    line = "Thresholds are on corrected probabilities, as `bmixup predict` writes them; [95 % interval]. At least: 95 % lower bound "
-    line += "of the sensitivity, from the validation images.\n"
+    line = "Thresholds are on corrected probabilities, as `bmixup predict` writes them; [95 % interval]. At least: "
+    line += "95 % lower bound of the sensitivity, from the validation images.\n"
     console.print(escape(line), soft_wrap=True, highlight=False)
 
 

@@ -101,8 +101,8 @@ def _thresholds(run: RunContents, validation: Predictions, found: Predictions, c
             row = [value, low, interval(result.point.sensitivity), interval(result.point.specificity)]
         rows.append([name, result.threshold.note, percent(result.threshold.wanted), *row])
     return Table(
-        "Threshold on the corrected probability of a class, chosen on the validation images so that the sensitivity on new images "
-        "averages the target; at least: its 95% lower bound, for independent images; "
+        "Threshold on the corrected probability of a class, chosen on the validation images so that the sensitivity on new "
+        "images averages the target; at least: its 95% lower bound, for independent images; "
         "sensitivity and specificity are those on the scored images [95% interval].",
         ["class", "remark", "target sensitivity", "threshold", "at least", "sensitivity", "specificity"],
         rows,
