@@ -83,6 +83,8 @@ def test_a_finished_run_predicts_and_scores_other_data_as_before(legacy):
     again = old.result.to_dict()
     # The note is worded anew when it is read.
     assert again["thresholds"]["blue"].pop("note") and content["thresholds"]["blue"].pop("note")
+    # What the version of that time did not compute is said to be unknown.
+    assert again["thresholds"]["blue"].pop("low") is None and "low" not in content["thresholds"]["blue"]
     assert again == {key: content[key] for key in again}
     data = str(legacy / "data/clinic/labels.csv")
     result = evaluate(folder, data=data, label_map={"rot": "red"}, prior="uniform")
