@@ -70,6 +70,18 @@ def tiny(blobs):
 
 
 @pytest.fixture(scope="session")
+def forkserver():
+    """Context whose processes are forked from a server that has imported all that a command needs."""
+    import multiprocessing
+
+    from balanced_mixup.benchmark.job import COMPUTING
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["balanced_mixup.benchmark.engine", *COMPUTING, "captum.attr"])
+    return context
+
+
+@pytest.fixture(scope="session")
 def tiny_run(tiny, tmp_path_factory):
     """A finished run of `tiny` with Balanced-MixUp."""
     from balanced_mixup import train

@@ -30,4 +30,4 @@ def make_callable(package: str, function: str) -> None:
     """Make a package call a function, "module:name"; for its `__init__.py`."""
     module = sys.modules[package]
     module.__class__ = CallablePackage
-    module._function = function  # type: ignore[attr-defined]
+    vars(module)["_function"] = function

@@ -3,7 +3,6 @@
 Ten kills here, each before a file gets its name; a hundred at random moments among the slow tests.
 """
 
-import multiprocessing
 import os
 import random
 import signal
@@ -12,10 +11,6 @@ import time
 import psutil
 import pytest
 from attack_commands import COMMANDS, before_each_file, bmixup, contents, lay_out
-
-from balanced_mixup.benchmark.job import COMPUTING
-
-CONTEXT = multiprocessing.get_context("forkserver")
 
 
 def _in_a_process(folder, line, cache, kill_at=None):
@@ -38,13 +33,12 @@ def _in_a_process(folder, line, cache, kill_at=None):
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory):
-    """Function that starts a command in a process that is forked from a server which has imported all it needs."""
-    CONTEXT.set_forkserver_preload(["balanced_mixup.benchmark.engine", *COMPUTING, "captum.attr"])
+def started(forkserver, tmp_path_factory):
+    """Function that starts a command in a process of its own."""
     cache = tmp_path_factory.mktemp("cache")
 
     def start(folder, line, kill_at=None):
-        process = CONTEXT.Process(target=_in_a_process, args=(folder, line, cache, kill_at))
+        process = forkserver.Process(target=_in_a_process, args=(folder, line, cache, kill_at))
         process.start()
         return process
 

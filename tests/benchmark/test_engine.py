@@ -1,7 +1,6 @@
 """Benchmarks as they run: resumable at any point, a failing run leaves the others alone, nothing is trained twice."""
 
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -17,7 +16,7 @@ import yaml
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder
 from balanced_mixup.benchmark.engine import run_benchmark
 from balanced_mixup.benchmark.estimate import estimate_seconds
-from balanced_mixup.benchmark.job import COMPUTING, Job, _take_gpu
+from balanced_mixup.benchmark.job import Job, _take_gpu
 from balanced_mixup.benchmark.plan import load_plan, make_plan
 from balanced_mixup.benchmark.results import read_results
 from balanced_mixup.benchmark.runs import expand
@@ -268,13 +267,11 @@ def test_a_run_that_another_benchmark_makes_is_waited_for(content, tmp_path, mon
     assert not list(tmp_path.rglob(".lock"))
 
 
-def test_killed_with_its_jobs_and_started_again(content, finished, tmp_path):
+def test_killed_with_its_jobs_and_started_again(forkserver, content, finished, tmp_path):
     """The end is what an undisturbed benchmark gives, and no job outlives the command."""
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(content))
-    context = multiprocessing.get_context("forkserver")  # which has imported all it needs
-    context.set_forkserver_preload(["balanced_mixup.evaluation.experiment", *COMPUTING])
     arguments = ["benchmark", str(tmp_path / "plan.yaml"), "--jobs", "2", "--out", str(tmp_path / "killed")]
-    process = context.Process(target=main, args=(arguments,))
+    process = forkserver.Process(target=main, args=(arguments,))
     process.start()
     while process.is_alive() and not list((tmp_path / "killed").glob("runs/*/checkpoint.ckpt")):
         time.sleep(0.01)

@@ -68,7 +68,7 @@ def test_few_cases_are_said_to_be_few():
     assert choose_threshold(*binary(np.linspace(0.2, 0.9, 59), []), 1, 0.95).note == ""
     assert not choose_threshold(*binary(np.linspace(0.2, 0.9, 58), []), 1, 0.95).supported
     assert not few.supported
-    assert few.note == ("20 validation images of this class cannot support a sensitivity of 0.99; at least 299 are needed")
+    assert few.note == "20 validation images of this class cannot support a sensitivity of 0.99; at least 299 are needed"
     assert few.value == pytest.approx(0.2)
 
 

@@ -117,10 +117,8 @@ class TestEvaluate:
         assert set(rows) == {"red", "blue"}
         assert (rows["red"]["wanted"], rows["red"]["supported"], rows["blue"]["supported"]) == (0.5, True, False)
         assert 0 < rows["red"]["low"] < 1
-        assert (
-            "at least"
-            in out.splitlines()[[line.startswith("class") and "threshold" in line for line in out.splitlines()].index(True)]
-        )
+        (heading,) = (line for line in out.splitlines() if line.startswith("class") and "threshold" in line)
+        assert "at least" in heading
         assert rows["red"]["specificity"]["low"] <= rows["red"]["specificity"]["value"]
         assert rows["red"]["test_cases"] + rows["red"]["test_others"] == json.loads(command(*arguments, "--json")[1])["n"]
 
@@ -132,6 +130,18 @@ class TestEvaluate:
         cases = own[(own["split"] == "val") & (own["label"] == "red")]["image"]
         assert command("predict", tiny_run, *(blobs / name for name in cases), "--out", tmp_path / "p.csv")[0] == 0
         assert (pd.read_csv(tmp_path / "p.csv")["p_red"] >= float(printed)).mean() >= 0.8
+
+    def test_a_threshold_is_not_scored_on_the_images_that_chose_it(self, command, tiny_run, blobs, tmp_path):
+        own = pd.read_csv(tiny_run / "manifest.csv")
+        for split, status in (("train", 0), ("val", 2)):
+            name = f"{split}.csv"
+            own[own["split"] == split][["image", "label"]].to_csv(tmp_path / name, index=False)
+            data = ("--data", tmp_path / name, "--images", blobs, "--allow-seen", "--no-report")
+            out = ("--out", tmp_path / split)
+            found, _, err = command("evaluate", tiny_run, *data, "--sensitivity.red", 0.8, *out)
+            assert found == status
+            assert ("Expected data without validation images of the run" in err) == (split == "val")
+            assert not status or command("evaluate", tiny_run, *data, *out)[0] == 0
 
     def test_what_was_asked_differently_goes_to_another_folder(self, command, tiny_run, blobs, tmp_path):
         (tmp_path / "asked.csv").write_text("image,label,other\n080.png,blue,red\n000.png,red,red\n")

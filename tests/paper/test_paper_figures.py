@@ -318,7 +318,7 @@ def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path):
 def test_settings_and_random_states_are_left_alone(short):
     matplotlib.rcParams["font.size"] = 23
     try:
-        before = dict(matplotlib.rcParams), torch.random.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002
+        before = dict(matplotlib.rcParams), torch.random.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002 - the global state
         plain = to_svg(figure3())
         figure2(*imbalanced_points())
         assert dict(matplotlib.rcParams) == before[0]

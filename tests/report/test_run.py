@@ -296,6 +296,14 @@ def test_an_evaluation_says_what_it_corrected_to(tiny_run, tmp_path):
     )
 
 
+def test_thresholds_are_not_shown_on_the_images_that_chose_them(tiny_run, tmp_path):
+    shown = {}
+    for split in ("test", "val"):
+        evaluate(tiny_run, split=split, out=tmp_path / split)
+        shown[split] = {table.header[2] for table in blocks(evaluation_report(tmp_path / split), "calibration", Table)}
+    assert shown["test"] - shown["val"] == {"target sensitivity"}
+
+
 def test_a_moved_run_keeps_the_reports_of_its_evaluations(tiny_run, blobs, tmp_path):
     run = shutil.copytree(tiny_run, tmp_path / "first", ignore=shutil.ignore_patterns("evaluations"))
     evaluate(run, data=str(blobs / "labels.csv"), allow_seen=True)

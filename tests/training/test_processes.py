@@ -1,7 +1,6 @@
 """Training with several processes, as Lightning, torchrun and SLURM start them: real processes on the CPU, with gloo."""
 
 import json
-import multiprocessing
 import os
 import signal
 import socket
@@ -20,7 +19,6 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from safetensors.numpy import load_file
 
 from balanced_mixup import Run, RunError, UsageError, train
-from balanced_mixup.benchmark.job import COMPUTING
 from balanced_mixup.cli import main
 from balanced_mixup.training.fit import fit
 from balanced_mixup.training.inputs import TrainingData
@@ -84,10 +82,8 @@ def as_a_program(arguments, env, output):
 
 
 @pytest.fixture
-def launch(tmp_path):
+def launch(forkserver, tmp_path):
     """Function that starts the processes of a training as torchrun or srun would, and returns their statuses and output."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["balanced_mixup.evaluation.experiment", *COMPUTING])
 
     def run(arguments, *environments):
         processes = []
@@ -95,7 +91,7 @@ def launch(tmp_path):
             output = tmp_path / f"output{number}"
             paths = os.environ.get("PYTHONPATH", "")  # the server that forks may be older than what stands in it
             target = (arguments, {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths, **env}, output)
-            processes.append((context.Process(target=as_a_program, args=target), output))
+            processes.append((forkserver.Process(target=as_a_program, args=target), output))
             processes[-1][0].start()
         for process, _ in processes:
             process.join(200)

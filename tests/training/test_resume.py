@@ -1,6 +1,5 @@
 """A run that is killed at any moment and started again ends as one that was never disturbed, bit for bit on the CPU."""
 
-import multiprocessing
 import os
 import random
 import shutil
@@ -15,24 +14,21 @@ import yaml
 from staged_fixture import sha256
 
 from balanced_mixup import UsageError, train
-from balanced_mixup.benchmark.job import COMPUTING
 from balanced_mixup.cli import main
 from balanced_mixup.methods import BalancedMixUp, FocalLoss
 from balanced_mixup.runs.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")
-def start():
-    """Return a function that starts a training in a process of its own, forked from a server that has imported all it needs."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["balanced_mixup.evaluation.experiment", *COMPUTING])
+def start(forkserver):
+    """Return a function that starts a training in a process of its own."""
 
     def run(settings, out):
-        process = context.Process(target=train, args=(settings,), kwargs={"out": out, "resume": True})
+        process = forkserver.Process(target=train, args=(settings,), kwargs={"out": out, "resume": True})
         process.start()
         return process
 
-    first = context.Process(target=print)
+    first = forkserver.Process(target=print)
     first.start()
     first.join()
     return run
@@ -117,11 +113,11 @@ def as_a_command(arguments, said):
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_a_run_that_is_asked_to_stop_does_not_look_finished(tiny, start, tmp_path, name):
+def test_a_run_that_is_asked_to_stop_does_not_look_finished(tiny, forkserver, tmp_path, name):
     """A scheduler must not take a stopped training for a finished one."""
     arguments = [f"--{key.replace('_', '-')}={value}" for key, value in {**tiny, "epochs": 500}.items()]
     arguments = ["train", *arguments, f"--out={tmp_path / 'run'}"]
-    process = multiprocessing.get_context("forkserver").Process(target=as_a_command, args=(arguments, tmp_path / "said"))
+    process = forkserver.Process(target=as_a_command, args=(arguments, tmp_path / "said"))
     process.start()
     try:
         while not (tmp_path / "run/checkpoint.ckpt").exists():

@@ -44,7 +44,7 @@ def evaluate(
 
     ```
     bmixup evaluate runs/mine --prior uniform                  # as if all classes were equally frequent
-    bmixup evaluate runs/mine --sensitivity.melanoma 0.95      # threshold with 95 % sensitivity for melanoma
+    bmixup evaluate runs/mine --sensitivity.melanoma 0.95      # threshold for a sensitivity of 95 % for melanoma
     ```
 
     **Predictions of another program** are a table with a row per image: its name, and a column for each class or one with the
@@ -74,8 +74,8 @@ def evaluate(
         Score probabilities that are corrected to another class prior: `train` (that of the training split), `uniform`,
         `estimate` (from the scored images), or a CSV file with the columns class and share.
     sensitivity
-        Target sensitivity for a class, as --sensitivity.CLASS 0.95: the threshold is chosen on the run's validation split; its
-        sensitivity and specificity are measured on the scored images.
+        Target sensitivity for a class, as --sensitivity.CLASS 0.95: the threshold is chosen on the run's validation split, with
+        a lower bound of its sensitivity; sensitivity and specificity are measured on the scored images.
     predictions
         Table of predictions (.csv, .xlsx, .parquet ...); of a benchmark also a folder with a table for each fold, r0f0.csv ...
     name

@@ -185,7 +185,7 @@ def prefetched(make: Callable[[int], Batch], count: int, device: torch.device | 
 
     With a GPU as `device` they are copied there while the GPU computes.
     """
-    stream = torch.cuda.Stream(device) if device is not None and device.type == "cuda" else None  # type: ignore[no-untyped-call]
+    stream = torch.cuda.Stream(device) if device is not None and device.type == "cuda" else None  # type: ignore[no-untyped-call]  # torch's
 
     def make_on_device(number: int) -> tuple[Batch, torch.cuda.Event | None]:
         if stream is None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 try:
     import fcntl
 except ImportError:  # Windows: nobody can see which files are in use
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # Windows has none
 
 
 class OpenFile:

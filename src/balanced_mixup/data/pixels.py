@@ -23,7 +23,9 @@ class Pixels(Protocol):
     """The pixels of N images of one size; `shape` is (N, H, W, 3)."""
 
     @property
-    def shape(self) -> tuple[int, int, int, int]: ...  # noqa: D102
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, H, W, 3)."""
+        ...
 
     def gather(self, rows: Rows) -> Tensor:
         """Return a copy of some images, uint8 (len(rows), H, W, 3)."""

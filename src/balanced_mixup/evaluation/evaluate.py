@@ -158,7 +158,7 @@ def _evaluate_run(
     classifier = Classifier.load(run)
     prepared = prepare(manifest, card.size, exclude_bad=chosen.exclude_bad)
     rows, chosen_split = choose_rows(prepared.manifest, split)
-    _refuse_seen(opened, prepared, rows, allow_seen)
+    _refuse_seen(opened, prepared, rows, allow_seen, sensitivity)
     predictions = predict_rows(classifier, prepared, rows, flip=flip)
     stored = with_absolute_places(chosen)
     return predictions, replace(
@@ -247,13 +247,23 @@ def _rescore(
     return predictions, replace(assessment.of(predictions), run=str(run.path.resolve()), split=split)
 
 
-def _refuse_seen(run: Run, prepared: Prepared, rows: npt.NDArray[np.int64], allow_seen: bool) -> None:
-    """Refuse images of the training or validation split: scores on them would be optimistic."""
+def _refuse_seen(
+    run: Run,
+    prepared: Prepared,
+    rows: npt.NDArray[np.int64],
+    allow_seen: bool,
+    sensitivity: Mapping[str, float] | None,
+) -> None:
+    """Refuse images of the training or validation split: scores on them would be optimistic.
+
+    A threshold is never scored on the validation images, which chose it.
+    """
     from balanced_mixup.evaluation.other_data import warn_of_shared_groups
 
     try:
         trained = run.images[run.images["split"].isin(("train", "val"))]
         digests, groups = set(trained["digest"]), set(trained["group"]) - {""}
+        validation = set(trained.loc[trained["split"] == "val", "digest"])
     except KeyError as error:
         raise UsageError(f"The run's {run.folder.manifest.name} is damaged: it has no {error}.") from None
     seen = [row for row in rows if prepared.digests[row] in digests]
@@ -262,5 +272,10 @@ def _refuse_seen(run: Run, prepared: Prepared, rows: npt.NDArray[np.int64], allo
             f"{len(seen)} of the {len(rows)} images to score were used to train this run, the first is "
             f"{prepared.manifest.images.names[seen[0]]!r}: scores on them would be optimistic. Leave them out, score the "
             "held-out split (`bmixup evaluate RUN`, without --data), or add `--allow-seen`."
+        )
+    if sensitivity and any(prepared.digests[row] in validation for row in seen):
+        raise UsageError(
+            "Expected data without validation images of the run with `sensitivity`: thresholds are chosen on these. Leave them "
+            "out, or score without `--sensitivity`."
         )
     warn_of_shared_groups(prepared.manifest, rows, groups)

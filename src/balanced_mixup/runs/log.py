@@ -13,7 +13,7 @@ log = logging.getLogger("balanced_mixup")
 class _Handler(logging.FileHandler):
     """A log file whose write errors are ignored: a full disk must not stop a training."""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Do not print a traceback."""
 
 

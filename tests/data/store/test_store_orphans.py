@@ -169,7 +169,7 @@ def test_trainings_that_are_killed_and_followed_by_others_at_once(tmp_path):
         first = fork.Process(target=read, args=(FileImages(folder, order_of_first(moments, names)), cache, SIDE))
         first.start()
         needs = moments.uniform(1.5, 4)
-        wait_until(lambda: first.exitcode is not None or processor_time(first) > needs)  # noqa: B023
+        wait_until(lambda first=first, needs=needs: first.exitcode is not None or processor_time(first) > needs)
         started = [process.pid for process in psutil.Process(first.pid).children(recursive=True)]
         first.kill()
         first.join()
