@@ -20,17 +20,22 @@ def planned(name, epochs):
 
 
 def test_the_estimate_is_the_sum_of_its_parts(monkeypatch, tmp_path):
-    monkeypatch.setattr(estimate, "_speed", lambda *arguments: (0.5, 0.01))  # seconds of a step, and of predicting an image
+    speed = estimate._Speed(step=0.5, image=0.01, slowdown=1.0)
+    monkeypatch.setattr(estimate, "_speed", lambda *arguments: speed)
     folder, runs = BenchmarkFolder(tmp_path), [planned("x", 4), planned("y", 2)]
     # Ten steps and a validation an epoch; validation, test and external images twice; the start.
     expected = [epochs * (10 * 0.5 + 50 * 0.01) + 2 * 180 * 0.01 + 5 for epochs in (4, 2)]
-    assert estimate_seconds(folder, [], runs, {}, 1, 1) == pytest.approx(sum(expected))
-    assert estimate_seconds(folder, [], runs, {}, 2, 1) == pytest.approx(sum(expected) / 2)
+    once = 20  # of the benchmark: its own start and report
+    assert estimate_seconds(folder, [], runs, {}, 1, 1) == pytest.approx(once + sum(expected))
+    assert estimate_seconds(folder, [], runs, {}, 2, 1) == pytest.approx(once + sum(expected) / 2)
+    # On a busy machine a step is measured as long as it is; what is not measured takes as many times longer.
+    speed = speed._replace(slowdown=3.0)
+    assert estimate_seconds(folder, [], runs, {}, 1, 1) == pytest.approx(3 * once + sum(expected) + 2 * 2 * 5)
     # A finished run on the same data says more than a measurement.
     (tmp_path / "runs/x").mkdir(parents=True)
     (tmp_path / "runs/x/recipe.yaml").write_text("")
     (tmp_path / "runs/x/cost.json").write_text(json.dumps({"format": 1, "seconds": 70.0, "memory_bytes": 1, "resumed": False}))
-    assert estimate_seconds(folder, runs[:1], runs[1:], {}, 1, 1) == pytest.approx(70 + 5)
+    assert estimate_seconds(folder, runs[:1], runs[1:], {}, 1, 1) == pytest.approx(once + 70 + 5)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ LIGHT = """
 import sys
 from balanced_mixup.cli import run
 
-labels = ["--data", sys.argv[1] + "/labels.csv"]
+table = sys.argv[1] + "/labels.csv"
+labels, predict = ["--data", table], ["predict", sys.argv[2], sys.argv[1]]
 commands = {
     0: [["--help"], ["--version"], ["list"], ["list", "backbones"], ["train", "--help"], ["cache"], ["check", *labels]],
     2: [
@@ -30,6 +31,8 @@ commands = {
         ["train", *labels, "--backbone", "resnet51"], ["train", *labels, "--weights", "nowhere.pt"],
         ["predict", "nowhere", "a.png"], ["evaluate", "nowhere"], ["explain", "nowhere", "a.png", "--out", "x"],
         ["report", "nowhere"], ["table", "nowhere"], ["benchmark", "nowhere.yaml"], ["reproduce", "table1"],
+        [*predict, "--out", "pred.txt"], [*predict, "--out", table], [*predict, "--prior", table],
+        [*predict, "--prior", "unifrom"], [*predict, "--prior", "uniform", "--no-calibrate"],
     ],
 }
 wrong = []
@@ -76,7 +79,8 @@ class TestTrain:
         status, out, _ = command("train", *arguments)
         assert status == 0
         scores = json.loads(out)
-        assert set(scores) == {"run", "val", "test"}
+        assert set(scores) == {"run", "val", "test", "warnings"}
+        assert not {"quadratic_kappa", "kendall_tau"} & set(scores["test"]["metrics"])  # as in the terminal
         assert len(pd.read_csv(tmp_path / "run/history.csv")) == 1
         assert "method: focal" in (tmp_path / "run/recipe.yaml").read_text()
 
@@ -129,12 +133,12 @@ class TestEvaluate:
         status, out, _ = command("evaluate", tiny_run, "--json")
         result = json.loads(out)
         assert status == 0
-        assert list(result["metrics"]) == list(METRICS)
+        assert list(result["metrics"]) == [name for name, metric in METRICS.items() if not metric.ordinal]
         assert set(result["metrics"]["mcc"]) == {"value", "low", "high"}
         assert set(result["per_class"]) == {"red", "green", "blue"}
         assert result["n"] == sum(row["support"] for row in result["per_class"].values())
         recorded = json.loads((tiny_run / "metrics.json").read_text())["test"]
-        assert result["metrics"] == recorded["metrics"]
+        assert result["metrics"] == {name: recorded["metrics"][name] for name in result["metrics"]}
 
     def test_external_data_with_their_own_names(self, command, tiny_run, tmp_path):
         rng = np.random.default_rng(1)
@@ -144,13 +148,14 @@ class TestEvaluate:
             for i, colour in enumerate(["rouge", "vert", "blue"] * 6):
                 Image.fromarray(rng.integers(0, 255, (50, 60, 3), dtype=np.uint8)).save(tmp_path / f"{i}.jpg")
                 writer.writerow([f"{i}.jpg", colour])
-        status, out, _ = command(
+        status, out, err = command(
             "evaluate", tiny_run, "--no-report", "--data", tmp_path / "theirs.csv", "--image-column", "file",
             "--label-column", "colour", "--label-map.rouge", "red", "--label-map.vert", "green", "--json",
         )  # fmt: skip
         assert status == 0
         result = json.loads(out)
         assert (result["n"], result["groups"]) == (18, None)
+        assert result["warnings"] and all(sentence in err for sentence in result["warnings"])  # they are noise
         table = pd.read_parquet(tiny_run / "evaluations/theirs-all/predictions.parquet")
         assert table["label"].value_counts().to_dict() == {"red": 6, "green": 6, "blue": 6}
 
@@ -331,8 +336,8 @@ class TestUse:
         status, _, err = command("train", *flags(arguments), "--out", tmp_path / "run")
         assert (status, "The training diverged in epoch 1" in err) == (1, True)
 
-    def test_what_computes_nothing_does_not_wait_for_torch(self, blobs, tmp_path):
-        done = subprocess.run([sys.executable, "-c", LIGHT, blobs], capture_output=True, text=True, cwd=tmp_path)
+    def test_what_computes_nothing_does_not_wait_for_torch(self, blobs, tiny_run, tmp_path):
+        done = subprocess.run([sys.executable, "-c", LIGHT, blobs, tiny_run], capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
         assert list(tmp_path.iterdir()) == []  # a refused start leaves no folder
 

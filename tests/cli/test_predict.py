@@ -124,6 +124,48 @@ class TestOut:
         assert table["image"].str.startswith(("=", "@")).sum() == 0
 
 
+class TestExcludeBad:
+    @pytest.fixture
+    def folder(self, files, tmp_path):
+        shutil.copy(files[0], tmp_path / "good.png")
+        (tmp_path / "bad.png").write_bytes(files[1].read_bytes()[:200])
+        return tmp_path
+
+    def test_a_broken_image_stops_and_the_way_out_is_named(self, command, tiny_run, folder):
+        status, _, err = command("predict", tiny_run, folder, "--out", folder / "p.csv")
+        assert (status, (folder / "p.csv").exists()) == (2, False)
+        assert "bad.png: truncated or damaged" in err and "To predict the others: --exclude-bad" in err
+
+    def test_the_others_are_predicted(self, command, tiny_run, folder):
+        status, _, err = command("predict", tiny_run, folder, "--out", folder / "p.csv", "--exclude-bad")
+        assert (status, "Left out 1 of 2 images that cannot be read." in err, "bad.png: truncated" in err) == (0, True, True)
+        assert pd.read_csv(folder / "p.csv")["image"].tolist() == [str(folder / "good.png")]
+        excluded = pd.read_csv(folder / "p-excluded.csv")
+        assert excluded["image"].tolist() == [str(folder / "bad.png")]
+        assert excluded["problem"].str.startswith("damaged image: ").all()
+        # The list is no more overwritten unasked than the table, and goes with it.
+        (folder / "p.csv").unlink()
+        arguments = ("predict", tiny_run, folder / "good.png", "--out", folder / "p.csv", "--exclude-bad")
+        status, _, err = command(*arguments)
+        assert (status, "p-excluded.csv' exists" in err) == (2, True)
+        assert command(*arguments, "--overwrite")[0] == 0
+        assert (folder / "p.csv").exists() and not (folder / "p-excluded.csv").exists()
+
+    def test_none_would_remain(self, command, tiny_run, folder):
+        status, _, err = command("predict", tiny_run, folder / "bad.png", "--out", folder / "p.csv", "--exclude-bad")
+        assert (status, "truncated or damaged" in err, "--exclude-bad" in err) == (2, True, False)
+
+    def test_in_python(self, classifier, folder):
+        images = [folder / "bad.png", np.zeros((9, 9, 3), np.uint8), Image.open(folder / "good.png")]
+        expected = classifier.predict(images[1:])
+        for several in (images, images[:1] + images[2:]):
+            with pytest.raises(DataError, match="exclude_bad=True"):
+                classifier.predict(several)
+        found = classifier.predict(images, exclude_bad=True)
+        assert found.probabilities == pytest.approx(expected.probabilities, abs=1e-6)
+        assert [name for name, _ in found.excluded] == [str(folder / "bad.png")]
+
+
 class TestLeftOut:
     def test_files_that_are_no_images_are_counted(self, command, tiny_run, files, tmp_path):
         for name in ("a.heic", "b.heic", "c.dcm", "notes"):

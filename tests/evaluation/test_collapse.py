@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from balanced_mixup.cli.show import print_scores
-from balanced_mixup.evaluation.collapse import Collapse, collapse
+from balanced_mixup.evaluation.collapse import Collapse, Training, collapse, warnings
 from balanced_mixup.runs.predictions import Predictions
+from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.scores import Scores
 
 CLASSES = ("nv", "mel", "df")
@@ -72,6 +73,44 @@ def test_many_classes_are_counted():
     assert "c31 (0 of 5 images) and 8 more. Try " in text
 
 
+ALPHA = "a larger --alpha, which gives rare classes more weight"
+BALANCE = "a method that gives rare classes more weight, such as balanced-mixup (bmixup list methods)"
+
+
+@pytest.mark.parametrize(
+    ("training", "advice"),
+    [
+        (Training("instance", 3, False, True, False), f"{BALANCE}, more epochs than 3, pretrained weights"),
+        (Training("focal", 30, True, True, False), BALANCE),
+        (Training("balanced-mixup", 5, True, True, True), f"{ALPHA}, more epochs than 5"),
+        (Training("class", 30, True, True, True), "another method than class (bmixup list methods)"),
+        (Training("instance", 3, True, False, False), "more epochs than 3"),
+        (Training("instance", 30, True, False, False), ""),
+    ],
+)  # fmt: skip
+def test_the_advice_is_what_the_training_has_not_done(training, advice):
+    (one_class,) = Collapse(only="nv").sentences(training)
+    check = "and check the labels (bmixup check)."
+    begin = f"The model predicts one class only: nv. Try {advice}{' or ' * bool(advice)}"
+    assert one_class == f"{begin}a lower learning rate, {check}"
+    (chance,) = Collapse(chance="By chance.").sentences(training)
+    assert "rare classes" not in chance and chance.endswith(f"another learning rate, {check}")
+
+
+def test_how_a_run_was_trained(tiny_run, tiny, tmp_path):
+    assert Training.of(Run.open(tiny_run)) == Training("balanced-mixup", 3, False, True, True)
+    recipe = (tiny_run / "recipe.yaml").read_text()
+    (tmp_path / "recipe.yaml").write_text(recipe)
+    assert Training.of(Run.open(tmp_path)) == Training()  # damaged: nothing is known but what is advised in general
+
+
+def test_of_another_program_the_scored_images_say_whether_a_class_is_rare():
+    equal = np.repeat([0, 1, 2], 20)
+    for labels, rare in ((LABELS, True), (equal, False)):
+        (sentence,) = warnings(scores(np.zeros_like(labels), labels), None)
+        assert ("gives rare classes more weight" in sentence) == rare
+
+
 @pytest.mark.parametrize(
     ("predicted", "said"),
     [
@@ -81,6 +120,7 @@ def test_many_classes_are_counted():
     ],
 )
 def test_the_terminal_says_it(capsys, predicted, said):
-    print_scores(scores(predicted), "the test split", ordinal=False)
+    found = scores(predicted)
+    print_scores(found, "the test split", ordinal=False, warnings=warnings(found, None))
     out = " ".join(capsys.readouterr().out.split())
     assert said in out and ("Warning" in out) == bool(said)

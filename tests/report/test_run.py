@@ -256,7 +256,7 @@ def rewritten(folder, predicted):
 def test_a_collapsed_model_is_said_at_the_top(made_run):
     run = rewritten(made_run(["a", "b", "c"], 90), lambda labels: np.full_like(labels, 2))
     first = summary(run)[0]
-    assert isinstance(first, Note) and first.text.startswith("The model predicts one class only: c. Try a method that gives")
+    assert isinstance(first, Note) and first.text.startswith("The model predicts one class only: c. Try a larger --alpha")
 
 
 def test_a_class_of_which_nothing_is_found_is_never_hidden_among_the_others(made_run):

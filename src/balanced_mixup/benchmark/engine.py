@@ -124,7 +124,9 @@ def run_benchmark(
     if settings.processes > 1:
         raise UsageError("Expected one device for each run of a benchmark; `--jobs` makes several runs at a time.")
     threads = _threads(folder, settings.threads)
+    start = time.monotonic()
     expansion = expand(plan, out, placement)
+    reading = time.monotonic() - start
     runs = expansion.runs
     finished: list[PlannedRun] = []
     pending: list[PlannedRun] = []
@@ -134,8 +136,9 @@ def run_benchmark(
     keep = folder.keeps_weights if keep_weights is None else keep_weights
     jobs = max(1, min(jobs or _most_jobs(settings, threads), len(pending)))
     if pending:
-        seconds = estimate_seconds(folder, finished, pending, placement, jobs, threads)
-        log.info("%s, %d of them unfinished: about %s.", counted(len(runs), "run"), len(pending), human_time(seconds))
+        seconds = reading + estimate_seconds(folder, finished, pending, placement, jobs, threads)
+        what = f"{counted(len(runs), 'run')}, {len(pending)} of them unfinished"
+        log.info("%s: about %s in all, from the start of the program to the report.", what, human_time(seconds))
     if dry_run:
         return BenchmarkOutcome(len(runs), len(finished), ())
     recipes = [make_recipe(run.settings) for run in pending]

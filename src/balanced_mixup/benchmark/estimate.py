@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from statistics import fmean, median
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,17 @@ log = logging.getLogger("balanced_mixup")
 
 _LONG_SECONDS = 5.0
 _STEPS = 5
+# Of an idle core:
 _START_SECONDS = 5.0  # of a run: its process, reading the data, the backbone
+_ONCE_SECONDS = 20.0  # of a benchmark: the program, the process that its runs are forked from, the report
+
+
+class _Speed(NamedTuple):
+    """Seconds of a training step, and of predicting one image; how many times as long as on an idle core work takes."""
+
+    step: float
+    image: float
+    slowdown: float
 
 
 def estimate_seconds(
@@ -32,7 +42,7 @@ def estimate_seconds(
     jobs: int,
     threads: int,
 ) -> float:
-    """Estimate the seconds that the unfinished runs of a benchmark take.
+    """Estimate the seconds that a benchmark takes with its unfinished runs, its start and its report, but without reading.
 
     Where there are finished runs on the same data with the same backbone their time is used; else a few steps are measured.
 
@@ -46,25 +56,30 @@ def estimate_seconds(
     known = defaultdict(list)
     for run in finished:
         known[run.data, run.backbone].append(Run(folder.run(run)).cost.seconds)
-    total = 0.0
+    total, slowdown = 0.0, 1.0
     for run in pending:
-        seconds = known.get((run.data, run.backbone))
-        total += _START_SECONDS + fmean(seconds) if seconds else _seconds_of(run, make_recipe(run.settings, placement), threads)
-    return total / jobs
+        if seconds := known.get((run.data, run.backbone)):
+            total += _START_SECONDS + fmean(seconds)
+        else:
+            recipe = make_recipe(run.settings, placement)
+            what = recipe.backbone, recipe.size, recipe.batch_size, precision_of(recipe), recipe.accelerator, threads
+            speed = _speed(*what)
+            slowdown = max(slowdown, speed.slowdown)
+            total += speed.slowdown * _START_SECONDS + _computing(run, recipe, speed)
+    return slowdown * _ONCE_SECONDS + total / jobs
 
 
-def _seconds_of(run: PlannedRun, recipe: Recipe, threads: int) -> float:
-    """Return the seconds of one run: its epochs, each with validation, and the scoring of other images."""
+def _computing(run: PlannedRun, recipe: Recipe, speed: _Speed) -> float:
+    """Return the seconds of one run without its start: its epochs, each with validation, and the scoring of other images."""
     images = run.images
-    step, forward = _speed(recipe.backbone, recipe.size, recipe.batch_size, precision_of(recipe), recipe.accelerator, threads)
-    epoch = images["train"] / recipe.batch_size * step + images["val"] * forward
-    scoring = 2 * (images["val"] + images["test"] + images.get("external", 0)) * forward  # each image and its mirror image
-    return _START_SECONDS + recipe.epochs * epoch + scoring
+    epoch = images["train"] / recipe.batch_size * speed.step + images["val"] * speed.image
+    scoring = 2 * (images["val"] + images["test"] + images.get("external", 0)) * speed.image  # each and its mirror image
+    return recipe.epochs * epoch + scoring
 
 
 @cache
-def _speed(backbone: str, size: int, batch: int, precision: str, accelerator: str, threads: int) -> tuple[float, float]:
-    """Return the seconds of a training step, and of predicting one image."""
+def _speed(backbone: str, size: int, batch: int, precision: str, accelerator: str, threads: int) -> _Speed:
+    """Measure the speed; other programs on the machine are the reason where work takes longer than its processor time."""
     log.info("Measuring the speed of %s at %d px.", backbone, size)
     on_gpu = accelerator in ("auto", "gpu") and torch.cuda.is_available()
     device = torch.device("cuda" if on_gpu else "cpu")
@@ -86,8 +101,11 @@ def _speed(backbone: str, size: int, batch: int, precision: str, accelerator: st
 
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
+    start, processor = time.perf_counter(), time.process_time()
     try:
-        return _seconds(train, device), _seconds(predict, device) / batch
+        step, image = _seconds(train, device), _seconds(predict, device) / batch
+        slowdown = (time.perf_counter() - start) / max(time.process_time() - processor, 1e-3)
+        return _Speed(step, image, max(1.0, slowdown))
     finally:
         torch.set_num_threads(before)
 

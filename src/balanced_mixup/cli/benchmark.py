@@ -52,7 +52,8 @@ def benchmark(
         Number of parallel runs; if not given one on each core (with `--threads` on so many), as far as memory allows, or one on
         each GPU. It does not change the results.
     dry_run
-        Only scan the data and print the number of runs and their estimated time; writes nothing to the folder.
+        Only scan the data and print the number of runs and the estimated time of the whole benchmark, as busy as the machine is
+        now; writes nothing to the folder.
     report
         Write report.html to the folder.
     keep_weights

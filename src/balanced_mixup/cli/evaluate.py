@@ -100,7 +100,9 @@ def evaluate(
         raise UsageError("Expected the folder of a benchmark with --fold-column, which names its folds.")
     from balanced_mixup.cli import show
     from balanced_mixup.cli.report import write_final_report
+    from balanced_mixup.evaluation.collapse import warnings
     from balanced_mixup.evaluation.evaluate import evaluate as score
+    from balanced_mixup.runs.run import Run
 
     result = score(
         run,
@@ -114,10 +116,14 @@ def evaluate(
         name=name,
         **{**columns, **given},
     )
+    ordinal = _is_ordinal(result)
+    found = warnings(result.scores, Run.open(result.run) if result.other_program is None else None)
     if json:
-        show.print_json({**result.to_dict(), "folder": None if result.folder is None else str(result.folder)})
+        content = show.scores_content(result.to_dict(), result.scores, ordinal=ordinal)
+        show.print_json({**content, "folder": None if result.folder is None else str(result.folder), "warnings": found})
+        show.log_warnings(found)
     else:
-        show.print_scores(result.scores, _title(result), ordinal=_is_ordinal(result))
+        show.print_scores(result.scores, _title(result), ordinal=ordinal, warnings=found)
         show.print_calibration(result)
     if report and result.folder is not None:
         write_final_report(result.folder)

@@ -17,6 +17,7 @@ def predict(
     calibrate: bool = True,
     prior: str | None = None,
     max_megapixels: float = 100,
+    exclude_bad: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Predict the class of images without labels.
 
@@ -55,6 +56,8 @@ def predict(
         given images), or a CSV file with the columns class and share.
     max_megapixels
         Limit on the size of an image, and of all images that are decoded at once.
+    exclude_bad
+        Leave out images that cannot be read, instead of stopping; a table beside `--out` lists them, NAME-excluded.csv.
     """
     from balanced_mixup.cli.refuse import refuse_missing
 
@@ -63,6 +66,14 @@ def predict(
     from balanced_mixup.evaluation.predict import predict as predict_images
 
     found = predict_images(
-        run, images, out=out, overwrite=overwrite, flip=flip, calibrate=calibrate, prior=prior, max_megapixels=max_megapixels
+        run,
+        images,
+        out=out,
+        overwrite=overwrite,
+        flip=flip,
+        calibrate=calibrate,
+        prior=prior,
+        max_megapixels=max_megapixels,
+        exclude_bad=exclude_bad,
     )
     show.print_predictions(found, out)

@@ -1,10 +1,11 @@
 """Printing scores: tables for people, JSON for programs."""
 
 import json
+import logging
 import math
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from balanced_mixup.runs.scores import Scores
     from balanced_mixup.statistics.bootstrap import Interval
 
+log = logging.getLogger("balanced_mixup")
 
 _MOST_CLASSES, _RAREST = 40, 10  # of more classes than this, this many are printed
 
@@ -41,9 +43,21 @@ def interval(score: "Interval", form: str = ".3f", ends: str = ".2f") -> str:
     return f"{score.value:{form}}{bounds}"
 
 
-def print_scores(scores: "Scores", title: str, *, ordinal: bool) -> None:
-    """Print a table of the scores that apply, one of classes, and whether the model has collapsed."""
-    from balanced_mixup.evaluation.collapse import collapse
+def scores_content(content: Mapping[str, Any], scores: "Scores", *, ordinal: bool) -> dict[str, Any]:
+    """Return what `to_dict` gave of scores, or of a result with scores, with the metrics that apply alone."""
+    from balanced_mixup.metrics import applicable
+
+    return {**content, "metrics": {name: score.to_dict() for name, score in applicable(scores.metrics, ordinal).items()}}
+
+
+def log_warnings(warnings: Sequence[str]) -> None:
+    """Log warnings of a command that prints JSON, which has them, too, but which no one may read."""
+    for sentence in warnings:
+        log.warning("%s", sentence)
+
+
+def print_scores(scores: "Scores", title: str, *, ordinal: bool, warnings: Sequence[str] = ()) -> None:
+    """Print a table of the scores that apply, one of classes, and warnings."""
     from balanced_mixup.metrics import METRICS, applicable
 
     console = Console()
@@ -67,7 +81,7 @@ def print_scores(scores: "Scores", title: str, *, ordinal: bool) -> None:
     if len(shown) < len(scores.per_class):
         line = f"These are the {len(shown)} rarest of {len(scores.per_class):,} classes; metrics.json has all of them.\n"
         console.print(line, highlight=False, soft_wrap=True)
-    for sentence in collapse(scores).sentences():
+    for sentence in warnings:
         console.print(f"[bold yellow]Warning:[/] {escape(sentence)}\n", highlight=False, soft_wrap=True)
 
 
@@ -152,13 +166,20 @@ def _print_thresholds(console: Console, thresholds: Mapping[str, "ThresholdResul
     console.print(escape(line), soft_wrap=True, highlight=False)
 
 
+def experiment_warnings(experiment: "Experiment") -> list[str]:
+    """Return what is to be said of the scores on held-out data, or of the validation scores where there are none."""
+    from balanced_mixup.evaluation.collapse import warnings
+
+    return warnings(experiment.scores["test" if "test" in experiment.scores else "val"], experiment.run)
+
+
 def print_experiment(experiment: "Experiment") -> None:
     """Print the scores on held-out data."""
-    scores, ordinal = experiment.scores, experiment.run.ordinal
+    scores, ordinal, warnings = experiment.scores, experiment.run.ordinal, experiment_warnings(experiment)
     if "test" in scores:
-        print_scores(scores["test"], "the held-out test split", ordinal=ordinal)
+        print_scores(scores["test"], "the held-out test split", ordinal=ordinal, warnings=warnings)
     else:
-        print_scores(scores["val"], "the validation split", ordinal=ordinal)
+        print_scores(scores["val"], "the validation split", ordinal=ordinal, warnings=warnings)
         Console().print(
             "These are validation scores: the epoch was chosen by them, so they are slightly optimistic. For an unbiased "
             "estimate score data that were not part of this run (`bmixup evaluate RUN --data ...`), or train with "

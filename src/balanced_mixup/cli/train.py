@@ -53,8 +53,11 @@ def train(
     if not experiment.scores:
         return  # one of several processes; only the first prints
     if json:
-        scores = {split: scores.to_dict() for split, scores in experiment.scores.items()}
-        show.print_json({"run": str(experiment.folder.path), **scores})
+        ordinal, warnings = experiment.run.ordinal, show.experiment_warnings(experiment)
+        parts = experiment.scores.items()
+        scores = {split: show.scores_content(scores.to_dict(), scores, ordinal=ordinal) for split, scores in parts}
+        show.print_json({"run": str(experiment.folder.path), **scores, "warnings": warnings})
+        show.log_warnings(warnings)
     else:
         show.print_experiment(experiment)
     if report:

@@ -1,10 +1,15 @@
 """Whether a model has collapsed: classes that it never predicts or never recognises, or no better than chance."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from balanced_mixup.calibration.class_prior import rare_classes
+from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import mcc
+from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.scores import Scores
 from balanced_mixup.words import counted, display_name, listed
 
@@ -12,6 +17,55 @@ NAMED = 12  # classes that a sentence names
 
 _BALANCE = "a method that gives rare classes more weight, such as balanced-mixup (bmixup list methods)"
 _CHECK = "check the labels (bmixup check)"
+_FEW_EPOCHS = 30  # the paper's
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the advice on a collapsed model depends on: how it was trained, as far as it is known.
+
+    Args:
+        method: Name of its method.
+        epochs: Their number.
+        pretrained: It started from pretrained weights.
+        imbalanced: Some class is rare (see `rare_classes`).
+        reweights: The method gives rare classes more weight than their share.
+    """
+
+    method: str = ""
+    epochs: int | None = None
+    pretrained: bool = False
+    imbalanced: bool = True
+    reweights: bool = False
+
+    @classmethod
+    def of(cls, run: Run) -> "Training":
+        """Return how a run was trained; nothing is known where its files are damaged."""
+        try:
+            recipe, correction = run.recipe, run.calibration
+        except UsageError:
+            return cls()
+        natural, taught = (np.array(list(prior.values())) for prior in (correction.train_prior, correction.expected_prior))
+        rare = correction.rare
+        more = bool(taught[rare].sum() > 1.01 * natural[rare].sum())
+        return cls(recipe.method.name, recipe.epochs, recipe.weights != "none", bool(rare), more)
+
+    def balancing(self) -> list[str]:
+        """Return what would give rare classes more weight; none where no class is rare."""
+        if not self.imbalanced:
+            return []
+        if not self.reweights:
+            return [_BALANCE]
+        if self.method == "balanced-mixup":
+            return ["a larger --alpha, which gives rare classes more weight"]
+        return [f"another method than {self.method} (bmixup list methods)"]
+
+    def longer(self) -> list[str]:
+        """Return how to learn for longer, and from a better start."""
+        remedies = [] if self.pretrained else ["pretrained weights"]
+        if self.epochs is None or self.epochs < _FEW_EPOCHS:
+            remedies.insert(0, "more epochs" if self.epochs is None else f"more epochs than {self.epochs}")
+        return remedies
 
 
 @dataclass(frozen=True)
@@ -39,20 +93,35 @@ class Collapse:
         """Whether the model as a whole is of no use: it predicts one class only, or is no better than chance."""
         return self.only is not None or bool(self.chance)
 
-    def sentences(self) -> list[str]:
-        """Return a sentence for each finding, with what to try."""
-        found = []
+    def sentences(self, training: Training = Training()) -> list[str]:
+        """Return a sentence for each finding, with what to try that the training has not."""
+        balancing, longer, found = training.balancing(), training.longer(), []
         if self.only is not None:
-            found.append(
-                f"The model predicts one class only: {display_name(self.only)}. Try {_BALANCE}, more epochs or a lower "
-                f"learning rate, and {_CHECK}."
-            )
+            text = f"The model predicts one class only: {display_name(self.only)}."
+            found.append(_with_advice(text, [*balancing, *longer, "a lower learning rate"]))
         if self.chance:
-            found.append(f"{self.chance} Try more epochs, another learning rate or pretrained weights, and {_CHECK}.")
+            found.append(_with_advice(self.chance, [*longer, "another learning rate"]))
         classes = (("Never predicted", self.never), ("Predicted, but never correctly", self.missed))
         if unfound := " ".join(f"{text}: {_named(those)}." for text, those in classes if those):
-            found.append(f"{unfound} Try {_BALANCE}, more epochs, or more such images, and {_CHECK}.")
+            found.append(_with_advice(unfound, [*balancing, *longer, "more such images"]))
         return found
+
+
+def warnings(scores: Scores, run: Run | None) -> list[str]:
+    """Return a sentence for each sign of a collapse, with advice for the run that made the predictions, if one did.
+
+    Of another program only the images of each class are known, and those of its training are taken to be in proportion.
+    """
+    if not (found := collapse(scores)):
+        return []
+    images = [row.support for row in scores.per_class.values()]
+    return found.sentences(Training(imbalanced=bool(rare_classes(images))) if run is None else Training.of(run))
+
+
+def _with_advice(finding: str, remedies: Sequence[str]) -> str:
+    """Return a finding and what to try: "... Try this, that or something else, and check the labels."."""
+    choice = " or ".join(filter(None, [", ".join(remedies[:-1]), remedies[-1]]))
+    return f"{finding} Try {choice}, and {_CHECK}."
 
 
 def _named(classes: Mapping[str, int]) -> str:

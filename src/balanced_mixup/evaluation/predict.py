@@ -1,19 +1,25 @@
 """Predict images without labels."""
 
+from __future__ import annotations
+
 import logging
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from balanced_mixup.calibration.class_prior import TargetPrior
-from balanced_mixup.calibration.correction import Correction
 from balanced_mixup.data.decoding import Decoding
 from balanced_mixup.errors import UsageError
-from balanced_mixup.runs.classifier import Classifier
-from balanced_mixup.runs.predictions import ImagePredictions
-from balanced_mixup.runs.prepared_images import ImageLike, prepare_images
-from balanced_mixup.runs.run import Run
+from balanced_mixup.evaluation.evaluate import write_excluded
+from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.table_files import check_output, check_rows, write_table
+
+# As in `experiment`, what computes is imported where it does.
+if TYPE_CHECKING:
+    from balanced_mixup.calibration.class_prior import TargetPrior
+    from balanced_mixup.calibration.correction import Correction
+    from balanced_mixup.runs.predictions import ImagePredictions
+    from balanced_mixup.runs.prepared_images import ImageLike
 
 log = logging.getLogger("balanced_mixup")
 
@@ -30,6 +36,7 @@ def predict(
     calibrate: bool = True,
     prior: str | None = None,
     max_megapixels: float = Decoding.max_megapixels,
+    exclude_bad: bool = False,
 ) -> ImagePredictions:
     """Predict the class of images without labels.
 
@@ -48,19 +55,29 @@ def predict(
         prior: Class prior that the probabilities are corrected to: "train", "uniform", "estimate" (from these images), or a
             CSV file with the columns class and share.
         max_megapixels: Limit on the size of an image, see `Decoding`.
+        exclude_bad: Leave out images that cannot be read, instead of stopping. A warning names them; with `out`, the table
+            NAME-excluded.csv beside it lists image and problem.
 
     Raises:
         UsageError: The run is not finished or cannot be calibrated, the prior is invalid, or `out` cannot be written or exists.
-        DataError: Images are missing or cannot be read; names all of them, and nothing is written.
+        DataError: Images are missing, or cannot be read and are not to be left out; names all of them, and nothing is written.
         RunError: The table cannot be written.
     """
+    RunFolder(Path(run)).require_finished()
     file = None if out is None else check_output(out, overwrite=overwrite)
+    listing = None if file is None or not exclude_bad else check_output(excluded_beside(file), overwrite=overwrite)
     if prior is not None and not calibrate:
         raise UsageError("Expected no `prior` without calibration, which estimates the prior of the uncorrected probabilities.")
-    classifier = Classifier.load(run)
+    from balanced_mixup.runs.run import Run
+
     correction = Run.open(run).calibration if calibrate else None
     target = None if correction is None or prior is None else correction.prior(prior)
-    names, pixels = prepare_images(images, classifier.card, max_megapixels)
+    from balanced_mixup.runs.classifier import Classifier
+    from balanced_mixup.runs.predictions import ImagePredictions
+    from balanced_mixup.runs.prepared_images import prepare_images
+
+    classifier = Classifier.load(run)
+    names, pixels, excluded = prepare_images(images, classifier.card, max_megapixels, exclude_bad=exclude_bad)
     if file is not None:
         check_rows(file, len(names))
     probabilities = classifier.probabilities(pixels, flip=flip)
@@ -69,10 +86,18 @@ def predict(
             target = correction.estimate(probabilities)
         probabilities = correction.apply(probabilities, target)
         log.info("%s", _described(correction, target))
-    predictions = ImagePredictions(tuple(names), probabilities, classifier.card.classes)
+    predictions = ImagePredictions(tuple(names), probabilities, classifier.card.classes, excluded)
     if file is not None:
         write_table(file, predictions.to_frame())
+    if listing is not None:
+        listing.unlink(missing_ok=True)  # of an earlier table that is replaced
+        write_excluded(excluded, listing)
     return predictions
+
+
+def excluded_beside(out: Path) -> Path:
+    """Return where the images are listed that the table `out` of predictions leaves out."""
+    return out.with_name(f"{out.stem}-excluded.csv")
 
 
 def _described(correction: Correction, target: TargetPrior | None) -> str:

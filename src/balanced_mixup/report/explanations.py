@@ -70,7 +70,7 @@ def explain(
     _check(card.classes, target, top)
     _check_empty(out)
     correction = Run.open(run).calibration if calibrate else None
-    names, pixels = prepare_images(images, card)
+    names, pixels, _ = prepare_images(images, card)
     probabilities = classifier.probabilities(pixels)
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, : top or 1]
     probabilities = probabilities if correction is None else correction.apply(probabilities)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from balanced_mixup.calibration.class_prior import rare_classes
-from balanced_mixup.evaluation.collapse import collapse
+from balanced_mixup.evaluation.collapse import warnings
 from balanced_mixup.metrics import confusion
 from balanced_mixup.report.contents import Contents, RunContents
 from balanced_mixup.report.document import Block, Listing, Note, Text
@@ -31,7 +31,7 @@ def summary(run: Contents) -> list[Block]:
         notes.append(
             Note("There is no test split: the epoch was chosen on these images, so the scores are slightly optimistic.")
         )
-    notes += [Note(sentence) for sentence in collapse(run.scores).sentences()]
+    notes += [Note(sentence) for sentence in warnings(run.scores, run.run if isinstance(run, RunContents) else None)]
     table = confusion(run.predictions.labels, run.predictions.probabilities).astype(np.int64)
     return [*notes, Text(_overall(run, run.scores, table)), *_prior(run), *_classes(run, run.scores.per_class, table)]
 

@@ -76,7 +76,9 @@ class Classifier:
         card = self.card
         return f"Classifier({card.backbone}, {len(card.classes)} classes, {card.size} px, on {self.device})"
 
-    def predict(self, images: ImageLike | Iterable[ImageLike], *, flip: bool = True) -> ImagePredictions:
+    def predict(
+        self, images: ImageLike | Iterable[ImageLike], *, flip: bool = True, exclude_bad: bool = False
+    ) -> ImagePredictions:
         """Predict images, which are decoded and resized as in training.
 
         The probabilities are the model's own; `balanced_mixup.predict` corrects them as `bmixup predict` does.
@@ -85,13 +87,14 @@ class Classifier:
             images: One image or several: paths of files and folders, images of Pillow, arrays uint8 (H, W, 3) RGB or (H, W)
                 grey, of any size, also mixed; an array uint8 (N, H, W, 3) is N images.
             flip: Average over the image and its mirror image, as in the paper.
+            exclude_bad: Leave out images that cannot be read, with a warning, instead of stopping.
 
         Raises:
             DataError: Images are missing or cannot be read; lists all of them.
             UsageError: Something is not an image, or an array is of another shape or type.
         """
-        names, pixels = prepare_images(images, self.card)
-        return ImagePredictions(tuple(names), self.probabilities(pixels, flip=flip), self.card.classes)
+        names, pixels, excluded = prepare_images(images, self.card, exclude_bad=exclude_bad)
+        return ImagePredictions(tuple(names), self.probabilities(pixels, flip=flip), self.card.classes, excluded)
 
     def probabilities(
         self, pixels: Pixels | npt.NDArray[np.uint8], rows: npt.NDArray[np.int64] | None = None, *, flip: bool = True

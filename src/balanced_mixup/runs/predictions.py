@@ -29,11 +29,13 @@ class ImagePredictions:
         images: Names, (N,).
         probabilities: float32 (N, K), rows sum to 1.
         classes: Names of the K classes.
+        excluded: Names of the images that were left out (with `exclude_bad`), each with its problems.
     """
 
     images: tuple[str, ...]
     probabilities: npt.NDArray[np.float32]
     classes: tuple[str, ...]
+    excluded: tuple[tuple[str, str], ...] = ()
 
     def __len__(self) -> int:
         """Return N."""

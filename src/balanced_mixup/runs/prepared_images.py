@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,16 +18,35 @@ from balanced_mixup.data.preparation import read
 from balanced_mixup.data.sources.unlabelled import unlabelled
 from balanced_mixup.errors import DataError, Problem, UsageError, describe
 from balanced_mixup.runs.model_card import ModelCard
+from balanced_mixup.words import counted
 
 log = logging.getLogger("balanced_mixup")
 
 ImageLike: TypeAlias = str | Path | Image.Image | npt.NDArray[np.uint8]
 
 
+_REST = "To predict the others: --exclude-bad (in Python `exclude_bad=True`)."
+
+
+class PreparedImages(NamedTuple):
+    """Images without labels, ready for a model.
+
+    names: Of N images. pixels: Theirs, at the size of the model. excluded: Names of those left out, each with its problems.
+    """
+
+    names: list[str]
+    pixels: Pixels
+    excluded: tuple[tuple[str, str], ...] = ()
+
+
 def prepare_images(
-    images: ImageLike | Iterable[ImageLike], card: ModelCard, max_megapixels: float = Decoding.max_megapixels
-) -> tuple[list[str], Pixels]:
-    """Return the names of N images without labels, and their pixels at the size of the model, decoded as it was trained.
+    images: ImageLike | Iterable[ImageLike],
+    card: ModelCard,
+    max_megapixels: float = Decoding.max_megapixels,
+    *,
+    exclude_bad: bool = False,
+) -> PreparedImages:
+    """Return images without labels, decoded as the model was trained, each with its name.
 
     What is only suspicious about the files is logged.
 
@@ -34,6 +54,7 @@ def prepare_images(
         images: As for `Classifier.predict`.
         card: Of the model.
         max_megapixels: Limit on the size of an image, see `Decoding`.
+        exclude_bad: Leave out images that cannot be read, unless none can.
 
     Raises:
         DataError, UsageError: As for `Classifier.predict`.
@@ -41,29 +62,44 @@ def prepare_images(
     decoding = Decoding(max_megapixels, card.bit_depth)
     several = [images] if isinstance(images, str | Path | Image.Image) or _is_one(images) else list(images)
     if all(isinstance(image, str | Path) for image in several):
-        return _read_files([Path(str(image)) for image in several], card, decoding)
+        return _read_files([Path(str(image)) for image in several], card, decoding, exclude_bad)
     if not several:
         raise UsageError("Expected at least one image, but got none.")
-    names, pixels, problems = [], np.empty((len(several), card.size, card.size, 3), np.uint8), list[Problem]()
+    names, pixels, problems = list[str](), np.empty((len(several), card.size, card.size, 3), np.uint8), list[Problem]()
     for row, image in enumerate(several):
         names.append(_name(image, row))
         try:
             pixels[row] = _pixels_of(image, names[row], card, decoding)
         except DataError as error:
-            problems += error.problems
-    if problems:
-        raise DataError(problems)
-    return names, ArrayPixels(pixels)
+            problems += (replace(problem, rows=(row,)) for problem in error.problems)
+    return _readable(names, ArrayPixels(pixels), tuple(problems), exclude_bad)
 
 
-def _read_files(paths: list[Path], card: ModelCard, decoding: Decoding) -> tuple[list[str], Pixels]:
+def _read_files(paths: list[Path], card: ModelCard, decoding: Decoding, exclude_bad: bool) -> PreparedImages:
     files = unlabelled(paths).decoded_by(decoding)
     pixels, inspection = read(Manifest(files, np.full(len(files), -1), card.classes), card.size)
-    if inspection.fatal:
-        raise DataError(inspection.fatal)
+    readable = _readable(list(files.names), pixels, inspection.fatal, exclude_bad)
     if inspection.warnings:
         log.warning("%s", describe(inspection.warnings, examples=5))
-    return list(files.names), pixels
+    return readable
+
+
+def _readable(names: list[str], pixels: Pixels, problems: tuple[Problem, ...], exclude_bad: bool) -> PreparedImages:
+    """Return the images that have no problem. DataError where one has and is not to be left out, or none would remain."""
+    reasons: dict[int, list[str]] = {}
+    for problem in problems:
+        for row in problem.rows:
+            reasons.setdefault(row, []).append(f"{problem.kind}: {problem.message}")
+    good = [row for row in range(len(names)) if row not in reasons]
+    if not problems:
+        return PreparedImages(names, pixels)
+    if not good or not all(problem.rows for problem in problems):
+        raise DataError(problems)
+    if not exclude_bad:
+        raise DataError([replace(problem, remedy=f"{problem.remedy} {_REST}") for problem in problems])
+    log.warning("Left out %s of %s that cannot be read.\n%s", len(reasons), counted(len(names), "image"), describe(problems))
+    excluded = tuple((names[row], "; ".join(texts)) for row, texts in reasons.items())
+    return PreparedImages([names[row] for row in good], pixels.subset(np.array(good, np.int64)), excluded)
 
 
 def _is_one(images: object) -> bool:
@@ -79,7 +115,7 @@ def _name(image: object, row: int) -> str:
 
 def _pixels_of(image: Any, name: str, card: ModelCard, decoding: Decoding) -> npt.NDArray[np.uint8]:
     if isinstance(image, str | Path):
-        _, pixels = _read_files([Path(image)], card, decoding)
+        pixels = _read_files([Path(image)], card, decoding, False).pixels
         if pixels.shape[0] != 1:
             raise UsageError(f"Expected {name} to be a file among images in memory, but it is a folder.")
         only: npt.NDArray[np.uint8] = pixels.gather(np.zeros(1, np.int64))[0].numpy()

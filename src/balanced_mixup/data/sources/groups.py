@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from balanced_mixup.data.manifest import Manifest
 from balanced_mixup.data.sources.distinct import distinct
-from balanced_mixup.data.sources.label_names import canonical
+from balanced_mixup.data.sources.label_names import canonical, told_apart
 from balanced_mixup.errors import Problem, UsageError
 
 
@@ -44,7 +44,7 @@ def with_joined_spellings(manifest: Manifest) -> Manifest:
 
 
 def _visible(name: str) -> str:
-    return repr(name) if name.isascii() else ascii(name)
+    return told_apart(name, canonical(name))
 
 
 def with_groups_of_names(manifest: Manifest, pattern: str) -> Manifest:

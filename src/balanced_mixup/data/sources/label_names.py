@@ -31,6 +31,16 @@ def canonical(label: str) -> str:
     return _plain(label if label.isascii() else unicodedata.normalize("NFC", label.translate(_INVISIBLE)))
 
 
+def told_apart(spelling: str, name: str) -> str:
+    """Return a spelling in quotes so that it is seen how it differs from `name`, the same in its one spelling.
+
+    Characters that `name` lacks, but for ASCII, are given by their code points: invisible ones, and forms that look the same.
+    """
+    return "".join(
+        letter if letter.isascii() or letter in name else letter.encode("unicode_escape").decode() for letter in repr(spelling)
+    )
+
+
 def _plain(label: str) -> str:
     label = label.strip()
     return str(int(label.partition(".")[0])) if _WHOLE.fullmatch(label) else label
@@ -122,8 +132,13 @@ def _names(labels: Sequence[str], shown: Sequence[str], refused: Mapping[str, ob
     names = {label if len(several) > 1 else next(iter(several)) for label, several in spellings.items()}
     remedy = "Write each class in one way."
     problems = [
-        Problem("class written in several ways", f"{' and '.join(map(ascii, several))} are one class", remedy, fatal=False)
-        for several in spellings.values()
+        Problem(
+            "class written in several ways",
+            f"{' and '.join(told_apart(spelling, label) for spelling in several)} are one class",
+            remedy,
+            fatal=False,
+        )
+        for label, several in spellings.items()
         if len(several) > 1
     ]
     return sorted_classes(names), problems

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from balanced_mixup.data.sources.distinct import distinct
 from balanced_mixup.data.sources.text_table import TextTable
 from balanced_mixup.errors import Problem
+from balanced_mixup.words import listed
 
 _BLANK, _WRONG = 2, 3
 _VALUES = {"1": 1, "1.0": 1, "true": 1, "yes": 1, "x": 1, "0": 0, "0.0": 0, "false": 0, "no": 0, "": _BLANK}  # in lower case
@@ -43,17 +44,24 @@ def one_hot_labels(
         if len(parts) > 1:
             several[", ".join(parts)] = parts
     pattern = pattern.reshape(-1)
+    no_one = {-1: _no_one(names, table)} if -1 in faults.values() else {}
     problems = []
     for row in np.flatnonzero(np.isin(pattern, list(faults))).tolist():
         column = faults[pattern[row]]
-        fault = _no_one(names) if column < 0 else _not_binary(names[column], columns[column][row])
+        fault = no_one.get(column) or _not_binary(names[column], columns[column][row])
         problems.append(Problem(fault[0], f"{table.where[row]}: {fault[1]}", fault[2], (row,)))
     return [labels[k] for k in pattern.tolist()], several, problems
 
 
-def _no_one(names: Sequence[str]) -> tuple[str, str, str]:
+def _no_one(names: Sequence[str], table: TextTable) -> tuple[str, str, str]:
     """Return kind, message and remedy for a row without a 1."""
-    remedy = (
+    block = suggested_columns(table)
+    remedy = ""
+    if set(names) < set(block):
+        others = [name for name in block if name not in names]
+        look = "looks like a further class" if len(others) == 1 else "look like further classes"
+        remedy = f"{listed(others, 12)} {look}: add --label-columns {','.join((*names, *others))} to have them as classes. "
+    remedy += (
         "Label the image, or remove the row: --exclude-bad leaves such rows out, --one-vs-rest takes a row of zeros as one of "
         "the others."
     )
