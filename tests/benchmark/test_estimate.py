@@ -57,3 +57,18 @@ def test_a_step_that_another_process_interrupts_does_not_count(monkeypatch, dura
 
     assert estimate._seconds(step, torch.device("cpu")) == pytest.approx(expected)
     assert not left
+
+
+def test_a_busy_machine_is_noticed(monkeypatch):
+    now = {"clock": 0.0, "processor": 0.0}
+
+    def seconds(function, device):
+        now["clock"] += 3
+        now["processor"] += 1
+        return 0.5
+
+    monkeypatch.setattr(estimate, "_seconds", seconds)
+    monkeypatch.setattr(estimate.time, "perf_counter", lambda: now["clock"])
+    monkeypatch.setattr(estimate.time, "process_time", lambda: now["processor"])
+    speed = estimate._speed.__wrapped__("test_resnet", 32, 4, "32-true", "cpu", 1)
+    assert speed == pytest.approx((0.5, 0.5 / 4, 3.0))

@@ -161,6 +161,9 @@ class TestExcludeBad:
         for several in (images, images[:1] + images[2:]):
             with pytest.raises(DataError, match="exclude_bad=True"):
                 classifier.predict(several)
+        for several in ([*images, folder / "gone.png"], [folder / "good.png", folder / "gone.png"]):
+            with pytest.raises(DataError, match="no such file"):  # a name is misspelt
+                classifier.predict(several, exclude_bad=True)
         found = classifier.predict(images, exclude_bad=True)
         assert found.probabilities == pytest.approx(expected.probabilities, abs=1e-6)
         assert [name for name, _ in found.excluded] == [str(folder / "bad.png")]

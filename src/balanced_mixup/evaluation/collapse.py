@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from balanced_mixup.calibration.class_prior import rare_classes
-from balanced_mixup.errors import UsageError
+from balanced_mixup.errors import BalancedMixupError
 from balanced_mixup.metrics import mcc
 from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.scores import Scores
@@ -43,7 +43,7 @@ class Training:
         """Return how a run was trained; nothing is known where its files are damaged."""
         try:
             recipe, correction = run.recipe, run.calibration
-        except UsageError:
+        except BalancedMixupError:
             return cls()
         natural, taught = (np.array(list(prior.values())) for prior in (correction.train_prior, correction.expected_prior))
         rare = correction.rare

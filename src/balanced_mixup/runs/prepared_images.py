@@ -24,7 +24,6 @@ log = logging.getLogger("balanced_mixup")
 
 ImageLike: TypeAlias = str | Path | Image.Image | npt.NDArray[np.uint8]
 
-
 _REST = "To predict the others: --exclude-bad (in Python `exclude_bad=True`)."
 
 
@@ -44,7 +43,7 @@ def prepare_images(
     card: ModelCard,
     max_megapixels: float = Decoding.max_megapixels,
     *,
-    exclude_bad: bool = False,
+    exclude_bad: bool | None = None,
 ) -> PreparedImages:
     """Return images without labels, decoded as the model was trained, each with its name.
 
@@ -54,7 +53,7 @@ def prepare_images(
         images: As for `Classifier.predict`.
         card: Of the model.
         max_megapixels: Limit on the size of an image, see `Decoding`.
-        exclude_bad: Leave out images that cannot be read, unless none can.
+        exclude_bad: Leave out images that cannot be read, unless none can; None where that cannot be chosen.
 
     Raises:
         DataError, UsageError: As for `Classifier.predict`.
@@ -71,11 +70,13 @@ def prepare_images(
         try:
             pixels[row] = _pixels_of(image, names[row], card, decoding)
         except DataError as error:
-            problems += (replace(problem, rows=(row,)) for problem in error.problems)
+            # A file that does not exist is a mistake in the list, as where all are files.
+            in_memory = not isinstance(image, str | Path)
+            problems += [replace(problem, rows=(row,) if in_memory or problem.rows else ()) for problem in error.problems]
     return _readable(names, ArrayPixels(pixels), tuple(problems), exclude_bad)
 
 
-def _read_files(paths: list[Path], card: ModelCard, decoding: Decoding, exclude_bad: bool) -> PreparedImages:
+def _read_files(paths: list[Path], card: ModelCard, decoding: Decoding, exclude_bad: bool | None) -> PreparedImages:
     files = unlabelled(paths).decoded_by(decoding)
     pixels, inspection = read(Manifest(files, np.full(len(files), -1), card.classes), card.size)
     readable = _readable(list(files.names), pixels, inspection.fatal, exclude_bad)
@@ -84,7 +85,7 @@ def _read_files(paths: list[Path], card: ModelCard, decoding: Decoding, exclude_
     return readable
 
 
-def _readable(names: list[str], pixels: Pixels, problems: tuple[Problem, ...], exclude_bad: bool) -> PreparedImages:
+def _readable(names: list[str], pixels: Pixels, problems: tuple[Problem, ...], exclude_bad: bool | None) -> PreparedImages:
     """Return the images that have no problem. DataError where one has and is not to be left out, or none would remain."""
     reasons: dict[int, list[str]] = {}
     for problem in problems:
@@ -93,7 +94,7 @@ def _readable(names: list[str], pixels: Pixels, problems: tuple[Problem, ...], e
     good = [row for row in range(len(names)) if row not in reasons]
     if not problems:
         return PreparedImages(names, pixels)
-    if not good or not all(problem.rows for problem in problems):
+    if not good or exclude_bad is None or not all(problem.rows for problem in problems):
         raise DataError(problems)
     if not exclude_bad:
         raise DataError([replace(problem, remedy=f"{problem.remedy} {_REST}") for problem in problems])
@@ -115,7 +116,7 @@ def _name(image: object, row: int) -> str:
 
 def _pixels_of(image: Any, name: str, card: ModelCard, decoding: Decoding) -> npt.NDArray[np.uint8]:
     if isinstance(image, str | Path):
-        pixels = _read_files([Path(image)], card, decoding, False).pixels
+        pixels = _read_files([Path(image)], card, decoding, None).pixels
         if pixels.shape[0] != 1:
             raise UsageError(f"Expected {name} to be a file among images in memory, but it is a folder.")
         only: npt.NDArray[np.uint8] = pixels.gather(np.zeros(1, np.int64))[0].numpy()
