@@ -57,7 +57,7 @@ def test_files_are_read_when_they_are_asked_for_and_once(run):
 
 
 def test_what_an_evaluation_holds(run, blobs, tmp_path):
-    result = evaluate(run, data=str(blobs / "labels.csv"), allow_seen=True, prior="uniform", sensitivity={"red": 0.8})
+    result = evaluate(run, data=str(blobs / "labels.csv"), allow_seen=True, prior="uniform")
     evaluation = Evaluation.open(result.folder)
     assert repr(evaluation) == f"Evaluation({str(result.folder)!r})"
     assert evaluation.result.to_dict() == result.to_dict()
@@ -69,7 +69,7 @@ def test_what_an_evaluation_holds(run, blobs, tmp_path):
     assert evaluation.scored.probabilities == pytest.approx(expected)
     newer = json.loads((result.folder / "metrics.json").read_text())
     write_file(result.folder / "metrics.json", {**newer, "format": 9}, Format(9))
-    again = evaluate(run, data=str(blobs / "labels.csv"), allow_seen=True, prior="uniform", sensitivity={"red": 0.8})
+    again = evaluate(run, data=str(blobs / "labels.csv"), allow_seen=True, prior="uniform")
     assert again.folder.name == "labels-all-2"  # that of a newer version is not overwritten
     result = again
     moved = run.rename(tmp_path / "moved")
