@@ -9,7 +9,6 @@ from balanced_mixup.errors import UsageError
 from balanced_mixup.methods import METHODS, BalancedMixUp, FocalLoss, Instance, MixUp
 from balanced_mixup.training.recipe import RECIPE_SUMMARIES, RECIPES, Recipe, load_yaml, make_recipe
 
-
 LEGACY = Path(__file__).parents[1] / "legacy"
 
 
