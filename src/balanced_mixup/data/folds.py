@@ -75,7 +75,7 @@ def sample(
     """Return the ascending rows of about `count` images, stratified by class with groups intact; all if there are fewer."""
     if count >= len(labels):
         return np.arange(len(labels))
-    share = count / len(labels)
+    share = max(count, 1) / len(labels)
     return np.flatnonzero(make_split(labels, groups, {"train": share, "rest": 1 - share}, seed, version) == "train")
 
 

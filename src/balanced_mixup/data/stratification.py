@@ -197,7 +197,7 @@ class _Parts:
         growth = (2 * (weighted @ self.images[columns]) + weighted @ kind.images) / self.shares
         critical = columns[self.left[columns] <= self.lacking[columns]]
         bound = self._bound(critical) if len(critical) else ()
-        parts = np.array(bound) if bound else np.flatnonzero(open_parts)
+        parts = np.array(bound) if bound else np.flatnonzero(open_parts if open_parts.any() else self._all)
         return int(parts[np.argmin(growth[parts])])
 
     def _bound(self, critical: npt.NDArray[np.int64]) -> Sequence[int]:
