@@ -135,9 +135,9 @@ def test_a_file_that_a_newer_version_wrote_in_its_own_way_is_no_damage(run, name
 @pytest.mark.parametrize("name", ["recipe.yaml", "files.json"])
 def test_newer_recipes_and_digests_are_refused_by_their_format(run, name):
     text = (run / name).read_text()
-    new = text.replace("format: 2", "format: 3") if name == "recipe.yaml" else text.replace('"format": 1', '"format": 9')
+    new = text.replace("format: 3", "format: 9") if name == "recipe.yaml" else text.replace('"format": 1', '"format": 9')
     (run / name).write_text(new)
-    with pytest.raises(UsageError, match=rf"{name}' was written by version .* \(format [39]\); this is version .* Upgrade it"):
+    with pytest.raises(UsageError, match=rf"{name}' was written by version .* \(format 9\); this is version .* Upgrade it"):
         NEWER[name](Run.open(run))
 
 

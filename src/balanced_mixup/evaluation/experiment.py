@@ -219,6 +219,7 @@ def _start(recipe: Recipe, manifest: Manifest) -> tuple[Backbone, Prepared]:
         val_fraction=recipe.val_fraction,
         test_fraction=recipe.test_fraction,
         seed=recipe.seed,
+        split_version=recipe.split_version,
     )
     return backbone, prepared
 
