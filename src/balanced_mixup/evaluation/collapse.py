@@ -4,9 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from balanced_mixup.calibration.class_prior import rare_classes
+from balanced_mixup.calibration.priors import training_prior
 from balanced_mixup.errors import BalancedMixupError
 from balanced_mixup.metrics import mcc
 from balanced_mixup.runs.run import Run
@@ -42,11 +41,11 @@ class Training:
     def of(cls, run: Run) -> "Training":
         """Return how a run was trained; nothing is known where its files are damaged."""
         try:
-            recipe, correction = run.recipe, run.calibration
+            recipe, images = run.recipe, run.counts("train")
+            natural, taught = images / max(images.sum(), 1), training_prior(recipe, images)
         except BalancedMixupError:
             return cls()
-        natural, taught = (np.array(list(prior.values())) for prior in (correction.train_prior, correction.expected_prior))
-        rare = correction.rare
+        rare = rare_classes(images)
         more = bool(taught[rare].sum() > 1.01 * natural[rare].sum())
         return cls(recipe.method.name, recipe.epochs, recipe.weights != "none", bool(rare), more)
 
