@@ -219,6 +219,7 @@ def _start(recipe: Recipe, manifest: Manifest) -> tuple[Backbone, Prepared]:
         val_fraction=recipe.val_fraction,
         test_fraction=recipe.test_fraction,
         seed=recipe.seed,
+        near_copies=recipe.near_copies,
     )
     return backbone, prepared
 
@@ -361,6 +362,7 @@ def _record_data(recipe: Recipe, run: RunFolder, prepared: Prepared, threads: in
             "group": "" if manifest.groups is None else manifest.groups,
             "split": manifest.split,
             "digest": prepared.digests,
+            "content": prepared.copies.same,
         }
     )
     write_text(run.manifest, csv_text(table))

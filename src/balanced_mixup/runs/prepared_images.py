@@ -58,7 +58,7 @@ def prepare_images(
 
 def _read_files(paths: list[Path], card: ModelCard, decoding: Decoding) -> tuple[list[str], Pixels]:
     files = unlabelled(paths).decoded_by(decoding)
-    pixels, inspection = read(Manifest(files, np.full(len(files), -1), card.classes), card.size)
+    pixels, inspection = read(Manifest(files, np.full(len(files), -1), card.classes), card.size, near_copies=False)
     if inspection.fatal:
         raise DataError(inspection.fatal)
     if inspection.warnings:

@@ -191,7 +191,8 @@ RECIPE_SUMMARIES: Mapping[str, str] = {
 }
 
 
-FORMAT = 2  # of recipe.yaml
+FORMAT = 3  # of recipe.yaml
+_WITH_NEAR_COPIES = 3  # the first format that has them
 _MOST_PROBLEMS = 20  # in a message
 _DEFAULT_METHOD = BalancedMixUp().name
 _OLD_NAMES = {"weight_average": "ema_decay", "focal_gamma": "gamma", "cb_beta": "beta"}
@@ -245,7 +246,10 @@ def current_settings(layer: Mapping[str, Any]) -> dict[str, Any]:
             f"The recipe has the format {written}, and this version of balanced-mixup reads up to {FORMAT}: it was written by "
             "a newer one. Upgrade balanced-mixup."
         )
-    if written is None and settings.keys() >= _OF_ALL_METHODS:
+    of_format_1 = written is None and settings.keys() >= _OF_ALL_METHODS
+    if of_format_1 or (isinstance(written, int) and written < _WITH_NEAR_COPIES):
+        settings.setdefault("near_copies", False)
+    if of_format_1:
         settings = only_of_method(str(settings.get("method", _DEFAULT_METHOD)), settings)
     return settings
 
