@@ -25,7 +25,7 @@ Rows = npt.NDArray[np.int64]
 POSES = 8
 
 _AXES = 192
-_SAMPLE = 4096  # pictures that the axes are computed from
+_SAMPLE = 2048  # pictures that the axes are computed from
 _TILE = (2048, 8192)  # pictures by pictures compared at a time
 _MANY = 1e-3  # share of the pairs of a tile that is too large to look at one by one
 _ROUNDING = 2e-3  # of products of vectors of 16-bit numbers
@@ -53,8 +53,8 @@ def similar_pairs(pictures: npt.NDArray[np.float16], rows: Rows, known: int, cor
     if not len(rows):
         return
     some = pictures[rows[:: -(-len(rows) // _SAMPLE)]].astype(np.float32)
-    of_all_poses, of_one = _Axes(_invariant(some)), _Axes(np.concatenate([some[:, places] for places in POSED[::3]]))
-    invariant, plain = (large_array((len(rows), _AXES + 1), np.float32) for _ in range(2))
+    of_all_poses, of_one = _Axes(_invariant(some)), _Axes(some)
+    invariant, plain = (large_array((len(rows), axes.length), np.float32) for axes in (of_all_poses, of_one))
     for start in range(0, len(rows), _TILE[0]):
         chunk = pictures[rows[start : start + _TILE[0]]].astype(np.float32)
         invariant[start : start + _TILE[0]] = of_all_poses.shorten(_invariant(chunk))
@@ -87,11 +87,18 @@ class _Axes:
 
     def __init__(self, vectors: Floats) -> None:
         """Compute them from (M, K); about the origin, as lengths are to stay what they are."""
-        strength, axes = np.linalg.eigh(vectors.T @ vectors)
-        self._axes = axes[:, np.argsort(strength)[::-1][:_AXES]].astype(np.float32)
+        if len(vectors) < vectors.shape[1]:
+            self._axes: Floats = np.linalg.svd(vectors, full_matrices=False)[2][:_AXES].T
+        else:
+            self._axes = np.linalg.eigh(vectors.T @ vectors)[1][:, : -_AXES - 1 : -1]
+
+    @property
+    def length(self) -> int:
+        """Of the vectors that `shorten` returns: at most `_AXES` + 1."""
+        return self._axes.shape[1] + 1
 
     def shorten(self, vectors: Floats) -> Floats:
-        """Return (M, `_AXES` + 1): the vectors along the first axes, and the length of the rest of each."""
+        """Return (M, `length`): the vectors along the first axes, and the length of the rest of each."""
         first = vectors @ self._axes
         rest = np.square(vectors).sum(1) - np.square(first).sum(1)
         return np.column_stack([first, np.sqrt(np.maximum(rest, 0))])
