@@ -28,8 +28,8 @@ def other(run, images, folder, name, change):
 
 
 def test_a_near_copy_of_a_training_image(trained, tmp_path):
-    data = other(*trained, tmp_path, "copy.jpg", lambda image: ImageOps.mirror(image.resize((80, 80))))
-    with pytest.raises(UsageError, match=r"1 of the 1 images .* \(1 of them as near copies\), the first is 'copy\.jpg'"):
+    data = other(*trained, tmp_path, "copy.png", lambda image: ImageOps.mirror(image.resize((80, 80))))
+    with pytest.raises(UsageError, match=r"1 of the 1 images .* \(1 of them as near copies\), the first is 'copy\.png'"):
         evaluate(trained[0], data=data)
     assert evaluate(trained[0], data=data, near_copies=False, out=tmp_path / "a").scores.n == 1
     assert evaluate(trained[0], data=data, allow_seen=True, out=tmp_path / "b").scores.n == 1

@@ -149,7 +149,7 @@ class BenchmarkFolder:
     @property
     def finds_near_copies(self) -> bool:
         """Whether the folds of a new data set keep near copies together: not in a benchmark of a version that did not."""
-        return not self.index.is_file() or any("near_copies" in run.settings for run in self.read().runs)
+        return not self.index.is_file() or any(run.settings.get("near_copies", False) for run in self.read().runs)
 
     def discard_weights(self, among: Iterable[PlannedRun], runs: Sequence[PlannedRun]) -> None:
         """Delete the weights of the finished runs `among` all `runs`, but for those from which an unfinished one can start."""

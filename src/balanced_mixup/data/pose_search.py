@@ -95,7 +95,7 @@ class _Axes:
     @property
     def length(self) -> int:
         """Of the vectors that `shorten` returns: at most `_AXES` + 1."""
-        return self._axes.shape[1] + 1
+        return int(self._axes.shape[1]) + 1
 
     def shorten(self, vectors: Floats) -> Floats:
         """Return (M, `length`): the vectors along the first axes, and the length of the rest of each."""
