@@ -16,6 +16,7 @@ from balanced_mixup.data.copies import Copies, find_copies
 from balanced_mixup.data.manifest import SPLITS, Images, Manifest, Scan
 from balanced_mixup.data.pillow_scope import pillow_scope
 from balanced_mixup.data.pixel_budget import LEFT_TO_PARENT, budget
+from balanced_mixup.data.settings import SPLIT_VERSION
 from balanced_mixup.data.splits import check_fractions, complete_split, given_splits
 from balanced_mixup.data.thumbnails import Look, Looks
 from balanced_mixup.errors import DataError, Problem
@@ -38,6 +39,7 @@ class SplitPlan:
     val_fraction: float
     test_fraction: float
     seed: int
+    version: int
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ def inspect(
     test_fraction: float = 0.0,
     *,
     seed: int = 0,
+    split_version: int = SPLIT_VERSION,
     scan: Callable[[int], Scan] | None = None,
     near_copies: bool = True,
     copies: FindCopies | None = None,
@@ -144,7 +147,7 @@ def inspect(
         val_fraction: Fraction for validation, as for `complete_split`; None for data that are not to be trained on: no split
             is planned, and a missing one is not a problem.
         test_fraction: Fraction for the test.
-        seed: Of the split.
+        seed, split_version: Of the split; see `make_split`.
         scan: Opens the image of a row; called from several threads, in any order; may keep the pixels. If not given, images
             are opened by `Images.scan`, many in several processes, and an image that several rows name only once.
         near_copies: Compare the pixels; else images of the same bytes alone are copies.
@@ -153,7 +156,7 @@ def inspect(
     Raises:
         UsageError: The fractions are impossible.
     """
-    plan = None if val_fraction is None else SplitPlan(val_fraction, test_fraction, seed)
+    plan = None if val_fraction is None else SplitPlan(val_fraction, test_fraction, seed, split_version)
     if plan is not None:
         check_fractions(manifest, plan.val_fraction, plan.test_fraction)
     n = len(manifest)
@@ -268,7 +271,7 @@ def _inspect_together(
     ]
     planned = manifest
     if plan is not None:
-        planned = complete_split(manifest, plan.val_fraction, plan.test_fraction, plan.seed, copies.together)
+        planned = complete_split(manifest, plan.val_fraction, plan.test_fraction, plan.seed, copies.together, plan.version)
         needs_test = plan.test_fraction > 0 and not given_splits(manifest) - {"train"}
         found += checks.empty_splits(planned, SPLITS if needs_test else SPLITS[:2])
         found += checks.small_classes(planned)

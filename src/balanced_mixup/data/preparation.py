@@ -15,7 +15,7 @@ from balanced_mixup.data.copies import Copies, find_copies, kept_copies, looks_o
 from balanced_mixup.data.inspection import FindCopies, Inspection, check_table, exclude, inspect
 from balanced_mixup.data.manifest import Manifest, Scan
 from balanced_mixup.data.pixels import ArrayPixels, Pixels, SourcePixels
-from balanced_mixup.data.settings import CacheKind
+from balanced_mixup.data.settings import SPLIT_VERSION, CacheKind
 from balanced_mixup.data.store import Store
 from balanced_mixup.errors import DataError, RunError, describe, human_bytes
 
@@ -70,6 +70,7 @@ def prepare(
     val_fraction: float | None = None,
     test_fraction: float = 0.0,
     seed: int = 0,
+    split_version: int = SPLIT_VERSION,
     near_copies: bool = True,
 ) -> Prepared:
     """Check a data set and decode its images, each once, or not at all if the store has it.
@@ -79,7 +80,7 @@ def prepare(
         size: Side in pixels of the square that each image is resized to.
         cache: Where the decoded images are cached.
         exclude_bad: Exclude rows with a problem instead of stopping.
-        val_fraction, test_fraction, seed, near_copies: As for `inspect`.
+        val_fraction, test_fraction, seed, split_version, near_copies: As for `inspect`.
 
     Raises:
         DataError: The table has fatal problems, and then no image is opened; or the images have. Lists all of them.
@@ -94,6 +95,7 @@ def prepare(
         val_fraction=val_fraction,
         test_fraction=test_fraction,
         seed=seed,
+        split_version=split_version,
         near_copies=near_copies,
     )
     excluded: tuple[tuple[str, str], ...] = ()
@@ -121,6 +123,7 @@ def read(
     val_fraction: float | None = None,
     test_fraction: float = 0.0,
     seed: int = 0,
+    split_version: int = SPLIT_VERSION,
     near_copies: bool = True,
 ) -> tuple[Pixels, Inspection]:
     """Open every image once and cache its pixels according to `cache`.
@@ -129,14 +132,23 @@ def read(
         manifest: N images.
         size: Side in pixels of the square that each image is resized to.
         cache: Where the decoded images are kept.
-        val_fraction, test_fraction, seed, near_copies: As for `inspect`.
+        val_fraction, test_fraction, seed, split_version, near_copies: As for `inspect`.
 
     Returns:
         The pixels of N images, and the inspection; those of an unreadable image are undefined or raise a DataError.
     """
 
     def scan_with(scan: Callable[[int], Scan], copies: FindCopies | None = None) -> Inspection:
-        return inspect(manifest, val_fraction, test_fraction, seed=seed, scan=scan, near_copies=near_copies, copies=copies)
+        return inspect(
+            manifest,
+            val_fraction,
+            test_fraction,
+            seed=seed,
+            split_version=split_version,
+            scan=scan,
+            near_copies=near_copies,
+            copies=copies,
+        )
 
     images = manifest.images
     if cache.kind == "none":

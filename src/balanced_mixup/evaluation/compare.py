@@ -14,7 +14,8 @@ from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.runs.scores import defined_metrics
-from balanced_mixup.statistics.bootstrap import Interval, paired_difference
+from balanced_mixup.statistics.bootstrap import paired_difference
+from balanced_mixup.statistics.interval import Interval
 
 
 @dataclass(frozen=True)
