@@ -58,6 +58,14 @@ class TestSearch:
         assert len(pairs) < 6000
         assert {row for pair in pairs.tolist() for row in pair} == set(range(3000))
 
+    def test_candidates_that_are_none(self, monkeypatch):
+        """Pairs that the search leaves may correlate in no pose, or fit in none."""
+        pair = thumbnails([picture(0), picture(1)])
+        monkeypatch.setattr("balanced_mixup.data.near_copies.similar_pairs", lambda *_: iter([np.array([[0, 1]])]))
+        assert near_copies(pair).tolist() == []
+        monkeypatch.setattr("balanced_mixup.data.near_copies._COARSE", -1.0)
+        assert near_copies(pair).tolist() == []
+
     def test_known_images_are_not_compared_with_each_other(self):
         images = thumbnails([picture(0), picture(0), picture(1), ImageOps.flip(picture(0)), picture(2), picture(2)])
         assert set(near_copies(images, known=3)[:, 1].tolist()) == {3}

@@ -51,7 +51,7 @@ def near_copies(thumbnails: Pixels8, known: int = 0) -> Pairs:
         while len(pairs := pairs[sets[pairs[:, 0]] != sets[pairs[:, 1]]]):
             some, pairs = pairs[:_CHUNK], pairs[_CHUNK:]
             some, poses = _similar(thumbnails, waves, some)
-            if len(confirmed := some[_confirmed(thumbnails, some, poses)]):
+            if len(some) and len(confirmed := some[_confirmed(thumbnails, some, poses)]):
                 sets = joined(sets, confirmed)
                 found.append(confirmed)
     return np.concatenate(found)
@@ -108,10 +108,12 @@ def _similar(thumbnails: Pixels8, waves: npt.NDArray[np.float16], pairs: Pairs) 
     correlation = np.stack([np.einsum("mk,mk->m", first, second[:, places]) for places in POSED], 1)
     similar = correlation.max(1, initial=-1) >= _COARSE
     pairs, poses = pairs[similar], correlation[similar].argmax(1)
+    if not len(pairs):
+        return pairs, poses
     posed = np.take_along_axis(second[similar], POSED[poses], 1)
     # The same first image has many others: what a small movement can make of it is computed once.
     images, image = np.unique(pairs[:, 0], return_inverse=True)
-    fields = _banded(_fields(_halved(_pictures(thumbnails[images])))).reshape(len(images), -1, waves.shape[1])
+    fields = _banded(_fields(_halved(_pictures(thumbnails[images])))).reshape(len(images), 6, waves.shape[1])
     basis = np.linalg.qr(fields.swapaxes(1, 2))[0]
     fitting = np.square(np.einsum("mkf,mk->mf", basis[image], posed)).sum(1) >= _FITTED**2
     return pairs[fitting], poses[fitting]
