@@ -25,9 +25,9 @@ from rich.progress import track
 from rich.table import Table
 
 from balanced_mixup.metrics import METRICS
+from balanced_mixup.statistics import score_intervals
 from balanced_mixup.statistics.bootstrap import bootstrap
 from balanced_mixup.statistics.interval import Interval
-from balanced_mixup.statistics.score_intervals import score_intervals
 
 CLASSES = 5
 RAREST = CLASSES - 1

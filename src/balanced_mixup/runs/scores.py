@@ -15,7 +15,7 @@ from balanced_mixup.metrics import METRICS, confusion
 from balanced_mixup.runs.formats import METRICS_FILE, damaged, read_file
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.statistics.interval import Interval
-from balanced_mixup.statistics.score_intervals import score_intervals
+from balanced_mixup.statistics.scoring import score_intervals
 
 _REMEDY = "Delete it: `bmixup train --resume` makes it again."
 

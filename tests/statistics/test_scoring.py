@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import METRICS, score
-from balanced_mixup.statistics.score_intervals import score_intervals
+from balanced_mixup.statistics import score_intervals
 
 CLASS_SCORES = ("recall", "specificity", "precision", "npv", "f1", "auc", "average_precision")
 
