@@ -130,3 +130,13 @@ def test_corrected_shares(blobs, tmp_path):
         (folder,) = (tmp_path / "out/runs").glob(f"blobs-instance-*-{row.fold}-*[!k]")
         expected = evaluate(folder, prior="uniform").scores.metrics
         assert row.balanced_accuracy == expected["balanced_accuracy"].value
+
+
+@pytest.mark.slow
+def test_near_copies(tmp_path):
+    run("near_copies.py", "--quick", "--json", tmp_path / "figures.json")
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    made = figures["quality"]["made"]
+    assert (made["images"], made["pairs"], made["wrong"]) == (100, 0, 0)
+    assert made["found"]["mirrored, JPEG 90"] == made["found"]["half the size"] == 1
+    assert (figures["check"]["images"], figures["check"]["found"]) == (300, figures["check"]["copies"])

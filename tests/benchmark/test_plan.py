@@ -11,7 +11,7 @@ from balanced_mixup.benchmark.protocols import PROTOCOLS, divide
 from balanced_mixup.benchmark.runs import expand
 from balanced_mixup.benchmark.variants import method_variants
 from balanced_mixup.data.folds import write_split
-from balanced_mixup.data.preparation import Prepared, prepare
+from balanced_mixup.data.preparation import prepare
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import load
 from balanced_mixup.errors import UsageError
@@ -264,7 +264,7 @@ class TestProtocols:
     def test_a_part_without_images(self, blobs):
         prepared, _ = by_protocol(blobs)
         rows = np.array([0, 60, 80])
-        few = Prepared(prepared.pixels, prepared.manifest.subset(rows), tuple(prepared.digests[row] for row in rows))
+        few = prepared.subset(rows)
         with pytest.raises(
             UsageError, match="of the data 'blobs' in every split, but the division r0f0 of 3 images has none in val"
         ):

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from balanced_mixup import Evaluation, Run, evaluate, train
+from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder
 from balanced_mixup.benchmark.engine import run_benchmark
 from balanced_mixup.benchmark.plan import load_plan
 from balanced_mixup.benchmark.results import read_results
@@ -189,3 +190,9 @@ def test_without_predictions_a_later_metric_is_undefined_and_nothing_is_damaged(
     assert "hit_rate" not in Run.open(legacy / "finished").scores["test"].metrics
     scores = read_results(legacy / "benchmark").scores
     assert all(map(math.isnan, scores["hit_rate"])) and not scores["accuracy"].isna().any()
+
+
+def test_near_copies_are_left_where_an_earlier_version_put_them(legacy, tmp_path):
+    assert not Run.open(legacy / "finished").recipe.near_copies
+    assert not BenchmarkFolder(legacy / "benchmark").finds_near_copies
+    assert BenchmarkFolder(tmp_path).finds_near_copies

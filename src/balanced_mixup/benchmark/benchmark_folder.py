@@ -146,6 +146,11 @@ class BenchmarkFolder:
         """Whether the weights of finished runs are kept: what was said last, False for a new benchmark."""
         return self.index.is_file() and bool(read_json(self.index).get("keep_weights", True))
 
+    @property
+    def finds_near_copies(self) -> bool:
+        """Whether the folds of a new data set keep near copies together: not in a benchmark of a version that did not."""
+        return not self.index.is_file() or any(run.settings.get("near_copies", False) for run in self.read().runs)
+
     def discard_weights(self, among: Iterable[PlannedRun], runs: Sequence[PlannedRun]) -> None:
         """Delete the weights of the finished runs `among` all `runs`, but for those from which an unfinished one can start."""
         needed = {run.base for run in runs if run.base is not None and not self.is_finished(run)}

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from balanced_mixup.benchmark.protocols import Fold
+from balanced_mixup.data.copies import copied_rows
 from balanced_mixup.data.preparation import Cache, Prepared, prepare
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import load
@@ -34,20 +35,25 @@ def scan_external(
     """
     manifest = prepared.manifest
     trained = np.flatnonzero(np.any([np.isin(fold.split, ("train", "val")) for fold in folds], axis=0))
-    digests = {prepared.digests[row] for row in trained}
+    digests = {prepared.digests[row] for row in trained} | {prepared.copies.same[row] for row in trained}
     counts = {}
     for name, settings in external.items():
         log.info("Reading the external data %s, on which runs trained on %s are scored.", name, data)
         chosen = with_run_defaults(settings, recipe, manifest.classes, ordinal=manifest.ordinal)
         cache = Cache(recipe.cache, recipe.cache_dir)
-        other = prepare(load(chosen), recipe.size, cache=cache, exclude_bad=chosen.exclude_bad)
+        near = recipe.near_copies and chosen.near_copies
+        other = prepare(load(chosen), recipe.size, cache=cache, exclude_bad=chosen.exclude_bad, near_copies=near)
         rows, _ = choose_rows(other.manifest, None)
-        seen = [row for row in rows if other.digests[row] in digests]
+        seen = [row for row in rows if not digests.isdisjoint((other.digests[row], other.copies.same[row]))]
+        if near:
+            copied = copied_rows(other.pixels.subset(rows), prepared.pixels.subset(trained))
+            seen = sorted({*seen, *rows[copied].tolist()})
         if seen:
             raise UsageError(
                 f"Expected external data without images that are trained on, but {len(seen)} of the {len(rows)} images of "
-                f"{name!r} are in {data!r} too, the first is {other.manifest.images.names[seen[0]]!r}: scores on them would be "
-                "optimistic. Leave them out of one of the two."
+                f"{name!r} are in {data!r} too, as they are or as near copies, the first is "
+                f"{other.manifest.images.names[seen[0]]!r}: scores on them would be optimistic. Leave them out of one of the "
+                "two."
             )
         if manifest.groups is not None:
             warn_of_shared_groups(other.manifest, rows, manifest.groups[trained].tolist())

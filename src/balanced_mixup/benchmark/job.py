@@ -128,7 +128,8 @@ def _run_job(
             train(run.settings, placement, out=made.path, resume=True, base=base)
             _check_data(made, run)
             for name, settings in run.external.items():
-                evaluate(made.path, out=folder.external(run, name).parent, **settings)
+                # `scan_external` has looked for copies of training images.
+                evaluate(made.path, out=folder.external(run, name).parent, **{**settings, "near_copies": False})
         return
     except FolderInUseError:
         sys.exit(_BUSY)

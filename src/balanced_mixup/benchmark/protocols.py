@@ -99,7 +99,7 @@ def divide(
 
     Args:
         data: Name of the data set, for messages.
-        prepared: The N images. Those of equal content stay together under every protocol.
+        prepared: The N images. Copies of each other stay together under every protocol.
         protocol: How to divide.
         scheme: "given" keeps the data set's own test split, "folds" uses all images, "auto" is "given" where there is one.
         folds: Number of folds.
@@ -117,7 +117,7 @@ def divide(
     from balanced_mixup.data.splits import given_splits, make_split, merge_groups
 
     manifest = prepared.manifest
-    groups = merge_groups(len(manifest), manifest.groups if protocol.keeps_groups else None, prepared.digests)
+    groups = merge_groups(len(manifest), manifest.groups if protocol.keeps_groups else None, prepared.copies.together)
     has_test = "test" in given_splits(manifest)
     if scheme == "given" and not has_test:
         raise UsageError(f"Expected the data {data!r} to have a test split, as `scheme: given` requires, but they have none.")

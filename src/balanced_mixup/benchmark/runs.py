@@ -81,6 +81,7 @@ def expand(plan: Plan, out: Path, placement: Mapping[str, Any]) -> Expansion:
     for name, entry in plan.data.items():
         log.info("Scanning the data %s.", name)
         data = _data_settings(entry, keeps_groups=PROTOCOLS[plan.protocol].keeps_groups)
+        data.setdefault("near_copies", BenchmarkFolder(out).finds_near_copies)
         recipe = make_recipe(recipe_settings(plan.settings), placement, data)
         manifest = load(recipe)
         prepared = _prepared(manifest, entry.images_at_most, recipe, plan.fold_seed)
@@ -112,14 +113,18 @@ def _data_settings(entry: BenchmarkData, *, keeps_groups: bool) -> dict[str, Any
 
 def _prepared(manifest: Manifest, at_most: int | None, recipe: Recipe, seed: int) -> Prepared:
     """Return the images of a data set, about `at_most` of them."""
-    prepared = prepare(manifest, recipe.size, cache=Cache(recipe.cache, recipe.cache_dir), exclude_bad=recipe.exclude_bad)
+    prepared = prepare(
+        manifest,
+        recipe.size,
+        cache=Cache(recipe.cache, recipe.cache_dir),
+        exclude_bad=recipe.exclude_bad,
+        near_copies=recipe.near_copies,
+    )
     if at_most is None:
         return prepared
     manifest = prepared.manifest
-    groups = merge_groups(len(manifest), manifest.groups, prepared.digests)
-    rows = sample(manifest.labels, groups, at_most, key_of(seed, "sample"), recipe.split_version)
-    digests = tuple(prepared.digests[row] for row in rows)
-    return Prepared(prepared.pixels.subset(rows), manifest.subset(rows), digests)
+    groups = merge_groups(len(manifest), manifest.groups, prepared.copies.together)
+    return prepared.subset(sample(manifest.labels, groups, at_most, key_of(seed, "sample"), recipe.split_version))
 
 
 def _folds(name: str, entry: BenchmarkData, plan: Plan, prepared: Prepared, recipe: Recipe) -> list[Fold]:

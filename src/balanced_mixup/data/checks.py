@@ -2,54 +2,80 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from balanced_mixup.data.copies import Copies
 from balanced_mixup.data.manifest import SPLITS, Manifest
 from balanced_mixup.errors import Problem
 
-LEAK = "identical images in different splits"
+LEAKS = {"identical images in different splits", "near copies in different splits"}
 
 _IN_WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
-def identical_images(manifest: Manifest, digests: Sequence[str]) -> list[Problem]:
-    """Report images with the same content and different names.
+def identical_images(manifest: Manifest, copies: Copies) -> list[Problem]:
+    """Report images with the same content and different names; `manifest` has its own split, if any."""
+    return [problem for rows in _sets(manifest, copies.same) for problem in _check_copies(manifest, rows, _IDENTICAL)]
 
-    Args:
-        manifest: With its own split, if it has one.
-        digests: (N,), of each image; "" if unknown.
-    """
+
+def near_copies(manifest: Manifest, copies: Copies) -> list[Problem]:
+    """Report images that are copies of each other, re-encoded, resized, mirrored ..., and not just identical."""
+    if not copies.near:
+        return []
+    several = (rows for rows in _sets(manifest, copies.together) if len({copies.same[row] for row in rows}) > 1)
+    return [problem for rows in several for problem in _check_copies(manifest, rows, _NEAR)]
+
+
+def _sets(manifest: Manifest, keys: Sequence[str]) -> list[tuple[int, ...]]:
+    """Return the rows with equal keys, "" excepted, of each name the first; sets of one name are left out."""
     first: dict[str, int] = {}
     copies: dict[int, dict[str, int]] = {}  # by their first row, of each name the first row
     names = manifest.images.names
-    for row, digest in enumerate(digests):
-        if digest and (earlier := first.setdefault(digest, row)) != row:
+    for row, key in enumerate(keys):
+        if key and (earlier := first.setdefault(key, row)) != row:
             copies.setdefault(earlier, {names[earlier]: earlier}).setdefault(names[row], row)
-    groups = (tuple(rows.values()) for _, rows in sorted(copies.items()) if len(rows) > 1)
-    return [problem for rows in groups for problem in _check_copies(manifest, rows)]
+    return [tuple(rows.values()) for _, rows in sorted(copies.items()) if len(rows) > 1]
 
 
-def _check_copies(manifest: Manifest, rows: tuple[int, ...]) -> list[Problem]:
+@dataclass(frozen=True)
+class _Likeness:
+    """What copies are called: the kind of the problem, what they are, what else can be done; whether that is certain."""
+
+    kind: str
+    are: str
+    otherwise: str
+    certain: bool
+
+
+_IDENTICAL = _Likeness("identical images", "are the same image", "", certain=True)
+_NEAR = _Likeness(
+    "near copies", "look like copies of one image", " If they are different images, use --no-near-copies.", certain=False
+)
+
+
+def _check_copies(manifest: Manifest, rows: tuple[int, ...], alike: _Likeness) -> list[Problem]:
     names = [repr(manifest.images.names[row]) for row in rows]
     classes = [manifest.classes[label] if (label := manifest.labels[row]) >= 0 else "" for row in rows]
     splits = [""] * len(rows) if manifest.split is None else [str(manifest.split[row]) for row in rows]
     problems = []
     if len(set(classes) - {""}) > 1:
-        message = f"expected one label, got {_list(names, classes)}, which are the same image"
-        remedy = "Check which label is right, and keep only that image."
-        problems.append(Problem("identical images with different labels", message, remedy, rows))
+        message = f"expected one label, got {_list(names, classes)}, which {alike.are}"
+        remedy = "Check which label is right, and keep only that image." + alike.otherwise
+        problems.append(Problem(f"{alike.kind} with different labels", message, remedy, rows, fatal=alike.certain))
     if len(set(splits) - {""}) > 1:
-        message = f"expected one split, got {_list(names, splits)}, which are the same image"
+        message = f"expected one split, got {_list(names, splits)}, which {alike.are}"
         last = max(splits, key=("", *SPLITS).index)
         remedy = "Keep the image in one split; --exclude-bad keeps the copy in the test split, or else in validation."
         others = tuple(row for row, split in zip(rows, splits, strict=True) if split != last)
-        problems.append(Problem(LEAK, message, remedy, others, fatal=not manifest.published_split))
+        kind = f"{alike.kind} in different splits"
+        problems.append(Problem(kind, message, remedy + alike.otherwise, others, fatal=not manifest.published_split))
     if not problems:
-        message = f"{_list(names)} are the same image; all of them go to the same split"
-        remedy = "Remove the copies if they are not intended; they have more weight than other images."
-        problems.append(Problem("identical images", message, remedy, rows, fatal=False))
+        message = f"{_list(names)} {alike.are}; all of them go to the same split"
+        remedy = "Remove the copies if they are not intended; they have more weight than other images." + alike.otherwise
+        problems.append(Problem(alike.kind, message, remedy, rows, fatal=False))
     return problems
 
 

@@ -63,9 +63,10 @@ def check_published(
     if len(divided):
         one, other = names[first[group[divided[0]]]], names[divided[0]]
         raise UsageError(
-            f"Expected the published folds of the data {data!r} to keep groups and identical images together, but "
+            f"Expected the published folds of the data {data!r} to keep groups and copies of an image together, but "
             f"{len(np.unique(group[divided]))} of them are in several folds, such as {one!r} and {other!r}. Omit `fold_column` "
-            "to have folds made; `protocol: paper` divides groups, as published, but not identical images."
+            "to have folds made; `protocol: paper` divides groups, as published, but not copies; "
+            "`near_copies: false` divides copies that are not the same file, too."
         )
 
 

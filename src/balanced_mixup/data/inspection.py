@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from balanced_mixup.data import checks
+from balanced_mixup.data.copies import Copies, find_copies
 from balanced_mixup.data.manifest import SPLITS, Images, Manifest, Scan
 from balanced_mixup.data.pillow_scope import pillow_scope
 from balanced_mixup.data.pixel_budget import LEFT_TO_PARENT, budget
 from balanced_mixup.data.settings import SPLIT_VERSION
 from balanced_mixup.data.splits import check_fractions, complete_split, given_splits
+from balanced_mixup.data.thumbnails import Look, Looks
 from balanced_mixup.errors import DataError, Problem
 from balanced_mixup.progress import progress_bar
 from balanced_mixup.words import counted
@@ -26,6 +28,8 @@ _MANY = 1000  # images for which processes are started
 _CHUNK = 256  # images that a process takes at a time
 _OF_THREAD = 32  # and a thread
 _NAMED = 10  # classes that a short description names
+
+FindCopies = Callable[[npt.NDArray[np.int64], tuple[str, ...]], Copies]
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Inspection:
         plan: How the split was made; None for data that are not to be trained on.
         shapes: int64 (N, 2), height and width of each image; 0 if it could not be read.
         digests: (N,), the digest of each image; "" if it could not be read.
+        copies: Which images are copies of each other.
         problems: All problems, of the table, of single images and between images.
     """
 
@@ -56,6 +61,7 @@ class Inspection:
     plan: SplitPlan | None
     shapes: npt.NDArray[np.int64]
     digests: tuple[str, ...]
+    copies: Copies
     problems: tuple[Problem, ...]
 
     def __repr__(self) -> str:
@@ -79,7 +85,7 @@ class Inspection:
     @property
     def excludable(self) -> tuple[Problem, ...]:
         """The problems that excluding rows would solve: fatal ones that name rows, and leaks in a published split."""
-        return tuple(problem for problem in self.problems if problem.rows and (problem.fatal or problem.kind == checks.LEAK))
+        return tuple(problem for problem in self.problems if problem.rows and (problem.fatal or problem.kind in checks.LEAKS))
 
     @property
     def group_sizes(self) -> npt.NDArray[np.int64]:
@@ -131,6 +137,8 @@ def inspect(
     seed: int = 0,
     split_version: int = SPLIT_VERSION,
     scan: Callable[[int], Scan] | None = None,
+    near_copies: bool = True,
+    copies: FindCopies | None = None,
 ) -> Inspection:
     """Open every image of `manifest`, with a progress bar, and find all problems; bad data raise no error.
 
@@ -142,6 +150,8 @@ def inspect(
         seed, split_version: Of the split; see `make_split`.
         scan: Opens the image of a row; called from several threads, in any order; may keep the pixels. If not given, images
             are opened by `Images.scan`, many in several processes, and an image that several rows name only once.
+        near_copies: Compare the pixels; else images of the same bytes alone are copies.
+        copies: Compares the images, given their shapes and digests, where `scan` returns no pixels.
 
     Raises:
         UsageError: The fractions are impossible.
@@ -149,23 +159,34 @@ def inspect(
     plan = None if val_fraction is None else SplitPlan(val_fraction, test_fraction, seed, split_version)
     if plan is not None:
         check_fractions(manifest, plan.val_fraction, plan.test_fraction)
-    shapes, digests = np.zeros((len(manifest), 2), np.int64), [""] * len(manifest)
+    n = len(manifest)
+    shapes, digests, looks = np.zeros((n, 2), np.int64), [""] * n, Looks(n) if near_copies and copies is None else None
     found: dict[int, tuple[Problem, ...]] = {}
-    rows, copies = _distinct(manifest.images) if scan is None else (np.arange(len(manifest)), {})
+    rows, again = _distinct(manifest.images) if scan is None else (np.arange(n), {})
     with progress_bar("Reading images", len(rows)) as advance:
         images = manifest.images
-        chunks = _open_in_processes(images, rows) if scan is None else _open_in_threads(rows, scan, images.names)
+        looking = looks is not None
+        chunks = (
+            _open_in_processes(images, rows, looking) if scan is None else _open_in_threads(rows, scan, images.names, looking)
+        )
         for chunk, opened in chunks:
             for row, image in zip(chunk, opened, strict=True):
-                for same in (row, *copies.get(row, ())):
+                for same in (row, *again.get(row, ())):
                     shapes[same], digests[same] = (image.height, image.width), image.digest
+                    if looks is not None and image.look is not None:
+                        looks.put(same, image.look)
                     if image.problems:
                         found[same] = tuple(replace(problem, rows=(same,)) for problem in image.problems)
             advance(len(chunk))
     # A row without a usable path has a problem from its source, and the same one from the attempt to read it.
     of_images = (problem for row in sorted(found) for problem in found[row])
     problems = dict.fromkeys((*manifest.problems, *of_images, *manifest.images.remarks()))
-    return _inspect_together(replace(manifest, problems=tuple(problems)), plan, shapes, tuple(digests))
+    known = Copies(tuple(digests))
+    if looks is not None:
+        known = find_copies(looks)
+    elif near_copies and copies is not None:
+        known = copies(shapes, tuple(digests))
+    return _inspect_together(replace(manifest, problems=tuple(problems)), plan, shapes, tuple(digests), known)
 
 
 class _OpenedImage(NamedTuple):
@@ -174,6 +195,7 @@ class _OpenedImage(NamedTuple):
     height: int = 0
     width: int = 0
     digest: str = ""
+    look: Look | None = None
     problems: tuple[Problem, ...] = ()
 
 
@@ -192,38 +214,41 @@ def _distinct(images: Images) -> tuple[npt.NDArray[np.int64], dict[int, list[int
     return np.array(rows, np.int64), copies
 
 
-def _open_in_processes(images: Images, rows: npt.NDArray[np.int64]) -> Iterator[tuple[list[int], list[_OpenedImage]]]:
+def _open_in_processes(
+    images: Images, rows: npt.NDArray[np.int64], looking: bool
+) -> Iterator[tuple[list[int], list[_OpenedImage]]]:
     """Yield rows and their images, in order, opened by one process per core: of small images, threads block each other."""
     chunks = np.split(rows, range(_CHUNK, len(rows), _CHUNK))
     processes = os.cpu_count() or 1 if len(rows) >= _MANY else 1
-    tasks = ((images.subset(chunk), processes) for chunk in chunks)
+    tasks = ((images.subset(chunk), processes, looking) for chunk in chunks)
     with closing(map_in_processes(open_images, tasks, processes)) as opened:
         for chunk, found in zip(chunks, opened, strict=True):
             for k, row in enumerate(chunk.tolist()):
                 if found[k].problems and found[k].problems[0].kind == LEFT_TO_PARENT:
-                    found[k] = _open(images.scan, row, images.names[row])
+                    found[k] = _open(images.scan, row, images.names[row], looking)
             yield chunk.tolist(), found
 
 
-def open_images(images: Images, processes: int) -> list[_OpenedImage]:
-    """Open images, as one of several processes."""
+def open_images(images: Images, processes: int, looking: bool) -> list[_OpenedImage]:
+    """Open images, as one of several processes; what they look like is noted if `looking`."""
     budget.share_with(processes)
     with pillow_scope(
         1
     ):  # which each image widens to its own limit; to set and reset it takes a tenth of the time of a small one
-        return [_open(images.scan, row, images.names[row]) for row in range(len(images))]
+        return [_open(images.scan, row, images.names[row], looking) for row in range(len(images))]
 
 
 def _open_in_threads(
-    rows: npt.NDArray[np.int64], scan: Callable[[int], Scan], names: Sequence[str]
+    rows: npt.NDArray[np.int64], scan: Callable[[int], Scan], names: Sequence[str], looking: bool
 ) -> Iterator[tuple[list[int], list[_OpenedImage]]]:
     """Yield rows and their images, in order, while several threads open the next ones."""
     chunks = [chunk.tolist() for chunk in np.split(rows, range(_OF_THREAD, len(rows), _OF_THREAD))]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        yield from zip(chunks, threads.map(lambda chunk: [_open(scan, row, names[row]) for row in chunk], chunks), strict=True)
+        opened = threads.map(lambda chunk: [_open(scan, row, names[row], looking) for row in chunk], chunks)
+        yield from zip(chunks, opened, strict=True)
 
 
-def _open(scan: Callable[[int], Scan], row: int, name: str) -> _OpenedImage:
+def _open(scan: Callable[[int], Scan], row: int, name: str, looking: bool) -> _OpenedImage:
     try:
         found = scan(row)
     except DataError as error:
@@ -231,21 +256,26 @@ def _open(scan: Callable[[int], Scan], row: int, name: str) -> _OpenedImage:
     except MemoryError:
         message = f"{name}: not enough memory to read it"
         return _OpenedImage(problems=(Problem("image too large", message, "Shrink it, or leave it out."),))
-    return _OpenedImage(found.height, found.width, found.digest)
+    look = Look.at(found.pixels, found.height, found.width) if looking else None
+    return _OpenedImage(found.height, found.width, found.digest, look)
 
 
 def _inspect_together(
-    manifest: Manifest, plan: SplitPlan | None, shapes: npt.NDArray[np.int64], digests: tuple[str, ...]
+    manifest: Manifest, plan: SplitPlan | None, shapes: npt.NDArray[np.int64], digests: tuple[str, ...], copies: Copies
 ) -> Inspection:
     """Plan the split, and find the problems between images that have been opened."""
-    found = [*checks.identical_images(manifest, digests), *checks.divided_groups(manifest)]
+    found = [
+        *checks.identical_images(manifest, copies),
+        *checks.near_copies(manifest, copies),
+        *checks.divided_groups(manifest),
+    ]
     planned = manifest
     if plan is not None:
-        planned = complete_split(manifest, plan.val_fraction, plan.test_fraction, plan.seed, digests, plan.version)
+        planned = complete_split(manifest, plan.val_fraction, plan.test_fraction, plan.seed, copies.together, plan.version)
         needs_test = plan.test_fraction > 0 and not given_splits(manifest) - {"train"}
         found += checks.empty_splits(planned, SPLITS if needs_test else SPLITS[:2])
         found += checks.small_classes(planned)
-    return Inspection(manifest, planned, plan, shapes, digests, (*manifest.problems, *found))
+    return Inspection(manifest, planned, plan, shapes, digests, copies, (*manifest.problems, *found))
 
 
 def exclude(inspection: Inspection) -> tuple[Inspection, npt.NDArray[np.int64]]:
@@ -266,4 +296,5 @@ def exclude(inspection: Inspection) -> tuple[Inspection, npt.NDArray[np.int64]]:
     rows = np.setdiff1d(np.arange(n), bad)
     digests = tuple(inspection.digests[row] for row in rows)
     manifest = inspection.manifest.subset(rows)
-    return _inspect_together(manifest, inspection.plan, inspection.shapes[rows], digests), bad
+    copies = inspection.copies.subset(rows)
+    return _inspect_together(manifest, inspection.plan, inspection.shapes[rows], digests, copies), bad

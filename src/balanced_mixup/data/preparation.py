@@ -11,7 +11,8 @@ import numpy.typing as npt
 import psutil
 
 from balanced_mixup.data.cached_stores import default_cache_dir
-from balanced_mixup.data.inspection import Inspection, check_table, exclude, inspect
+from balanced_mixup.data.copies import Copies, find_copies, kept_copies, looks_of
+from balanced_mixup.data.inspection import FindCopies, Inspection, check_table, exclude, inspect
 from balanced_mixup.data.manifest import Manifest, Scan
 from balanced_mixup.data.pixels import ArrayPixels, Pixels, SourcePixels
 from balanced_mixup.data.settings import SPLIT_VERSION, CacheKind
@@ -44,13 +45,20 @@ class Prepared:
         pixels: N images of (size, size).
         manifest: N images, each with a label, with a split if one was given or requested.
         digests: (N,), a hash of the content of each image.
+        copies: Which of them are copies of each other.
         excluded: Names of the excluded images, each with its problems (only with `exclude_bad`).
     """
 
     pixels: Pixels
     manifest: Manifest
     digests: tuple[str, ...]
+    copies: Copies
     excluded: tuple[tuple[str, str], ...] = ()
+
+    def subset(self, rows: npt.NDArray[np.int64]) -> "Prepared":
+        """Return some of the images."""
+        digests = tuple(self.digests[row] for row in rows)
+        return Prepared(self.pixels.subset(rows), self.manifest.subset(rows), digests, self.copies.subset(rows))
 
 
 def prepare(
@@ -63,6 +71,7 @@ def prepare(
     test_fraction: float = 0.0,
     seed: int = 0,
     split_version: int = SPLIT_VERSION,
+    near_copies: bool = True,
 ) -> Prepared:
     """Check a data set and decode its images, each once, or not at all if the store has it.
 
@@ -71,7 +80,7 @@ def prepare(
         size: Side in pixels of the square that each image is resized to.
         cache: Where the decoded images are cached.
         exclude_bad: Exclude rows with a problem instead of stopping.
-        val_fraction, test_fraction, seed, split_version: As for `inspect`.
+        val_fraction, test_fraction, seed, split_version, near_copies: As for `inspect`.
 
     Raises:
         DataError: The table has fatal problems, and then no image is opened; or the images have. Lists all of them.
@@ -87,6 +96,7 @@ def prepare(
         test_fraction=test_fraction,
         seed=seed,
         split_version=split_version,
+        near_copies=near_copies,
     )
     excluded: tuple[tuple[str, str], ...] = ()
     if exclude_bad and inspection.excludable:
@@ -102,7 +112,7 @@ def prepare(
         raise DataError(inspection.fatal)
     if inspection.warnings:
         log.warning("%s", describe(inspection.warnings, examples=5))
-    return Prepared(pixels, inspection.planned, inspection.digests, excluded)
+    return Prepared(pixels, inspection.planned, inspection.digests, inspection.copies, excluded)
 
 
 def read(
@@ -114,6 +124,7 @@ def read(
     test_fraction: float = 0.0,
     seed: int = 0,
     split_version: int = SPLIT_VERSION,
+    near_copies: bool = True,
 ) -> tuple[Pixels, Inspection]:
     """Open every image once and cache its pixels according to `cache`.
 
@@ -121,14 +132,23 @@ def read(
         manifest: N images.
         size: Side in pixels of the square that each image is resized to.
         cache: Where the decoded images are kept.
-        val_fraction, test_fraction, seed, split_version: As for `inspect`.
+        val_fraction, test_fraction, seed, split_version, near_copies: As for `inspect`.
 
     Returns:
         The pixels of N images, and the inspection; those of an unreadable image are undefined or raise a DataError.
     """
 
-    def scan_with(scan: Callable[[int], Scan]) -> Inspection:
-        return inspect(manifest, val_fraction, test_fraction, seed=seed, split_version=split_version, scan=scan)
+    def scan_with(scan: Callable[[int], Scan], copies: FindCopies | None = None) -> Inspection:
+        return inspect(
+            manifest,
+            val_fraction,
+            test_fraction,
+            seed=seed,
+            split_version=split_version,
+            scan=scan,
+            near_copies=near_copies,
+            copies=copies,
+        )
 
     images = manifest.images
     if cache.kind == "none":
@@ -143,8 +163,13 @@ def read(
             return scan
 
         return ArrayPixels(pixels), scan_with(keep)
-    with Store.under(cache.directory or default_cache_dir(), images.origin, size).opened_for(images) as stored:
-        inspection = scan_with(stored.scan)
+    store = Store.under(cache.directory or default_cache_dir(), images.origin, size)
+    with store.opened_for(images) as stored:
+
+        def copies(shapes: npt.NDArray[np.int64], digests: tuple[str, ...]) -> Copies:
+            return kept_copies(store.folder, digests, lambda: find_copies(looks_of(stored.pixels(), shapes)))
+
+        inspection = scan_with(stored.scan, copies)
     return stored.pixels(), inspection
 
 

@@ -74,6 +74,11 @@ class DataSettings(BaseModel):
     split_file: Path | None = Field(
         None, description="Table of image and split (train, val, test or unused), such as a fold; overrides any other split."
     )
+    near_copies: bool = Field(
+        True,
+        description="Find copies of an image that are not the same file (re-encoded, resized, mirrored, turned, brightened, "
+        "slightly cropped), and keep them in one split.",
+    )
     ignore_groups: bool = Field(False, description="Ignore groups when splitting, as much of the literature does.")
     classes: Annotated[tuple[str, ...] | None, BeforeValidator(_split_commas)] = Field(
         None, description="All classes in their order, as a,b,c; the sorted labels if not given (numbers by value)."

@@ -65,7 +65,7 @@ def complete_split(
         val_fraction: Fraction for validation.
         test_fraction: Fraction for the test.
         seed: Seed of the split.
-        same: (N,) digests; images with the same one stay together ("" matches no other).
+        same: (N,), images with the same value stay together, as copies of each other do ("" matches no other).
         version: How splits are made.
 
     Raises:

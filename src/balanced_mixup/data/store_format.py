@@ -3,6 +3,7 @@
     store.json          the header: format, versions of the decoders, origin and size; a store with any other header is not used
     index.jsonl         [key, fingerprint, digest, height, width, file, slot, checksum] a line; the last line of a key counts
     pixels-FILE.bin     uint8 (slots, size, size, 3), raw
+    copies-KEY.json     which of some images are copies of each other; KEY is a hash of these images
 
 A pixel file is written by one process that adds images, and by its workers, and by no other ever again; its name is random. An
 index is written by one such process, too: it begins with all that is known, and takes the place of the former one. So whatever
@@ -61,6 +62,11 @@ def pixel_file(folder: Path, file: str) -> Path:
     return folder / f"pixels-{file}.bin"
 
 
+def copies_file(folder: Path, key: str) -> Path:
+    """Return the path of the copies among the images with this key."""
+    return folder / f"copies-{key}.json"
+
+
 def pixel_files(folder: Path) -> set[Path]:
     """Return all pixel files of a store of any version."""
     return {*folder.glob("pixels*.bin")}
@@ -100,7 +106,8 @@ def begin_store(folder: Path, header: Mapping[str, Any]) -> None:
 
 def delete_store(folder: Path) -> None:
     """Delete the files of a store; others in its folder stay."""
-    for path in (folder / HEADER, folder / INDEX, folder / DAMAGED, *_unfinished(folder), *pixel_files(folder)):
+    copies = folder.glob(copies_file(folder, "*").name)
+    for path in (folder / HEADER, folder / INDEX, folder / DAMAGED, *copies, *_unfinished(folder), *pixel_files(folder)):
         path.unlink(missing_ok=True)
 
 

@@ -29,4 +29,4 @@ def check(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 
             raise UsageError(
                 "Expected no `--exclude-bad` with `check`, which lists every problem; use it with `train` and `evaluate`."
             )
-        return inspect(load(chosen), val_fraction, test_fraction, seed=seed)
+        return inspect(load(chosen), val_fraction, test_fraction, seed=seed, near_copies=chosen.near_copies)

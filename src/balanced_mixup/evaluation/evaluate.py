@@ -153,12 +153,14 @@ def _evaluate_run(
     chosen = with_run_defaults(make_settings(settings), opened.recipe, card.classes, ordinal=card.ordinal)
     manifest = load(chosen)
     from balanced_mixup.data.preparation import prepare
+    from balanced_mixup.evaluation.seen import refuse_seen
     from balanced_mixup.runs.classifier import Classifier
 
     classifier = Classifier.load(run)
-    prepared = prepare(manifest, card.size, exclude_bad=chosen.exclude_bad)
+    prepared = prepare(manifest, card.size, exclude_bad=chosen.exclude_bad, near_copies=chosen.near_copies)
     rows, chosen_split = choose_rows(prepared.manifest, split)
-    _refuse_seen(opened, prepared, rows, allow_seen, sensitivity)
+    near = chosen.near_copies
+    refuse_seen(opened, prepared, rows, allow_seen=allow_seen, near_copies=near, sensitivity=sensitivity)
     predictions = predict_rows(classifier, prepared, rows, flip=flip)
     stored = with_absolute_places(chosen)
     return predictions, replace(
@@ -217,7 +219,9 @@ def _folder_for(home: RunFolder, result: EvaluationResult) -> Path:
 def _arguments(result: EvaluationResult) -> tuple[Any, ...]:
     """Return the arguments of an evaluation: data and how to read them, split, flip, class prior, sensitivities, table."""
     wanted = {name: threshold.threshold.wanted for name, threshold in result.thresholds.items()}
-    return result.settings, result.split, result.flip, result.prior and result.prior.name, wanted, result.other_program
+    # Whether near copies were looked for changes no score; evaluations of older versions do not say.
+    settings = result.settings and {name: value for name, value in result.settings.items() if name != "near_copies"}
+    return settings, result.split, result.flip, result.prior and result.prior.name, wanted, result.other_program
 
 
 def _rescore(
@@ -245,37 +249,3 @@ def _rescore(
         raise UsageError("Expected another split than 'val' with `sensitivity`: thresholds are chosen on the validation split.")
     assessment = Assessment.plan(run, prior, sensitivity)
     return predictions, replace(assessment.of(predictions), run=str(run.path.resolve()), split=split)
-
-
-def _refuse_seen(
-    run: Run,
-    prepared: Prepared,
-    rows: npt.NDArray[np.int64],
-    allow_seen: bool,
-    sensitivity: Mapping[str, float] | None,
-) -> None:
-    """Refuse images of the training or validation split: scores on them would be optimistic.
-
-    A threshold is never scored on the validation images, which chose it.
-    """
-    from balanced_mixup.evaluation.other_data import warn_of_shared_groups
-
-    try:
-        trained = run.images[run.images["split"].isin(("train", "val"))]
-        digests, groups = set(trained["digest"]), set(trained["group"]) - {""}
-        validation = set(trained.loc[trained["split"] == "val", "digest"])
-    except KeyError as error:
-        raise UsageError(f"The run's {run.folder.manifest.name} is damaged: it has no {error}.") from None
-    seen = [row for row in rows if prepared.digests[row] in digests]
-    if seen and not allow_seen:
-        raise UsageError(
-            f"{len(seen)} of the {len(rows)} images to score were used to train this run, the first is "
-            f"{prepared.manifest.images.names[seen[0]]!r}: scores on them would be optimistic. Leave them out, score the "
-            "held-out split (`bmixup evaluate RUN`, without --data), or add `--allow-seen`."
-        )
-    if sensitivity and any(prepared.digests[row] in validation for row in seen):
-        raise UsageError(
-            "Expected data without validation images of the run with `sensitivity`: thresholds are chosen on these. Leave them "
-            "out, or score without `--sensitivity`."
-        )
-    warn_of_shared_groups(prepared.manifest, rows, groups)

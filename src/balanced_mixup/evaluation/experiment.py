@@ -220,6 +220,7 @@ def _start(recipe: Recipe, manifest: Manifest) -> tuple[Backbone, Prepared]:
         test_fraction=recipe.test_fraction,
         seed=recipe.seed,
         split_version=recipe.split_version,
+        near_copies=recipe.near_copies,
     )
     return backbone, prepared
 
@@ -362,6 +363,7 @@ def _record_data(recipe: Recipe, run: RunFolder, prepared: Prepared, threads: in
             "group": "" if manifest.groups is None else manifest.groups,
             "split": manifest.split,
             "digest": prepared.digests,
+            "content": prepared.copies.same,
         }
     )
     write_text(run.manifest, csv_text(table))

@@ -30,7 +30,7 @@ def embed(
         UsageError: They have fewer than two classes.
     """
     rows = sample(manifest.labels, None, images, seed)
-    prepared = prepare(manifest.subset(rows), size)
+    prepared = prepare(manifest.subset(rows), size, near_copies=False)
     present, labels = np.unique(prepared.manifest.labels, return_inverse=True)
     if len(present) < 2:
         raise UsageError("Expected images of at least two classes.")

@@ -78,7 +78,7 @@ def prepare_images(
 
 def _read_files(paths: list[Path], card: ModelCard, decoding: Decoding, exclude_bad: bool | None) -> PreparedImages:
     files = unlabelled(paths).decoded_by(decoding)
-    pixels, inspection = read(Manifest(files, np.full(len(files), -1), card.classes), card.size)
+    pixels, inspection = read(Manifest(files, np.full(len(files), -1), card.classes), card.size, near_copies=False)
     readable = _readable(list(files.names), pixels, inspection.fatal, exclude_bad)
     if inspection.warnings:
         log.warning("%s", describe(inspection.warnings, examples=5))

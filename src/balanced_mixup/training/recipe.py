@@ -199,7 +199,7 @@ RECIPE_SUMMARIES: Mapping[str, str] = {
 
 
 FORMAT = 3  # of recipe.yaml
-_WITH_SPLIT_VERSION = 3  # the first format that has it
+_WITH_SPLIT_VERSION = 3  # the first format that has it, and near copies
 _MOST_PROBLEMS = 20  # in a message
 _DEFAULT_METHOD = BalancedMixUp().name
 _OLD_NAMES = {"weight_average": "ema_decay", "focal_gamma": "gamma", "cb_beta": "beta"}
@@ -256,6 +256,7 @@ def current_settings(layer: Mapping[str, Any]) -> dict[str, Any]:
     of_format_1 = written is None and settings.keys() >= _OF_ALL_METHODS
     if of_format_1 or (isinstance(written, int) and written < _WITH_SPLIT_VERSION):
         settings.setdefault("split_version", 1)
+        settings.setdefault("near_copies", False)
     if of_format_1:
         settings = only_of_method(str(settings.get("method", _DEFAULT_METHOD)), settings)
     return settings
