@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from balanced_mixup.benchmark.grids import Grid, difference_grids, rank_grid, score_grid
 from balanced_mixup.benchmark.plan import load_plan
 from balanced_mixup.benchmark.results import Results
 from balanced_mixup.benchmark.summary import summarise
-from balanced_mixup.benchmark.tables import Grid, difference_grid, markdown, metrics_of, rank_grid, render, score_grid
+from balanced_mixup.benchmark.tables import markdown, metrics_of, render
 from balanced_mixup.benchmark.variants import method_variants
 
 HERE = Path(__file__).resolve().parent
@@ -69,7 +70,7 @@ def alphas(name: str) -> str:
     own = replace(
         of(results, tuple(method for method in results.methods if method.startswith("balanced-mixup"))), baseline=ALPHA
     )
-    return markdown(difference_grid(name, summarise(own, metrics_of(results)), ALPHA))
+    return "\n".join(map(markdown, difference_grids(name, summarise(own, metrics_of(results)), ALPHA, own.margin)))
 
 
 def corrected(name: str) -> str:
@@ -79,10 +80,8 @@ def corrected(name: str) -> str:
     methods = (*dict.fromkeys(scores["method"]), "class")
     both = replace(results, scores=pd.concat([scores, results.scores]), methods=methods, baseline=CORRECTED)
     entries = summarise(of(both, methods), metrics_of(results))
-    title = f"Corrected to equal shares of the classes, on {name}"
-    return "\n".join(
-        [markdown(replace(score_grid(name, entries), title=title)), markdown(difference_grid(name, entries, CORRECTED))]
-    )
+    scored = replace(score_grid(name, entries, both.margin), title=f"Corrected to equal shares of the classes, on {name}")
+    return "\n".join(map(markdown, [scored, *difference_grids(name, entries, CORRECTED, both.margin)]))
 
 
 def ranks(names: str) -> str:
