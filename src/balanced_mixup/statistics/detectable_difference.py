@@ -6,8 +6,9 @@ it rests on variances that are estimated with few degrees of freedom:
 
     power(D) = P(|d| > h),    d ~ N(D, sum_i v_i),    h^2 = sum_i t_i^2 v_i c_i / f_i,    c_i ~ chi^2
 
-with f_i degrees of freedom. With one source this is the power of the t-test (noncentral t). The unknown v_i are replaced by their estimates; as the root of
-an estimated variance is too small on average, by the factor c_4 of quality control, it is divided by that.
+with f_i degrees of freedom. With one source this is the power of the t-test (noncentral t). The unknown v_i are replaced by
+their estimates; as the root of an estimated variance is too small on average, by the factor c_4 of quality control, it is
+divided by that.
 """
 
 import math
