@@ -130,7 +130,7 @@ def difference_grid(data: str, summaries: Sequence[MethodSummary], baseline: str
     test = "corrected resampled t-test"
     if not summaries[0].in_folds:
         test = "over trainings and images (two-way)"
-        if any(summary.difference.error is None for summary in others):
+        if any(of_two_models(summary) for summary in others):
             tested = any(summary.difference.error is not None for summary in others)
             test = f"{test}; {TWO_MODELS}" if tested else f"over the images alone (paired bootstrap); {TWO_MODELS}"
     note = f"Mean difference [95 % interval], percentage points, and p after Holm's correction; {test}."
@@ -139,6 +139,12 @@ def difference_grid(data: str, summaries: Sequence[MethodSummary], baseline: str
     if any(over(summary, summary.pairs) for summary in others if summary.pairs):
         note += f" {_FEWER_FOLDS}."
     return _grid(f"Difference to {baseline} on {data}", "method", others, difference_cell, note)
+
+
+def of_two_models(summary: MethodSummary) -> bool:
+    """Return whether the difference to the baseline is that of trained models, as one of the two has a single training."""
+    defined = not np.isnan(summary.difference.mean)
+    return defined and not summary.in_folds and not summary.identical and summary.difference.error is None
 
 
 def difference_cell(summary: MethodSummary) -> str:

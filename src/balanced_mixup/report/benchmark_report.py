@@ -11,7 +11,7 @@ import pandas as pd
 
 from balanced_mixup.benchmark.added_rows import added_rows
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
-from balanced_mixup.benchmark.grids import TWO_MODELS, grids
+from balanced_mixup.benchmark.grids import TWO_MODELS, grids, of_two_models
 from balanced_mixup.benchmark.results import EXTERNAL, Results, held_out_scores, read_results
 from balanced_mixup.benchmark.summary import LEVEL, MethodSummary, summarise
 from balanced_mixup.benchmark.tables import metrics_of, notes
@@ -134,7 +134,7 @@ def _tables(results: Results, entries: Sequence[MethodSummary]) -> list[Block]:
         f"Mean differences to {results.baseline} with 95% intervals; right of the line the method is better. p-values are "
         "corrected for the number of methods (Holm)."
     )
-    if any(not entry.in_folds and entry.difference.error is None for entry in entries if entry.method != results.baseline):
+    if any(map(of_two_models, entries)):
         caption += f" On one test part, {TWO_MODELS}."
     return [*blocks, Chart("differences", caption, forest(rows, results.baseline))]
 
