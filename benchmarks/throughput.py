@@ -372,7 +372,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the rates of one case, in fewer and shorter turns")
     parser.add_argument("--case", action="append", type=Case.parse, help="BACKBONE,SIZE,BATCH,PRECISION,CACHE; can be repeated")
-    parser.add_argument("--rounds", type=int, default=5, help="how often the loops take turns")
+    parser.add_argument("--rounds", type=int, default=3, help="how often the loops take turns")
     parser.add_argument("--steps", type=int, default=10, help="steps of each turn")
     parser.add_argument("--images", type=int, default=1280, help="number of JPEG files")
     parser.add_argument("--source-size", type=int, default=1024, help="side of the JPEG files")

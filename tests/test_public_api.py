@@ -50,7 +50,7 @@ class TestFrames:
         monkeypatch.chdir(blobs)
         inspection = bm.check(data=frame, group_column="patient")
         assert not inspection.fatal and len(inspection.manifest) == 90
-        start = "Inspection(90 images: red 60, green 20, blue 10\n  0 problems, 1 warning: class too small"
+        start = "Inspection(90 images: red 60, green 20, blue 10\n  0 problems, 0 warnings)"
         assert repr(inspection).startswith(start)
         settings = {**tiny, "data": frame, "epochs": 1}
         experiment = bm.train(settings, out=tmp_path / "run")

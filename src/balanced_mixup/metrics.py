@@ -42,9 +42,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from balanced_mixup import formulas
 from balanced_mixup.areas import ClassAreas
 from balanced_mixup.cells import Cells, Pairs
 from balanced_mixup.errors import UsageError
+from balanced_mixup.formulas import class_precision, class_recall
 from balanced_mixup.plugins import Registry
 
 if TYPE_CHECKING:
@@ -211,96 +213,23 @@ def class_auc(y: ArrayOrTensor, probabilities: ArrayOrTensor, weights: Array | N
     return ClassAreas(labels, p).of(w)
 
 
-# ---- Formulas: confusion matrices (..., K, K), rows the labels, columns the predictions, or their cells, to scores ----
-
-
-def class_recall(table: Array | Cells) -> Array:
-    """Return the recall of each class, (..., K); NaN for a class without images."""
-    return _ratio(_diagonal(table), label_counts(table))
-
-
-def class_precision(table: Array | Cells) -> Array:
-    """Return the precision of each class, (..., K); NaN for a class that is never predicted."""
-    return _ratio(_diagonal(table), _prediction_counts(table))
-
-
-def _quadratic_kappa(table: Array | Cells) -> Array:
-    """Quadratically weighted kappa (Cohen 1968): 1 - sum (i - j)^2 C_ij / sum (i - j)^2 E_ij, E_ij = r_i c_j / n.
-
-    1 is perfect, 0 is chance agreement given the marginals r, c. NaN where labels and predictions are all of the same class.
-    """
-    labels, predictions = label_counts(table), _prediction_counts(table)
-    grades = np.arange(labels.shape[-1])
-    distance = (grades[:, None] - grades).astype(np.float64) ** 2
-    if isinstance(table, Cells):
-        observed = (distance[table.labels, table.predictions] * table.counts).sum(-1)
-    else:
-        observed = (distance * table).sum((-2, -1))
-    expected = ((labels @ distance) * predictions).sum(-1)
-    return 1 - _ratio(observed * labels.sum(-1), expected)
-
-
-def _mcc(table: Array | Cells) -> Array:
-    """Matthews correlation coefficient of K classes (Gorodkin 2004): (n tr C - r.c) / sqrt((n^2 - r.r) (n^2 - c.c)).
-
-    From -1 to 1; 0 where labels or predictions are all of one class, as in scikit-learn.
-    """
-    labels, predictions = label_counts(table), _prediction_counts(table)
-    agreement = labels.sum(-1) * _diagonal(table).sum(-1) - (labels * predictions).sum(-1)
-    return _ratio(agreement, _spread(labels, predictions), undefined=0.0)
-
-
-def _kendall_tau(table: Array | Cells) -> Array:
-    """Kendall's tau-b of label and predicted class (Kendall 1945): concordant minus discordant pairs over the untied ones.
-
-    Untied are the geometric mean of the pairs that differ in label and of those that differ in prediction. From -1 to 1; NaN
-    where labels or predictions are all of one class.
-    """
-    if isinstance(table, Cells):
-        surplus = table.concordance()
-    else:  # a cell (k, l) is concordant with (i, j) if sign(i - k) sign(j - l) = 1 and discordant if it is -1
-        surplus = (table * _before_minus_after(_before_minus_after(table, -1), -2)).sum((-2, -1))
-    return _ratio(surplus, _spread(label_counts(table), _prediction_counts(table)))
-
-
-def _balanced_accuracy(table: Array | Cells) -> Array:
-    """Mean recall over the classes that have images; a constant prediction reaches 1 / (their number)."""
-    return _mean(class_recall(table))
-
-
-def _macro_f1(table: Array | Cells) -> Array:
-    """Mean of F1 = 2 C_kk / (r_k + c_k) over the classes that occur in labels or predictions, as in scikit-learn.
-
-    So a class without images counts as 0 as soon as it is predicted once.
-    """
-    return _mean(_ratio(2 * _diagonal(table), label_counts(table) + _prediction_counts(table)))
-
-
-def _accuracy(table: Array | Cells) -> Array:
-    """Proportion of the images whose predicted class is the label."""
-    return _ratio(_diagonal(table).sum(-1), label_counts(table).sum(-1))
-
-
-def _macro_auc(areas: Array) -> Array:
-    """Mean of the areas (..., K) of `class_auc` over the classes that have images and are not all images; NaN where none is."""
-    return _mean(areas)
-
-
 quadratic_kappa = Metric(
     "quadratic_kappa",
     "quadratic kappa",
     confusion,
-    _quadratic_kappa,
+    formulas.quadratic_kappa,
     "agreement beyond chance, errors weighted by squared distance (ordinal classes)",
     ordinal=True,
     by_cells=True,
 )
-mcc = Metric("mcc", "MCC", confusion, _mcc, "correlation between label and prediction, all classes together", by_cells=True)
+mcc = Metric(
+    "mcc", "MCC", confusion, formulas.mcc, "correlation between label and prediction, all classes together", by_cells=True
+)
 kendall_tau = Metric(
     "kendall_tau",
     "Kendall tau-b",
     confusion,
-    _kendall_tau,
+    formulas.kendall_tau,
     "rank correlation tau-b between label and prediction (ordinal classes)",
     ordinal=True,
     by_cells=True,
@@ -309,18 +238,18 @@ balanced_accuracy = Metric(
     "balanced_accuracy",
     "balanced accuracy",
     confusion,
-    _balanced_accuracy,
+    formulas.balanced_accuracy,
     "mean recall: each class counts the same, however rare",
     macro=True,
     by_cells=True,
 )
-macro_f1 = Metric("macro_f1", "macro-F1", confusion, _macro_f1, "mean F1 over the classes", macro=True, by_cells=True)
-accuracy = Metric("accuracy", "accuracy", confusion, _accuracy, "proportion of correct predictions", by_cells=True)
+macro_f1 = Metric("macro_f1", "macro-F1", confusion, formulas.macro_f1, "mean F1 over the classes", macro=True, by_cells=True)
+accuracy = Metric("accuracy", "accuracy", confusion, formulas.accuracy, "proportion of correct predictions", by_cells=True)
 macro_auc = Metric(
     "macro_auc",
     "macro AUC",
     class_auc,
-    _macro_auc,
+    formulas.macro_auc,
     "area under the ROC curve, one class against the rest, mean over the classes",
     macro=True,
 )
@@ -336,53 +265,7 @@ def applicable(scores: Mapping[str, Score], ordinal: bool) -> dict[str, Score]:
     return {name: value for name, value in scores.items() if name in METRICS and (ordinal or not METRICS[name].ordinal)}
 
 
-# ---- Arithmetic and checks ----
-
-
-def _ratio(numerator: Array, denominator: Array, undefined: float = np.nan) -> Array:
-    """Divide; `undefined` where the denominator is 0."""
-    quotient = np.full(np.shape(numerator), undefined)
-    np.divide(numerator, denominator, out=quotient, where=denominator != 0)
-    return quotient
-
-
-def _mean(values: Array) -> Array:
-    """Average over the last axis, ignoring NaN; NaN where all are NaN."""
-    defined = ~np.isnan(values)
-    return _ratio(np.where(defined, values, 0.0).sum(-1), defined.sum(-1))
-
-
-def label_counts(table: Array | Cells) -> Array:
-    """Return the images of each class, (..., K)."""
-    return table.of_labels() if isinstance(table, Cells) else table.sum(-1)
-
-
-def _prediction_counts(table: Array | Cells) -> Array:
-    """Return the predictions of each class, (..., K)."""
-    return table.of_predictions() if isinstance(table, Cells) else table.sum(-2)
-
-
-def _diagonal(table: Array | Cells) -> Array:
-    """Return the correct predictions of each class, (..., K)."""
-    return table.diagonal() if isinstance(table, Cells) else np.diagonal(table, axis1=-2, axis2=-1)
-
-
-def _spread(labels: Array, predictions: Array) -> Array:
-    """Return sqrt((n^2 - r.r) (n^2 - c.c)), twice the geometric mean of the untied pairs of labels and of predictions."""
-    return 2 * np.sqrt(_untied_pairs(labels) * _untied_pairs(predictions))
-
-
-def _untied_pairs(counts: Array) -> Array:
-    """Return the pairs (...) of different classes, for counts (..., K); exactly 0 where one class has everything."""
-    pairs: Array = (counts * (np.cumsum(counts, axis=-1) - counts)).sum(-1)
-    return pairs
-
-
-def _before_minus_after(table: Array, axis: int) -> Array:
-    """Replace each entry by the sum of those before it minus the sum of those after it, along `axis`."""
-    through: Array = np.cumsum(table, axis=axis)
-    total: Array = table.sum(axis, keepdims=True)
-    return 2 * through - table - total
+# ---- Checks ----
 
 
 def checked(

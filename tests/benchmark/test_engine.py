@@ -13,6 +13,7 @@ import psutil
 import pytest
 import yaml
 
+from balanced_mixup.benchmark import engine
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder
 from balanced_mixup.benchmark.engine import run_benchmark
 from balanced_mixup.benchmark.estimate import estimate_seconds
@@ -110,7 +111,6 @@ def test_the_threads_of_a_run_do_not_depend_on_the_machine_or_on_jobs(content, t
 
 
 def test_as_many_runs_at_a_time_as_there_are_cores_and_memory(monkeypatch):
-    from balanced_mixup.benchmark import engine
 
     recipe = engine.make_recipe({"accelerator": "cpu"})
     monkeypatch.setattr("torch.get_num_threads", lambda: 8)
@@ -150,6 +150,33 @@ def test_weights_are_kept_if_asked_for(finished, content):
 def write_index(plan, out):
     """Leave a benchmark as it is before its first run."""
     expand(plan, out, {}).write(plan, out)
+
+
+def test_a_folder_keeps_the_version_of_its_splits(content, tmp_path):
+    def versions(plan):
+        """Return the versions in the plan and in the runs after a start of the benchmark, and the fingerprints of its folds."""
+        run_benchmark(plan, tmp_path, dry_run=True)
+        started = engine._with_split_version(plan, BenchmarkFolder(tmp_path))
+        write_index(started, tmp_path)
+        runs = BenchmarkFolder(tmp_path).read().runs
+        said = {run.settings["split_version"] for run in runs}
+        written = load_plan(tmp_path / "plan.yaml").settings["split_version"]
+        return written, said, {run.data_fingerprint for run in runs}, {run.identity for run in runs}
+
+    plan, old = make_plan(content), make_plan({**content, "settings": {**content["settings"], "split_version": 1}})
+    number, said, new_folds, new_runs = versions(plan)
+    assert (number, said) == (2, {2})
+    number, said, old_folds, old_runs = versions(old)
+    assert (number, said) == (1, {1})
+    assert not new_folds & old_folds and not new_runs & old_runs
+    assert versions(plan) == (1, {1}, old_folds, old_runs)  # a plan that says nothing goes on
+    index = json.loads((tmp_path / "benchmark.json").read_text())
+    for run in index["runs"]:
+        del run["settings"]["split_version"]  # as it was before there were versions
+    (tmp_path / "benchmark.json").write_text(json.dumps(index))
+    assert versions(plan) == (1, {1}, old_folds, old_runs)
+    explicit = make_plan({**content, "settings": {**content["settings"], "split_version": 2}})
+    assert versions(explicit) == (2, {2}, new_folds, new_runs)
 
 
 def test_a_dry_run_writes_nothing(content, tmp_path, caplog):

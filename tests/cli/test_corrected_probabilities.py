@@ -144,7 +144,8 @@ class TestEvaluate:
             assert not status or command("evaluate", tiny_run, *data, *out)[0] == 0
 
     def test_what_was_asked_differently_goes_to_another_folder(self, command, tiny_run, blobs, tmp_path):
-        (tmp_path / "asked.csv").write_text("image,label,other\n080.png,blue,red\n000.png,red,red\n")
+        trained = Run.open(tiny_run).images.query("split == 'train'").groupby("label")["image"].first()
+        (tmp_path / "asked.csv").write_text(f"image,label,other\n{trained['blue']},blue,red\n{trained['red']},red,red\n")
         data = ("--data", tmp_path / "asked.csv", "--images", blobs, "--allow-seen", "--no-report")
         ways = {
             "asked-all": (),

@@ -4,7 +4,7 @@ import pytest
 
 from balanced_mixup.cli.show import print_scores
 from balanced_mixup.runs.scores import ClassScores, Scores
-from balanced_mixup.statistics.bootstrap import Interval
+from balanced_mixup.statistics.interval import Interval
 
 
 def scores_of(classes):

@@ -184,9 +184,10 @@ class TestSmallClasses:
         assert problem.message == "class 'rare' has 1 image: it goes to training, its scores cannot be measured"
 
     def test_two_images(self, data):
-        problem = only(inspect(data(rows_of(22, label=lambda i: "rare" if i >= 20 else "xy"[i % 2])), 0.2))
+        problem = only(inspect(data(rows_of(22, label=lambda i: "rare" if i >= 20 else "xy"[i % 2])), 0.2, 0.2))
         assert problem.message == (
-            "class 'rare' has 2 images: 2 for training, 0 for validation, its scores cannot be measured in validation"
+            "class 'rare' has 2 images: 1 for training, 0 for validation, 1 for test, "
+            "its scores cannot be measured in validation"
         )
 
     def test_several_images_of_one_group(self, data):

@@ -13,9 +13,10 @@ from balanced_mixup.cli.demo import verdict
 from balanced_mixup.evaluation.compare import Difference
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.runs.evaluation import Evaluation
-from balanced_mixup.statistics.bootstrap import Interval, paired_difference, replicate
+from balanced_mixup.statistics.bootstrap import paired_difference, replicate
 from balanced_mixup.statistics.correlated_t_test import chances
 from balanced_mixup.statistics.detectable_difference import detectable_difference
+from balanced_mixup.statistics.interval import Interval
 from balanced_mixup.statistics.two_way_bootstrap import difference_over_trainings
 
 CLASSES = ["red", "green", "blue"]

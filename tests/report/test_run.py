@@ -23,7 +23,7 @@ from balanced_mixup.report.training_view import training_view
 from balanced_mixup.report.words import class_sentence, percent
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.scores import Scores
-from balanced_mixup.statistics.bootstrap import Interval
+from balanced_mixup.statistics.interval import Interval
 from balanced_mixup.words import counted, listed
 
 

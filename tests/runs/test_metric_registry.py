@@ -13,7 +13,7 @@ from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import METRICS, Metric, accuracy, applicable, confusion, mcc
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.scores import Scores
-from balanced_mixup.statistics.bootstrap import Interval
+from balanced_mixup.statistics.interval import Interval
 
 
 def trace(table):

@@ -57,7 +57,7 @@ def test_files_are_read_when_they_are_asked_for_and_once(run):
 
 
 def test_what_an_evaluation_holds(run, blobs, tmp_path):
-    result = evaluate(run, data=str(blobs / "labels.csv"), allow_seen=True, prior="uniform", sensitivity={"red": 0.8})
+    result = evaluate(run, data=str(blobs / "labels.csv"), allow_seen=True, prior="uniform")
     evaluation = Evaluation.open(result.folder)
     assert repr(evaluation) == f"Evaluation({str(result.folder)!r})"
     assert evaluation.result.to_dict() == result.to_dict()
@@ -69,7 +69,7 @@ def test_what_an_evaluation_holds(run, blobs, tmp_path):
     assert evaluation.scored.probabilities == pytest.approx(expected)
     newer = json.loads((result.folder / "metrics.json").read_text())
     write_file(result.folder / "metrics.json", {**newer, "format": 9}, Format(9))
-    again = evaluate(run, data=str(blobs / "labels.csv"), allow_seen=True, prior="uniform", sensitivity={"red": 0.8})
+    again = evaluate(run, data=str(blobs / "labels.csv"), allow_seen=True, prior="uniform")
     assert again.folder.name == "labels-all-2"  # that of a newer version is not overwritten
     result = again
     moved = run.rename(tmp_path / "moved")
@@ -135,9 +135,9 @@ def test_a_file_that_a_newer_version_wrote_in_its_own_way_is_no_damage(run, name
 @pytest.mark.parametrize("name", ["recipe.yaml", "files.json"])
 def test_newer_recipes_and_digests_are_refused_by_their_format(run, name):
     text = (run / name).read_text()
-    new = text.replace("format: 2", "format: 3") if name == "recipe.yaml" else text.replace('"format": 1', '"format": 9')
+    new = text.replace("format: 3", "format: 9") if name == "recipe.yaml" else text.replace('"format": 1', '"format": 9')
     (run / name).write_text(new)
-    with pytest.raises(UsageError, match=rf"{name}' was written by version .* \(format [39]\); this is version .* Upgrade it"):
+    with pytest.raises(UsageError, match=rf"{name}' was written by version .* \(format 9\); this is version .* Upgrade it"):
         NEWER[name](Run.open(run))
 
 

@@ -1,17 +1,17 @@
-"""Scores of predictions: intervals where the bootstrap has none."""
+"""Scores of predictions, also where they are all right or all wrong, and those of earlier versions."""
 
 import json
 import math
-from dataclasses import astuple
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import beta
 
-from balanced_mixup.metrics import METRICS
+from balanced_mixup.errors import UsageError
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.scores import Scores
-from balanced_mixup.statistics.bootstrap import Interval, bootstrap
-from balanced_mixup.statistics.paired_tests import wilson
+from balanced_mixup.statistics.interval import Interval
 
 
 def made(labels, answers, groups=None, classes=("a", "b", "c")):
@@ -30,55 +30,61 @@ def has_no_interval(score):
 
 
 def test_none_of_63_found_is_not_0_to_0():
-    found = Scores.of(made([0] * 63 + [1] * 20 + [2], [1] * 63 + [1] * 10 + [2] * 11), 200).per_class
-    assert astuple(found["a"].recall) == (0, 0, pytest.approx(0.0575, abs=1e-4))  # 1.96^2 / (63 + 1.96^2)
+    found = Scores.of(made([0] * 63 + [1] * 20 + [2], [1] * 63 + [1] * 10 + [2] * 11)).per_class
+    assert ends(found["a"].recall) == (0, pytest.approx(beta.ppf(0.975, 0.5, 63.5), rel=0.1))
+    assert found["b"].recall.warning is None
     assert found["a"].precision.to_dict() == {"value": None, "low": None, "high": None}
-    assert ends(found["c"].recall) == (pytest.approx(0.2065, abs=1e-4), 1)  # one of one: 1 / (1 + 1.96^2)
-
-
-def test_where_draws_differ_it_is_the_bootstrap():
-    predictions = made([0, 0, 0, 1, 1, 2] * 5, [0, 1, 2, 1, 0, 2] * 4 + [2] * 6)
-    reference = bootstrap(predictions.labels, predictions.probabilities, replicates=200)
-    scores = Scores.of(predictions, 200)
-    for name in METRICS:
-        assert ends(scores.metrics[name]) == (reference[name].low, reference[name].high)
-    assert ends(scores.per_class["a"].recall) == (reference["recall_0"].low, reference["recall_0"].high)
+    assert ends(found["c"].recall) == (pytest.approx(beta.ppf(0.025, 1.5, 0.5), abs=0.04), 1)
+    assert found["c"].recall.warning == "Only 1 image of 'c': the interval may be too narrow."
 
 
 def test_all_right():
-    metrics = Scores.of(made([0, 1, 2] * 10, [0, 1, 2] * 10), 200).metrics
-    assert all(score.value == pytest.approx(1) for score in metrics.values())
-    assert ends(metrics["accuracy"]) == pytest.approx(tuple(map(float, wilson(1, 30))))
-    assert all(has_no_interval(score) for name, score in metrics.items() if name != "accuracy")
+    scores = Scores.of(made([0, 1, 2] * 10, [0, 1, 2] * 10))
+    for name, score in scores.metrics.items():
+        assert score.value == pytest.approx(1) == score.high, name
+        assert 0.5 < score.low < 0.99, name
+    assert all(score.low < score.value for score in scores.per_class["b"].scores().values())
 
 
 def test_a_constant_answer():
     metrics = Scores.of(made([0] * 10 + [1] * 10 + [2] * 10, [0] * 30), 200).metrics
-    assert metrics["balanced_accuracy"].value == pytest.approx(1 / 3) and has_no_interval(metrics["balanced_accuracy"])
-    assert metrics["mcc"].value == 0 and has_no_interval(metrics["mcc"])
+    assert metrics["balanced_accuracy"].low < 1 / 3 < metrics["balanced_accuracy"].high
+    assert metrics["mcc"].value == 0 and metrics["mcc"].low < 0 < metrics["mcc"].high
     assert metrics["accuracy"].low < 1 / 3 < metrics["accuracy"].high
 
 
-def test_groups_are_the_trials():
-    # Class a: four images of two patients. The answer b: two wrong ones of two patients, and four right ones of three.
-    labels, answers = [0, 0, 0, 0, 1, 1, 1, 1, 2, 2], [0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
-    groups = ["p", "p", "p", "q", "r", "r", "s", "t", "u", "u"]
-    scores = Scores.of(made(labels, answers, groups), 200)
-    for name, trials in (("a", 2), ("b", 3), ("c", 1)):
-        for share in ("recall", "precision"):
-            assert ends(getattr(scores.per_class[name], share)) == pytest.approx(tuple(map(float, wilson(1, trials)))), (
-                name,
-                share,
-            )
-    assert ends(scores.metrics["accuracy"]) == pytest.approx(tuple(map(float, wilson(1, 6))))
-    missed = Scores.of(made([0, 0, 0, 2, 2, 2], [1, 1, 1, 1, 2, 2], ["p", "p", "q", "q", "v", "w"]), 200).per_class
-    assert ends(missed["a"].recall) == pytest.approx(tuple(map(float, wilson(0, 2))))
-    assert ends(missed["b"].precision) == pytest.approx(tuple(map(float, wilson(0, 2))))
+def test_what_is_read_from_probabilities_is_undefined_for_class_answers():
+    scores = Scores.of(replace(made([0, 1, 2] * 4, [0, 1, 1] * 4), answers_only=True), 50)
+    assert math.isnan(scores.metrics["macro_auc"].value) and math.isnan(scores.per_class["a"].auc.value)
+    assert scores.metrics["macro_f1"].low < scores.metrics["macro_f1"].value
 
 
-def test_half_of_the_images_of_one_group():
-    found = Scores.of(made([0, 0, 1, 1], [0, 1, 1, 1], ["p", "p", "q", "r"]), 200).per_class["a"].recall
-    assert found.value == 0.5 and has_no_interval(found)
+def old_format(scores):
+    """Return what an earlier version wrote of them: bootstrap intervals, and recall and precision alone of a class."""
+    content = scores.to_dict()
+    del content["intervals"]
+    for row in content["per_class"].values():
+        for name in ("specificity", "npv", "f1", "auc", "average_precision"):
+            del row[name]
+    content["metrics"]["mcc"] |= {"low": 0.5, "high": 0.5}
+    return content
+
+
+def test_intervals_of_an_earlier_version_are_computed_again():
+    predictions = made([0, 1, 2] * 10, [0, 1, 1] * 10)
+    scores = Scores.of(predictions)
+    old = Scores.from_dict(old_format(scores))
+    assert old.outdated and old.metrics["mcc"].low == 0.5
+    assert old.to_dict()["metrics"]["mcc"]["low"] == 0.5 and Scores.from_dict(old.to_dict()).outdated
+    assert old.completed(lambda: predictions).to_dict() == scores.to_dict()
+
+    def lost():
+        raise UsageError("There are no predictions.")
+
+    kept = old.completed(lost)
+    assert kept.metrics["mcc"].low == 0.5 and "earlier version" in kept.metrics["mcc"].warning
+    assert "earlier version" in kept.per_class["a"].recall.warning
+    assert scores.completed(lost) is scores
 
 
 @pytest.mark.parametrize("groups", [None, ["p", "p", "p", "p"]])

@@ -15,7 +15,8 @@ from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import METRICS, per_class, score
 from balanced_mixup.randomness import generator
 from balanced_mixup.statistics import bootstrap as intervals
-from balanced_mixup.statistics.bootstrap import Interval, bootstrap, paired_difference
+from balanced_mixup.statistics.bootstrap import bootstrap, paired_difference
+from balanced_mixup.statistics.interval import Interval
 
 
 def predictions(images: int, classes: int, seed: int = 0, skill: float = 1.5) -> tuple[np.ndarray, np.ndarray]:

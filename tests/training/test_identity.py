@@ -55,6 +55,7 @@ def test_saying_a_default_is_saying_nothing():
 def test_places_and_machines_are_not_part_of_it(tmp_path):
     elsewhere = {"data": "y.csv", "images": tmp_path, "accelerator": "cpu", "cache": "ram", "logger": "wandb", "devices": 2}
     elsewhere |= {"max_megapixels": 400, "bit_depth": 12}  # the bit depth is part of the images' digests
+    elsewhere |= {"split_version": 1}  # and the split of the data's fingerprint
     assert identity(make_recipe(elsewhere), "data") == identity(make_recipe({"data": "x.csv"}), "data")
 
 

@@ -1,11 +1,15 @@
 """One definition behind flags, YAML and keywords; every mistake is named, all at once."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
 from balanced_mixup.errors import UsageError
 from balanced_mixup.methods import METHODS, BalancedMixUp, FocalLoss, Instance, MixUp
 from balanced_mixup.training.recipe import RECIPE_SUMMARIES, RECIPES, Recipe, load_yaml, make_recipe
+
+LEGACY = Path(__file__).parents[1] / "legacy"
 
 
 class Other(FocalLoss):
@@ -32,6 +36,21 @@ def test_yaml_round_trip(tmp_path):
     (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
     assert make_recipe(load_yaml(tmp_path / "recipe.yaml")) == recipe
     assert yaml.safe_load(recipe.to_yaml())["classes"] == ["b", "a"]
+
+
+def test_recipes_of_older_versions_keep_their_splits(tmp_path):
+    recipe = make_recipe({"data": "x.csv", "method": "focal", "gamma": 1.0})
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
+    settings = load_yaml(tmp_path / "recipe.yaml")
+    assert (settings["format"], settings["split_version"]) == (3, 2)
+    del settings["split_version"]
+    older = make_recipe({**settings, "format": 2})
+    assert older == recipe.model_copy(update={"split_version": 1})
+    assert make_recipe(load_yaml(LEGACY / "finished/recipe.yaml")).split_version == 1  # of format 1, without a number
+    (tmp_path / "recipe.yaml").write_text(older.to_yaml())
+    assert make_recipe(load_yaml(tmp_path / "recipe.yaml")) == older
+    assert make_recipe({**settings, "format": 2, "split_version": 2}) == recipe
+    assert make_recipe({"data": "x.csv", "alpha": 0.3}).split_version == 2  # somebody's own settings
 
 
 def test_a_number_stands_for_its_name(tmp_path):
@@ -65,7 +84,8 @@ def test_every_setting_is_described():
             {"method": Other()},
             "Other is not the method that is registered as 'focal': give it another name",
         ),
-        ({"format": 99}, "The recipe has the format 99, and this version .* reads up to 2: .* Upgrade balanced-mixup"),
+        ({"format": 99}, "The recipe has the format 99, and this version .* reads up to 3: .* Upgrade balanced-mixup"),
+        ({"split_version": 3}, r"Expected `split_version` to be less than or equal to 2, but got 3\."),
         ({"size": 8}, r"Expected `size` to be greater than or equal to 32, but got 8\."),
         ({"epochs": "many"}, r"Expected `epochs` to be a valid integer.*but got 'many'\."),
         ({"optimizer": "adam"}, r"Expected `optimizer` to be 'adamw' or 'sgd', but got 'adam'\."),

@@ -23,6 +23,7 @@ from balanced_mixup.benchmark.job import Job
 from balanced_mixup.benchmark.plan import Plan, load_plan, make_plan
 from balanced_mixup.benchmark.runs import expand
 from balanced_mixup.benchmark.variants import recipe_settings
+from balanced_mixup.data.settings import SPLIT_VERSION
 from balanced_mixup.errors import RunError, UsageError, human_time
 from balanced_mixup.files import write_text
 from balanced_mixup.progress import progress_bar
@@ -120,6 +121,7 @@ def run_benchmark(
     folder, placement = BenchmarkFolder(out), dict(placement or {})
     if jobs is not None and jobs < 1:
         raise UsageError(f"Expected `jobs` to be at least 1, but got {jobs}.")
+    plan = _with_split_version(plan, folder)
     settings = make_recipe(recipe_settings(plan.settings), placement)
     if settings.processes > 1:
         raise UsageError("Expected one device for each run of a benchmark; `--jobs` makes several runs at a time.")
@@ -146,6 +148,15 @@ def run_benchmark(
         folder.discard_weights(finished, runs)
     failed = _run_all(folder, runs, pending, placement, jobs, threads, keep_weights=keep)
     return BenchmarkOutcome(len(runs), sum(folder.is_finished(run) for run in runs), failed)
+
+
+def _with_split_version(plan: Plan, folder: BenchmarkFolder) -> Plan:
+    """Return the plan with the version of its splits: if it does not say, that of the folder, so that its folds stay."""
+    if "split_version" in plan.settings:
+        return plan
+    runs = folder.read().runs if folder.index.is_file() else ()
+    version = runs[0].settings.get("split_version", 1) if runs else SPLIT_VERSION
+    return plan.model_copy(update={"settings": {**plan.settings, "split_version": version}})
 
 
 def _threads(folder: BenchmarkFolder, wanted: int | None) -> int:

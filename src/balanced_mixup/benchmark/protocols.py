@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from balanced_mixup.data.settings import SPLIT_VERSION
 from balanced_mixup.errors import UsageError
 from balanced_mixup.randomness import key_of
 
@@ -91,6 +92,7 @@ def divide(
     repeats: int = 1,
     val_fraction: float = 0.1,
     seed: int = 0,
+    split_version: int = SPLIT_VERSION,
     published_folds: npt.NDArray[np.int64] | None = None,
 ) -> list[Fold]:
     """Return the divisions of a data set, the same for every method.
@@ -104,6 +106,7 @@ def divide(
         repeats: Number of repeats, each with other folds.
         val_fraction: Fraction of the training images that chooses the epoch.
         seed: Seed of the folds.
+        split_version: How splits are made; see `make_split`.
         published_folds: (N,), the fold of each image, where they are published; then there is one repeat.
 
     Raises:
@@ -123,7 +126,8 @@ def divide(
         rows = np.flatnonzero(split == "train")
         fractions = {"train": 1 - val_fraction, "val": val_fraction}
         own = None if groups is None else groups[rows]
-        split[rows] = make_split(manifest.labels[rows], own, fractions, key_of(seed, "validation", repeat, fold))
+        key = key_of(seed, "validation", repeat, fold)
+        split[rows] = make_split(manifest.labels[rows], own, fractions, key, split_version)
         return split
 
     if manifest.split is not None and (scheme == "given" or (scheme == "auto" and has_test and published_folds is None)):
@@ -134,7 +138,8 @@ def divide(
         splits = [with_validation(given.copy(), repeat, 0) for repeat in range(repeats)]
         return [_fold(data, f"r{repeat}", split, "test", given=True) for repeat, split in enumerate(splits)]
     if published_folds is None:
-        divisions = [k_folds(manifest.labels, groups, folds, key_of(seed, "folds", repeat)) for repeat in range(repeats)]
+        keys = [key_of(seed, "folds", repeat) for repeat in range(repeats)]
+        divisions = [k_folds(manifest.labels, groups, folds, key, split_version) for key in keys]
     else:
         check_published(data, published_folds, groups, manifest.images.names)
         count = len(np.unique(published_folds))

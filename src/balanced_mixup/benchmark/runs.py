@@ -84,7 +84,7 @@ def expand(plan: Plan, out: Path, placement: Mapping[str, Any]) -> Expansion:
         recipe = make_recipe(recipe_settings(plan.settings), placement, data)
         manifest = load(recipe)
         prepared = _prepared(manifest, entry.images_at_most, recipe, plan.fold_seed)
-        folds = _folds(name, entry, plan, prepared, recipe.val_fraction)
+        folds = _folds(name, entry, plan, prepared, recipe)
         external = sum(scan_external(name, entry.external, prepared, folds, recipe).values())
         if recipe.split_file is not None:  # images that it leaves out belong to the data, too
             manifest = load(recipe.model_copy(update={"split_file": None}))
@@ -97,7 +97,8 @@ def expand(plan: Plan, out: Path, placement: Mapping[str, Any]) -> Expansion:
             images = {split: int((fold.split == split).sum()) for split in SPLITS}
             if external:
                 images["external"] = external
-            runs += _runs_of(name, entry, plan, fold, {**data, "split_file": str(path)}, data_fingerprint, images, folders)
+            division = {**data, "split_file": str(path), "split_version": recipe.split_version}
+            runs += _runs_of(name, entry, plan, fold, division, data_fingerprint, images, folders)
     # All methods on one fold before the next fold: an interrupted benchmark is comparable, too.
     order = list(plan.data)
     runs.sort(key=lambda run: (order.index(run.data), run.seed, run.fold))
@@ -116,12 +117,12 @@ def _prepared(manifest: Manifest, at_most: int | None, recipe: Recipe, seed: int
         return prepared
     manifest = prepared.manifest
     groups = merge_groups(len(manifest), manifest.groups, prepared.digests)
-    rows = sample(manifest.labels, groups, at_most, key_of(seed, "sample"))
+    rows = sample(manifest.labels, groups, at_most, key_of(seed, "sample"), recipe.split_version)
     digests = tuple(prepared.digests[row] for row in rows)
     return Prepared(prepared.pixels.subset(rows), manifest.subset(rows), digests)
 
 
-def _folds(name: str, entry: BenchmarkData, plan: Plan, prepared: Prepared, val_fraction: float) -> list[Fold]:
+def _folds(name: str, entry: BenchmarkData, plan: Plan, prepared: Prepared, recipe: Recipe) -> list[Fold]:
     return divide(
         name,
         prepared,
@@ -129,8 +130,9 @@ def _folds(name: str, entry: BenchmarkData, plan: Plan, prepared: Prepared, val_
         scheme=entry.scheme,
         folds=plan.folds,
         repeats=plan.repeats,
-        val_fraction=val_fraction,
+        val_fraction=recipe.val_fraction,
         seed=plan.fold_seed,
+        split_version=recipe.split_version,
         published_folds=_published_folds(name, entry, prepared),
     )
 

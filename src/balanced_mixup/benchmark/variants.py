@@ -12,7 +12,7 @@ from balanced_mixup.methods import get_method, methods_with
 from balanced_mixup.training.recipe import Execution, Recipe, current_settings, known_settings
 
 RESERVED = {"backbone", "seed", *DataSettings.model_fields}  # set elsewhere in a plan
-_SHARED = RESERVED | {"val_fraction", "test_fraction"}  # cannot differ between methods that share their folds
+_SHARED = RESERVED | {"val_fraction", "test_fraction", "split_version"}  # cannot differ between methods that share their folds
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from balanced_mixup.data.sources.label_names import canonical
 from balanced_mixup.data.sources.text_table import read_table
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.metrics import Array
-from balanced_mixup.statistics.bootstrap import Interval
+from balanced_mixup.statistics.interval import Interval
 
 PRIORS = ("train", "uniform", "estimate")
 

@@ -38,7 +38,8 @@ from scipy import sparse
 
 from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import Array, ArrayOrTensor, checked
-from balanced_mixup.statistics.bootstrap import CHUNK_ENTRIES, Interval, Replicates, draws_of, units_of
+from balanced_mixup.statistics.bootstrap import CHUNK_ENTRIES, Replicates, draws_of, units_of
+from balanced_mixup.statistics.interval import Interval
 from balanced_mixup.statistics.paired_tests import wilson
 
 BINS = 15

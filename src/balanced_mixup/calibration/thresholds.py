@@ -18,7 +18,8 @@ from scipy.stats import beta
 
 from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import ArrayOrTensor, checked
-from balanced_mixup.statistics.bootstrap import Interval, units_of
+from balanced_mixup.statistics.bootstrap import units_of
+from balanced_mixup.statistics.interval import Interval
 from balanced_mixup.statistics.paired_tests import wilson
 
 LEVEL = 0.95  # of the one-sided lower bound

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from balanced_mixup.runs.evaluation import EvaluationResult
     from balanced_mixup.runs.predictions import ImagePredictions
     from balanced_mixup.runs.scores import Scores
-    from balanced_mixup.statistics.bootstrap import Interval
+    from balanced_mixup.statistics.interval import Interval
 
 
 _MOST_CLASSES, _RAREST = 40, 10  # of more classes than this, this many are printed

@@ -9,15 +9,19 @@ import numpy as np
 import numpy.typing as npt
 
 from balanced_mixup.data.manifest import SPLIT_NAMES, Manifest
+from balanced_mixup.data.settings import SPLIT_VERSION
 from balanced_mixup.data.sources.text_table import read_table
-from balanced_mixup.data.splits import Keys, make_split
+from balanced_mixup.data.splits import make_split
+from balanced_mixup.data.stratification import Keys
 from balanced_mixup.errors import DataError, Problem, UsageError
 from balanced_mixup.table_files import neutralised, restored
 
 UNUSED = "unused"  # the split of an image that is excluded
 
 
-def k_folds(labels: npt.NDArray[np.int64], groups: Keys | None, k: int, seed: int) -> npt.NDArray[np.int64]:
+def k_folds(
+    labels: npt.NDArray[np.int64], groups: Keys | None, k: int, seed: int, version: int = SPLIT_VERSION
+) -> npt.NDArray[np.int64]:
     """Return the fold of each image, int64 (N,), 0 ... k - 1; each fold is the test split once.
 
     Args:
@@ -25,6 +29,7 @@ def k_folds(labels: npt.NDArray[np.int64], groups: Keys | None, k: int, seed: in
         groups: (N,), images with the same value stay together; None: no groups.
         k: Number of folds.
         seed: Seed of the assignment of groups.
+        version: How splits are made.
 
     Raises:
         UsageError: There are fewer groups than folds, or fewer than two folds.
@@ -32,7 +37,7 @@ def k_folds(labels: npt.NDArray[np.int64], groups: Keys | None, k: int, seed: in
     count = len(np.unique(groups)) if groups is not None else len(labels)
     if not 2 <= k <= count:
         raise UsageError(f"Expected `folds` to be from 2 to the number of images (or groups), {count}, but got {k}.")
-    return make_split(labels, groups, {str(fold): 1 / k for fold in range(k)}, seed).astype(np.int64)
+    return make_split(labels, groups, {str(fold): 1 / k for fold in range(k)}, seed, version).astype(np.int64)
 
 
 def check_published(
@@ -64,12 +69,14 @@ def check_published(
         )
 
 
-def sample(labels: npt.NDArray[np.int64], groups: Keys | None, count: int, seed: int) -> npt.NDArray[np.int64]:
+def sample(
+    labels: npt.NDArray[np.int64], groups: Keys | None, count: int, seed: int, version: int = SPLIT_VERSION
+) -> npt.NDArray[np.int64]:
     """Return the ascending rows of about `count` images, stratified by class with groups intact; all if there are fewer."""
     if count >= len(labels):
         return np.arange(len(labels))
-    share = count / len(labels)
-    return np.flatnonzero(make_split(labels, groups, {"train": share, "rest": 1 - share}, seed) == "train")
+    share = max(count, 1) / len(labels)
+    return np.flatnonzero(make_split(labels, groups, {"train": share, "rest": 1 - share}, seed, version) == "train")
 
 
 def write_split(path: Path, names: Sequence[str], split: npt.NDArray[np.str_]) -> None:

@@ -15,6 +15,7 @@ from balanced_mixup.data import checks
 from balanced_mixup.data.manifest import SPLITS, Images, Manifest, Scan
 from balanced_mixup.data.pillow_scope import pillow_scope
 from balanced_mixup.data.pixel_budget import LEFT_TO_PARENT, budget
+from balanced_mixup.data.settings import SPLIT_VERSION
 from balanced_mixup.data.splits import check_fractions, complete_split, given_splits
 from balanced_mixup.errors import DataError, Problem
 from balanced_mixup.progress import progress_bar
@@ -34,6 +35,7 @@ class SplitPlan:
     val_fraction: float
     test_fraction: float
     seed: int
+    version: int
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ def inspect(
     test_fraction: float = 0.0,
     *,
     seed: int = 0,
+    split_version: int = SPLIT_VERSION,
     scan: Callable[[int], Scan] | None = None,
 ) -> Inspection:
     """Open every image of `manifest`, with a progress bar, and find all problems; bad data raise no error.
@@ -136,14 +139,14 @@ def inspect(
         val_fraction: Fraction for validation, as for `complete_split`; None for data that are not to be trained on: no split
             is planned, and a missing one is not a problem.
         test_fraction: Fraction for the test.
-        seed: Of the split.
+        seed, split_version: Of the split; see `make_split`.
         scan: Opens the image of a row; called from several threads, in any order; may keep the pixels. If not given, images
             are opened by `Images.scan`, many in several processes, and an image that several rows name only once.
 
     Raises:
         UsageError: The fractions are impossible.
     """
-    plan = None if val_fraction is None else SplitPlan(val_fraction, test_fraction, seed)
+    plan = None if val_fraction is None else SplitPlan(val_fraction, test_fraction, seed, split_version)
     if plan is not None:
         check_fractions(manifest, plan.val_fraction, plan.test_fraction)
     shapes, digests = np.zeros((len(manifest), 2), np.int64), [""] * len(manifest)
@@ -238,7 +241,7 @@ def _inspect_together(
     found = [*checks.identical_images(manifest, digests), *checks.divided_groups(manifest)]
     planned = manifest
     if plan is not None:
-        planned = complete_split(manifest, plan.val_fraction, plan.test_fraction, plan.seed, digests)
+        planned = complete_split(manifest, plan.val_fraction, plan.test_fraction, plan.seed, digests, plan.version)
         needs_test = plan.test_fraction > 0 and not given_splits(manifest) - {"train"}
         found += checks.empty_splits(planned, SPLITS if needs_test else SPLITS[:2])
         found += checks.small_classes(planned)

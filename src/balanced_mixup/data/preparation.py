@@ -14,7 +14,7 @@ from balanced_mixup.data.cached_stores import default_cache_dir
 from balanced_mixup.data.inspection import Inspection, check_table, exclude, inspect
 from balanced_mixup.data.manifest import Manifest, Scan
 from balanced_mixup.data.pixels import ArrayPixels, Pixels, SourcePixels
-from balanced_mixup.data.settings import CacheKind
+from balanced_mixup.data.settings import SPLIT_VERSION, CacheKind
 from balanced_mixup.data.store import Store
 from balanced_mixup.errors import DataError, RunError, describe, human_bytes
 
@@ -62,6 +62,7 @@ def prepare(
     val_fraction: float | None = None,
     test_fraction: float = 0.0,
     seed: int = 0,
+    split_version: int = SPLIT_VERSION,
 ) -> Prepared:
     """Check a data set and decode its images, each once, or not at all if the store has it.
 
@@ -70,7 +71,7 @@ def prepare(
         size: Side in pixels of the square that each image is resized to.
         cache: Where the decoded images are cached.
         exclude_bad: Exclude rows with a problem instead of stopping.
-        val_fraction, test_fraction, seed: As for `inspect`.
+        val_fraction, test_fraction, seed, split_version: As for `inspect`.
 
     Raises:
         DataError: The table has fatal problems, and then no image is opened; or the images have. Lists all of them.
@@ -78,7 +79,15 @@ def prepare(
     """
     if not exclude_bad:
         check_table(manifest)
-    pixels, inspection = read(manifest, size, cache, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
+    pixels, inspection = read(
+        manifest,
+        size,
+        cache,
+        val_fraction=val_fraction,
+        test_fraction=test_fraction,
+        seed=seed,
+        split_version=split_version,
+    )
     excluded: tuple[tuple[str, str], ...] = ()
     if exclude_bad and inspection.excludable:
         reasons = defaultdict(list)
@@ -104,6 +113,7 @@ def read(
     val_fraction: float | None = None,
     test_fraction: float = 0.0,
     seed: int = 0,
+    split_version: int = SPLIT_VERSION,
 ) -> tuple[Pixels, Inspection]:
     """Open every image once and cache its pixels according to `cache`.
 
@@ -111,14 +121,14 @@ def read(
         manifest: N images.
         size: Side in pixels of the square that each image is resized to.
         cache: Where the decoded images are kept.
-        val_fraction, test_fraction, seed: As for `inspect`.
+        val_fraction, test_fraction, seed, split_version: As for `inspect`.
 
     Returns:
         The pixels of N images, and the inspection; those of an unreadable image are undefined or raise a DataError.
     """
 
     def scan_with(scan: Callable[[int], Scan]) -> Inspection:
-        return inspect(manifest, val_fraction, test_fraction, seed=seed, scan=scan)
+        return inspect(manifest, val_fraction, test_fraction, seed=seed, split_version=split_version, scan=scan)
 
     images = manifest.images
     if cache.kind == "none":

@@ -7,6 +7,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 CacheKind = Literal["none", "disk", "ram", "device"]
 
+SPLIT_VERSION = 2  # the newest one; see `splits.make_split`
+
 
 def as_text(value: object) -> object:
     """Turn numbers and paths from YAML and Python into text: a class may be called 0."""

@@ -1,80 +1,58 @@
 """Splitting a data set: stratified by class, with no group in two splits.
 
-Iterative stratification (Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label data", ECML PKDD 2011), with
-groups as the samples and the classes inside a group as its labels: from the rarest class on, each group that contains the
-class goes to the split that still needs most images of it. Without groups, every split gets its fraction of every class to
-within one image.
+How splits are made has a version: a run or a benchmark that was started with an earlier one goes on with its splits.
 """
 
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from balanced_mixup.data.earlier_split import earlier_split
 from balanced_mixup.data.manifest import Manifest
+from balanced_mixup.data.settings import SPLIT_VERSION
+from balanced_mixup.data.stratification import Keys, stratify
 from balanced_mixup.errors import UsageError
-from balanced_mixup.randomness import generator
 
-Keys = npt.NDArray[np.str_] | npt.NDArray[np.int64]
+_COVERED = ("train", "test", "val")  # where every class is wanted, and in this order where it has too few groups
 
 
 def make_split(
-    labels: npt.NDArray[np.int64], groups: Keys | None, fractions: Mapping[str, float], seed: int
+    labels: npt.NDArray[np.int64],
+    groups: Keys | None,
+    fractions: Mapping[str, float],
+    seed: int,
+    version: int = SPLIT_VERSION,
 ) -> npt.NDArray[np.str_]:
     """Return the split of each image, str (N,).
 
-    A split called "train" gets at least one group of every class, as a class without training images cannot be learnt.
+    A split called "train" gets at least one group of every class, as a class without training images cannot be learnt; then one
+    called "test" does, then "val", as far as there are groups of the class. Among splits with other names, such as folds, a
+    class of few groups is in as many as possible.
 
     Args:
         labels: (N,), any integers.
         groups: (N,), images with the same value stay together; None: no groups.
         fractions: The fraction of the images for each split, adding up to 1, by the name of the split.
         seed: Seed of the assignment of groups.
+        version: How splits are made.
     """
-    members = _members(np.arange(len(labels)) if groups is None else groups)
-    contents = [Counter(labels[rows].tolist()) for rows in members]
-    order = generator(seed, "split").permutation(len(members)).tolist()
-    groups_of = defaultdict(list)
-    for group in order:
-        for label in contents[group]:
-            groups_of[label].append(group)
-    rarest_first = sorted(groups_of, key=lambda label: (len(groups_of[label]), label))
-    # How many images, by class and in total, every split still needs; negative if it has too many.
-    counts = Counter(labels.tolist())
-    needs = {split: {label: share * n for label, n in counts.items()} for split, share in fractions.items()}
-    totals = {split: share * len(labels) for split, share in fractions.items()}
-    split_of: dict[int, str] = {}
-
-    def place(group: int, split: str) -> None:
-        split_of[group] = split
-        for label, n in contents[group].items():
-            needs[split][label] -= n
-            totals[split] -= n
-
-    if "train" in fractions:
-        for label in rarest_first:
-            if all(group not in split_of for group in groups_of[label]):
-                place(groups_of[label][0], "train")
-    for label in rarest_first:
-        for group in groups_of[label]:
-            if group not in split_of:
-                # Among equals the split that needs most images in total, then the first.
-                place(group, max(totals, key=lambda split: (round(needs[split][label], 6), round(totals[split], 6))))
-    split = np.empty(len(labels), dtype=f"<U{max(map(len, fractions))}")
-    for group, name in split_of.items():
-        split[members[group]] = name
-    return split
-
-
-def _members(keys: Keys) -> list[npt.NDArray[np.int64]]:
-    """Return the rows of each group."""
-    _, group, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    return np.split(np.argsort(group, kind="stable"), np.cumsum(counts)[:-1])
+    if version == 1:
+        return earlier_split(labels, groups, fractions, seed)
+    names = list(fractions)
+    ranks = [_COVERED.index(name) if name in _COVERED else -1 for name in names]
+    if set(ranks) == {-1}:
+        ranks = [0] * len(names)
+    return np.array(names)[stratify(labels, groups, list(fractions.values()), ranks, seed)]
 
 
 def complete_split(
-    manifest: Manifest, val_fraction: float, test_fraction: float, seed: int, same: Sequence[str] | None = None
+    manifest: Manifest,
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+    same: Sequence[str] | None = None,
+    version: int = SPLIT_VERSION,
 ) -> Manifest:
     """Return the data set with a split into "train", "val" and "test".
 
@@ -88,6 +66,7 @@ def complete_split(
         test_fraction: Fraction for the test.
         seed: Seed of the split.
         same: (N,) digests; images with the same one stay together ("" matches no other).
+        version: How splits are made.
 
     Raises:
         UsageError: The fractions are impossible.
@@ -103,7 +82,8 @@ def complete_split(
         fractions = {"train": 1 - val_fraction - test_fraction, "val": val_fraction, "test": test_fraction}
     together = merge_groups(len(manifest), manifest.groups, same)
     split = np.full(len(manifest), "train", dtype="<U5") if manifest.split is None else manifest.split.astype("<U5")
-    split[rows] = make_split(manifest.labels[rows], None if together is None else together[rows], fractions, seed)
+    own = None if together is None else together[rows]
+    split[rows] = make_split(manifest.labels[rows], own, fractions, seed, version)
     return manifest.with_split(split)
 
 

@@ -20,10 +20,11 @@ from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.runs.scores import defined_metrics
-from balanced_mixup.statistics.bootstrap import Interval, replicate, units_of
+from balanced_mixup.statistics.bootstrap import replicate, units_of
 from balanced_mixup.statistics.correlated_t_test import Chances
 from balanced_mixup.statistics.correlated_t_test import chances as chances_of
 from balanced_mixup.statistics.detectable_difference import detectable_difference
+from balanced_mixup.statistics.interval import Interval
 from balanced_mixup.statistics.paired_tests import UNDEFINED, Comparison
 from balanced_mixup.statistics.two_way_bootstrap import difference_over_trainings
 

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from balanced_mixup.runs.predictions import Predictions
     from balanced_mixup.runs.run import Run
     from balanced_mixup.runs.scores import Scores
-    from balanced_mixup.statistics.bootstrap import Interval
+    from balanced_mixup.statistics.interval import Interval
     from balanced_mixup.training.backbones import Backbone
     from balanced_mixup.training.inputs import TrainingData
 
@@ -219,6 +219,7 @@ def _start(recipe: Recipe, manifest: Manifest) -> tuple[Backbone, Prepared]:
         val_fraction=recipe.val_fraction,
         test_fraction=recipe.test_fraction,
         seed=recipe.seed,
+        split_version=recipe.split_version,
     )
     return backbone, prepared
 

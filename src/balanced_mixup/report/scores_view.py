@@ -11,7 +11,7 @@ from balanced_mixup.report.contents import Contents, require
 from balanced_mixup.report.document import Block, Chart, Table
 from balanced_mixup.report.figures import class_scores, confusion_matrix, precision_recall_curves, roc_curves
 from balanced_mixup.runs.scores import ClassScores
-from balanced_mixup.statistics.bootstrap import Interval
+from balanced_mixup.statistics.interval import Interval
 
 
 def scores_view(run: Contents) -> list[Block]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from balanced_mixup.statistics.bootstrap import Interval
+from balanced_mixup.statistics.interval import Interval
 from balanced_mixup.words import counted, display_name, listed
 
 CITATION = (

@@ -93,7 +93,7 @@ def contradictions(run: "Run") -> Iterator[str]:
         if listed.get(image) != tuple(said):
             yield f"the label or the split of {image!r:.200} differs between predictions.parquet and manifest.csv"
             break
-    for split, scores in run.scores.items():
+    for split, scores in read_scores(run.folder.metrics).items():
         scored = predictions.in_split(split)
         if tuple(scores.per_class) != predictions.classes or scores.n != len(scored):
             yield f"the {split} scores in metrics.json are of other classes or of another number of images"

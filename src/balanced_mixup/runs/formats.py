@@ -47,7 +47,7 @@ COST_FILE = Format()
 EVALUATION_FILE = Format()
 PREDICTIONS_FILE = Format()
 DIGESTS_FILE = Format()
-RECIPE_FILE = Format(recipe.FORMAT, {1: recipe.current_settings})
+RECIPE_FILE = Format(recipe.FORMAT, {1: recipe.current_settings, 2: recipe.current_settings})
 
 
 def file_text(content: Content, form: Format) -> str:

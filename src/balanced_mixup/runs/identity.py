@@ -15,8 +15,8 @@ from balanced_mixup.training.recipe import Execution, Recipe
 
 FORMAT = 1
 
-# Where the run computes, the name of its recipe, and what the data's fingerprint covers.
-_EXCLUDED = {"recipe", "method", *Execution.model_fields, *DataSettings.model_fields}
+# Where the run computes, the name of its recipe, and what the data's fingerprint covers, such as the split.
+_EXCLUDED = {"recipe", "method", "split_version", *Execution.model_fields, *DataSettings.model_fields}
 
 
 def identity(recipe: Recipe, data_fingerprint: str) -> str:

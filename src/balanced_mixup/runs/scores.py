@@ -1,41 +1,66 @@
 """The scores of predictions, typed: every metric and the recall and precision of each class, with intervals."""
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields, replace
 from html import escape
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from balanced_mixup.data.manifest import SPLITS
 from balanced_mixup.errors import UsageError
-from balanced_mixup.metrics import METRICS, accuracy, confusion
+from balanced_mixup.metrics import METRICS, confusion
 from balanced_mixup.runs.formats import METRICS_FILE, damaged, read_file
 from balanced_mixup.runs.predictions import Predictions
-from balanced_mixup.statistics.bootstrap import Interval, bootstrap, units_of
+from balanced_mixup.statistics.interval import Interval
+from balanced_mixup.statistics.scoring import score_intervals
 
 _REMEDY = "Delete it: `bmixup train --resume` makes it again."
 
 
+_INTERVALS = 2  # how intervals are computed; those of version 1 were too narrow for rare classes
+_OLD = "The interval is that of an earlier version: too narrow where classes are rare."
+_UNDEFINED = Interval(math.nan)
+
+
 @dataclass(frozen=True)
 class ClassScores:
-    """Recall and precision of a class, NaN where undefined, and `support`, the number of its images."""
+    """Scores of a class against the rest, NaN where undefined, and `support`, the number of its images.
+
+    precision is the positive predictive value, npv the negative one, both at the prevalence in these images.
+    """
 
     support: int
     recall: Interval
     precision: Interval
+    specificity: Interval = _UNDEFINED
+    npv: Interval = _UNDEFINED
+    f1: Interval = _UNDEFINED
+    auc: Interval = _UNDEFINED
+    average_precision: Interval = _UNDEFINED
+
+    def scores(self) -> dict[str, Interval]:
+        """Return each score by its name."""
+        return {name: getattr(self, name) for name in CLASS_FIELDS}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores for JSON."""
-        return {"support": self.support, "recall": self.recall.to_dict(), "precision": self.precision.to_dict()}
+        return {"support": self.support} | {name: score.to_dict() for name, score in self.scores().items()}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` returned."""
-        return cls(int(content["support"]), *(Interval.from_dict(content[name]) for name in ("recall", "precision")))
+        """Read what `to_dict` returned; earlier versions had recall and precision alone."""
+        names = [name for name in CLASS_FIELDS if name in {"recall", "precision", *content}]
+        return cls(int(content["support"]), **{name: Interval.from_dict(content[name]) for name in names})
+
+    def warned(self, warning: str) -> Self:
+        """Return the same with this warning on each score."""
+        return type(self)(self.support, **{name: score.warned(warning) for name, score in self.scores().items()})
+
+
+CLASS_FIELDS = tuple(each.name for each in fields(ClassScores) if each.name != "support")
 
 
 @dataclass(frozen=True)
@@ -43,12 +68,14 @@ class Scores:
     """The scores of one set of images, each with its 95 % interval.
 
     n: Number of images. groups: Number of groups, or None. metrics: By name, as in `METRICS`. per_class: By class, in order.
+    outdated: The intervals are those of an earlier version.
     """
 
     n: int
     groups: int | None
     metrics: Mapping[str, Interval]
     per_class: Mapping[str, ClassScores]
+    outdated: bool = False
 
     def __repr__(self) -> str:
         """Return the number of images and the value of each score that is defined, in one line."""
@@ -68,41 +95,50 @@ class Scores:
 
     @classmethod
     def of(cls, predictions: Predictions, replicates: int = 2000) -> Self:
-        """Score predictions, with bootstrap intervals over whole groups where there are groups, else over images.
+        """Score predictions, with the intervals of `score_intervals`, over groups where there are groups, else over images.
 
-        Where all replicates score the same, the bootstrap interval has no width. An accuracy, recall or precision of 0 or 1
-        then gets Wilson's interval, whose trials are the images: all, those of the class, or those predicted as it; or their
-        groups, where there are groups. Any other score then has no interval. Of class answers alone (`answers_only`), a score
-        that is read from probabilities is undefined.
+        Of class answers alone (`answers_only`), a score that is read from probabilities is undefined.
         """
-        names = predictions.classes
-        intervals = _intervals(predictions, tuple(METRICS), replicates)
+        names, groups = predictions.classes, predictions.groups
+        found = score_intervals(
+            predictions.labels,
+            predictions.probabilities,
+            groups,
+            classes=names,
+            metrics=defined_metrics(predictions),
+            draws=replicates,
+        )
         support = np.bincount(predictions.labels, minlength=len(names)).tolist()
         return cls(
             len(predictions),
-            None if predictions.groups is None else len(np.unique(predictions.groups)),
-            {name: intervals[name] for name in METRICS},
+            None if groups is None else len(np.unique(groups)),
+            {name: found.get(name, _UNDEFINED) for name in METRICS},
             {
-                name: ClassScores(support[k], intervals[f"recall_{k}"], intervals[f"precision_{k}"])
+                name: ClassScores(support[k], **{score: found.get(f"{score}_{k}", _UNDEFINED) for score in CLASS_FIELDS})
                 for k, name in enumerate(names)
             },
         )
 
     def completed(self, read: Callable[[], Predictions]) -> "Scores":
-        """Return the scores with all `METRICS`; those of metrics newer than the scores are computed from predictions.
+        """Return the scores with all `METRICS` and up-to-date intervals, computed from the predictions where they lack.
 
         Args:
             read: Returns the predictions that were scored. Where it raises UsageError, or they cannot be scored, the scores
-                stay as they are.
+                stay as they are, and old intervals get a warning.
         """
-        lacking = [name for name in METRICS if name not in self.metrics]
-        if not lacking:
+        if not self.outdated and all(name in self.metrics for name in METRICS):
             return self
         try:
-            added = _intervals(read(), lacking, 2000)
+            return self.of(read())
         except UsageError:
-            return self
-        return replace(self, metrics={**self.metrics, **{name: added[name] for name in lacking}})
+            return self if not self.outdated else self._warned(_OLD)
+
+    def _warned(self, warning: str) -> "Scores":
+        return replace(
+            self,
+            metrics={name: score.warned(warning) for name, score in self.metrics.items()},
+            per_class={name: row.warned(warning) for name, row in self.per_class.items()},
+        )
 
     def values(self, read: Callable[[], Predictions]) -> dict[str, float]:
         """Return every metric without its interval, NaN where undefined; see `completed`, but without a bootstrap."""
@@ -122,6 +158,7 @@ class Scores:
         """Return the scores for JSON; NaN is None."""
         return {
             "n": self.n,
+            "intervals": 1 if self.outdated else _INTERVALS,
             "groups": self.groups,
             "metrics": {name: score.to_dict() for name, score in self.metrics.items()},
             "per_class": {name: scores.to_dict() for name, scores in self.per_class.items()},
@@ -135,6 +172,7 @@ class Scores:
             content["groups"],
             {name: Interval.from_dict(score) for name, score in content["metrics"].items()},
             {name: ClassScores.from_dict(scores) for name, scores in content["per_class"].items()},
+            outdated=content.get("intervals", 1) < _INTERVALS,
         )
 
 
@@ -157,19 +195,3 @@ def read_scores(path: Path) -> dict[str, Scores]:
 def defined_metrics(predictions: Predictions, metrics: Collection[str] = METRICS) -> list[str]:
     """Return the metrics that these predictions allow: of class answers alone, those of the confusion matrix."""
     return [name for name in metrics if not predictions.answers_only or METRICS[name].statistic is confusion]
-
-
-def _intervals(predictions: Predictions, metrics: Sequence[str], replicates: int) -> dict[str, Interval]:
-    labels, probabilities, groups = predictions.labels, predictions.probabilities, predictions.groups
-    defined = defined_metrics(predictions, metrics)
-    intervals = {name: Interval(math.nan) for name in metrics if name not in defined}
-    intervals |= bootstrap(labels, probabilities, groups, metrics=defined, replicates=replicates)
-    units, predicted = units_of(len(labels), groups), probabilities.argmax(axis=1)
-
-    def trials(rows: npt.NDArray[np.bool_]) -> int:
-        return len(np.unique(units[rows]))
-
-    proportions = {accuracy.name: trials(np.full(len(labels), True))}
-    for k in range(len(predictions.classes)):
-        proportions |= {f"recall_{k}": trials(labels == k), f"precision_{k}": trials(predicted == k)}
-    return {name: score.unless_constant(proportions.get(name)) for name, score in intervals.items()}

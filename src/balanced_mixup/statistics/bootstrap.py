@@ -14,66 +14,29 @@ more than half are left out, or where there is only one image or group to draw f
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from balanced_mixup.cells import Cells
 from balanced_mixup.errors import UsageError
+from balanced_mixup.formulas import class_precision, class_recall, label_counts
 from balanced_mixup.metrics import (
     MANY_CLASSES,
     METRICS,
     Array,
     ArrayOrTensor,
     Images,
-    class_precision,
-    class_recall,
     confusion,
-    label_counts,
 )
 from balanced_mixup.randomness import generator
-from balanced_mixup.statistics.paired_tests import wilson
+from balanced_mixup.statistics.interval import Interval
 
 # Weights, or entries of confusion matrices, in one array (16 MiB as float64); a few such arrays exist at a time.
 CHUNK_ENTRIES = 2**21
 _LARGER = 4  # chunks with many classes, where each begins with work that does not depend on its size
-
-_SAME = 1e-9  # smaller differences between draws are rounding errors
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A score of the images themselves, and the percentile interval `low` to `high` of its replicates; NaN where undefined."""
-
-    value: float
-    low: float = math.nan
-    high: float = math.nan
-
-    def to_dict(self) -> dict[str, float | None]:
-        """Return value, low and high for JSON, with None for NaN."""
-        return {key: None if math.isnan(number) else number for key, number in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` returned. KeyError, TypeError or ValueError where it is something else."""
-        return cls(*(math.nan if content[key] is None else float(content[key]) for key in ("value", "low", "high")))
-
-    def unless_constant(self, trials: int | None = None) -> "Interval":
-        """Return the score without an interval of width 0, which would look like certainty.
-
-        Otherwise 1 of 1 correct would be 100 % [100 %, 100 %].
-
-        Args:
-            trials: Of a proportion, the number of images or groups: a proportion of 0 or 1 gets Wilson's interval instead.
-        """
-        if not self.high - self.low < _SAME:
-            return self
-        if trials is None or self.value not in (0, 1):
-            return Interval(self.value)
-        low, high = wilson(self.value, trials)
-        return Interval(self.value, float(low), float(high))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError
 
 from balanced_mixup.data.augmentation_presets import PRESETS
-from balanced_mixup.data.settings import CacheKind, DataSettings, as_text
+from balanced_mixup.data.settings import SPLIT_VERSION, CacheKind, DataSettings, as_text
 from balanced_mixup.errors import UsageError, nearest, shown
 from balanced_mixup.methods import METHODS, BalancedMixUp, Method, get_method, methods_with
 from balanced_mixup.methods.base import Optimizer, Schedule
@@ -100,6 +100,13 @@ class Recipe(DataSettings, Execution):
         ge=0,
         lt=0.9,
         description="Fraction of the images for test, scored once at the end, if the data have no split; 0 for none.",
+    )
+    split_version: int = Field(
+        SPLIT_VERSION,
+        ge=1,
+        le=SPLIT_VERSION,
+        description="How splits are made: 2 shares out all classes and the images as a whole, group by group; 1 looks at one "
+        "class of a group, and makes the splits of runs from before there were versions.",
     )
 
     method: SerializeAsAny[Method] = Field(
@@ -191,7 +198,8 @@ RECIPE_SUMMARIES: Mapping[str, str] = {
 }
 
 
-FORMAT = 2  # of recipe.yaml
+FORMAT = 3  # of recipe.yaml
+_WITH_SPLIT_VERSION = 3  # the first format that has it
 _MOST_PROBLEMS = 20  # in a message
 _DEFAULT_METHOD = BalancedMixUp().name
 _OLD_NAMES = {"weight_average": "ema_decay", "focal_gamma": "gamma", "cb_beta": "beta"}
@@ -245,7 +253,10 @@ def current_settings(layer: Mapping[str, Any]) -> dict[str, Any]:
             f"The recipe has the format {written}, and this version of balanced-mixup reads up to {FORMAT}: it was written by "
             "a newer one. Upgrade balanced-mixup."
         )
-    if written is None and settings.keys() >= _OF_ALL_METHODS:
+    of_format_1 = written is None and settings.keys() >= _OF_ALL_METHODS
+    if of_format_1 or (isinstance(written, int) and written < _WITH_SPLIT_VERSION):
+        settings.setdefault("split_version", 1)
+    if of_format_1:
         settings = only_of_method(str(settings.get("method", _DEFAULT_METHOD)), settings)
     return settings
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from balanced_mixup.metrics import Array, Metric, class_recall, confusion
+from balanced_mixup.formulas import class_recall
+from balanced_mixup.metrics import Array, Metric, confusion
 
 
 def _worst_recall(table: Array) -> Array:

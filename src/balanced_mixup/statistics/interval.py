@@ -1,0 +1,55 @@
+"""A score with its interval, and what to know before relying on it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from balanced_mixup.statistics.paired_tests import wilson
+
+_SAME = 1e-9  # smaller differences between draws are rounding errors
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A score and its interval `low` to `high`; NaN where undefined.
+
+    warning: Why the interval may not hold, as a sentence to be shown with it; None where its coverage is known.
+    """
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+    warning: str | None = None
+
+    def to_dict(self) -> dict[str, float | str | None]:
+        """Return value, low and high for JSON, with None for NaN, and the warning if there is one."""
+        ends = {"value": self.value, "low": self.low, "high": self.high}
+        content: dict[str, float | str | None] = {key: None if math.isnan(end) else end for key, end in ends.items()}
+        return content if self.warning is None else {**content, "warning": self.warning}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` returned. KeyError, TypeError or ValueError where it is something else."""
+        value, low, high = (math.nan if content[key] is None else float(content[key]) for key in ("value", "low", "high"))
+        warning = content.get("warning")
+        return cls(value, low, high, None if warning is None else str(warning))
+
+    def warned(self, warning: str | None) -> Self:
+        """Return the same with this warning; where the score is undefined, without one."""
+        return replace(self, warning=None if math.isnan(self.value) else warning)
+
+    def unless_constant(self, trials: int | None = None) -> "Interval":
+        """Return the score without an interval of width 0, which would look like certainty.
+
+        Otherwise 1 of 1 correct would be 100 % [100 %, 100 %].
+
+        Args:
+            trials: Of a proportion, the number of images or groups: a proportion of 0 or 1 gets Wilson's interval instead.
+        """
+        if not self.high - self.low < _SAME:
+            return self
+        if trials is None or self.value not in (0, 1):
+            return Interval(self.value)
+        low, high = wilson(self.value, trials)
+        return Interval(self.value, float(low), float(high))
