@@ -1,10 +1,10 @@
-"""Put the tables of the recorded benchmarks into docs/results.md, between `<!-- KIND of NAME -->` and `<!-- end -->`.
+"""Put the recorded tables into docs/results.md and docs/comparisons.md, between `<!-- KIND of NAME -->` and `<!-- end -->`.
 
 python benchmarks/results_page.py
 
 What is recorded of the benchmark of plans/NAME.yaml: results/NAME-runs.csv, which is what `bmixup table --format runs` says;
 results/NAME-recalls.csv, which is the rarity-1.csv among the figures of `bmixup report`; and results/NAME-corrected.csv, which
-corrected_shares.py makes.
+corrected_shares.py makes. Of simulations: results/comparisons.csv, which comparisons.py makes.
 """
 
 import re
@@ -13,15 +13,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+from comparisons import as_markdown
 
+from balanced_mixup.benchmark.grids import Grid, difference_grids, rank_grid, score_grid
 from balanced_mixup.benchmark.plan import load_plan
 from balanced_mixup.benchmark.results import Results
 from balanced_mixup.benchmark.summary import summarise
-from balanced_mixup.benchmark.tables import Grid, difference_grid, markdown, metrics_of, rank_grid, render, score_grid
+from balanced_mixup.benchmark.tables import markdown, metrics_of, render
 from balanced_mixup.benchmark.variants import method_variants
 
 HERE = Path(__file__).resolve().parent
-PAGE = HERE.parent / "docs/results.md"
+PAGES = tuple(HERE.parent / f"docs/{name}.md" for name in ("results", "comparisons"))
 ALPHA = "balanced-mixup alpha=0.2"
 CORRECTED = "instance, equal shares"
 RAREST = 4
@@ -69,7 +71,7 @@ def alphas(name: str) -> str:
     own = replace(
         of(results, tuple(method for method in results.methods if method.startswith("balanced-mixup"))), baseline=ALPHA
     )
-    return markdown(difference_grid(name, summarise(own, metrics_of(results)), ALPHA))
+    return "\n".join(map(markdown, difference_grids(name, summarise(own, metrics_of(results)), ALPHA, own.margin)))
 
 
 def corrected(name: str) -> str:
@@ -79,10 +81,8 @@ def corrected(name: str) -> str:
     methods = (*dict.fromkeys(scores["method"]), "class")
     both = replace(results, scores=pd.concat([scores, results.scores]), methods=methods, baseline=CORRECTED)
     entries = summarise(of(both, methods), metrics_of(results))
-    title = f"Corrected to equal shares of the classes, on {name}"
-    return "\n".join(
-        [markdown(replace(score_grid(name, entries), title=title)), markdown(difference_grid(name, entries, CORRECTED))]
-    )
+    scored = replace(score_grid(name, entries, both.margin), title=f"Corrected to equal shares of the classes, on {name}")
+    return "\n".join(map(markdown, [scored, *difference_grids(name, entries, CORRECTED, both.margin)]))
 
 
 def ranks(names: str) -> str:
@@ -94,8 +94,14 @@ def ranks(names: str) -> str:
     return markdown(rank_grid([entry for one in found for entry in summarise(of(one, methods), metrics)]))
 
 
+def simulations(name: str) -> str:
+    """Return how often comparisons are wrong."""
+    return as_markdown(pd.read_csv(HERE / f"results/{name}.csv"))
+
+
 KINDS: Mapping[str, Callable[[str], str]] = {
-    "tables": tables, "recalls": recalls, "alphas": alphas, "corrected": corrected, "ranks": ranks
+    "tables": tables, "recalls": recalls, "alphas": alphas, "corrected": corrected, "ranks": ranks,
+    "simulations": simulations,
 }  # fmt: skip
 
 
@@ -110,4 +116,5 @@ def page(text: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in PAGES:
+        path.write_text(page(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -24,13 +25,51 @@ def run(script, *arguments):
 def test_the_page_of_results_shows_what_is_recorded(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     results_page = importlib.import_module("results_page")
-    text = results_page.PAGE.read_text(encoding="utf-8")
+    text, simulated = (path.read_text(encoding="utf-8") for path in results_page.PAGES)
     for plan in (BENCHMARKS / "plans").glob("*.yaml"):
         results = results_page.recorded(plan.stem)
         assert results.finished == results.planned
         assert results.scores.groupby("method").size().to_dict() == dict.fromkeys(results.methods, 5)
         assert f"<!-- tables of {plan.stem} -->" in text
     assert results_page.page(text) == text
+    assert results_page.page(simulated) == simulated and simulated.count("images") > 5
+
+
+@pytest.fixture
+def comparisons(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("comparisons")
+
+
+def test_the_recorded_simulations_keep_what_is_promised():
+    """Equal methods are called different in at most 6 %, equivalence is wrong in at most 5 %, what is shown within 20 %."""
+    table = pd.read_csv(BENCHMARKS / "results/comparisons.csv")
+    parts = table[table["images_alone"].notna()]
+    assert (parts.loc[parts["trainings"] == 1, "different"] == 0).all() and (parts["trainings"] == 1).sum() == 3
+    assert (table["different"] <= 0.06).all() and (table["equivalent_wrongly"] <= 0.05).all()
+    shown = table.dropna(subset="shown")
+    assert ((shown["shown"] / shown["true"] - 1).abs() <= 0.2).all() and len(shown) == 11
+    assert (parts.loc[parts["scenario"].str.startswith("10,000"), "images_alone"] > 0.3).all()
+    assert (table["pairs"] >= 100).all() and (parts["pairs"] == 500).all()
+
+
+def test_simulated_comparisons_of_one_test_part(comparisons):
+    rows = list(comparisons.one_test_part("few", 40, 300, 3, 0.05, same_seeds=False))
+    assert [row.trainings for row in rows] == [1, 2, 3, 5]
+    assert rows[0].different == 0 and rows[0].images_alone > 0.1
+    for row in rows[1:]:
+        # Two standard errors above 5 %, of 40 pairs.
+        assert max(row.different, row.equivalent_wrongly) <= 0.125
+        assert row.images_alone > row.different and row.true > 0
+    assert rows[1].shown > rows[2].shown > rows[3].shown  # more trainings find smaller differences
+
+
+def test_simulated_marks_of_tables(comparisons):
+    pairs, tables = comparisons.in_folds("few", 40, 4, 300, 0.1)
+    assert pairs.different <= 0.125 and pairs.equivalent_wrongly <= 0.125 and pairs.shown == pytest.approx(pairs.true, rel=0.5)
+    assert tables.pairs == 4 and 0 <= tables.different <= 0.5 and tables.equivalent_wrongly <= 0.5
+    marks = comparisons.standings(np.array([[0.9, 0.91, 0.9, 0.92, 0.9], [0.5, 0.52, 0.51, 0.5, 0.5]]), 0.01)
+    assert marks.tolist() == ["best", "worse"]
 
 
 @pytest.fixture

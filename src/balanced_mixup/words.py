@@ -1,4 +1,4 @@
-"""Numbers and lists in sentences: "1 image", "2 classes", "a, b and 3 more"."""
+"""Numbers and lists in sentences and cells: "1 image", "2 classes", "a, b and 3 more", "0.043"."""
 
 from collections.abc import Sequence
 
@@ -18,3 +18,14 @@ def listed(parts: Sequence[str], most: int | None = None) -> str:
     if most is not None and len(parts) > most:
         parts = [*parts[:most], f"{len(parts) - most:,} more"]
     return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+
+
+def p_value(p: float) -> str:
+    """Return a p-value with the digits that matter: "<0.001", "0.004", "0.043", "0.31"."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def percentage(chance: float) -> str:
+    """Return a probability in per cent, "<1" and ">99" where it would round to 0 and 100."""
+    shown = f"{100 * chance:.0f}"
+    return {"0": "<1", "100": ">99"}.get(shown, shown)

@@ -114,7 +114,7 @@ class TestRow:
     def test_in_tables_and_report(self, benchmark, theirs):
         add_predictions(benchmark, theirs, "their net")
         text = make_tables(read_results(benchmark), (), "md")
-        assert text.count("| their net |") == 2
+        assert text.count("| their net |") == 3
         assert "their net: predictions of another program on the same images of cells." in text
         runs = make_tables(read_results(benchmark), (), "runs").splitlines()
         assert sum(line.startswith("cells,,their net,r0f") for line in runs) == 3

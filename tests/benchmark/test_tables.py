@@ -13,19 +13,22 @@ import pytest
 from scipy import stats
 from sklearn.metrics import matthews_corrcoef
 
-from balanced_mixup.benchmark import summary
+from balanced_mixup.benchmark import comparisons, summary
 from balanced_mixup.benchmark.benchmark_folder import BENCHMARK_FILE, BenchmarkFolder, Index, PlannedRun
+from balanced_mixup.benchmark.grids import difference_cell, grids
 from balanced_mixup.benchmark.results import Results, RunCollapse, read_results
 from balanced_mixup.benchmark.summary import mean_ranks, summarise
-from balanced_mixup.benchmark.tables import grids, latex, make_tables, markdown
+from balanced_mixup.benchmark.tables import latex, make_tables, markdown
 from balanced_mixup.errors import UsageError
 from balanced_mixup.evaluation.collapse import Collapse
+from balanced_mixup.metrics import METRICS
 from balanced_mixup.runs.formats import METRICS_FILE, write_file
 from balanced_mixup.runs.model_card import ModelCard
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.runs.scores import Scores
-from balanced_mixup.statistics.bootstrap import paired_difference
+from balanced_mixup.statistics.bootstrap import paired_difference, replicate
+from balanced_mixup.statistics.two_way_bootstrap import difference_over_trainings
 
 
 def results(scores, baseline="plain", **settings):
@@ -67,7 +70,43 @@ class TestSummary:
         assert np.isnan(plain.difference.mean) and np.isnan(plain.p_corrected)
         assert [entry.rank for entry in entries] == [2, 1, 3]
         # The plain method is worse than the best; the wild one varies too much to tell.
-        assert [entry.among_best for entry in entries] == [False, True, True]
+        assert [entry.standing for entry in entries] == ["worse", "best", "undecided"]
+        # Student's t around the mean difference, of the scale of the test: what is beyond a point, on either side.
+        posterior = stats.t(4, d.mean(), error)
+        assert (good.chances.better, good.chances.worse) == pytest.approx((posterior.sf(0.01), posterior.cdf(-0.01)))
+        assert good.chances.equivalent == pytest.approx(posterior.cdf(0.01) - posterior.cdf(-0.01))
+        # That of the noncentral t-distribution with 80 % power; c_4 = 0.94 of four degrees of freedom.
+        assert stats.nct.sf(stats.t.ppf(0.975, 4), 4, good.detectable * 0.94 / error) == pytest.approx(0.8, abs=0.01)
+        assert np.isnan(plain.detectable) and np.isnan(plain.chances.equivalent)
+
+    def test_equivalent_is_within_the_margin_and_not_just_undecided(self):
+        close = [value + step for value, step in zip(A, (0.001, -0.001, 0.002, 0.0, -0.003), strict=True)]
+        scores = {("skin", "plain"): A, ("skin", "close"): close, ("skin", "wild"): C}
+        assert [entry.standing for entry in summarise(results(scores), ["mcc"])] == ["best", "equivalent", "undecided"]
+        entries = summarise(results(scores, margin=0.0005), ["mcc"])
+        assert [entry.standing for entry in entries] == ["best", "undecided", "undecided"]
+        # A difference that is significant, but smaller than the margin, is one of equivalent methods.
+        slightly = [value - 0.005 + step for value, step in zip(A, (1e-4, -1e-4, 2e-4, 0.0, -2e-4), strict=True)]
+        entry = summarise(results({("skin", "plain"): A, ("skin", "slightly"): slightly}), ["mcc"])[1]
+        assert entry.p_corrected < 0.001 and entry.standing == "equivalent"
+
+    def test_identical_rows_of_collapsed_models_are_no_tie_for_best(self):
+        scores = {("skin", name): [0.2] * 5 for name in ("plain", "mixup")} | {("skin", "poor"): [0.1, 0.14, 0.12, 0.11, 0.15]}
+        plain, mixup, poor = summarise(results(scores), ["mcc"])
+        assert [entry.standing for entry in (plain, mixup, poor)] == ["tied", "tied", "worse"]
+        assert mixup.identical and np.isnan([mixup.difference.p, mixup.chances.equivalent, mixup.detectable]).all()
+        assert poor.p_corrected == poor.difference.p  # nothing was tested of the other
+        text = make_tables(results(scores), (), "md")
+        assert "| plain | 20.0 |" in text and "| mixup | 20.0 |" in text and "| mixup | identical |" in text
+        assert "or the same score in every fold or training, as collapsed models have" not in text  # there is no mark
+        both = results({**scores, ("skin", "other"): [0.21, 0.18, 0.2, 0.19, 0.2]})
+        assert "or the same score in every fold or training, as collapsed models have" in make_tables(both, (), "md")
+
+    def test_a_lower_score_that_is_better(self, monkeypatch):
+        monkeypatch.setattr(summary, "METRICS", {"mcc": replace(METRICS["mcc"], higher_is_better=False)})
+        plain, good = summarise(results({("skin", "plain"): A, ("skin", "good"): B}), ["mcc"])
+        assert (plain.standing, good.standing) == ("best", "worse")
+        assert good.chances.worse > 0.95
 
     def test_seeds_are_averaged_within_a_fold(self):
         found = results({("skin", "plain"): A})
@@ -91,9 +130,9 @@ class TestSummary:
             ("skin", "hare"): [0.97],
         }
         plain, good, hare = summarise(results(scores), ["mcc"])
-        assert np.isnan(hare.rank) and not hare.among_best
-        assert (good.rank, good.among_best) == (1, True)
-        assert (plain.rank, plain.among_best) == (2, False)
+        assert np.isnan(hare.rank) and hare.standing == "untested"
+        assert (good.rank, good.standing) == (1, "best")
+        assert (plain.rank, plain.standing) == (2, "worse")
 
     def test_differences_are_paired_by_seed(self):
         found = results({("skin", "plain"): A, ("skin", "good"): B})
@@ -110,9 +149,9 @@ class TestSummary:
         (entry,) = summarise(results({("skin", "plain"): [0.5, np.nan, 0.7]}), ["mcc"])
         assert (entry.folds, entry.median) == (2, 0.6)
         (entry,) = summarise(results({("skin", "plain"): [np.nan, np.nan]}), ["mcc"])
-        assert entry.folds == 0 and np.isnan(entry.mean.mean) and not entry.among_best
+        assert entry.folds == 0 and np.isnan(entry.mean.mean) and entry.standing == "untested"
         text = make_tables(results({("skin", "plain"): [np.nan] * 3, ("skin", "good"): [np.nan] * 3}), (), "md")
-        assert "nan" not in text and "–=" not in text
+        assert "nan" not in text and not re.search(r"–[*=?]", text)
 
     def test_mean_ranks(self):
         scores = {
@@ -135,10 +174,15 @@ class TestText:
     def test_markdown(self, found):
         text = make_tables(found, (), "md")
         assert "### Scores on skin & co" in text
-        assert "| plain | 61.0 [58.0, 64.0] |" in text
-        assert "| good | 66.0 [61.0, 69.0]= |" in text
-        assert "| wild | 57.0 [50.0, 70.0]= |" in text
+        rows = re.findall(r"\| (plain|good|wild) \| (.*) \|", text.split("### ")[1])
+        for (name, cell), values, mark in zip(rows, (A, B, C), ("", "*", "?"), strict=True):
+            half = stats.t.ppf(0.975, 4) * np.sqrt((1 / 5 + 1 / 4) * np.var(values, ddof=1))
+            ends = ", ".join(f"{100 * end:.1f}" for end in (np.mean(values) - half, np.mean(values) + half))
+            assert cell == f"{100 * np.mean(values):.1f} [{ends}]{mark}", name
         assert re.search(r"\| good \| \+4\.4 \[2\.\d, 6\.\d\] p=0\.00\d \|", text)
+        assert re.search(r"\| good \| (9\d|>99) / <?\d / <1, \d\.\d \|", text)
+        assert "differ by at most 1 point with a probability of 95 %" in text
+        assert "differ by at most 2.5 points" in make_tables(replace(found, margin=0.025), (), "md")
         assert "Mean ranks" not in text  # over one data set they would say nothing new
         for grid in text.split("### ")[1:]:
             widths = {line.count("|") for line in grid.splitlines() if line.startswith("|")}
@@ -149,6 +193,12 @@ class TestText:
         text = make_tables(results({("skin", "plain"): A, ("skin", "good"): steady}), ("mcc",), "md")
         assert re.search(r"\| good \| \+20\.0 \[20\.0, 20\.0\] p<0\.001 \|", text)
 
+    def test_p_has_three_decimals_where_they_decide(self):
+        entry = summarise(results({("skin", "plain"): A, ("skin", "good"): B}), ["mcc"])[1]
+        shown = {0.0494: "p=0.049", 0.0996: "p=0.100", 0.1234: "p=0.12", 0.0042: "p=0.004", 0.0001: "p<0.001"}
+        for p, text in shown.items():
+            assert difference_cell(replace(entry, p_corrected=p)).endswith(f" {text}")
+
     def test_mean_ranks_of_several_data_sets(self):
         found = results({("skin", "plain"): A, ("skin", "good"): B, ("eye", "plain"): A, ("eye", "good"): B})
         text = make_tables(found, ("mcc",), "md").split("### Mean ranks")[1]
@@ -158,7 +208,7 @@ class TestText:
     def test_latex_is_escaped_and_balanced(self, found):
         text = make_tables(found, (), "latex")
         assert r"Scores on skin \& co" in text
-        assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 2
+        assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 3
         assert not re.search(r"(?<!\\)[%_#]", text)
         failing = results({("skin", "plain"): A}, finished=5, planned=9, failed=(("skin · good", "50% & $x_1"),))
         assert "% Failed: skin · good: 50% & $x_1" in make_tables(failing, (), "latex").splitlines()
@@ -167,7 +217,8 @@ class TestText:
         table = pd.read_csv(io.StringIO(make_tables(found, (), "csv")))
         assert table["method"].tolist() == ["plain", "good", "wild"]
         assert table.loc[1, "difference"] == pytest.approx(0.044)
-        assert table["among_best"].tolist() == [False, True, True]
+        assert table["standing"].tolist() == ["worse", "best", "undecided"]
+        assert table.loc[1, ["better", "equivalent", "worse"]].sum() == pytest.approx(1) and table.loc[1, "detectable"] > 0
 
     def test_what_is_missing_is_said(self):
         found = results(
@@ -186,8 +237,8 @@ class TestText:
         collapsed = [np.nan, 0.6, np.nan, 0.7, 0.5]
         found = results({("skin", "plain"): A, ("skin", "good"): collapsed})
         text = make_tables(found, (), "md")
-        assert "| plain | 61.0 [58.0, 64.0]= |" in text
-        assert "| good | 60.0 [50.0, 70.0] (3 of 5) |" in text
+        assert re.search(r"\| plain \| 61\.0 \[.*\]\* \|", text)
+        assert re.search(r"\| good \| 60\.0 \[.*\] \(3 of 5\) \|", text)
         assert re.search(r"\| good \| .* p=0\.\d+ \(3 of 5\) \|", text)
         assert text.count("(n of m): over n of the m folds, as the score is undefined or missing in the others") == 2
         assert "(n of m)" not in make_tables(results({("skin", "plain"): A, ("skin", "good"): B}), (), "md")
@@ -198,8 +249,8 @@ class TestText:
 
     def test_one_fold_has_no_p(self):
         text = make_tables(results({("skin", "plain"): A[:1], ("skin", "good"): B[:1]}), (), "md")
-        assert "p=" not in text
-        assert "nan" not in text
+        assert "p=" not in text and "Probabilities" not in text
+        assert "nan" not in text and "| plain | 60.0 |" in text and "*" not in text
 
     def test_each_data_set_has_the_scores_that_apply_to_it(self):
         """Quadratic kappa of an ordinal data set stays, though the plan has a nominal one, too."""
@@ -225,8 +276,8 @@ class TestText:
         runs = [RunCollapse(data, "net", method, each) for (data, method), own in kinds.items() for each in own]
         text = make_tables(results(dict(zip(places, (A, B, A), strict=True)), collapses=runs), (), "md")
         skin, eye = text.split("### Scores on ")[1:]
-        assert "| plain | 61.0 [58.0, 64.0]† |" in skin and "| good | 66.0 [61.0, 69.0]=† |" in skin
-        assert "| plain | 61.0 [58.0, 64.0]= |" in eye
+        assert re.search(r"\| plain \| 61\.0 \[.*\]† \|", skin) and re.search(r"\| good \| 65\.4 \[.*\]\*† \|", skin)
+        assert re.search(r"\| plain \| 61\.0 \[.*\]\* \|", eye)
         assert text.count("†: some runs predict one class only or are not better than chance, see the notes.") == 1
         assert text.splitlines()[-2:] == [
             "† skin: plain predicts one class only in 3 of 5 runs (nv); plain is not better than chance in 1 of 5 runs; "
@@ -289,15 +340,17 @@ class TestOfRuns:
         runs = pd.read_csv(io.StringIO(make_tables(found, (), "runs")))
         assert runs["mcc"].tolist() == pytest.approx(found.scores["mcc"].tolist())
         text = make_tables(found, ("mcc",), "md")
-        assert "Score on the test split [95 % bootstrap interval]" in text
-        assert "paired bootstrap" in text
-        assert text.count("do not include the variation between trainings") == 2
+        assert "Score of one training on the test split [95 % bootstrap interval over its images]" in text
+        assert "over the images alone (paired bootstrap)" in text
+        assert text.count("differences are those of these two trained models, not of two methods: no p-value and no mark") == 2
+        assert not re.search(r"p[=<]\d", text) and "]*" not in text and "Probabilities" not in text
+        assert {entry.standing for entry in summarise(found, ["mcc"])} == {"untested"}
 
     def test_each_methods_draws_are_made_once(self, tmp_path, monkeypatch):
         found = self.on_a_given_test_part(tmp_path, ["plain", "good", "wild"])
         drawn, advanced = [], []
-        real = summary.replicate
-        monkeypatch.setattr(summary, "replicate", lambda *a, **k: drawn.append(k["metrics"]) or real(*a, **k))
+        real = comparisons.replicate
+        monkeypatch.setattr(comparisons, "replicate", lambda *a, **k: drawn.append(k["metrics"]) or real(*a, **k))
 
         @contextmanager
         def bar(description, total):
@@ -309,6 +362,28 @@ class TestOfRuns:
         assert drawn == [["mcc", "accuracy"]] * 3
         assert advanced == [3, -1, -1, -1]
 
+    def test_several_seeds_on_a_given_test_part(self, tmp_path):
+        """Over trainings and images, also where a method has fewer seeds, and of one seed without a test."""
+        names, strength = ["plain"] * 3 + ["good"] * 2 + ["single"], [0, 0, 0, 0.5, 0.5, 0.2]
+        found = self.on_a_given_test_part(tmp_path, names, strength)
+        by_method = {name: list(rows["predictions"]) for name, rows in found.scores.groupby("method")}
+        files = [*by_method["good"], *by_method["plain"]]
+        models = [Predictions.read(Path(path)) for path in files]
+        drawn = replicate(models[0].labels, [each.probabilities for each in models], metrics=["mcc"])
+        plain, good, single = summarise(found, ["mcc"])
+        assert (plain.trainings, good.trainings, single.trainings) == (3, 2, 1)
+        reference = difference_over_trainings(drawn[:2], drawn[2:], "mcc", 60)
+        assert (good.difference.mean, good.difference.low, good.p_corrected) == pytest.approx(
+            (reference.mean, reference.low, reference.p)
+        )
+        assert (good.standing, single.standing, single.rank) == ("best", "untested", 2)
+        assert np.isnan(single.p_corrected) and single.difference.low < single.difference.high
+        text = make_tables(found, ("mcc",), "md")
+        assert "Mean of 1 to 3 trainings on the test split [95 % interval over trainings and images]" in text
+        assert text.count("these two trained models") == 2 and re.search(r"\| good \| .*\]\* \|", text)
+        chances = text.split("### Probabilities against plain")[1]
+        assert "| single | – |" in chances and "from the same distribution as the intervals" in chances
+
     def test_methods_on_other_images_are_not_compared(self, tmp_path):
         found = self.on_a_given_test_part(tmp_path, ["plain", "good"])
         path = Path(found.scores["predictions"].iloc[1])
@@ -316,16 +391,20 @@ class TestOfRuns:
         with pytest.raises(UsageError, match="all methods to be scored on the same images, but 'good' was on others"):
             summarise(found, ["mcc"])
 
-    def on_a_given_test_part(self, folder, methods):
-        """Return results of one run a method, predictions of 60 images with it."""
+    def on_a_given_test_part(self, folder, methods, strength=None):
+        """Return results of runs of these methods, with predictions of 60 images that are as right as `strength` says."""
+        rows, names, labels = [], tuple(map(str, range(60))), np.arange(60) % 3
+        for number, method in enumerate(methods):
+            path = folder / f"{number}.parquet"
+            p = np.random.default_rng(number).dirichlet(np.ones(3), 60)
+            p = p + (0 if strength is None else strength[number]) * np.eye(3)[labels]
+            p = (p / p.sum(1, keepdims=True)).astype(np.float32)
+            Predictions(names, labels, p, ("a", "b", "c"), None, np.full(60, "test")).write(path)
+            row = {"data": "skin", "backbone": "net", "method": method, "fold": "r0", "seed": methods[:number].count(method)}
+            score = matthews_corrcoef(labels, p.argmax(1))
+            rows.append({**row, "test_share": None, "scored": "test", "predictions": str(path), "mcc": score, "accuracy": 0.5})
         found = results({("skin", method): [0.5] for method in methods})
-        paths, names = [str(folder / f"{method}.parquet") for method in methods], tuple(map(str, range(60)))
-        labels = np.arange(60) % 3
-        for seed, path in enumerate(paths):
-            p = np.random.default_rng(seed).dirichlet(np.ones(3), 60).astype(np.float32)
-            Predictions(names, labels, p, ("a", "b", "c"), None, np.full(60, "test")).write(Path(path))
-        table = found.scores.assign(test_share=None, scored="test", predictions=paths, accuracy=0.5)
-        return Results(**{**vars(found), "scores": table})
+        return Results(**{**vars(found), "scores": pd.DataFrame(rows)})
 
 
 def test_grids_render_alike():

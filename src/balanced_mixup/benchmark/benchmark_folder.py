@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from balanced_mixup.benchmark.plan import Plan, plan_yaml, slug
+from balanced_mixup.benchmark.plan import MARGIN, Plan, plan_yaml, slug
 from balanced_mixup.errors import UsageError, shown
 from balanced_mixup.files import read_json, write_text
 from balanced_mixup.runs.formats import Content, Format, damaged, read_file, read_recipe, write_file
@@ -90,7 +90,7 @@ class Index:
 
     older: Folders of runs that an earlier version named differently, by identity. keep_weights: Whether the weights of finished
     runs are kept; earlier versions kept them. threads: CPU threads of each run, the same for any number of parallel ones; None
-    where an earlier version has made it.
+    where an earlier version has made it. margin: Of equivalent methods, in percentage points.
     """
 
     runs: Sequence[PlannedRun]
@@ -100,6 +100,7 @@ class Index:
     older: Mapping[str, str] = field(default_factory=dict)
     keep_weights: bool = True
     threads: int | None = None
+    margin: float = MARGIN
 
 
 @dataclass(frozen=True)
@@ -165,8 +166,8 @@ class BenchmarkFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         if not self.plan.exists() or self.plan.read_text(encoding="utf-8", errors="replace").startswith(_HEADER):
             write_text(self.plan, _HEADER + plan_yaml(plan))
-        index = asdict(Index(runs, plan.baseline, plan.metrics, plan.protocol, self.older_runs(), keep_weights, threads))
-        write_file(self.index, {"version": version("balanced-mixup"), **index}, BENCHMARK_FILE)
+        settings = plan.baseline, plan.metrics, plan.protocol, self.older_runs(), keep_weights, threads, plan.margin
+        write_file(self.index, {"version": version("balanced-mixup"), **asdict(Index(runs, *settings))}, BENCHMARK_FILE)
 
     def older_runs(self) -> dict[str, str]:
         """Return the folders, by identity, of runs that an earlier version made here under other names."""
@@ -203,12 +204,15 @@ class BenchmarkFolder:
         try:
             settings: dict[str, Any] = {name: content[name] for name in ("baseline", "metrics", "protocol", "older")}
             settings |= {"keep_weights": self.keeps_weights, "threads": content.get("threads")}
+            settings["margin"] = float(content.get("margin", MARGIN))
             index = Index([PlannedRun(**run) for run in content["runs"]], **settings)
             folders = [*(run.folder for run in index.runs), *index.older.values()]
             if strange := [folder for folder in folders if Path(folder).is_absolute() or ".." in Path(folder).parts]:
                 raise ValueError(f"the folder {shown(strange[0])} is not inside of it")
             if index.threads is not None and not (isinstance(index.threads, int) and index.threads >= 1):
                 raise ValueError(f"expected `threads` to be a number from 1, but got {shown(index.threads)}")
+            if not index.margin > 0:
+                raise ValueError(f"expected `margin` to be above 0, but got {shown(index.margin)}")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise damaged(self.index, error) from None
         return index

@@ -46,6 +46,7 @@ class BenchmarkData(DataSettings):
     )
 
 
+MARGIN = 1.0  # in percentage points
 _LONGEST = 200  # bytes of a file name, which may have 255; a run's also has its identity and suffixes
 
 
@@ -110,6 +111,9 @@ class Plan(BaseModel):
         default_factory=dict, description="Settings of all runs, as for `bmixup train`."
     )
     baseline: str = Field("instance", description="The method that the others are compared with, by its label.")
+    margin: float = Field(
+        MARGIN, gt=0, le=100, description="Methods whose scores differ by at most this many percentage points are equivalent."
+    )
     metrics: OneOrMany[str] = Field(
         default_factory=list, description="Scores in the tables; the paper's for ordinal and other classes if not given."
     )

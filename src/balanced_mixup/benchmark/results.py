@@ -48,6 +48,7 @@ class Results:
         collapses: For each row of `scores`; for those of added rows with each backbone.
         added: Labels of the rows that were added.
         remarks: Sentences on them.
+        margin: The largest difference of methods that count as equivalent.
     """
 
     scores: pd.DataFrame
@@ -62,18 +63,22 @@ class Results:
     collapses: Sequence[RunCollapse] = ()
     added: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    margin: float = 0.01
 
 
-def read_results(path: Path | str, baseline: str | None = None) -> Results:
+def read_results(path: Path | str, baseline: str | None = None, margin: float | None = None) -> Results:
     """Return the results of the benchmark in a folder.
 
     Args:
         path: The folder.
         baseline: Label of the method that others are compared with; that of the plan if not given.
+        margin: The largest difference of methods that count as equivalent, in percentage points; that of the plan if not given.
 
     Raises:
-        UsageError: It is no folder of a benchmark, has no finished run yet, or has no such method.
+        UsageError: It is no folder of a benchmark, has no finished run yet, has no such method, or the margin is not above 0.
     """
+    if margin is not None and not 0 < margin <= 100:
+        raise UsageError(f"Expected `margin` to be a number of percentage points above 0, such as 1, but got {margin:g}.")
     folder = BenchmarkFolder(Path(path))
     index = folder.read()
     runs = index.runs
@@ -104,6 +109,7 @@ def read_results(path: Path | str, baseline: str | None = None) -> Results:
         ),
         added=tuple(dict.fromkeys(each.row["method"] for each in added)),
         remarks=tuple(remarks),
+        margin=(index.margin if margin is None else margin) / 100,
     )
 
 

@@ -1,29 +1,29 @@
-"""The summary of a benchmark: for each method its scores over the folds, and how it compares with others.
+"""The summary of a benchmark: for each method its scores, and how it compares with others.
 
-Everything is per data set, backbone and metric. Seeds are averaged within a fold first. In cross-validation,
-intervals and p-values come from the corrected resampled t-test over the folds; with a single test split, from the bootstrap
-over its images (groups, where there are any). P-values are corrected for the number of methods (Holm) within each column of a
-table.
+Everything is per data set, backbone and metric. Seeds are averaged within a fold first. Intervals and p-values come from
+`comparisons`; p-values are corrected for the number of methods (Holm) within each column of a table.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from operator import attrgetter
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from balanced_mixup.benchmark.results import ADDED, Results, predictions_of
-from balanced_mixup.errors import UsageError
+from balanced_mixup.benchmark.comparisons import Comparisons, in_folds
+from balanced_mixup.benchmark.results import ADDED, Results
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.progress import progress_bar
-from balanced_mixup.runs.scores import defined_metrics
-from balanced_mixup.statistics.bootstrap import Replicates, replicate
-from balanced_mixup.statistics.paired_tests import Comparison, corrected_resampled_t, holm
+from balanced_mixup.statistics.correlated_t_test import Chances, chances
+from balanced_mixup.statistics.detectable_difference import detectable_difference
+from balanced_mixup.statistics.paired_tests import UNDEFINED, Comparison, holm
 
 LEVEL = 0.05
+EQUIVALENT = 0.95  # the probability from which on methods are called equivalent
 
-_UNDEFINED = Comparison(np.nan, np.nan, np.nan, np.nan)
+Standing = Literal["best", "equivalent", "worse", "undecided", "tied", "untested"]
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,23 @@ class MethodSummary:
 
     Args:
         data, backbone, metric, method: What is summarised.
-        in_folds: The scores are those of folds, otherwise those of one given test split.
+        in_folds: The scores are those of folds, otherwise those of one test part.
         divisions: Number of divisions that some method was scored on.
         folds: Number of those on which this one has a score that is defined.
+        trainings: Number of its trainings that have the score.
         median, lowest, highest: Over the divisions.
         mean: With its interval.
-        difference: Mean of the paired differences to the baseline, with its interval and the uncorrected p-value; NaN for the
-            baseline itself.
+        difference: Mean of the differences to the baseline, with its interval and the uncorrected p-value; NaN for the baseline
+            itself. On one test part with one training of either it is that of two trained models, and has no p-value.
         pairs: Number of divisions that the difference is over.
         p_corrected: Of the difference, after Holm.
-        among_best: It has the best mean, or is not significantly different from the method that has (5 %, after Holm).
+        detectable: The smallest true difference to the baseline that the test finds (5 %, before Holm) with 80 % power.
+        chances: How probable it is that the method is better than the baseline, equivalent to it within the margin, or worse.
+        identical: It has the same score as the baseline in every division, as two collapsed models have: nothing is compared.
+        standing: "best": the best mean of the methods that can be tested; "equivalent" to that one within the margin (with a
+            probability of 95 %); significantly "worse" (5 %, after Holm); "undecided": the data are not enough for either;
+            "tied": identical to the best, as above, or the best that others are identical to; "untested": not ranked, or of one
+            training or fold.
         rank: By the mean among the methods that have all folds, 1 for the best; equal means share a rank. NaN for the others.
     """
 
@@ -52,6 +59,7 @@ class MethodSummary:
     in_folds: bool
     divisions: int
     folds: int
+    trainings: int
     median: float
     lowest: float
     highest: float
@@ -59,7 +67,10 @@ class MethodSummary:
     difference: Comparison
     pairs: int
     p_corrected: float
-    among_best: bool
+    detectable: float
+    chances: Chances
+    identical: bool
+    standing: Standing
     rank: float
 
 
@@ -72,14 +83,15 @@ def summarise(results: Results, metrics: Sequence[str] | Mapping[str, Sequence[s
     """
     summaries = []
     places = _places(results.scores)
-    bootstraps = sum(table["method"].nunique() for _, table in places if not _in_folds(table))
+    bootstraps = sum(table["method"].nunique() for _, table in places if not in_folds(table))
     with progress_bar("Bootstrapping test images", bootstraps) as advance:
         for (data, backbone), table in places:
             methods = [method for method in results.methods if (table["method"] == method).any()]
-            names = metrics[str(data)] if isinstance(metrics, Mapping) else metrics
-            compared = _Comparisons(table, names, advance)
+            names = metrics[data] if isinstance(metrics, Mapping) else metrics
+            compared = Comparisons(table, names, advance)
             for metric in names:
-                summaries += _column(str(data), str(backbone), metric, methods, results.baseline, compared)
+                column = _Column(compared, metric, methods, results.baseline, results.margin)
+                summaries += [column.summary(data, backbone, method) for method in methods]
     return summaries
 
 
@@ -92,104 +104,83 @@ def _places(scores: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
     ]
 
 
-def _in_folds(table: pd.DataFrame) -> bool:
-    return bool(table["test_share"].notna().all())
+@dataclass(frozen=True)
+class _Tested:
+    """The comparison of a method with another, its p-value after Holm, and whether the two are identical."""
+
+    comparison: Comparison = UNDEFINED
+    p_corrected: float = np.nan
+    identical: bool = False
 
 
-def _column(
-    data: str, backbone: str, metric: str, methods: Sequence[str], baseline: str, compared: "_Comparisons"
-) -> list[MethodSummary]:
-    scores = {method: compared.scores(method, metric) for method in methods}
-    means = {method: compared.compare(metric, method) for method in methods}
-    higher = METRICS[metric].higher_is_better
-    # Means over fewer folds are not comparable: only methods that have all folds are ranked.
-    most = max(len(values) for values in scores.values())
-    whole = {method: means[method].mean if len(scores[method]) == most else np.nan for method in methods}
-    ranks = pd.Series(whole).round(12).rank(ascending=not higher)
-    best = min(methods, key=lambda method: np.nan_to_num(ranks[method], nan=np.inf))
-    to_baseline = _against(methods, baseline, lambda a, b: compared.compare(metric, a, b))
-    to_best = _against(methods, best, lambda a, b: compared.compare(metric, a, b))
-    return [
-        MethodSummary(
+class _Column:
+    """The methods by one metric, on one data set with one backbone."""
+
+    def __init__(self, compared: Comparisons, metric: str, methods: Sequence[str], baseline: str, margin: float) -> None:
+        self._compared, self._metric, self._methods, self._margin = compared, metric, methods, margin
+        self._baseline = baseline
+        self._higher = METRICS[metric].higher_is_better
+        self._scores = {method: compared.scores(method, metric) for method in methods}
+        self._means = {method: compared.compare(metric, method) for method in methods}
+        # Means over fewer folds are not comparable: only methods that have all folds are ranked.
+        most = max(len(values) for values in self._scores.values())
+        whole = {method: self._means[method].mean if len(self._scores[method]) == most else np.nan for method in methods}
+        self._ranks = pd.Series(whole).round(12).rank(ascending=not self._higher)
+        self._to_baseline = self._against(methods, baseline)
+        self._standings = self._compared_with_the_best()
+
+    def summary(self, data: str, backbone: str, method: str) -> MethodSummary:
+        """Return the summary of a method."""
+        scores, to_baseline = self._scores[method], self._to_baseline[method]
+        return MethodSummary(
             data,
             backbone,
-            metric,
+            self._metric,
             method,
-            in_folds=compared.in_folds,
-            divisions=compared.divisions,
-            folds=len(scores[method]),
-            median=float(np.median(scores[method])) if len(scores[method]) else np.nan,
-            lowest=min(scores[method], default=np.nan),
-            highest=max(scores[method], default=np.nan),
-            mean=means[method],
-            difference=to_baseline[method][0],
-            pairs=len(compared.scores(method, metric, baseline)),
-            p_corrected=to_baseline[method][1],
-            among_best=bool(ranks[method] >= 1) and (method == best or not to_best[method][1] < LEVEL),
-            rank=float(ranks[method]),
+            in_folds=self._compared.in_folds,
+            divisions=self._compared.divisions,
+            folds=len(scores),
+            trainings=self._compared.trainings(method, self._metric),
+            median=float(np.median(scores)) if scores else np.nan,
+            lowest=min(scores, default=np.nan),
+            highest=max(scores, default=np.nan),
+            mean=self._means[method],
+            difference=to_baseline.comparison,
+            pairs=len(self._compared.scores(method, self._metric, self._baseline)),
+            p_corrected=to_baseline.p_corrected,
+            detectable=detectable_difference(to_baseline.comparison.error, LEVEL),
+            chances=chances(to_baseline.comparison, self._margin, higher_is_better=self._higher),
+            identical=to_baseline.identical,
+            standing=self._standings.get(method, "untested"),
+            rank=float(self._ranks[method]),
         )
-        for method in methods
-    ]
 
+    def _against(self, methods: Sequence[str], other: str) -> dict[str, _Tested]:
+        """Compare each method with one of them."""
+        found = dict.fromkeys(methods, _Tested())
+        for method in methods if other in methods else ():
+            if method != other and self._compared.identical(self._metric, method, other):
+                found[method] = _Tested(Comparison(0.0, np.nan, np.nan, np.nan), identical=True)
+            elif method != other:
+                found[method] = _Tested(self._compared.compare(self._metric, method, other))
+        corrected = holm([found[method].comparison.p for method in methods])
+        return {method: replace(found[method], p_corrected=p) for method, p in zip(methods, corrected, strict=True)}
 
-def _against(
-    methods: Sequence[str], other: str, compare: Callable[[str, str], Comparison]
-) -> dict[str, tuple[Comparison, float]]:
-    """Compare each method with one of them; returns each comparison with its corrected p-value."""
-    comparisons = [_UNDEFINED if other not in methods or method == other else compare(method, other) for method in methods]
-    corrected = holm([comparison.p for comparison in comparisons])
-    return dict(zip(methods, zip(comparisons, corrected, strict=True), strict=True))
-
-
-class _Comparisons:
-    """The scores on one data set with one backbone; the bootstrap replicates of a given test split are cached by method."""
-
-    def __init__(self, table: pd.DataFrame, metrics: Sequence[str], advance: Callable[[int], None]) -> None:
-        self._table = table
-        self._metrics = metrics
-        self._advance = advance
-        self._by_method: dict[str, pd.DataFrame] = {}
-        self._drawn: dict[str, Replicates] = {}
-        self._images: tuple[str, ...] = ()
-        self.in_folds = _in_folds(table)
-        self.divisions = table["fold"].nunique()
-
-    def scores(self, method: str, metric: str, other: str | None = None) -> list[float]:
-        """Return the score in each division, or the difference to another method's, where defined; the mean over the seeds."""
-        values = self._single(method, metric)
-        if other is not None:
-            theirs = self._single(other, metric)
-            if ADDED in {*values.index.get_level_values("seed"), *theirs.index.get_level_values("seed")}:
-                values, theirs = (each.groupby("fold").mean() for each in (values, theirs))  # an added row has no seeds
-            values = values - theirs
-        return values.dropna().groupby("fold").mean().tolist()
-
-    def compare(self, metric: str, method: str, other: str | None = None) -> Comparison:
-        """Return the mean of a method, or of its difference to another in the divisions that both have."""
-        if not self.in_folds:
-            drawn = self._draws(method)
-            return (drawn if other is None else drawn - self._draws(other)).comparison(metric)
-        values = self.scores(method, metric, other)
-        return corrected_resampled_t(values, float(self._table["test_share"].mean())) if values else _UNDEFINED
-
-    def _single(self, method: str, metric: str) -> pd.Series:
-        """Return the score of each training, by fold and seed."""
-        if method not in self._by_method:
-            self._by_method[method] = self._table[self._table["method"] == method].set_index(["fold", "seed"])
-        return self._by_method[method][metric]
-
-    def _draws(self, method: str) -> Replicates:
-        if method not in self._drawn:
-            trainings = [predictions_of(row) for _, row in self._table[self._table["method"] == method].iterrows()]
-            self._images = self._images or trainings[0].images
-            if any(training.images != self._images for training in trainings):
-                raise UsageError(f"Expected all methods to be scored on the same images, but {method!r} was on others.")
-            each = [training.probabilities for training in trainings]
-            defined = defined_metrics(trainings[0], self._metrics)
-            drawn = replicate(trainings[0].labels, each, trainings[0].groups, metrics=defined)
-            self._drawn[method] = drawn.without([name for name in self._metrics if name not in defined])
-            self._advance(1)
-        return self._drawn[method]
+    def _compared_with_the_best(self) -> dict[str, Standing]:
+        """Return how each method that can be tested compares with the best of these."""
+        tested = [method for method in self._methods if self._ranks[method] >= 1 and self._means[method].error is not None]
+        if not tested:
+            return {}
+        best = min(tested, key=lambda method: self._ranks[method])
+        found: dict[str, Standing] = {best: "best"}
+        for method, each in self._against(tested, best).items():
+            if each.identical:
+                found[method] = found[best] = "tied"
+            elif chances(each.comparison, self._margin).equivalent >= EQUIVALENT:
+                found[method] = "equivalent"
+            elif each.comparison.error is not None:
+                found[method] = "worse" if each.p_corrected < LEVEL else "undecided"
+        return found
 
 
 def mean_ranks(summaries: Sequence[MethodSummary]) -> pd.DataFrame:
@@ -203,10 +194,13 @@ def mean_ranks(summaries: Sequence[MethodSummary]) -> pd.DataFrame:
 
 
 _COLUMNS = {
-    **{name: name for name in ("data", "backbone", "metric", "method", "divisions", "folds", "median", "lowest", "highest")},
+    **{name: name for name in ("data", "backbone", "metric", "method", "divisions", "folds", "trainings")},
+    **{name: name for name in ("median", "lowest", "highest")},
     **{"mean": "mean.mean", "mean_low": "mean.low", "mean_high": "mean.high"},
     **{"difference": "difference.mean", "difference_low": "difference.low", "difference_high": "difference.high"},
-    **{"pairs": "pairs", "p": "difference.p", "p_corrected": "p_corrected", "among_best": "among_best", "rank": "rank"},
+    **{"pairs": "pairs", "p": "difference.p", "p_corrected": "p_corrected", "detectable": "detectable"},
+    **{name: f"chances.{name}" for name in ("better", "equivalent", "worse")},
+    **{"identical": "identical", "standing": "standing", "rank": "rank"},
 }
 
 

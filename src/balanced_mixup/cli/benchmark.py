@@ -36,10 +36,11 @@ def benchmark(
     methods: [instance, class, {method: balanced-mixup, alpha: [0.1, 0.2, 0.3]}]
     backbones: [tf_efficientnet_lite0]
     folds: 5                      # where the data have no test split
-    seeds: [0]
+    seeds: [0]                    # several where they have one: a single training of each method compares no methods
     protocol: honest              # or paper: as published, see bmixup list protocols
     settings: {size: 64, epochs: 6}
     baseline: instance
+    margin: 1                     # methods that differ by at most so many percentage points are equivalent
     ```
 
     Parameters

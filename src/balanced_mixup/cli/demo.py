@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 _METHODS = ("balanced-mixup", "instance")
 _METRICS = ("quadratic_kappa", "mcc", "kendall_tau", "balanced_accuracy", "macro_f1", "accuracy")
+_ONE_SEED = (
+    "With another seed each method gives another model, so this says nothing about the two methods: `bmixup benchmark` "
+    "compares methods, over folds and several seeds."
+)
 _SETTINGS = {"data": "synthetic-fundus", "size": 64, "epochs": 4}
 
 
@@ -55,23 +59,20 @@ def demo(*, out: Path = Path("demo"), seed: int = 0) -> None:
         table.add_row(METRICS[name].label, *values, interval(differences[name].interval, "+.3f"))
     console.print(table, "")
     _print_classes(console, tests)
-    console.print(verdict(differences["quadratic_kappa"]), verdict(differences["balanced_accuracy"]), "", sep="\n")
+    console.print(verdict(differences["quadratic_kappa"]), verdict(differences["balanced_accuracy"]), _ONE_SEED, "", sep="\n")
     _print_folders(console, experiments)
 
 
 def verdict(difference: "Difference") -> str:
-    """Return which of the two runs is better by a score, and whether the difference is significant."""
+    """Return which of the two trained models is ahead by a score, and what that does not say."""
     from balanced_mixup.metrics import METRICS
 
     label, d = METRICS[difference.metric].label, difference.interval
-    if difference.winner is None:
-        ahead = _METHODS[0] if d.value > 0 else _METHODS[1]
-        return (
-            f"By {label}, {ahead} is ahead by {abs(d.value):.3f}, but the interval of the difference includes 0: on these "
-            "images the two are not significantly different."
-        )
-    better = _METHODS[0] if difference.winner == "a" else _METHODS[1]
-    return f"By {label}, {better} is better by {abs(d.value):.3f}; the interval of the difference excludes 0."
+    ahead = _METHODS[0] if d.value > 0 else _METHODS[1]
+    text = f"By {label}, of these two trained models the one of {ahead} is ahead by {abs(d.value):.3f}"
+    if d.low <= 0 <= d.high:
+        return f"{text}, but other images could turn that round: the interval of the difference includes 0."
+    return f"{text}, also on other images of this kind: the interval of the difference excludes 0."
 
 
 def _print_classes(console: Console, tests: "Sequence[Scores]") -> None:

@@ -14,15 +14,17 @@ def table(
     *,
     metrics: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True)] = (),
     baseline: str | None = None,
+    margin: float | None = None,
     form: Annotated[Literal["md", "latex", "csv", "runs"], Parameter(name="--format")] = "md",
     out: Path | None = None,
 ) -> None:
     """Show the results of a benchmark in the layout of the paper's tables.
 
-    For each method the median over the folds [lowest, highest], and = where it is not significantly different from the best;
-    its paired difference to the baseline with interval and p-value (corrected resampled t-test over folds, bootstrap over the
-    images of a single test split; Holm's correction for several methods); mean ranks over data sets. Also works while the
-    benchmark is running.
+    For each method the mean with its 95 % interval, marked where it is the best (*), equivalent to the best (=) or cannot be
+    told from it with these data (?); its difference to the baseline with interval and p-value (corrected resampled t-test over
+    folds; on a single test split over trainings and images, from two seeds on; Holm's correction for several methods); how
+    probable it is that it is better, equivalent or worse, and the smallest difference that could be found; mean ranks over
+    data sets. Also works while the benchmark is running.
 
     Parameters
     ----------
@@ -32,6 +34,8 @@ def table(
         Scores to show (`bmixup list metrics`); those of the plan, or the paper's, if not given.
     baseline
         Label of the method to compare with; that of the plan if not given.
+    margin
+        Methods whose scores differ by at most this many percentage points are equivalent; that of the plan, or 1, if not given.
     form
         md, latex (booktabs); csv: every number of the tables; runs: the scores of every run as CSV.
     out
@@ -42,7 +46,7 @@ def table(
     from balanced_mixup.files import write_text
 
     names = tuple(name for text in metrics for name in text.split(","))
-    text = make_tables(read_results(benchmark, baseline), names, form)
+    text = make_tables(read_results(benchmark, baseline, margin), names, form)
     if out is None:
         print(text)
         return

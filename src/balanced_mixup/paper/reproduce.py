@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from balanced_mixup.benchmark.grids import Grid, meaning, over, score_cell
 from balanced_mixup.benchmark.plan import Plan, make_plan
 from balanced_mixup.benchmark.results import EXTERNAL
 from balanced_mixup.benchmark.summary import MethodSummary
-from balanced_mixup.benchmark.tables import Grid, meaning, score_cell
 from balanced_mixup.data.sources.prepared import DATASET
 from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import METRICS
@@ -162,7 +162,10 @@ def _grid(table: PaperTable, data: str, entries: Sequence[MethodSummary]) -> Gri
             theirs = _published_value(shown, method, backbone if comparable else None, metric)
             cells += _cells(entry, theirs, comparable)
         rows.append(tuple(cells))
-    note = f"Per cent. Ours: {meaning(entries)}. Published: {SOURCES[table.number]}."
+    ours = meaning(entries)
+    if entries[0].in_folds:  # as the published ones
+        ours = f"Median over {entries[0].divisions} folds [lowest, highest]"
+    note = f"Per cent. Ours: {ours}. Published: {SOURCES[table.number]}."
     if not comparable:
         note += " Data, size and backbone differ from the paper's: the two cannot be compared."
     return Grid(f"Table {table.number} of the paper, on {data}", tuple(header), tuple(rows), note)
@@ -185,4 +188,10 @@ def _cells(entry: MethodSummary | None, published: float, comparable: bool) -> l
         return ["–", theirs, *(["–"] if comparable else [])]
     ours = entry.median if entry.in_folds else entry.mean.mean
     difference = "–" if np.isnan(published) else f"{100 * (ours - published):+.1f}"
-    return [score_cell(entry), theirs, *([difference] if comparable else [])]
+    return [_spread(entry) if entry.in_folds else score_cell(entry), theirs, *([difference] if comparable else [])]
+
+
+def _spread(entry: MethodSummary) -> str:
+    """Return "61.2 [58.0, 64.9]": the median of the folds, the lowest and the highest."""
+    ends = "" if entry.folds == 1 else f" [{100 * entry.lowest:.1f}, {100 * entry.highest:.1f}]"
+    return f"{100 * entry.median:.1f}{ends}{over(entry, entry.folds)}"

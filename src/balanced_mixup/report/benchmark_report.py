@@ -1,4 +1,4 @@
-"""The report of a benchmark: significant differences, recall of rare classes, and cost."""
+"""The report of a benchmark: how the methods compare, recall of rare classes, and cost."""
 
 import math
 import os
@@ -11,9 +11,10 @@ import pandas as pd
 
 from balanced_mixup.benchmark.added_rows import added_rows
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
+from balanced_mixup.benchmark.grids import TWO_MODELS, grids, of_two_models
 from balanced_mixup.benchmark.results import EXTERNAL, Results, held_out_scores, read_results
 from balanced_mixup.benchmark.summary import LEVEL, MethodSummary, summarise
-from balanced_mixup.benchmark.tables import grids, metrics_of, notes
+from balanced_mixup.benchmark.tables import metrics_of, notes
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.report.document import Block, Chart, Collapsible, Document, Listing, Note, Section, Table, Text
 from balanced_mixup.report.figures import cost_by_score, forest, ranks, score_by_rarity
@@ -22,6 +23,12 @@ from balanced_mixup.runs.evaluation import Evaluation
 from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.scores import Scores, read_scores
 from balanced_mixup.words import counted, display_name, listed
+
+_STANDINGS = {
+    "equivalent": "Equivalent to it",
+    "undecided": "Not enough data to tell from it",
+    "worse": "Significantly worse",
+}
 
 
 def benchmark_report(path: Path, folder: Path) -> Document:
@@ -65,21 +72,23 @@ def _summary(results: Results, entries: Sequence[MethodSummary], recalls: Mappin
 
 
 def _ranking(entries: Sequence[MethodSummary], baseline: str) -> str:
-    """Describe which method is best, which do not differ significantly from it, and which differ from the baseline."""
+    """Describe which method is best, how the others compare with it, and which differ from the baseline."""
     ranked = [entry for entry in entries if not math.isnan(entry.rank)]
     if not ranked:
         return "no method has a defined score."
-    best = min(ranked, key=lambda entry: entry.rank)
+    tied = [entry.method for entry in entries if entry.standing == "tied"]
+    best = next((entry for entry in entries if entry.standing == "best"), min(ranked, key=lambda entry: entry.rank))
     text = f"{best.method} has the best mean, {100 * best.mean.mean:.1f}%."
-    if all(math.isnan(entry.mean.low) for entry in entries):
-        return f"{text} With a single fold, differences cannot be tested."
-    alike = [entry.method for entry in entries if entry.among_best and entry.method != best.method]
-    if len(alike) == len(ranked) - 1 and alike:
-        text += " No other method is significantly different from it."
-    elif alike:
-        text += f" Not significantly different from it: {', '.join(alike)}."
-    elif len(ranked) > 1:
-        text += " All others are significantly worse."
+    if tied:
+        score = f"{100 * best.mean.mean:.1f}%"
+        text = f"{listed(tied)} have the same score in every fold or training, {score}: none of them is the best."
+    elif all(entry.standing == "untested" for entry in entries):
+        if entries[0].in_folds:
+            return f"{text} With a single fold, differences cannot be tested."
+        return f"{text} These are single trained models: {TWO_MODELS}."
+    for standing, words in _STANDINGS.items():
+        if names := [entry.method for entry in entries if entry.standing == standing]:
+            text += f" {words}: {', '.join(names)}."
     if unranked := [entry.method for entry in entries if math.isnan(entry.rank)]:
         text += f" Not ranked, as the score is undefined in some folds: {', '.join(unranked)}."
     significant = [entry for entry in entries if entry.p_corrected < LEVEL]
@@ -122,9 +131,11 @@ def _tables(results: Results, entries: Sequence[MethodSummary]) -> list[Block]:
     if rows.empty:
         return [*blocks, Note(f"There is no method to compare with {results.baseline} yet.")]
     caption = (
-        f"Mean paired differences to {results.baseline} with 95% intervals; right of the line the method is better. p-values "
-        "are corrected for the number of methods (Holm)."
+        f"Mean differences to {results.baseline} with 95% intervals; right of the line the method is better. p-values are "
+        "corrected for the number of methods (Holm)."
     )
+    if any(map(of_two_models, entries)):
+        caption += f" On one test part, {TWO_MODELS}."
     return [*blocks, Chart("differences", caption, forest(rows, results.baseline))]
 
 

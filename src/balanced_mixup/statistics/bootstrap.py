@@ -33,7 +33,6 @@ from balanced_mixup.metrics import (
 )
 from balanced_mixup.randomness import generator
 from balanced_mixup.statistics.interval import Interval
-from balanced_mixup.statistics.paired_tests import Comparison
 
 # Weights, or entries of confusion matrices, in one array (16 MiB as float64); a few such arrays exist at a time.
 CHUNK_ENTRIES = 2**21
@@ -70,11 +69,6 @@ class Replicates:
             raise UsageError(f"Expected `level` to be between 0 and 1, such as 0.95, but got {level}.")
         return Interval(self.values[name], *_percentiles(self.draws[name], level))
 
-    def comparison(self, name: str, level: float = 0.95) -> Comparison:
-        """Return the same with a p-value: twice the proportion of replicates on the other side of 0."""
-        interval = self.interval(name, level)
-        return Comparison(interval.value, interval.low, interval.high, _other_side(self.draws[name]))
-
 
 def bootstrap(
     y: ArrayOrTensor,
@@ -103,7 +97,7 @@ def bootstrap(
     Raises:
         UsageError: An argument is not as described.
     """
-    replicated = replicate(y, [probabilities], groups, metrics=metrics, replicates=replicates, seed=seed)
+    (replicated,) = replicate(y, [probabilities], groups, metrics=metrics, replicates=replicates, seed=seed)
     return {name: replicated.interval(name, level) for name in replicated.values}
 
 
@@ -126,28 +120,28 @@ def paired_difference(
             f"Expected `probabilities_b` to be of the shape of `probabilities_a`, {tuple(probabilities_a.shape)}, "
             f"but got {tuple(probabilities_b.shape)}."
         )
-    a, b = (replicate(y, [p], groups, replicates=replicates, seed=seed) for p in (probabilities_a, probabilities_b))
+    a, b = replicate(y, [probabilities_a, probabilities_b], groups, replicates=replicates, seed=seed)
     difference = a - b
     return {name: difference.interval(name, level) for name in difference.values}
 
 
 def replicate(
     y: ArrayOrTensor,
-    trainings: Sequence[ArrayOrTensor],
+    models: Sequence[ArrayOrTensor],
     groups: npt.NDArray[np.str_] | None = None,
     *,
     metrics: Sequence[str] | None = None,
     replicates: int = 2000,
     seed: int = 0,
-) -> Replicates:
-    """Return the mean score of several trainings on the images, and on each bootstrap draw.
+) -> list[Replicates]:
+    """Return the scores of several models on the images, and on the same bootstrap draws of them.
 
     Args:
-        trainings: Each one's probabilities (N, K).
+        models: Each one's probabilities (N, K).
         y, groups, metrics, replicates, seed: As in `bootstrap`.
 
     Returns:
-        For these metrics, then "recall_0" ... as in `bootstrap`.
+        For each model these metrics, then "recall_0" ... as in `bootstrap`.
 
     Raises:
         UsageError: An argument is not as described.
@@ -155,22 +149,24 @@ def replicate(
     if replicates < 1:
         raise UsageError(f"Expected `replicates` to be at least 1, but got {replicates}.")
     metrics = tuple(METRICS) if metrics is None else metrics
-    several = [Images(y, probabilities) for probabilities in trainings]
-    values = _mean_estimates(several, None, metrics)
+    several = [Images(y, probabilities) for probabilities in models]
+    values = [_estimates(images, None, metrics) for images in several]
     units = units_of(len(y), groups)
+    chunks: list[list[dict[str, Array]]] = []
     if units.max() == 0:
-        chunks = [{name: np.full(replicates, np.nan) for name in values}]
+        chunks.append([{name: np.full(replicates, np.nan) for name in each} for each in values])
     else:
         many = several[0].classes > MANY_CLASSES
         chunk = _LARGER * CHUNK_ENTRIES // len(y) if many else CHUNK_ENTRIES // max(len(y), several[0].classes ** 2)
-        chunks = [_mean_estimates(several, weights, metrics) for weights in draws_of(units, replicates, max(1, chunk), seed)]
-    draws = {name: np.concatenate([drawn[name] for drawn in chunks]) for name in values}
-    return Replicates({name: float(value) for name, value in values.items()}, draws)
-
-
-def _mean_estimates(several: Sequence[Images], weights: Array | None, metrics: Sequence[str]) -> dict[str, Array]:
-    each = [_estimates(images, weights, metrics) for images in several]
-    return {name: np.asarray(np.mean([estimates[name] for estimates in each], axis=0)) for name in each[0]}
+        drawn = draws_of(units, replicates, max(1, chunk), seed)
+        chunks += ([_estimates(images, weights, metrics) for images in several] for weights in drawn)
+    return [
+        Replicates(
+            {name: float(value) for name, value in each.items()},
+            {name: np.concatenate([chunk[model][name] for chunk in chunks]) for name in each},
+        )
+        for model, each in enumerate(values)
+    ]
 
 
 def _estimates(images: Images, weights: Array | None, metrics: Sequence[str]) -> dict[str, Array]:
@@ -196,17 +192,6 @@ def _estimates(images: Images, weights: Array | None, metrics: Sequence[str]) ->
     for name, by_class in (("recall", class_recall(table)), ("precision", class_precision(table))):
         estimates |= {f"{name}_{k}": by_class[..., k] for k in range(by_class.shape[-1])}
     return estimates
-
-
-def _other_side(values: Array) -> float:
-    """Return twice the proportion of values (R,) beyond 0, plus one draw, as no p-value from R draws is 0.
-
-    NaN where more than half are not defined.
-    """
-    defined = values[~np.isnan(values)]
-    if 2 * len(defined) < len(values):
-        return np.nan
-    return min(1.0, 2 * (1 + int(min((defined <= 0).sum(), (defined >= 0).sum()))) / (1 + len(defined)))
 
 
 def units_of(images: int, groups: npt.NDArray[np.str_] | None) -> npt.NDArray[np.int64]:

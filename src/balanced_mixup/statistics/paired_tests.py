@@ -15,20 +15,28 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri, stdtr, stdtrit
+from scipy.special import ndtri
 
 from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import Array
+from balanced_mixup.statistics.standard_error import StandardError
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A mean (of scores, or of their differences) with its interval, and the p-value for a mean of 0; NaN where undefined."""
+    """A mean (of scores, or of their differences) with its interval, and the p-value for a mean of 0; NaN where undefined.
+
+    error: What interval and p-value rest on; None where nothing can be tested.
+    """
 
     mean: float
     low: float
     high: float
     p: float
+    error: StandardError | None = None
+
+
+UNDEFINED = Comparison(np.nan, np.nan, np.nan, np.nan)
 
 
 def corrected_resampled_t(values: npt.ArrayLike, test_share: float, level: float = 0.95) -> Comparison:
@@ -57,11 +65,10 @@ def corrected_resampled_t(values: npt.ArrayLike, test_share: float, level: float
     mean, count = float(d.mean()), len(d)
     if count == 1:
         return Comparison(mean, np.nan, np.nan, np.nan)
-    error = float(np.sqrt((1 / count + test_share) * d.var(ddof=1)))
-    if error == 0:
-        return Comparison(mean, mean, mean, float(mean == 0))
-    half = float(stdtrit(count - 1, (1 + level) / 2)) * error
-    return Comparison(mean, mean - half, mean + half, float(2 * stdtr(count - 1, -abs(mean) / error)))
+    variance = (1 / count + test_share) * float(d.var(ddof=1))
+    error = StandardError(((variance, count - 1.0),) if variance > 0 else ())
+    half = error.half_width(1 - level)
+    return Comparison(mean, mean - half, mean + half, error.p_value(abs(mean)), error)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from balanced_mixup.report.figures import style
+from balanced_mixup.words import p_value
 
 LEVEL = 0.05
 
@@ -25,9 +26,8 @@ _FARTHEST = 3.0  # largest differences that the axis shows
 def forest(rows: pd.DataFrame, baseline: str = "the baseline") -> style.Drawing:
     """Draw paired differences to a baseline with their intervals around a line at 0, right of which is better.
 
-    A difference whose corrected p-value is under 0.05 (where there is none: whose interval excludes 0) is a filled diamond
-    where it is better and a cross where it is worse; all others are hollow circles. An interval that extends beyond the panel
-    ends in an arrow.
+    A difference whose corrected p-value is under 0.05 is a filled diamond where it is better and a cross where it is worse; all
+    others, also those without a p-value, are hollow circles. An interval that extends beyond the panel ends in an arrow.
 
     Args:
         rows: group (data set or metric, a heading), label (method), value (mean difference, above 0 where the method is
@@ -38,7 +38,7 @@ def forest(rows: pd.DataFrame, baseline: str = "the baseline") -> style.Drawing:
         The figure, and the rows with the column verdict: "better", "worse", "not significant" or "undefined".
     """
     numbers = rows[list(_COLUMNS)].reset_index(drop=True)
-    numbers["verdict"] = [_verdict(*row) for row in numbers[["value", "low", "high", "p"]].to_numpy(float)]
+    numbers["verdict"] = [_verdict(*row) for row in numbers[["value", "p"]].to_numpy(float)]
     groups = list(dict.fromkeys(numbers["group"]))
     numbers = pd.concat([numbers[numbers["group"] == group] for group in groups], ignore_index=True)
 
@@ -70,11 +70,10 @@ def forest(rows: pd.DataFrame, baseline: str = "the baseline") -> style.Drawing:
     return style.Drawing(figure, numbers, f"Significantly different from {baseline}: {found or 'none'}.")
 
 
-def _verdict(value: float, low: float, high: float, p: float) -> str:
+def _verdict(value: float, p: float) -> str:
     if np.isnan(value):
         return "undefined"
-    significant = p < LEVEL if not np.isnan(p) else low > 0 or high < 0
-    return ("better" if value > 0 else "worse") if significant else "not significant"
+    return ("better" if value > 0 else "worse") if p < LEVEL else "not significant"
 
 
 def _limits(numbers: pd.DataFrame) -> tuple[float, float]:
@@ -107,7 +106,7 @@ def _text(value: float, low: float, high: float, p: float) -> str:
     if np.isnan(value):
         return "undefined"
     interval = f" ({low:+.3f} to {high:+.3f})" if not np.isnan([low, high]).any() else ""
-    test = "" if np.isnan(p) else ", p < 0.001" if p < 0.001 else f", p = {p:.3f}"
+    test = "" if np.isnan(p) else ", p < 0.001" if p < 0.001 else f", p = {p_value(p)}"
     return f"{value:+.3f}{interval}{test}".replace("-", "−")
 
 
