@@ -30,7 +30,7 @@ def compare(a: Path, b: Path, /, *, split: str = "test", json: Annotated[bool, P
     from rich.table import Table
 
     from balanced_mixup.cli.console import Console
-    from balanced_mixup.cli.show import interval, print_json
+    from balanced_mixup.cli.show import interval, print_json, print_warnings
     from balanced_mixup.evaluation.compare import compare as compare_models
     from balanced_mixup.metrics import METRICS
 
@@ -47,3 +47,4 @@ def compare(a: Path, b: Path, /, *, split: str = "test", json: Annotated[bool, P
     for name, each in differences.applicable().items():
         table.add_row(METRICS[name].label, interval(each.interval, "+.3f", "+.3f"), each.winner or "")
     console.print(table)
+    print_warnings(console, (each.interval for each in differences.applicable().values()))
