@@ -49,15 +49,24 @@ def test_nothing_is_missing(report):
 
 def test_scores_are_those_of_the_run(report, tiny_run):
     scores = json.loads((tiny_run / "metrics.json").read_text())["test"]
-    overall, per_class = blocks(report, "scores", Table)
+    overall, decisions, ranking = blocks(report, "scores", Table)
     shown = {row[0]: row[1:] for row in overall.rows}
     mcc = scores["metrics"]["mcc"]
-    assert shown["MCC"] == [f"{mcc['value']:.3f}", f"{mcc['low']:.3f} to {mcc['high']:.3f}"]
-    for name, _, support, recall, _, precision, _ in per_class.rows:
+    assert shown["MCC"] == [f"{mcc['value']:.3f}{'*' if mcc.get('warning') else ''}", f"{mcc['low']:.3f} to {mcc['high']:.3f}"]
+    for name, _, support, *texts in decisions.rows:
         row = scores["per_class"][name]
         assert support == str(row["support"])
-        for text, score in ((recall, row["recall"]), (precision, row["precision"])):
-            assert text == ("–" if score["value"] is None else f"{score['value']:.3f}")
+        assert texts == [written(row[score]) for score in ("recall", "specificity", "precision", "npv")]
+    for name, _, *texts in ranking.rows:
+        row = scores["per_class"][name]
+        assert texts == [written(row[score]) for score in ("auc", "average_precision", "f1")]
+
+
+def written(score):
+    """Return a score of metrics.json as a report writes it."""
+    if score["value"] is None or score["low"] is None:  # without an interval a few images look like certainty
+        return "–"
+    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]" + ("*" if score.get("warning") else "")
 
 
 def test_figures_show_the_predictions(report, tiny_run):
@@ -220,8 +229,8 @@ def test_without_the_list_of_images_the_rest_is_there(made_run):
     (run / "manifest.csv").unlink()
     (listing,) = [block for block in summary(read_run(run)) if isinstance(block, Listing)]
     assert listing.items[0].startswith("a: ")
-    overall, chart, classes = scores_view(read_run(run))  # by the scored images, as those of the training are unknown
-    assert (type(overall), type(chart), type(classes)) == (Table, Chart, Table)
+    found = scores_view(read_run(run))  # by the scored images, as those of the training are unknown
+    (chart,), (_, classes, _) = ([block for block in found if isinstance(block, kind)] for kind in (Chart, Table))
     assert "training images" not in classes.header and "fewest scored images" in chart.caption
 
 
@@ -285,7 +294,13 @@ def test_an_evaluation_says_what_it_corrected_to(tiny_run, tmp_path):
     text = " ".join(block.text for block in report.sections[0].blocks if hasattr(block, "text"))
     assert "corrected to the class prior `uniform`: blue 33%, green 33%, red 33%" in text
     shown = dict(row[:2] for row in blocks(report, "scores", Table)[0].rows)
-    assert shown["MCC"] == f"{result.scores.metrics['mcc'].value:.3f}"
+    assert shown["MCC"] == f"{result.scores.metrics['mcc'].value:.3f}*"  # of few images
+    predictive = blocks(report, "scores", Table)[2]
+    assert "uniform" in predictive.caption
+    stored = json.loads((tmp_path / "uniform" / "metrics.json").read_text())["predictive_values"]
+    for name, _, share, ppv, npv in predictive.rows:
+        assert share == "33%" and stored[name]["prevalence"] == pytest.approx(1 / 3)
+        assert [ppv, npv] == [written(stored[name]["precision"]), written(stored[name]["npv"])]
     errors, thresholds = blocks(report, "calibration", Table)
     assert errors.header[-1] == "prior `uniform`"
     (row,) = thresholds.rows

@@ -53,7 +53,7 @@ def compare(
     from rich.table import Table
 
     from balanced_mixup.cli.console import Console
-    from balanced_mixup.cli.show import interval, print_json
+    from balanced_mixup.cli.show import interval, print_json, print_warnings
     from balanced_mixup.evaluation.compare import compare as compare_models
     from balanced_mixup.metrics import METRICS
 
@@ -74,6 +74,7 @@ def compare(
         test = _test(each) if differences.of_methods else ()
         table.add_row(METRICS[name].label, interval(each.interval, "+.3f", "+.3f"), *test)
     console.print(table, "", highlight=False)
+    print_warnings(console, (each.interval for each in differences.applicable().values()))
     console.print(differences.meaning(), soft_wrap=True, highlight=False)
     if differences.of_methods:
         console.print(

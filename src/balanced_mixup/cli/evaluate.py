@@ -26,6 +26,7 @@ def evaluate(
     out: Path | None = None,
     prior: str | None = None,
     sensitivity: dict[str, float] | None = None,
+    subgroup_columns: str | None = None,
     predictions: Annotated[Path | None, Parameter(group=_OTHERS)] = None,
     form: Annotated[TableFormat | None, Parameter(name="*", group=_OTHERS)] = None,
     name: Annotated[str | None, Parameter(group=_OTHERS)] = None,
@@ -76,6 +77,9 @@ def evaluate(
     sensitivity
         Target sensitivity for a class, as --sensitivity.CLASS 0.95: the threshold is chosen on the run's validation split, with
         a lower bound of its sensitivity; sensitivity and specificity are measured on the scored images.
+    subgroup_columns
+        Columns of the table of the scored data (or of the run's own), as age,sex,site: scores of the images with each value,
+        of many numbers between the quartiles, and their differences from all other images.
     predictions
         Table of predictions (.csv, .xlsx, .parquet ...); of a benchmark also a folder with a table for each fold, r0f0.csv ...
     name
@@ -94,12 +98,15 @@ def evaluate(
     if predictions is None and run is not None and (given or not (run / "metrics.json").is_file()):
         refuse_missing(run)
     if predictions is not None and run is not None and (run / "benchmark.json").is_file():
+        if subgroup_columns is not None:
+            raise UsageError("Expected a run, or --predictions of one data set, with --subgroup-columns, but got a benchmark.")
         _add_to_benchmark(run, predictions, columns, name, overwrite, given)
         return
     if "fold_column" in columns:
         raise UsageError("Expected the folder of a benchmark with --fold-column, which names its folds.")
     from balanced_mixup.cli import show
     from balanced_mixup.cli.report import write_final_report
+    from balanced_mixup.cli.show_subgroups import print_subgroups
     from balanced_mixup.evaluation.collapse import warnings
     from balanced_mixup.evaluation.evaluate import evaluate as score
     from balanced_mixup.runs.run import Run
@@ -112,6 +119,7 @@ def evaluate(
         out=out,
         prior=prior,
         sensitivity=sensitivity,
+        subgroup_columns=[name.strip() for name in (subgroup_columns or "").split(",") if name.strip()],
         predictions=predictions,
         name=name,
         **{**columns, **given},
@@ -125,6 +133,7 @@ def evaluate(
     else:
         show.print_scores(result.scores, _title(result), ordinal=ordinal, warnings=found)
         show.print_calibration(result)
+        print_subgroups(result)
     if report and result.folder is not None:
         write_final_report(result.folder)
 

@@ -5,7 +5,7 @@ import logging
 import math
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +36,22 @@ def print_json(content: Any) -> None:
 
 
 def interval(score: "Interval", form: str = ".3f", ends: str = ".2f") -> str:
-    """Return "0.612 [0.58, 0.65]", or a dash for what is undefined; `form` and `ends` are how its numbers are written."""
+    """Return "0.612 [0.58, 0.65]", with `*` if it has a warning, or a dash for what is undefined.
+
+    form, ends: How its numbers are written.
+    """
     if math.isnan(score.value):
         return "–"
     bounds = "" if math.isnan(score.low) or math.isnan(score.high) else f" [{score.low:{ends}}, {score.high:{ends}}]"
-    return f"{score.value:{form}}{bounds}"
+    return f"{score.value:{form}}{bounds}{score.mark}"
+
+
+def print_warnings(console: Console, scores: "Iterable[Interval]") -> None:
+    """Print what the marks of scores above mean, if there are any."""
+    from balanced_mixup.statistics.interval import warnings_of
+
+    if lines := warnings_of(scores):
+        console.print(*map(escape, lines), "", sep="\n", highlight=False, soft_wrap=True)
 
 
 def scores_content(content: Mapping[str, Any], scores: "Scores", *, ordinal: bool) -> dict[str, Any]:
@@ -66,9 +77,11 @@ def print_scores(scores: "Scores", title: str, *, ordinal: bool, warnings: Seque
     table = Table(box=None, pad_edge=False)
     table.add_column("score")
     table.add_column("value [95 % interval]", justify="right")
-    for name, score in applicable(scores.metrics, ordinal).items():
+    applied = applicable(scores.metrics, ordinal)
+    for name, score in applied.items():
         table.add_row(METRICS[name].label, interval(score))
     console.print(table, "")
+    print_warnings(console, applied.values())
     classes = Table(box=None, pad_edge=False)
     classes.add_column("class")
     for heading in ("images", "recall [95 % interval]", "precision [95 % interval]"):
@@ -76,8 +89,11 @@ def print_scores(scores: "Scores", title: str, *, ordinal: bool, warnings: Seque
     shown = _rarest(scores)
     for name in shown:
         row = scores.per_class[name]
-        classes.add_row(escape(name), f"{row.support:,}", interval(row.recall), interval(row.precision))
+        cells = (row.instead_of(score) or interval(getattr(row, score)) for score in ("recall", "precision"))
+        classes.add_row(escape(name), f"{row.support:,}", *cells)
     console.print(classes, "")
+    rows = [scores.per_class[name] for name in shown]
+    print_warnings(console, (score for row in rows for score in (row.recall, row.precision)))
     if len(shown) < len(scores.per_class):
         line = f"These are the {len(shown)} rarest of {len(scores.per_class):,} classes; metrics.json has all of them.\n"
         console.print(line, highlight=False, soft_wrap=True)
@@ -158,6 +174,8 @@ def _print_thresholds(console: Console, thresholds: Mapping[str, "ThresholdResul
             cells = f"{row.threshold.value:.{DECIMALS}f}", low, *measured
         table.add_row(escape(name), f"{row.threshold.wanted:g}", *cells)
     console.print(table, "")
+    points = [row.point for row in thresholds.values() if row.point is not None]
+    print_warnings(console, (score for point in points for score in (point.sensitivity, point.specificity)))
     for name, row in thresholds.items():
         if row.threshold.note:
             console.print(f"{escape(name)}: {row.threshold.note}.", soft_wrap=True, highlight=False)

@@ -13,6 +13,8 @@ from balanced_mixup.runs.evaluation import CalibrationResult, EvaluationResult
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.scores import Scores
+from balanced_mixup.statistics.bootstrap import units_of
+from balanced_mixup.statistics.scoring import SmallNumbers
 
 log = logging.getLogger("balanced_mixup")
 
@@ -100,6 +102,8 @@ def choose_thresholds(
         sensitivity: The target of some classes.
     """
     probabilities = correction.apply(validation.probabilities, target)
+    units = None if corrected.groups is None else units_of(len(corrected), corrected.groups)
+    small = SmallNumbers(corrected.labels, len(corrected.classes), units, corrected.classes)
     results = {}
     for name, wanted in sensitivity.items():
         k = corrected.classes.index(name)
@@ -107,5 +111,10 @@ def choose_thresholds(
         point = None
         if threshold.value is not None:
             point = operating_point(corrected.labels, corrected.probabilities, k, threshold.value, corrected.groups)
+            point = replace(
+                point,
+                sensitivity=point.sensitivity.warned(small.of_class("recall", k)),
+                specificity=point.specificity.warned(small.of_class("specificity", k)),
+            )
         results[name] = ThresholdResult(threshold, point)
     return results

@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from balanced_mixup.data.preparation import Prepared
+    from balanced_mixup.evaluation.subgroups import SubgroupColumns
     from balanced_mixup.evaluation.table_format import Scale
     from balanced_mixup.runs.classifier import Classifier
     from balanced_mixup.runs.evaluation import EvaluationResult
     from balanced_mixup.runs.predictions import Predictions
     from balanced_mixup.runs.run import Run
+    from balanced_mixup.runs.subgroups import Subgroup
 
 log = logging.getLogger("balanced_mixup")
 
@@ -64,6 +66,7 @@ def evaluate(
     out: Path | str | None = None,
     prior: str | None = None,
     sensitivity: Mapping[str, float] | None = None,
+    subgroup_columns: Sequence[str] = (),
     predictions: Path | str | pd.DataFrame | None = None,
     name_column: str | None = None,
     prefix: str | None = None,
@@ -90,6 +93,8 @@ def evaluate(
             the scored images), or a CSV file with the columns class and share. Without it the scores are of the uncorrected
             probabilities, which are stored in any case.
         sensitivity: By class, the target sensitivity of a threshold, which is chosen on the run's validation split.
+        subgroup_columns: Columns of the table of the scored data, or of the run's, such as age and sex: scores of the images
+            with each value (of many numbers: between the quartiles), and their differences from all others.
         predictions: A table that another program made, as a file or a data frame: a row per image, with a column for each class
             or one with the predicted class. Images are matched by name, see `evaluation.name_matching`.
         name_column, prefix, prediction_column, scores: What its columns are, see `evaluation.prediction_table`.
@@ -98,7 +103,8 @@ def evaluate(
             default to the run's. None for the run's own held-out split. `data` may be a data frame.
 
     Raises:
-        UsageError: The run is not finished, the split does not exist, its images were trained on, or `out` holds a run.
+        UsageError: The run is not finished, the split does not exist, its images were trained on, `out` holds a run, or the
+            data lack a column.
         DataError: Something is wrong with the data, or predictions are missing, given twice or no probabilities.
         ChangedFileError: The run has been changed since it was written (see `Run.verify`).
     """
@@ -107,6 +113,11 @@ def evaluate(
     own = {"name_column": name_column, "prefix": prefix, "prediction_column": prediction_column}
     with frames_as_files({**settings, "predictions": predictions}) as (values, frames):
         table = values.pop("predictions")
+        columns = None
+        if subgroup_columns:
+            from balanced_mixup.evaluation.subgroups import SubgroupColumns
+
+            columns = SubgroupColumns.read(subgroup_columns, None if run is None else Path(run), values)
         if table is not None:
             from balanced_mixup.evaluation.other_predictions import evaluate_table, refuse_options
             from balanced_mixup.evaluation.table_format import make_format
@@ -120,12 +131,25 @@ def evaluate(
             raise UsageError(f"Expected `--predictions` with {flags}, which say how a table of predictions is read.")
         else:
             found, result = _evaluate_run(Path(run), split, allow_seen, flip, prior, sensitivity, values)
-        if result.data is None and result.other_program is None and out is None:
+        if columns is not None:
+            result = replace(result, subgroups=_subgroups(found, result, columns))
+        if result.data is None and result.other_program is None and out is None and columns is None:
             return result  # the run has these predictions already
         home = RunFolder(Path(run or "runs"))
         with locked(Path(out) if out is not None else home.own(home.path / "evaluations"), wait=_WRITING_SECONDS):
             target = Path(out) if out is not None else _folder_for(home, result)
             return _write_result(target, found, result, frames)
+
+
+def _subgroups(predictions: Predictions, result: EvaluationResult, columns: SubgroupColumns) -> tuple[Subgroup, ...]:
+    """Return the scores of subgroups, of the probabilities that the result has scores of."""
+    from balanced_mixup.evaluation.subgroups import subgroups
+    from balanced_mixup.runs.run import Run
+
+    if result.prior is not None:
+        corrected = Run.open(result.run).calibration.apply(predictions.probabilities, result.prior)
+        predictions = replace(predictions, probabilities=corrected)
+    return subgroups(predictions, columns.of(predictions.images))
 
 
 def _evaluate_run(
@@ -203,7 +227,7 @@ def _folder_for(home: RunFolder, result: EvaluationResult) -> Path:
     from balanced_mixup.runs.evaluation import Evaluation
 
     scored = result.data or "" if result.other_program is None else result.other_program.file
-    name, number = f"{Path(scored).stem}-{result.split}", 1
+    name, number = f"{Path(scored or 'own').stem}-{result.split}", 1
     while True:
         path = home.own(home.path / "evaluations" / (name if number == 1 else f"{name}-{number}"))
         number += 1
@@ -217,11 +241,16 @@ def _folder_for(home: RunFolder, result: EvaluationResult) -> Path:
 
 
 def _arguments(result: EvaluationResult) -> tuple[Any, ...]:
-    """Return the arguments of an evaluation: data and how to read them, split, flip, class prior, sensitivities, table."""
+    """Return the arguments of an evaluation.
+
+    They are data and how to read them, split, flip, class prior, sensitivities, table, columns of subgroups.
+    """
     wanted = {name: threshold.threshold.wanted for name, threshold in result.thresholds.items()}
+    columns = {each.column for each in result.subgroups}
     # Whether near copies were looked for changes no score; evaluations of older versions do not say.
     settings = result.settings and {name: value for name, value in result.settings.items() if name != "near_copies"}
-    return settings, result.split, result.flip, result.prior and result.prior.name, wanted, result.other_program
+    prior = result.prior and result.prior.name
+    return settings, result.split, result.flip, prior, wanted, result.other_program, columns
 
 
 def _rescore(

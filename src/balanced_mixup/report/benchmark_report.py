@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +18,12 @@ from balanced_mixup.benchmark.tables import metrics_of, notes
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.report.document import Block, Chart, Collapsible, Document, Listing, Note, Section, Table, Text
 from balanced_mixup.report.figures import cost_by_score, forest, ranks, score_by_rarity
-from balanced_mixup.report.words import CITATION
+from balanced_mixup.report.words import CITATION, remark
 from balanced_mixup.runs.evaluation import Evaluation
 from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.scores import Scores, read_scores
+from balanced_mixup.statistics.interval import MARK
+from balanced_mixup.statistics.scoring import FEW_IN_CLASS
 from balanced_mixup.words import counted, display_name, listed
 
 _STANDINGS = {
@@ -55,7 +57,8 @@ def benchmark_report(path: Path, folder: Path) -> Document:
     ]
     data = list(dict.fromkeys(run.data for run in runs))
     title = f"{counted(len(results.methods), 'method')} on {', '.join(data)}"
-    return Document(title, f"Benchmark {path.resolve().name}: {results.finished} of {results.planned} runs finished", sections)
+    subtitle = f"Benchmark {path.resolve().name}: {results.finished} of {results.planned} runs finished"
+    return Document(title, subtitle, sections, remark())
 
 
 def _summary(results: Results, entries: Sequence[MethodSummary], recalls: Mapping[str, pd.DataFrame]) -> list[Block]:
@@ -64,11 +67,29 @@ def _summary(results: Results, entries: Sequence[MethodSummary], recalls: Mappin
         for (data, backbone, metric), own in _grouped(entries, "data", "backbone", "metric")
     ]
     for data, table in recalls.items():
-        name, images, found = _rarest(table)
+        rarest = _rarest(table)
         sentences.append(
-            f"{data}, recall of {name}, the rarest class ({images:,.0f} training images), median of the runs: {found}."
+            f"{data}, recall of {rarest.name}, the rarest class ({rarest.trained:,.0f} training images, at least "
+            f"{counted(rarest.scored, 'test image')} in a run), median of the runs: {rarest.found}{rarest.mark}."
         )
-    return [*(Note(text) for text in notes(results)), Listing(sentences)]
+    few = any(_rarest(table).mark for table in recalls.values())
+    small = [Text(f"{MARK} From fewer than {FEW_IN_CLASS} test images in a run: a single image changes it a lot.")] * few
+    return [*(Note(text) for text in notes(results)), Listing(sentences), *small, *_comparisons(entries, results.baseline)]
+
+
+def _comparisons(entries: Sequence[MethodSummary], baseline: str) -> list[Block]:
+    """Return how many differences were tested, and what the correction of their p-values leaves open."""
+    tested = [entry for entry in entries if entry.method != baseline and not math.isnan(entry.p_corrected)]
+    places = len(_grouped(tested, "data", "backbone", "metric"))
+    if not tested:
+        return []
+    text = f"Comparisons: {counted(len(tested), 'difference')} from {baseline} tested, by {counted(places, 'score')} in all."
+    if places > 1:
+        text += (
+            " The p-values are corrected for the number of methods by each score, not for the number of scores: if no method "
+            "differed, about one score in 20 would still show a significant difference."
+        )
+    return [Text(text)]
 
 
 def _ranking(entries: Sequence[MethodSummary], baseline: str) -> str:
@@ -167,7 +188,13 @@ def _recalls(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], baseline: s
             tables[data] = (
                 pd.DataFrame(rows)
                 .groupby(["method", "class"], sort=False)
-                .agg(images=("images", "mean"), recall=("recall", "median"), low=("recall", "min"), high=("recall", "max"))
+                .agg(
+                    images=("images", "mean"),
+                    scored=("scored", "min"),
+                    recall=("recall", "median"),
+                    low=("recall", "min"),
+                    high=("recall", "max"),
+                )
                 .reset_index()
             )
     return tables
@@ -197,25 +224,44 @@ def _recalls_of_added(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun]) ->
 def _rows_of(method: str, scores: Scores, images: pd.DataFrame) -> list[dict[str, object]]:
     trained = images.loc[images["split"] == "train", "label"].value_counts()
     return [
-        {"method": method, "class": name, "images": int(trained.get(name, 0)), "recall": row.recall.value}
+        {
+            "method": method,
+            "class": name,
+            "images": int(trained.get(name, 0)),
+            "scored": row.support,
+            "recall": row.recall.value,
+        }
         for name, row in scores.per_class.items()
     ]
 
 
-def _rarest(recalls: pd.DataFrame) -> tuple[str, float, str]:
-    """Return the rarest class, its number of images, and "instance 0%, class 42%": its recall by each method."""
+@dataclass(frozen=True)
+class _Rarest:
+    """The rarest class: its training images, the test images of the run with fewest, and "instance 0%, class 42%"."""
+
+    name: str
+    trained: float
+    scored: int
+    found: str
+
+    @property
+    def mark(self) -> str:
+        return MARK if self.scored < FEW_IN_CLASS else ""
+
+
+def _rarest(recalls: pd.DataFrame) -> _Rarest:
     rarest = recalls.sort_values("images", kind="stable").iloc[0]
-    rows = recalls[recalls["class"] == rarest["class"]].itertuples()
-    found = [f"{row.method} " + ("–" if math.isnan(row.recall) else f"{100 * row.recall:.0f}%") for row in rows]
-    return display_name(str(rarest["class"])), rarest["images"], ", ".join(found)
+    rows = recalls[recalls["class"] == rarest["class"]]
+    found = [f"{row.method} " + ("–" if math.isnan(row.recall) else f"{100 * row.recall:.0f}%") for row in rows.itertuples()]
+    return _Rarest(display_name(str(rarest["class"])), rarest["images"], int(rows["scored"].min()), ", ".join(found))
 
 
 def _rarity(recalls: Mapping[str, pd.DataFrame]) -> list[Block]:
     blocks: list[Block] = []
     for number, (data, table) in enumerate(recalls.items(), start=1):
-        name, _, found = _rarest(table)
+        rarest = _rarest(table)
         caption = f"{data}: recall of each class (median, lowest and highest of the runs) against its training images."
-        drawing = replace(score_by_rarity(table), description=f"Recall of {name}, the rarest class: {found}.")
+        drawing = replace(score_by_rarity(table), description=f"Recall of {rarest.name}, the rarest class: {rarest.found}.")
         blocks.append(Chart(f"rarity-{number}", caption, drawing))
     return blocks or [Note("No run is finished.")]
 

@@ -13,6 +13,7 @@ from balanced_mixup.report.document import Block, Chart, Note, Table, Text
 from balanced_mixup.report.figures import reliability_diagram
 from balanced_mixup.report.words import CALIBRATION_LABELS, interval, percent
 from balanced_mixup.runs.predictions import Predictions
+from balanced_mixup.statistics.interval import warnings_of
 from balanced_mixup.words import counted
 
 _SENSITIVITY = 0.9  # target if none is given
@@ -63,7 +64,7 @@ def calibration_view(run: RunContents) -> list[Block]:
             reliability_diagram(*bins, ece_before=before_ece, ece_after=after_ece),
         ),
         _errors(scores),
-        *([] if run.split == "val" else [_thresholds(run, validation, found, correction)]),
+        *([] if run.split == "val" else _thresholds(run, validation, found, correction)),
     ]
     if run.split == "val":
         blocks.append(
@@ -86,7 +87,7 @@ def _errors(scores: Mapping[str, CalibrationScores]) -> Table:
     )
 
 
-def _thresholds(run: RunContents, validation: Predictions, found: Predictions, correction: Correction) -> Table:
+def _thresholds(run: RunContents, validation: Predictions, found: Predictions, correction: Correction) -> list[Block]:
     """Return thresholds on corrected probabilities for the classes of the evaluation, or for the rare ones."""
     given = {} if run.evaluation is None else {n: each.threshold.wanted for n, each in run.evaluation.thresholds.items()}
     trained = [run.classes[k] for k in rare_classes(run.counts("train"))[:_MOST]]
@@ -100,7 +101,7 @@ def _thresholds(run: RunContents, validation: Predictions, found: Predictions, c
             low = "–" if result.threshold.low is None else percent(result.threshold.low)
             row = [value, low, interval(result.point.sensitivity), interval(result.point.specificity)]
         rows.append([name, result.threshold.note, percent(result.threshold.wanted), *row])
-    return Table(
+    table = Table(
         "Threshold on the corrected probability of a class, chosen on the validation images so that the sensitivity on new "
         "images averages the target; at least: its 95% lower bound, for independent images; "
         "sensitivity and specificity are those on the scored images [95% interval].",
@@ -108,3 +109,5 @@ def _thresholds(run: RunContents, validation: Predictions, found: Predictions, c
         rows,
         words=2,
     )
+    points = [result.point for result in results.values() if result.point is not None]
+    return [table, *map(Text, warnings_of(score for point in points for score in (point.sensitivity, point.specificity)))]

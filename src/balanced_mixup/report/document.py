@@ -132,12 +132,14 @@ class Document:
     Args:
         title: Title of the report.
         subtitle: One line on what it is about.
+        remark: One line on when it was made and what it is not for.
         sections: In their order.
     """
 
     title: str
     subtitle: str
     sections: Sequence[Section] = field(default_factory=tuple)
+    remark: str = ""
 
     def charts(self) -> list[Chart]:
         """Return all figures in their order."""

@@ -25,6 +25,8 @@ from balanced_mixup.report.document import (
 def to_markdown(report: Document, figures: Path) -> str:
     """Return the report as Markdown; the images of its galleries are written to `figures`, like its charts."""
     lines = [f"# {_text(report.title)}", "", _text(report.subtitle), ""]
+    if report.remark:
+        lines += [_text(report.remark), ""]
     for section in report.sections:
         lines += [f"## {_text(section.title)}", ""]
         for number, block in enumerate(section.blocks, start=1):

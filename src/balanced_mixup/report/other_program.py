@@ -11,9 +11,11 @@ from balanced_mixup.report.contents import Contents, read_other_program, require
 from balanced_mixup.report.document import Block, Chart, Collapsible, Document, Note, Section, Table, Text
 from balanced_mixup.report.errors_view import errors_view
 from balanced_mixup.report.figures import reliability_diagram
+from balanced_mixup.report.net_benefit_view import net_benefit_view
 from balanced_mixup.report.scores_view import confusion_view, curves_view, scores_view
+from balanced_mixup.report.subgroup_view import subgroup_view
 from balanced_mixup.report.summary_view import summary
-from balanced_mixup.report.words import CALIBRATION_LABELS, CITATION, interval
+from balanced_mixup.report.words import CALIBRATION_LABELS, CITATION, interval, remark
 from balanced_mixup.runs.evaluation import OtherProgram
 
 _MEANING = {
@@ -36,20 +38,25 @@ def other_program_report(path: Path) -> Document:
     views: dict[str, tuple[str, Callable[[Contents], Sequence[Block]]]] = {
         "summary": ("Summary", summary),
         "scores": ("Scores", scores_view),
+        "subgroups": ("Subgroups", subgroup_view),
         "confusion": ("Confusion matrix", confusion_view),
         "curves": ("ROC and precision-recall curves", curves_view),
         "calibration": ("Calibration", calibration),
+        "net-benefit": ("Net benefit", net_benefit_view),
         "gallery": ("Errors and uncertain predictions", errors_view),
         "provenance": ("Provenance", _provenance),
     }
+    if contents.evaluation is None or not contents.evaluation.subgroups:
+        del views["subgroups"]
     if program.scores == "answers":
-        del views["curves"], views["calibration"]
+        del views["curves"], views["calibration"], views["net-benefit"]
     sections = [Section(name, title, _blocks(view, contents)) for name, (title, view) in views.items()]
     sections[0] = Section(
         sections[0].name, sections[0].title, [*map(Note, contents.missing), Text(_MEANING[program.scores]), *sections[0].blocks]
     )
     name = data.parent.name if data.stem in ("labels", "manifest", "data") and data.parent.name else data.stem
-    return Document(f"{program.name}, scored on {name}", f"Predictions of another program: {Path(program.file).name}", sections)
+    subtitle = f"Predictions of another program: {Path(program.file).name}"
+    return Document(f"{program.name}, scored on {name}", subtitle, sections, remark())
 
 
 def _blocks(view: Callable[[Contents], Sequence[Block]], contents: Contents) -> Sequence[Block]:

@@ -12,11 +12,13 @@ from balanced_mixup.report.contents import RunContents, read_evaluation, read_ru
 from balanced_mixup.report.data_view import data_view, training_curves_view
 from balanced_mixup.report.document import Block, Collapsible, Document, Note, Section, Text
 from balanced_mixup.report.errors_view import errors_view
+from balanced_mixup.report.net_benefit_view import net_benefit_view
 from balanced_mixup.report.other_program import other_program_report
 from balanced_mixup.report.scores_view import confusion_view, curves_view, scores_view
+from balanced_mixup.report.subgroup_view import subgroup_view
 from balanced_mixup.report.summary_view import summary
 from balanced_mixup.report.training_view import training_view
-from balanced_mixup.report.words import CITATION
+from balanced_mixup.report.words import CITATION, remark
 from balanced_mixup.runs.evaluation import Evaluation
 
 
@@ -28,7 +30,9 @@ def run_report(path: Path) -> Document:
     """
     run = read_run(path)
     title = f"{run.recipe.method.name} on {_data_name(run.recipe.data)}"
-    return Document(title, f"Run {path.resolve().name}: {run.recipe.backbone}, {run.recipe.size} px", _sections(run, _VIEWS))
+    subtitle = f"Run {path.resolve().name}: {run.recipe.backbone}, {run.recipe.size} px"
+    views = {name: view for name, view in _VIEWS.items() if name != "subgroups"}
+    return Document(title, subtitle, _sections(run, views), remark(run.run.started))
 
 
 def evaluation_report(path: Path) -> Document:
@@ -42,7 +46,9 @@ def evaluation_report(path: Path) -> Document:
     run = read_evaluation(path)
     title = f"{run.recipe.method.name}, trained on {_data_name(run.recipe.data)}, scored on {_data_name(run.settings.data)}"
     subtitle = f"Run {run.path.name}: {run.recipe.backbone}, {run.recipe.size} px"
-    return Document(title, subtitle, _sections(run, {name: view for name, view in _VIEWS.items() if name not in _TRAINING}))
+    without = _TRAINING if Evaluation.open(path).stored.subgroups else (*_TRAINING, "subgroups")
+    views = {name: view for name, view in _VIEWS.items() if name not in without}
+    return Document(title, subtitle, _sections(run, views), remark(run.run.started))
 
 
 def _data_name(data: str) -> str:
@@ -83,9 +89,11 @@ _VIEWS: Mapping[str, tuple[str, _View]] = {
     "training-images": ("Training images", training_view),
     "training": ("Training", training_curves_view),
     "scores": ("Scores", scores_view),
+    "subgroups": ("Subgroups", subgroup_view),
     "confusion": ("Confusion matrix", confusion_view),
     "curves": ("ROC and precision-recall curves", curves_view),
     "calibration": ("Calibration", calibration_view),
+    "net-benefit": ("Net benefit", net_benefit_view),
     "gallery": ("Errors and uncertain predictions", errors_view),
     "provenance": ("Provenance", _provenance),
 }

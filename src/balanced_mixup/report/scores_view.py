@@ -1,21 +1,26 @@
-"""The scores of a run: all of them, those of each class, the confusion matrix, and the curves behind them."""
+"""The scores of a run: all of them, those of each class against the rest, the confusion matrix, and the curves."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import METRICS, applicable, confusion
 from balanced_mixup.report.contents import Contents, require
-from balanced_mixup.report.document import Block, Chart, Table
+from balanced_mixup.report.document import Block, Chart, Table, Text
 from balanced_mixup.report.figures import class_scores, confusion_matrix, precision_recall_curves, roc_curves
+from balanced_mixup.report.words import interval, percent
 from balanced_mixup.runs.scores import ClassScores
-from balanced_mixup.statistics.interval import Interval
+from balanced_mixup.statistics.interval import Interval, warnings_of
+from balanced_mixup.statistics.predictive_values import predictive_values
+
+Counts = npt.NDArray[np.int64]
 
 
 def scores_view(run: Contents) -> list[Block]:
-    """Return all scores, and recall and precision of each class against its size.
+    """Return all scores, those of each class against the rest, and what their marks mean.
 
     Raises:
         UsageError: The run has no scores, or their classes differ from those of its predictions.
@@ -26,7 +31,12 @@ def scores_view(run: Contents) -> list[Block]:
     overall = Table(f"All scores on {run.scored}.", ["score", "value", "95% interval"], rows)
     if set(scores.per_class) != set(run.classes):
         raise UsageError(f"The scores are of the classes {', '.join(scores.per_class)}, not of {', '.join(run.classes)}.")
-    return [overall, *_of_classes(run, [scores.per_class[name] for name in run.classes])]
+    return [overall, *marks(shown.values()), *_of_classes(run, [scores.per_class[name] for name in run.classes])]
+
+
+def marks(scores: Iterable[Interval]) -> list[Block]:
+    """Return the sentences that the marks of the scores above stand for."""
+    return [Text(sentence) for sentence in warnings_of(scores)]
 
 
 def _of_classes(run: Contents, per_class: Sequence[ClassScores]) -> list[Block]:
@@ -35,36 +45,82 @@ def _of_classes(run: Contents, per_class: Sequence[ClassScores]) -> list[Block]:
     sizes, known = (support, "scored") if trained is None else (trained, "training")
     recall = np.array([_triple(row.recall) for row in per_class])
     precision = np.array([_triple(row.precision) for row in per_class])
-    rows = [
-        [
-            run.classes[k],
-            *([] if trained is None else [f"{trained[k]:,}"]),
-            f"{support[k]:,}",
-            *_cells(per_class[k].recall),
-            *_cells(per_class[k].precision),
-        ]
-        for k in np.argsort(sizes, kind="stable")
-    ]
-    table = Table(
-        "The same in numbers",
-        [
-            "class",
-            *(["training images"] * (trained is not None)),
-            "scored images",
-            "recall",
-            "95% interval",
-            "precision",
-            "95% interval",
-        ],
-        rows,
-        collapsed=True,  # the figure shows recall and precision already
-    )
     drawing = class_scores(run.classes, sizes, support, recall, precision, known)
     caption = (
         "Recall (how many images of the class are found) and precision (how many of the images predicted as the class are of "
         f"it), the class with the fewest {known} images first."
     )
-    return [Chart("class-scores", caption, drawing), table]
+    order = np.argsort(sizes, kind="stable").tolist()
+    images = {"scored images": [f"{count:,}" for count in support]}
+    if trained is not None:
+        images = {"training images": [f"{count:,}" for count in trained]} | images
+    against_rest = _table(run, per_class, order, images, _DECISIONS, _DECISIONS_CAPTION)
+    prevalence = {"prevalence": [percent(share) for share in support / support.sum()]}
+    ranking = _table(run, per_class, order, prevalence, _RANKING, _RANKING_CAPTION)
+    shown = [getattr(row, name) for row in per_class for name in (*_DECISIONS, *_RANKING)]
+    return [
+        Chart("class-scores", caption, drawing),
+        against_rest,
+        *_at_target(run, per_class, order, support),
+        ranking,
+        *marks(shown),
+    ]
+
+
+_DECISIONS = {
+    "recall": "sensitivity (recall)",
+    "specificity": "specificity",
+    "precision": "PPV (precision)",
+    "npv": "NPV",
+}
+_DECISIONS_CAPTION = (
+    "Each class against all others, by the predicted class [95% interval]. PPV and NPV, the positive and the negative "
+    "predictive value, are those at the prevalence in the scored images."
+)
+_RANKING = {"auc": "AUC", "average_precision": "average precision", "f1": "F1"}
+_RANKING_CAPTION = (
+    "Each class against all others [95% interval]: area under the ROC curve, average precision (by chance: the prevalence), F1."
+)
+_OPEN = 20  # of more classes than these, a table is collapsed
+
+
+def _table(
+    run: Contents,
+    per_class: Sequence[ClassScores],
+    order: Sequence[int],
+    first: Mapping[str, Sequence[str]],
+    scores: Mapping[str, str],
+    caption: str,
+) -> Table:
+    """Return a table of these scores, a row for each class in that order; a score that no class has is left out."""
+    defined = [name for name in scores if not all(math.isnan(getattr(row, name).value) for row in per_class)]
+    rows = [
+        [
+            run.classes[k],
+            *(column[k] for column in first.values()),
+            *(per_class[k].instead_of(name) or interval(getattr(per_class[k], name)) for name in defined),
+        ]
+        for k in order
+    ]
+    return Table(caption, ["class", *first, *(scores[name] for name in defined)], rows, collapsed=len(rows) > _OPEN)
+
+
+def _at_target(run: Contents, per_class: Sequence[ClassScores], order: Sequence[int], support: Counts) -> list[Block]:
+    """Return predictive values at the class prior that the probabilities were corrected to, if any."""
+    if run.target is None:
+        return []
+    rows, shares = [], run.target.shares
+    for k in order:
+        values = predictive_values(per_class[k].recall, per_class[k].specificity, float(shares[k]))
+        prevalence = [percent(float(share)) for share in (support[k] / support.sum(), shares[k])]
+        bare = per_class[k].instead_of("recall")
+        rows.append([run.classes[k], *prevalence, *("–" if bare else interval(value) for value in values)])
+    caption = (
+        f"Predictive values at the class shares of the prior `{run.target.name}`, by Bayes' theorem from sensitivity and "
+        "specificity [interval from their 95% intervals, wider than needed]."
+    )
+    header = ["class", "prevalence in the scored images", f"prevalence in `{run.target.name}`", "PPV", "NPV"]
+    return [Table(caption, header, rows, collapsed=len(rows) > _OPEN)]
 
 
 def confusion_view(run: Contents) -> list[Block]:
@@ -103,4 +159,4 @@ def _triple(score: Interval) -> list[float]:
 def _cells(score: Interval) -> list[str]:
     """Return a score and its interval, dashes if undefined."""
     value, low, high = _triple(score)
-    return ["–" if math.isnan(value) else f"{value:.3f}", "–" if math.isnan(low) else f"{low:.3f} to {high:.3f}"]
+    return ["–" if math.isnan(value) else f"{value:.3f}{score.mark}", "–" if math.isnan(low) else f"{low:.3f} to {high:.3f}"]

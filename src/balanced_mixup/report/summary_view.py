@@ -13,6 +13,7 @@ from balanced_mixup.report.contents import Contents, RunContents
 from balanced_mixup.report.document import Block, Listing, Note, Text
 from balanced_mixup.report.words import class_sentence, percent, with_interval
 from balanced_mixup.runs.scores import ClassScores, Scores
+from balanced_mixup.statistics.interval import warnings_of
 from balanced_mixup.words import counted, display_name, listed
 
 Counts = npt.NDArray[np.int64]
@@ -33,7 +34,14 @@ def summary(run: Contents) -> list[Block]:
         )
     notes += [Note(sentence) for sentence in warnings(run.scores, run.run if isinstance(run, RunContents) else None)]
     table = confusion(run.predictions.labels, run.predictions.probabilities).astype(np.int64)
-    return [*notes, Text(_overall(run, run.scores, table)), *_prior(run), *_classes(run, run.scores.per_class, table)]
+    shown = [run.scores.metrics[name] for name in ("balanced_accuracy", "accuracy")]
+    return [
+        *notes,
+        Text(_overall(run, run.scores, table)),
+        *_prior(run),
+        *_classes(run, run.scores.per_class, table),
+        *map(Text, warnings_of([*shown, *(row.recall for row in run.scores.per_class.values())])),
+    ]
 
 
 def _overall(run: Contents, scores: Scores, table: Counts) -> str:

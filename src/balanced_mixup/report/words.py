@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from datetime import date, datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,13 @@ CITATION = (
     "Classification. MICCAI 2021, LNCS 12905, pp. 323-333."
 )
 
+NOT_A_DEVICE = "Not a medical device: for research, not for decisions on patients."
+
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+
 CALIBRATION_LABELS = {
     "ece": "expected calibration error (ECE)",
     "classwise_ece": "classwise ECE, mean over all classes",
@@ -23,6 +31,17 @@ CALIBRATION_LABELS = {
 }
 
 
+def remark(trained: date | None = None) -> str:
+    """Return the line below a title: when the training was started, if known, today's date, and what it is not for."""
+    start = "" if trained is None else f"Training of {written(trained)}. "
+    return f"{start}Report of {written(datetime.now().astimezone().date())}. {NOT_A_DEVICE}"
+
+
+def written(day: date) -> str:
+    """Return "25 November 2026", in English whatever the locale."""
+    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+
+
 def percent(value: float) -> str:
     """Return a proportion in per cent, "54%"; with a decimal where it would round to 0% or 100%."""
     shown = 100 * value
@@ -30,19 +49,27 @@ def percent(value: float) -> str:
 
 
 def with_interval(score: Interval) -> str:
-    """Return "54% (95% CI 42% to 66%)", the value alone without an interval, or "undefined"."""
+    """Return "54% (95% CI 42% to 66%)", with `*` if there is a warning, the value alone without an interval, or "undefined"."""
     if math.isnan(score.value):
         return "undefined"
     if not score.low < score.high:
-        return percent(score.value)
-    return f"{percent(score.value)} (95% CI {percent(score.low)} to {percent(score.high)})"
+        return percent(score.value) + score.mark
+    return f"{percent(score.value)} (95% CI {percent(score.low)} to {percent(score.high)}){score.mark}"
 
 
 def interval(score: Interval) -> str:
-    """Return "0.043 [0.030, 0.058]", or a dash if undefined."""
+    """Return "0.043 [0.030, 0.058]", with `*` if there is a warning, or a dash if undefined."""
     if math.isnan(score.value):
         return "–"
-    return f"{score.value:.3f}" + (f" [{score.low:.3f}, {score.high:.3f}]" if score.low < score.high else "")
+    bounds = f" [{score.low:.3f}, {score.high:.3f}]" if score.low < score.high else ""
+    return f"{score.value:.3f}{bounds}{score.mark}"
+
+
+def signed_interval(difference: Interval) -> str:
+    """Return "+0.043 [-0.030, +0.118]", with `*` if there is a warning, or a dash without an interval."""
+    if not difference.low < difference.high:
+        return "–"
+    return f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]{difference.mark}"
 
 
 def class_sentence(k: int, classes: Sequence[str], table: npt.NDArray[np.int64], trained: int | None, recall: Interval) -> str:

@@ -15,6 +15,8 @@ from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.runs.scores import Scores
+from balanced_mixup.runs.subgroups import Subgroup
+from balanced_mixup.statistics.predictive_values import predictive_values
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class EvaluationResult:
         settings: How the data were read (`DataSettings`); None for the run's own.
         folder: Where scores and predictions are kept; None where they are not.
         other_program: Where the predictions come from; None for those of the run.
+        subgroups: Scores of the images with each value in some columns of the table.
         excluded: Names of the images that were left out, each with its problems; not in metrics.json.
     """
 
@@ -86,6 +89,7 @@ class EvaluationResult:
     settings: Mapping[str, Any] | None = None
     folder: Path | None = None
     other_program: OtherProgram | None = None
+    subgroups: Sequence[Subgroup] = ()
     excluded: Sequence[tuple[str, str]] = ()
 
     def __repr__(self) -> str:
@@ -116,14 +120,24 @@ class EvaluationResult:
             "prior": None if self.prior is None else self.prior.to_dict(tuple(self.scores.per_class)),
             "calibration": None if self.calibration is None else self.calibration.to_dict(),
             "thresholds": {name: result.to_dict() for name, result in self.thresholds.items()},
+            **({} if self.prior is None else {"predictive_values": self._predictive_values(self.prior)}),
+            **({"subgroups": [each.to_dict() for each in self.subgroups]} if self.subgroups else {}),
             **({} if self.other_program is None else {"other_program": asdict(self.other_program)}),
         }
+
+    def _predictive_values(self, prior: TargetPrior) -> dict[str, Any]:
+        """Return PPV and NPV of each class at its share in the class prior, for JSON."""
+        found = {}
+        for share, (name, row) in zip(prior.shares.tolist(), self.scores.per_class.items(), strict=True):
+            ppv, npv = predictive_values(row.recall, row.specificity, share)
+            found[name] = {"prevalence": share, "precision": ppv.to_dict(), "npv": npv.to_dict()}
+        return found
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Read what `to_dict` returned; KeyError, TypeError, ValueError or AttributeError where it is something else.
 
-        Evaluations of older versions lack a prior, calibration, thresholds and `flip`.
+        Evaluations of older versions lack a prior, calibration, thresholds, subgroups and `flip`.
         """
         prior, calibration = content.get("prior"), content.get("calibration")
         return cls(
@@ -136,6 +150,7 @@ class EvaluationResult:
             split=str(content["split"]),
             flip=content.get("flip", True),
             settings=content.get("settings"),
+            subgroups=tuple(Subgroup.from_dict(each) for each in content.get("subgroups", ())),
             other_program=OtherProgram(**content["other_program"]) if "other_program" in content else None,
         )
 

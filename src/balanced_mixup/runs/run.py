@@ -1,6 +1,7 @@
 """A run, read from its folder: `Run.open("runs/mine")`."""
 
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -110,6 +111,24 @@ class Run:
         table = _with_columns(self.folder.manifest, *columns, dtype=str, keep_default_na=False)
         table = table.assign(**{name: table[name].map(restored) for name in ("image", "label", "group") if name in table})
         return self._unchanged(self.folder.manifest, table)
+
+    @cached_property
+    def left_out(self) -> dict[str, int]:
+        """How many rows of the data were left out (with `exclude_bad`), by the kind of their first problem."""
+        if not self.folder.excluded.is_file():
+            return {}
+        table = _with_columns(self.folder.excluded, "image", "problem", dtype=str, keep_default_na=False)
+        kinds = table["problem"].map(restored).str.partition(":")[0]
+        return {str(kind): int(count) for kind, count in kinds.value_counts().items()}
+
+    @property
+    def started(self) -> date | None:
+        """The day on which the training was started, by its log; None where there is no log."""
+        try:
+            with self.folder.log.open(encoding="utf-8") as log:
+                return date.fromisoformat(log.readline()[:10])
+        except (OSError, ValueError):
+            return None
 
     def counts(self, split: str = "train") -> npt.NDArray[np.int64]:
         """Return the images of each class in a split, int64 (K,)."""

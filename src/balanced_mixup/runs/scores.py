@@ -14,8 +14,8 @@ from balanced_mixup.errors import UsageError
 from balanced_mixup.metrics import METRICS, confusion
 from balanced_mixup.runs.formats import METRICS_FILE, damaged, read_file
 from balanced_mixup.runs.predictions import Predictions
-from balanced_mixup.statistics.interval import Interval
-from balanced_mixup.statistics.scoring import score_intervals
+from balanced_mixup.statistics.interval import Interval, warnings_of
+from balanced_mixup.statistics.scoring import FEW_IN_CLASS, score_intervals
 
 _REMEDY = "Delete it: `bmixup train --resume` makes it again."
 
@@ -40,6 +40,16 @@ class ClassScores:
     f1: Interval = _UNDEFINED
     auc: Interval = _UNDEFINED
     average_precision: Interval = _UNDEFINED
+
+    def instead_of(self, name: str) -> str:
+        """Return what is shown instead of a score of a few images that has no interval, as a bare 1.000 looks certain.
+
+        Of the recall "3 of 3", of other scores a dash; "" where the score can be shown.
+        """
+        score: Interval = getattr(self, name)
+        if score.low < score.high or math.isnan(score.value) or self.support >= FEW_IN_CLASS:
+            return ""
+        return f"{round(score.value * self.support)} of {self.support}" if name == "recall" else "–"
 
     def scores(self) -> dict[str, Interval]:
         """Return each score by its name."""
@@ -84,14 +94,15 @@ class Scores:
 
     def _repr_html_(self) -> str:
         """Return the scores with their intervals as a table, for a notebook."""
-        rows = [(escape(METRICS[name].label), score) for name, score in self.metrics.items() if name in METRICS]
+        known = {name: score for name, score in self.metrics.items() if name in METRICS and not math.isnan(score.value)}
         cells = "".join(
-            f"<tr><td>{label}</td><td>{score.value:.3f}</td><td>{score.low:.3f} to {score.high:.3f}</td></tr>"
-            for label, score in rows
-            if not math.isnan(score.value)
+            f"<tr><td>{escape(METRICS[name].label)}</td><td>{score.value:.3f}{score.mark}</td>"
+            f"<td>{score.low:.3f} to {score.high:.3f}</td></tr>"
+            for name, score in known.items()
         )
+        notes = "".join(f"<p>{escape(sentence)}</p>" for sentence in warnings_of(known.values()))
         head = "<tr><th>score</th><th>value</th><th>95 % interval</th></tr>"
-        return f"<table>{head}{cells}</table><p>{self.n:,} images, {len(self.per_class)} classes</p>"
+        return f"<table>{head}{cells}</table>{notes}<p>{self.n:,} images, {len(self.per_class)} classes</p>"
 
     @classmethod
     def of(cls, predictions: Predictions, replicates: int = 2000) -> Self:

@@ -1,11 +1,13 @@
 """A score with its interval, and what to know before relying on it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from balanced_mixup.statistics.paired_tests import wilson
+
+MARK = "*"  # beside a score with a warning, wherever it is shown
 
 _SAME = 1e-9  # smaller differences between draws are rounding errors
 
@@ -35,6 +37,11 @@ class Interval:
         warning = content.get("warning")
         return cls(value, low, high, None if warning is None else str(warning))
 
+    @property
+    def mark(self) -> str:
+        """What stands beside the score where it is shown: `MARK` if there is a warning, else nothing."""
+        return "" if self.warning is None else MARK
+
     def warned(self, warning: str | None) -> Self:
         """Return the same with this warning; where the score is undefined, without one."""
         return replace(self, warning=None if math.isnan(self.value) else warning)
@@ -53,3 +60,10 @@ class Interval:
             return Interval(self.value)
         low, high = wilson(self.value, trials)
         return Interval(self.value, float(low), float(high))
+
+
+def warnings_of(scores: Iterable[Interval], most: int = 3) -> list[str]:
+    """Return the sentences to print below marked scores, each once; of more than `most` the first ones and how many follow."""
+    found = list(dict.fromkeys(score.warning for score in scores if score.warning is not None))
+    more = [f"... and {len(found) - most:,} more."] if len(found) > most else []
+    return [f"{MARK} {sentence}" for sentence in found[:most]] + more

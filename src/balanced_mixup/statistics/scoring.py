@@ -82,7 +82,7 @@ def score_intervals(
     if others := [name for name in wanted if name not in found]:
         drawn = bootstrap(y, p, groups, metrics=others, replicates=draws, level=level, seed=seed)
         found |= {name: drawn[name].unless_constant() for name in others}
-    warnings = _Warnings(y, p.shape[1], units, classes)
+    warnings = SmallNumbers(y, p.shape[1], units, classes)
     warned = {name: found.pop(name).warned(warnings.of_metric(name)) for name in wanted}
     for name, interval in found.items():
         score, _, k = name.rpartition("_")
@@ -90,12 +90,13 @@ def score_intervals(
     return warned
 
 
-class _Warnings:
+class SmallNumbers:
     """The sentences on too few images, or groups."""
 
     def __init__(
         self, labels: npt.NDArray[np.int64], classes: int, units: npt.NDArray[np.int64] | None, names: Sequence[str] | None
     ) -> None:
+        """Count the images of each class, or their groups: `units` (N,) are numbers of the groups."""
         self._names = [str(name) for name in (range(classes) if names is None else names)]
         self._noun = "image" if units is None else "group"
         each = np.arange(len(labels)) if units is None else units

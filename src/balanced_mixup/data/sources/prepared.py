@@ -27,10 +27,16 @@ def load(settings: DataSettings) -> Manifest:
         UsageError: The folder is not fully prepared, or its classes are not ordinal although `settings` declares them to be.
         DataError: Its files are damaged.
     """
-    root = Path(settings.data)
-    about = _about(root)
+    about = _about(Path(settings.data))
     if settings.ordinal and not about["ordinal"]:
         raise UsageError(f"Expected no --ordinal with {settings.data!r}: the classes of {about['title']} are not ordinal.")
+    return replace(csv.load(as_table(settings)), published_split="split" in about["columns"])
+
+
+def as_table(settings: DataSettings) -> DataSettings:
+    """Return the settings that read the table of the prepared folder `settings.data`. UsageError, DataError as `load`."""
+    root = Path(settings.data)
+    about = _about(root)
     columns = about["columns"]
     update = {
         "data": str(root / LABELS),
@@ -41,7 +47,7 @@ def load(settings: DataSettings) -> Manifest:
         "classes": settings.classes or tuple(dict.fromkeys(settings.label_map.get(name, name) for name in about["classes"])),
         "ordinal": about["ordinal"],
     }
-    return replace(csv.load(settings.model_copy(update=update)), published_split="split" in columns)
+    return settings.model_copy(update=update)
 
 
 def _about(root: Path) -> dict[str, Any]:

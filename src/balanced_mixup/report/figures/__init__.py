@@ -8,8 +8,11 @@ from balanced_mixup.report.figures.comparison import forest as forest
 from balanced_mixup.report.figures.comparison import ranks as ranks
 from balanced_mixup.report.figures.confusion import confusion_matrix as confusion_matrix
 from balanced_mixup.report.figures.cost import cost_by_score as cost_by_score
+from balanced_mixup.report.figures.decision_curves import decision_curves as decision_curves
 from balanced_mixup.report.figures.distributions import ClassCounts as ClassCounts
 from balanced_mixup.report.figures.distributions import figure1 as figure1
+from balanced_mixup.report.figures.flow import Part as Part
+from balanced_mixup.report.figures.flow import flow as flow
 from balanced_mixup.report.figures.learning_curves import training_curves as training_curves
 from balanced_mixup.report.figures.operating_curves import precision_recall_curves as precision_recall_curves
 from balanced_mixup.report.figures.operating_curves import roc_curves as roc_curves

@@ -1,0 +1,40 @@
+"""Predictive values at another prevalence than that of the scored images, by Bayes' theorem.
+
+    >>> ppv, npv = predictive_values(Interval(0.9, 0.8, 0.95), Interval(0.9, 0.85, 0.93), 0.01)
+    >>> round(ppv.value, 3), round(ppv.low, 3), round(ppv.high, 3)
+    (0.083, 0.051, 0.121)
+
+Sensitivity and specificity of a class against the rest carry over to another prevalence as far as the images of the class, and
+the mixture of the others, are alike.
+"""
+
+import math
+
+from balanced_mixup.statistics.interval import Interval
+
+
+def predictive_values(sensitivity: Interval, specificity: Interval, prevalence: float) -> tuple[Interval, Interval]:
+    """Return the positive and the negative predictive value, NaN where undefined.
+
+    Both rise with sensitivity and specificity, which are measured on different images: an interval goes from the value at both
+    lower ends to that at both upper ends, which is wider than needed, never narrower.
+
+    Args:
+        sensitivity, specificity: Proportions with their intervals.
+        prevalence: Share of the class, 0 to 1.
+    """
+    ends = ("value", "low", "high")
+    pairs = [(getattr(sensitivity, end), getattr(specificity, end)) for end in ends]
+    warning = sensitivity.warning or specificity.warning
+    positive = (_share(prevalence * found, (1 - prevalence) * (1 - cleared)) for found, cleared in pairs)
+    negative = (_share((1 - prevalence) * cleared, prevalence * (1 - found)) for found, cleared in pairs)
+    return _interval(*positive).warned(warning), _interval(*negative).warned(warning)
+
+
+def _interval(value: float, low: float, high: float) -> Interval:
+    return Interval(value, low, high)
+
+
+def _share(true: float, false: float) -> float:
+    """Return the share of the true ones, of true and false."""
+    return true / (true + false) if true + false > 0 else math.nan
