@@ -71,6 +71,22 @@ def test_with_several_of_one_side_alone_nothing_is_tested(folders):
     assert not found.of_methods and np.isnan(found["mcc"].p) and found["mcc"].interval.low < found["mcc"].interval.high
 
 
+def test_means_over_classes_with_a_few_images_of_one_are_not_tested(tmp_path):
+    truth = np.array(["red"] * 60 + ["green"] * 60 + ["blue"] * 5)
+    labels = pd.DataFrame({"image": [f"{row:03}.png" for row in range(125)], "label": truth})
+    for number in range(4):
+        rng = np.random.default_rng(number)
+        table = pd.DataFrame({"image": labels["image"], **{name: rng.random(125) + 2 * (truth == name) for name in CLASSES}})
+        table[CLASSES] = table[CLASSES].div(table[CLASSES].sum(axis=1), axis=0)
+        evaluate(predictions=table, data=labels, classes=CLASSES, name=f"{number}", out=tmp_path / f"{number}")
+    found = compare([tmp_path / "0", tmp_path / "1"], [tmp_path / "2", tmp_path / "3"])
+    assert found.of_methods and not np.isnan(found["mcc"].p)
+    for name in ("balanced_accuracy", "macro_f1", "macro_auc"):
+        assert np.isnan([found[name].p, found[name].chances.equivalent, found[name].detectable]).all(), name
+        assert "Only 5 images of 'blue'" in found[name].interval.warning
+        assert found[name].interval.low <= found[name].interval.value
+
+
 def test_mistakes(folders):
     with pytest.raises(UsageError, match=r"Expected trainings with other seeds, but '.*good-0' and '.*good-0' have the same"):
         compare([folders[0], folders[0]], folders[2:])

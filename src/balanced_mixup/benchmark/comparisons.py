@@ -12,9 +12,11 @@ import pandas as pd
 
 from balanced_mixup.benchmark.results import ADDED, predictions_of
 from balanced_mixup.errors import UsageError
+from balanced_mixup.metrics import METRICS
 from balanced_mixup.runs.scores import defined_metrics
 from balanced_mixup.statistics.bootstrap import Replicates, replicate, units_of
 from balanced_mixup.statistics.paired_tests import UNDEFINED, Comparison, corrected_resampled_t
+from balanced_mixup.statistics.scoring import SmallNumbers
 from balanced_mixup.statistics.two_way_bootstrap import difference_over_trainings, mean_over_trainings
 
 _SAME = 1e-9  # smaller differences of scores are rounding errors
@@ -32,6 +34,7 @@ class Comparisons:
         self._drawn: dict[str, list[Replicates]] = {}
         self._images: tuple[str, ...] = ()
         self._units = 0
+        self._small: dict[str, str | None] = {}  # by metric, why a test of a mean over classes would not hold
         self.in_folds = in_folds(table)
         self.divisions = table["fold"].nunique()
 
@@ -57,7 +60,8 @@ class Comparisons:
         own = self._draws(method)
         if other is None:
             return mean_over_trainings(own, metric, self._units)
-        return difference_over_trainings(own, self._draws(other), metric, self._units)
+        found = difference_over_trainings(own, self._draws(other), metric, self._units)
+        return found.untested() if METRICS[metric].macro and self._small[metric] else found
 
     def identical(self, metric: str, method: str, other: str) -> bool:
         """Return whether two methods have the same score, one and the same in several trainings.
@@ -82,7 +86,10 @@ class Comparisons:
             self._images = self._images or first.images
             if any(training.images != self._images for training in trainings):
                 raise UsageError(f"Expected all methods to be scored on the same images, but {method!r} was on others.")
-            self._units = int(units_of(len(first), first.groups).max()) + 1
+            units = units_of(len(first), first.groups)
+            self._units = int(units.max()) + 1
+            small = SmallNumbers(first.labels, len(first.classes), None if first.groups is None else units, first.classes)
+            self._small = {name: small.of_metric(name) for name in self._metrics}
             defined = defined_metrics(first, self._metrics)
             lacking = [name for name in self._metrics if name not in defined]
             each = [training.probabilities for training in trainings]

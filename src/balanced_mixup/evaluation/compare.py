@@ -26,6 +26,7 @@ from balanced_mixup.statistics.correlated_t_test import chances as chances_of
 from balanced_mixup.statistics.detectable_difference import detectable_difference
 from balanced_mixup.statistics.interval import Interval
 from balanced_mixup.statistics.paired_tests import UNDEFINED, Comparison
+from balanced_mixup.statistics.scoring import SmallNumbers
 from balanced_mixup.statistics.two_way_bootstrap import difference_over_trainings
 
 LEVEL = 0.05
@@ -50,11 +51,11 @@ class Difference:
     detectable: float = math.nan
 
     @classmethod
-    def of(cls, metric: str, comparison: Comparison, margin: float) -> "Difference":
+    def of(cls, metric: str, comparison: Comparison, margin: float, warning: str | None = None) -> "Difference":
         """Return the difference with what follows from it."""
         return cls(
             metric,
-            Interval(comparison.mean, comparison.low, comparison.high),
+            Interval(comparison.mean, comparison.low, comparison.high).warned(warning),
             comparison.p,
             chances_of(comparison, margin, higher_is_better=METRICS[metric].higher_is_better),
             detectable_difference(comparison.error, LEVEL),
@@ -133,8 +134,7 @@ def compare(
 
     Raises:
         UsageError: There are no predictions, or not of the same images with the same labels; the same training is given twice;
-        or
-            the margin is not above 0.
+            or the margin is not above 0.
     """
     if not 0 < margin <= 100:
         raise UsageError(f"Expected `margin` to be a number of percentage points above 0, such as 1, but got {margin:g}.")
@@ -152,12 +152,19 @@ def compare(
     defined = [name for name in METRICS if all(name in defined_metrics(each) for each in found)]
     drawn = replicate(first.labels, [each.probabilities for each in found], first.groups, metrics=defined)
     count = len(sides[0])
-    units = int(units_of(len(first), first.groups).max()) + 1
+    units = units_of(len(first), first.groups)
 
-    def difference(name: str) -> Comparison:
-        return difference_over_trainings(drawn[:count], drawn[count:], name, units) if name in defined else UNDEFINED
+    small = SmallNumbers(first.labels, len(first.classes), None if first.groups is None else units, first.classes)
 
-    differences = [Difference.of(name, difference(name), margin / 100) for name in METRICS]
+    def difference(name: str) -> Difference:
+        found = UNDEFINED
+        if name in defined:
+            found = difference_over_trainings(drawn[:count], drawn[count:], name, int(units.max()) + 1)
+        warning = small.of_metric(name)
+        # A mean over classes of which one has a few images differs for their sake: a p-value would not hold.
+        return Difference.of(name, found.untested() if warning and METRICS[name].macro else found, margin / 100, warning)
+
+    differences = [difference(name) for name in METRICS]
     return Differences(differences, len(first), (count, len(sides[1])), ordinal=_is_ordinal(sides[0][0]))
 
 
