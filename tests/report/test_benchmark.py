@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from balanced_mixup import UsageError
@@ -13,11 +14,12 @@ from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder
 from balanced_mixup.benchmark.collapses import collapse_notes
 from balanced_mixup.benchmark.engine import run_benchmark
 from balanced_mixup.benchmark.plan import make_plan
-from balanced_mixup.benchmark.results import read_results
+from balanced_mixup.benchmark.results import Results, read_results
+from balanced_mixup.benchmark.summary import summarise
 from balanced_mixup.benchmark.tables import make_tables
 from balanced_mixup.cli import run as command
 from balanced_mixup.report import write
-from balanced_mixup.report.benchmark_report import benchmark_report
+from balanced_mixup.report.benchmark_report import _ranking, benchmark_report
 from balanced_mixup.report.document import Chart, Document, Listing, Note, Table, Text
 from balanced_mixup.report.write import write_report
 
@@ -120,6 +122,40 @@ def test_sentences_name_the_best(report, benchmark):
     assert any(text.startswith("* From fewer than 10 test images") for text in texts)
     tested = len(set(chart.drawing.numbers["method"]) - {"instance"})
     assert any(text.startswith(f"Comparisons: {2 * tested} differences from instance tested, by 2 scores") for text in texts)
+
+
+def ranking(scores, test_share=0.25):
+    """Return the sentence on methods with these MCCs: {method: [a score for each fold]}."""
+    rows = [
+        {
+            "data": "skin",
+            "backbone": "net",
+            "method": method,
+            "fold": f"r0f{fold}",
+            "seed": 0,
+            "test_share": test_share,
+            "mcc": value,
+        }
+        for method, values in scores.items()
+        for fold, value in enumerate(values)
+    ]
+    found = Results(pd.DataFrame(rows), tuple(scores), next(iter(scores)), ("mcc",), "honest", (), len(rows), len(rows), ())
+    return _ranking(summarise(found, ["mcc"]), found.baseline)
+
+
+def test_sentences_on_the_standing_of_methods():
+    plain = np.array([0.60, 0.62, 0.58, 0.64, 0.61])
+    close = plain + np.array([0.001, -0.001, 0.002, 0.0, -0.003])
+    wild = plain + np.array([0.1, -0.12, 0.05, -0.2, 0.09])
+    poor = plain - np.array([0.1, 0.11, 0.1, 0.12, 0.1])
+    text = ranking({"plain": plain, "close": close, "wild": wild, "poor": poor})
+    assert text.startswith("plain has the best mean, 61.0%. Equivalent to it: close. Not enough data to tell from it: wild. ")
+    assert "Significantly worse: poor. Significantly different from plain, in percentage points: poor (-10.6)." in text
+    assert ranking({"plain": plain[:1], "close": close[:1]}).endswith("With a single fold, differences cannot be tested.")
+    collapsed = ranking({"plain": [0.2] * 5, "mixup": [0.2] * 5, "poor": [0.1, 0.12, 0.11, 0.13, 0.1]})
+    assert collapsed.startswith(
+        "plain and mixup have the same score in every fold or training, 20.0%: none of them is the best."
+    )
 
 
 def test_differences_stand_in_the_order_of_the_tables(report):
