@@ -13,7 +13,7 @@ from balanced_mixup.report.errors_view import errors_view
 from balanced_mixup.report.figures import reliability_diagram
 from balanced_mixup.report.scores_view import confusion_view, curves_view, scores_view
 from balanced_mixup.report.summary_view import summary
-from balanced_mixup.report.words import CALIBRATION_LABELS, CITATION, interval
+from balanced_mixup.report.words import CALIBRATION_LABELS, CITATION, ece_explained, ece_words, interval
 from balanced_mixup.runs.evaluation import OtherProgram
 
 _MEANING = {
@@ -76,9 +76,8 @@ def calibration(contents: Contents) -> list[Block]:
     shown = {name: label for name, label in CALIBRATION_LABELS.items() if name in scores.metrics}
     return [
         Text(
-            f"The expected calibration error (ECE) is {interval(scores.metrics['ece'])}. With perfect probabilities, an ECE of "
-            f"about {scores.ece_by_chance:.3f} would be expected by chance. There is no validation split to fit a temperature "
-            "on."
+            f"The expected calibration error (ECE) is {ece_words(scores)}. {ece_explained(scores)} There is no validation "
+            "split to fit a temperature on."
         ),
         Chart(
             "reliability",
@@ -86,13 +85,13 @@ def calibration(contents: Contents) -> list[Block]:
             "above it underconfident.",
             reliability_diagram(
                 reliability(found.labels, found.probabilities, groups=found.groups),
-                ece_before=f"ECE {interval(scores.metrics['ece'])}",
+                ece_before=f"ECE {ece_words(scores)}",
             ),
         ),
         Table(
             "Calibration errors, 0 is best.",
             ["score", "value [95% interval]"],
-            [[label, interval(scores.metrics[name])] for name, label in shown.items()],
+            [[label, interval(scores.metrics[name]) + scores.p_text(name)] for name, label in shown.items()],
         ),
     ]
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from balanced_mixup.calibration.scores import CalibrationScores
 from balanced_mixup.statistics.bootstrap import Interval
 from balanced_mixup.words import counted, display_name, listed
 
@@ -43,6 +44,23 @@ def interval(score: Interval) -> str:
     if math.isnan(score.value):
         return "–"
     return f"{score.value:.3f}" + (f" [{score.low:.3f}, {score.high:.3f}]" if score.low < score.high else "")
+
+
+def ece_words(scores: CalibrationScores) -> str:
+    """Return "0.043 (p = 0.012)"; of an older version "0.043 [0.030, 0.058]"."""
+    p = scores.p_text("ece").removeprefix(", ")
+    return interval(scores.metrics["ece"]) + (f" ({p})" if p else "")
+
+
+def ece_explained(scores: CalibrationScores) -> str:
+    """Return sentences on what chance alone does to the ECE."""
+    chance = f"With perfect probabilities, an ECE of about {scores.ece_by_chance:.3f} would be expected by chance"
+    if not scores.p_values:
+        return chance + "."
+    return chance + (
+        ", and one at least as large as the one found with probability p (consistency test). A small p says that the "
+        "probabilities are not calibrated; a large one does not say that they are."
+    )
 
 
 def class_sentence(k: int, classes: Sequence[str], table: npt.NDArray[np.int64], trained: int | None, recall: Interval) -> str:
