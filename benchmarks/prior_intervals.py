@@ -52,7 +52,7 @@ SETTINGS = {
     "60 groups of 10 validation images; 60 groups of 10 images": Setting(600, 600, 1.5, group=10),
     "20 groups of 10 validation images; 20 groups of 10 images": Setting(200, 200, 1.5, group=10),
 }
-QUICK = {"60 validation images; 40 images": Setting(60, 40, 1.5, group=2)}
+QUICK = {"200 validation images, 6 of the rarest class, overconfident (temperature 1.5); 300 images": Setting(200, 300, 1.5)}
 
 
 def draw(
@@ -115,10 +115,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=300, help="simulated collections of each setting (300)")
     parser.add_argument("--draws", type=int, default=200, help="draws of each interval (200)")
-    parser.add_argument("--quick", action="store_true", help="one small setting, 20 repeats of 40 draws")
+    parser.add_argument("--quick", action="store_true", help="one small setting, 16 repeats of 40 draws")
     parser.add_argument("--csv", type=Path, help="file to write")
     arguments = parser.parse_args()
-    settings, repeats, draws = (QUICK, 20, 40) if arguments.quick else (SETTINGS, arguments.repeats, arguments.draws)
+    settings, repeats, draws = (QUICK, 16, 40) if arguments.quick else (SETTINGS, arguments.repeats, arguments.draws)
     table = pd.DataFrame([{"setting": name, **coverage(each, repeats, draws)} for name, each in settings.items()])
     print(table.round(3).to_string(index=False))
     if arguments.csv is not None:

@@ -130,3 +130,10 @@ def test_corrected_shares(blobs, tmp_path):
         (folder,) = (tmp_path / "out/runs").glob(f"blobs-instance-*-{row.fold}-*[!k]")
         expected = evaluate(folder, prior="uniform").scores.metrics
         assert row.balanced_accuracy == expected["balanced_accuracy"].value
+
+
+def test_intervals_of_estimated_priors(tmp_path):
+    run("prior_intervals.py", "--quick", "--csv", tmp_path / "table.csv")
+    (row,) = pd.read_csv(tmp_path / "table.csv").to_dict("records")
+    assert row["before, all classes"] < 0.85 <= row["after, all classes"]
+    assert row["before, width"] < row["after, width"] < 3 * row["before, width"]

@@ -22,11 +22,12 @@ from balanced_mixup.calibration.scores import CalibrationScores
 from balanced_mixup.calibration.temperature import no_gain, too_few
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.training.recipe import Recipe
-from balanced_mixup.words import listed
+from balanced_mixup.words import counted, listed
 
 log = logging.getLogger("balanced_mixup")
 
 _MOST_NAMES = 6  # of classes in a message
+_FEW_GROUPS = 10  # with fewer of a class the simulated coverage is under 0.9
 
 Prior = dict[str, float]
 Labels = npt.NDArray[np.int64]
@@ -205,9 +206,21 @@ class Correction(BaseModel):
         estimated = estimate_prior(self.apply(probabilities, TargetPrior("train", train)), train)
         if not estimated.converged:
             log.warning("The estimate of the class prior has not converged and is unreliable.")
+        self._warn_of_few_groups(validation)
         problem = PriorProblem.of(validation.labels, validation.probabilities, train, expected)
         low, high = prior_interval(problem, probabilities, estimated.prior, validation.groups, groups)
         return TargetPrior("estimate", estimated.prior, low, high, estimated.converged)
+
+    def _warn_of_few_groups(self, validation: LabelledImages) -> None:
+        if validation.groups is None:
+            return
+        groups = [len(np.unique(validation.groups[validation.labels == k])) for k in range(len(self.classes))]
+        few = [f"{name} in {counted(n, 'group')}" for name, n in zip(self.classes, groups, strict=True) if 0 < n < _FEW_GROUPS]
+        if few:
+            log.warning(
+                "The interval of the estimated class prior can be too narrow: it rests on validation images of %s.",
+                listed(few, _MOST_NAMES),
+            )
 
     def score(
         self, y: Labels, probabilities: Probabilities, groups: Groups | None, replicates: int = 2000

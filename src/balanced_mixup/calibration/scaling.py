@@ -1,8 +1,9 @@
 """The fit behind the correction: a temperature T, and a bias b for each class, p ~ p^(1/T) e^b, that make labels likely.
 
 The fit is penalised, as rare classes have few validation images or none: log T with a Gaussian of unit width about 0, b with
-one about what is expected. And the labels are smoothed by 1 / (N + 2), one image in total (as in Platt, Advances in Large Margin
-Classifiers, 1999): that N of N predictions were correct does not make the next one certain, so few images cannot make T tiny.
+one about what is expected. And the labels are smoothed by 1 / (N + 2), one image in total (as in Platt, Advances in Large
+Margin Classifiers, 1999): that N of N predictions were correct does not make the next one certain, so few images cannot make T
+tiny.
 
 Guo et al., ICML 2017 (temperature). Alexandari et al., ICML 2020 (temperature and bias together).
 """

@@ -36,7 +36,8 @@ def too_few(y: npt.NDArray[np.int64], classes: Sequence[str], trained: npt.NDArr
         trained: (K,), whether a class has training images; one without never has a share in the probabilities.
     """
     if len(y) < LEAST_IMAGES:
-        return f"there are {counted(len(y), 'validation image')}, fewer than {LEAST_IMAGES}"
+        are = "is" if len(y) == 1 else "are"
+        return f"there {are} {counted(len(y), 'validation image')}, fewer than {LEAST_IMAGES}"
     counts = np.bincount(y, minlength=len(classes))
     few = [k for k in np.argsort(counts, kind="stable") if trained[k] and counts[k] < LEAST_OF_CLASS]
     if not few:

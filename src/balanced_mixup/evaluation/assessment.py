@@ -61,8 +61,14 @@ class Assessment:
             if not 0 < value < 1:
                 raise UsageError(f"Expected a `sensitivity` above 0 and under 1, such as 0.95, but got {value:g} for {name!r}.")
         target = None if prior is None else correction.prior(prior)
-        validation = run.predictions.in_split("val")
-        if prior is not None and target is None:
+        estimated = prior is not None and target is None
+        try:
+            validation = run.predictions.in_split("val")
+        except UsageError:
+            if wanted or estimated:
+                raise
+            return cls(correction, prior, target)  # the run has been stripped of its predictions
+        if estimated:
             correction.require_every_class(validation)
         return cls(correction, prior, target, wanted, validation, correction.doubt(validation))
 

@@ -67,7 +67,7 @@ def calibration_view(run: RunContents) -> list[Block]:
 
 
 def _scored(predictions: Predictions, correction: Correction, stored: CalibrationScores | None) -> CalibrationScores:
-    """Return the stored scores of predictions; new ones where there are none, or those of an older version, without p-values."""
+    """Return the stored scores of predictions; new ones where there are none, or none with p-values (of older versions)."""
     if stored is not None and stored.p_values:
         return stored
     return correction.score(predictions.labels, predictions.probabilities, predictions.groups)
