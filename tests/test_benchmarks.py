@@ -179,3 +179,10 @@ def test_near_copies(tmp_path):
     assert (made["images"], made["pairs"], made["wrong"]) == (100, 0, 0)
     assert made["found"]["mirrored, JPEG 90"] == made["found"]["half the size"] == 1
     assert (figures["check"]["images"], figures["check"]["found"]) == (300, figures["check"]["copies"])
+
+
+def test_intervals_of_estimated_priors(tmp_path):
+    run("prior_intervals.py", "--quick", "--csv", tmp_path / "table.csv")
+    (row,) = pd.read_csv(tmp_path / "table.csv").to_dict("records")
+    assert row["before, all classes"] < 0.85 <= row["after, all classes"]
+    assert row["before, width"] < row["after, width"] < 3 * row["before, width"]

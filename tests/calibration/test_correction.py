@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from balanced_mixup import evaluate
 from balanced_mixup.calibration import correction
 from balanced_mixup.calibration.class_prior import TargetPrior, rare_classes, read_prior
-from balanced_mixup.calibration.priors import adjust_prior, estimate_prior, with_temperature
+from balanced_mixup.calibration.correction import Correction
+from balanced_mixup.calibration.prior_estimate import estimate_prior
+from balanced_mixup.calibration.priors import adjust_prior, fit_prior, fit_temperature, with_temperature
 from balanced_mixup.errors import UsageError
 from balanced_mixup.evaluation.experiment import calibrate
 from balanced_mixup.runs.predictions import Predictions
@@ -88,20 +90,54 @@ def scored(run, labels, p):
     return {**scores.metrics, **{f"ece_{name}": score for name, score in scores.per_class.items()}}
 
 
-def test_calibration_errors_on_one_class_have_no_interval(run):
+def test_calibration_errors_have_p_values_and_other_scores_intervals(run):
     # An untrained model: every class a third, but for noise; 4/9 is the mean of 2/3, 1/3 and 1/3.
     p = np.random.default_rng(0).dirichlet(np.full(3, 1e6), 40)
-    one, two = scored(run, np.zeros(40, int), p), scored(run, np.repeat([0, 1], 20), p)
-    assert one["classwise_ece"].value == pytest.approx(4 / 9, abs=1e-3) and np.isnan(one["classwise_ece"].low)
-    assert {name for name, score in one.items() if not np.isnan(score.low)} == {"brier", "log_loss"}
-    assert all(score.low <= score.value <= score.high for score in two.values())
+    one = Run(run).calibration.score(np.zeros(40, int), p, None, replicates=99)
+    assert one.metrics["classwise_ece"].value == pytest.approx(4 / 9, abs=1e-3)
+    assert {name for name, score in one.metrics.items() if not np.isnan(score.low)} == {"brier", "log_loss"}
+    assert set(one.p_values) == {"ece", "classwise_ece", "rare_ece"}
+    assert one.p_values["classwise_ece"] == 0.001
 
 
 def test_scores_that_are_the_same_in_every_draw_have_no_interval(run):
-    found = scored(run, np.repeat([0, 1], 5), np.tile([0.45, 0.45, 0.1], (10, 1)))
-    assert found["brier"].value == pytest.approx(0.55**2 + 0.45**2 + 0.1**2) and np.isnan(found["brier"].low)
-    assert found["ece_red"].value == pytest.approx(0.1) and np.isnan(found["ece_red"].low)
-    assert found["ece_blue"].low < found["ece_blue"].high
+    found = Run(run).calibration.score(np.repeat([0, 1], 5), np.tile([0.45, 0.45, 0.1], (10, 1)), None, replicates=99)
+    assert found.metrics["brier"].value == pytest.approx(0.55**2 + 0.45**2 + 0.1**2) and np.isnan(found.metrics["brier"].low)
+    assert found.per_class["red"].value == pytest.approx(0.1)
+
+
+def many(images, temperature, seed=0):
+    """Return predictions for validation images of three classes, to be divided by a temperature."""
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet(np.ones(3), images)
+    y = (p.cumsum(1) > rng.random((images, 1))).argmax(1)
+    predicted = with_temperature(p, 1 / temperature).astype(np.float32)
+    return Predictions(tuple(map(str, range(images))), y, predicted, ("blue", "green", "red"), None, np.full(images, "val"))
+
+
+def test_a_temperature_is_kept_where_it_helps(run):
+    recipe, counts = make_recipe(load_yaml(run.recipe)), counts_of(run)
+    validation = many(400, 2.0)
+    kept = Correction.fit(validation, validation.classes, recipe, counts)
+    assert kept.temperature == kept.fitted_temperature == fit_temperature(validation.labels, validation.probabilities) > 1.5
+    assert (kept.temperature_note, kept.prior_temperature_note, kept.doubt(validation)) == ("", "", "")
+    natural, expected = (list(prior.values()) for prior in (kept.train_prior, kept.expected_prior))
+    temperature, prior = fit_prior(validation.labels, validation.probabilities, natural, expected)
+    assert (kept.prior_temperature, *kept.model_prior.values()) == pytest.approx((temperature, *prior))
+
+
+@pytest.mark.parametrize(
+    ("validation", "reason"),
+    [(many(39, 2.0), "there are 39 validation images, fewer than 50"), (many(400, 1.0), "it does not lower the log loss")],
+)
+def test_a_temperature_that_is_not_known_to_help_is_not_kept(run, validation, reason):
+    fitted = Correction.fit(validation, validation.classes, make_recipe(load_yaml(run.recipe)), counts_of(run))
+    assert (fitted.temperature, fitted.prior_temperature) == (1, 1)
+    assert reason in fitted.temperature_note and reason in fitted.prior_temperature_note
+    assert fitted.fitted_temperature == fit_temperature(validation.labels, validation.probabilities) != 1
+    assert fitted.apply(validation.probabilities) == pytest.approx(validation.probabilities, abs=1e-6)
+    older = fitted.model_copy(update={"temperature": 2.0, "temperature_note": None})
+    assert older.doubt(validation) == fitted.temperature_note
 
 
 def test_apply_is_temperature_and_bayes_rule(run):
@@ -119,7 +155,7 @@ def test_priors_by_name(run, tmp_path):
     fitted, p = Run(run).calibration, Predictions.read(run.predictions).probabilities
     assert fitted.prior("train").shares == pytest.approx(list(fitted.train_prior.values()))
     assert fitted.prior("estimate") is None
-    estimated = fitted.estimate(p)
+    estimated = fitted.estimate(Predictions.read(run.predictions).in_split("val"), p)
     assert (estimated.low <= estimated.shares).all() and (estimated.shares <= estimated.high).all()
     (tmp_path / "clinic.csv").write_text("class,share\nred,0.5\nblue,0.2\ngreen,0.3\n")
     assert fitted.prior(str(tmp_path / "clinic.csv")).shares == pytest.approx([0.2, 0.3, 0.5])
@@ -138,8 +174,18 @@ def test_a_class_without_training_images_cannot_be_given_a_share(run, tmp_path):
 
 def test_an_estimate_that_has_not_converged_is_logged(run, monkeypatch, caplog):
     monkeypatch.setattr(correction, "estimate_prior", partial(estimate_prior, max_steps=1))
-    assert not Run(run).calibration.estimate(Predictions.read(run.predictions).probabilities).converged
+    predictions = Predictions.read(run.predictions)
+    assert not Run(run).calibration.estimate(predictions.in_split("val"), predictions.probabilities).converged
     assert "has not converged" in caplog.text
+
+
+def test_no_prior_is_estimated_where_a_class_has_no_validation_image(run):
+    fitted, predictions = Run(run).calibration, Predictions.read(run.predictions)
+    validation = predictions.take(np.flatnonzero((predictions.split == "val") & (predictions.labels != 0)))
+    with pytest.raises(UsageError, match=r"Expected validation images of every class .* none of: blue\. Give a prior: train"):
+        fitted.estimate(validation, predictions.probabilities)
+    untrained = fitted.model_copy(update={"train_prior": {"blue": 0.0, "green": 0.3, "red": 0.7}})
+    untrained.require_every_class(validation)
 
 
 def test_a_target_as_json():

@@ -7,7 +7,6 @@ from scipy.optimize import minimize_scalar
 
 from balanced_mixup.calibration.priors import (
     adjust_prior,
-    estimate_prior,
     fit_prior,
     fit_temperature,
     training_prior,
@@ -155,52 +154,6 @@ def test_two_classes_and_many(classes):
     assert np.isfinite(adjust_prior(with_temperature(p, temperature), prior, even)).all()
 
 
-# ---- The prior of images without labels ----
-
-
-@pytest.mark.parametrize("images", [500, 20_000])
-def test_em_recovers_a_known_shift(images):
-    covered = np.zeros(4)
-    for seed in range(20):
-        _, features = draw(images, SHIFTED, seed)
-        found = estimate_prior(posterior(features, NATURAL), NATURAL)
-        assert found.converged
-        assert found.prior.sum() == pytest.approx(1)
-        assert found.prior == pytest.approx(SHIFTED, abs=2.5 / np.sqrt(images))
-        covered += (found.low <= SHIFTED) & (found.high >= SHIFTED)
-    assert (covered >= 16).all()
-
-
-def test_em_is_the_fixed_point_of_saerens_equations():
-    _, features = draw(300, SHIFTED)
-    p = posterior(features, NATURAL)
-    found = estimate_prior(p, NATURAL).prior
-    again = (adjust_prior(p, NATURAL, found).sum(0) + NATURAL) / 301
-    assert again == pytest.approx(found, abs=1e-6)
-    prior = NATURAL
-    for _ in range(2000):  # the published iteration, without the one image's worth of the source
-        prior = adjust_prior(p, NATURAL, prior).mean(0)
-    assert found == pytest.approx(prior, abs=0.005)
-
-
-def test_no_shift_stays_and_few_images_rule_nothing_out():
-    _, features = draw(20_000, NATURAL)
-    assert estimate_prior(posterior(features, NATURAL), NATURAL).prior == pytest.approx(NATURAL, abs=0.01)
-    few = estimate_prior(np.array([[0.97, 0.01, 0.01, 0.01]]), NATURAL)
-    assert (few.prior > 0).all()
-    assert (few.high - few.low).max() > 0.4
-
-
-def test_em_that_is_given_up_says_so():
-    _, features = draw(300, SHIFTED)
-    assert not estimate_prior(posterior(features, NATURAL), NATURAL, max_steps=2).converged
-
-
-def test_em_knows_no_class_that_was_never_trained():
-    found = estimate_prior(np.array([[0.5, 0.3, 0.2]] * 9), [0.5, 0.5, 0.0])
-    assert (found.prior[2], found.low[2], found.high[2]) == (0, 0, 0)
-
-
 # ---- The prior that the sampling makes ----
 
 COUNTS = np.array([600, 170, 0, 30])
@@ -245,8 +198,6 @@ def test_training_prior_by_hand():
         (lambda p: adjust_prior(p, [0.2] * 5, [0.5, 0.5]), "Expected `source` to be 2 shares"),
         (lambda p: adjust_prior(p, [0.5, 0.5], [1.5, -0.5]), "Expected `target` to be 2 shares >= 0"),
         (lambda p: adjust_prior(p, [1, 0], [0.9, 0.1]), r"never trained on \(position 1\), but got 0\.1"),
-        (lambda p: estimate_prior(p[:0], [0.5, 0.5]), "at least one image"),
-        (lambda p: estimate_prior(p, [0.5, 0.5], max_steps=0), "Expected `max_steps` >= 1"),
         (lambda p: fit_prior(np.zeros(4, int), p, [0.5, 0.5], [np.nan, 1]), "Expected `expected` to be 2 shares"),
         (lambda p: training_prior(make_recipe({}), [0, 0]), "Expected `counts` to be one number >= 0 per class"),
     ],

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from balanced_mixup.calibration.priors import with_temperature
 from balanced_mixup.runs.run import Run
 
 COLUMNS = ["p_blue", "p_green", "p_red"]
@@ -32,7 +33,7 @@ class TestPredict:
         assert "temperature" not in said
         found, said = self.predicted(command, tiny_run, blobs, tmp_path)
         correction = Run.open(tiny_run).calibration
-        assert f"calibrated: temperature {correction.temperature:.2f}, fitted on the {correction.images}" in said
+        assert f"no temperature is applied, as there are {correction.images} validation images, fewer than 50" in said
         assert found["prediction"].to_list() == raw["prediction"].to_list()
         expected = correction.apply(raw[COLUMNS].to_numpy(np.float32))
         assert found[COLUMNS].to_numpy() == pytest.approx(expected, abs=1e-4)
@@ -67,6 +68,21 @@ class TestPredict:
         assert (status, message in err) == (2, True)
         assert not (tmp_path / "p.csv").exists()
 
+    def test_a_kept_temperature_is_applied_and_said(self, command, tiny_run, blobs, tmp_path):
+        shutil.copytree(tiny_run, tmp_path / "run")
+        (tmp_path / "run/files.json").unlink()
+        written = json.loads((tmp_path / "run/calibration.json").read_text())
+        older = {name: value for name, value in written.items() if "note" not in name and name != "fitted_temperature"}
+        older |= {"format": 1, "temperature": written["fitted_temperature"], "scores": {}}
+        (tmp_path / "run/calibration.json").write_text(json.dumps(older))
+        raw, _ = self.predicted(command, tiny_run, blobs, tmp_path, "--no-calibrate")
+        found, said = self.predicted(command, tmp_path / "run", blobs, tmp_path)
+        assert f"calibrated: temperature {older['temperature']:.2f}, fitted on the {older['images']}" in said
+        expected = with_temperature(raw[COLUMNS].to_numpy(), older["temperature"])
+        assert found[COLUMNS].to_numpy() == pytest.approx(expected, abs=1e-4)
+        out = command("evaluate", tmp_path / "run")[1]
+        assert "An older version kept this temperature; today none would be kept, as there are" in out
+
     def test_a_run_that_cannot_be_calibrated(self, command, tiny_run, blobs, tmp_path):
         shutil.copytree(tiny_run, tmp_path / "run")
         (tmp_path / "run/calibration.json").write_text("{")
@@ -83,7 +99,12 @@ class TestEvaluate:
         assert status == 0
         assert (result["prior"], result["thresholds"]) == (None, {})
         calibration = result["calibration"]
-        assert set(calibration) == {"images", "temperature", "before", "after"}
+        assert set(calibration) == {"images", "temperature", "note", "before", "after"}
+        assert (calibration["temperature"], "fewer than 50" in calibration["note"]) == (1, True)
+        assert set(calibration["after"]["ece"]) == {"value", "low", "high", "p_value"}
+        out = command("evaluate", tiny_run)[1]
+        assert f"No temperature is applied, as {calibration['note']}." in out
+        assert f", p = {calibration['before']['ece']['p_value']:.3f}" in out and "corrected" not in out
         assert set(calibration["before"]) == {
             "ece", "classwise_ece", "rare_ece", "brier", "log_loss", "ece_by_chance", "per_class",
         }  # fmt: skip
@@ -178,6 +199,10 @@ class TestEvaluate:
         status, out, _ = command("evaluate", tmp_path / "run", "--sensitivity.blue", 0.9)
         assert status == 0
         assert "blue: no validation image is of this class: no threshold can be chosen." in out
+        status, _, err = command("evaluate", tmp_path / "run", "--prior", "estimate")
+        assert (status, "to estimate a class prior, but there are none of: blue" in err) == (2, True)
+        nothing = ("predict", tmp_path / "run", tmp_path / "no.png", "--out", tmp_path / "p.csv", "--prior", "estimate")
+        assert "there are none of: blue" in command(*nothing)[2]  # said before any image is read
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

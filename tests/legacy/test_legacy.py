@@ -20,6 +20,7 @@ from balanced_mixup.benchmark.engine import run_benchmark
 from balanced_mixup.benchmark.plan import load_plan
 from balanced_mixup.benchmark.results import read_results
 from balanced_mixup.benchmark.tables import make_tables
+from balanced_mixup.calibration.priors import with_temperature
 from balanced_mixup.metrics import METRICS, Metric, confusion
 from balanced_mixup.training.recipe import load_yaml
 
@@ -68,7 +69,13 @@ def test_a_finished_run_is_read_evaluated_and_not_changed(legacy, name):
     assert len(run.images) > len(run.predictions)
     assert run.counts("train").sum() + len(run.predictions) == len(run.images)
     assert run.cost.seconds > 0 and run.environment["versions"]["balanced-mixup"] == "0.1.0"
-    assert json.loads(run.calibration.model_dump_json()) == json.loads(run.folder.calibration.read_text())
+    written = json.loads(run.folder.calibration.read_text())
+    correction, validation = run.calibration, run.predictions.in_split("val")
+    assert json.loads(correction.model_dump_json(exclude_unset=True)) == {**written, "format": 2}
+    assert written["format"] == 1 and 0 < correction.temperature < 0.9
+    tempered = with_temperature(validation.probabilities, written["temperature"])
+    assert correction.apply(validation.probabilities) == pytest.approx(tempered, abs=1e-6)
+    assert f"there are {written['images']} validation images, fewer than 50" == correction.doubt(validation)
     assert evaluate(folder).scores.to_dict() == stored(folder, "test")
     train(out=folder, resume=True)  # finished: nothing is trained
     after = state(folder)

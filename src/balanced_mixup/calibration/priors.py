@@ -11,23 +11,20 @@ Notable decisions
   logarithms: p ~ p^(1/T), which is the usual softmax(logits / T) (Guo et al., ICML 2017) where nothing was averaged.
 - The prior pi implied by the probabilities is not exactly that of the training batches, so it is fitted on validation images,
   together with a temperature: p ~ p^(1/T) pi_natural / pi (bias-corrected temperature scaling: Alexandari et al., ICML 2020).
-- Rare classes have few validation images or none. So the fit is penalised: log T with a Gaussian of unit width about 0, the
-  logarithms of the correction about those expected from the sampling (`training_prior`). Thirty images of a class outweigh the
-  penalty; with none the expectation is kept.
-- That N of N predictions were correct does not make the next one certain. So the labels are smoothed by 1 / (N + 2), one image
-  in total (as in Platt, Advances in Large Margin Classifiers, 1999), and few images cannot make T tiny.
+- Rare classes have few validation images or none. So the fit is penalised (see `scaling`), the logarithms of the correction
+  about those expected from the sampling (`training_prior`). Thirty images of a class outweigh the penalty; with none the
+  expectation is kept.
 - A class without training images has prior 0 and probability 0, whatever the target.
-- The prior of unlabelled images is estimated with a pseudo-count of one image distributed as the source prior: with few images
-  no class is ruled out, with many it has no effect.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import log_softmax, ndtri, softmax
+from scipy.special import softmax
 
+from balanced_mixup.calibration.scaling import LEAST, Scaling, ScalingProblem, logarithms
 from balanced_mixup.errors import UsageError
 from balanced_mixup.methods import TrainSet
 from balanced_mixup.metrics import Array, ArrayOrTensor, checked
@@ -38,9 +35,6 @@ if TYPE_CHECKING:
     from balanced_mixup.sampling import Labels
 
 SUM_TOLERANCE = 0.02  # tolerates shares rounded to whole per cents
-
-_LEAST = float(np.finfo(np.float32).tiny)  # replaces probabilities of 0 in logarithms
-_CLOSE = 1e-7  # convergence threshold of an estimate
 
 
 def training_prior(recipe: Recipe, counts: "Labels") -> Array:
@@ -68,7 +62,7 @@ def with_temperature(probabilities: ArrayOrTensor, temperature: float) -> Array:
     """
     if not 0 < temperature < np.inf:
         raise UsageError(f"Expected `temperature` to be a number above 0, but got {temperature}.")
-    scaled: Array = softmax(_logarithms(_matrix(probabilities)) / temperature, axis=1)
+    scaled: Array = softmax(logarithms(checked_rows(probabilities)) / temperature, axis=1)
     return scaled
 
 
@@ -83,21 +77,62 @@ def adjust_prior(probabilities: ArrayOrTensor, source: npt.ArrayLike, target: np
     Raises:
         UsageError: An argument is not as described, or a class has target above 0 but source 0.
     """
-    p = _matrix(probabilities)
-    factors = _ratio(_prior("source", source, p.shape[1]), _prior("target", target, p.shape[1]))
-    weighed = np.maximum(p, _LEAST) * factors
+    p = checked_rows(probabilities)
+    factors = _ratio(checked_prior("source", source, p.shape[1]), checked_prior("target", target, p.shape[1]))
+    weighed = np.maximum(p, LEAST) * factors
     corrected: Array = weighed / weighed.sum(1, keepdims=True)
     return corrected
 
 
-def fit_temperature(y: ArrayOrTensor, probabilities: ArrayOrTensor) -> float:
-    """Return the temperature that makes the labels `y` (N,) most likely, penalised as described above."""
+def temperature_problem(y: ArrayOrTensor, probabilities: ArrayOrTensor) -> ScalingProblem:
+    """Return the problem whose solution without biases is the temperature for labels `y` (N,) and probabilities (N, K)."""
     labels, p, _ = checked(y, probabilities, None)
-    return _fit(labels, _logarithms(p), np.zeros(p.shape[1]), biased=False)[0]
+    return ScalingProblem(labels, logarithms(p), np.zeros(p.shape[1]))
+
+
+def fit_temperature(y: ArrayOrTensor, probabilities: ArrayOrTensor) -> float:
+    """Return the temperature that makes the labels `y` (N,) most likely, penalised as described in `scaling`."""
+    return temperature_problem(y, probabilities).fit(bias=False).temperature
+
+
+@dataclass(frozen=True)
+class PriorProblem:
+    """The problem whose solution is a temperature and the prior implied by probabilities at that temperature.
+
+    problem: Of the images and classes that are known. known: (N,), which images are of classes with training images.
+    trained: (K,), which classes have them. natural: (K,), the prior of images like these.
+    """
+
+    problem: ScalingProblem
+    known: npt.NDArray[np.bool_]
+    trained: npt.NDArray[np.bool_]
+    natural: Array
+
+    @classmethod
+    def of(cls, y: ArrayOrTensor, probabilities: ArrayOrTensor, natural: npt.ArrayLike, expected: npt.ArrayLike) -> Self:
+        """Return the problem of `fit_prior`, whose arguments and errors these are."""
+        labels, p, _ = checked(y, probabilities, None)
+        goal, start = checked_prior("natural", natural, p.shape[1]), checked_prior("expected", expected, p.shape[1])
+        trained = (goal > 0) & (start > 0)
+        known = trained[labels]
+        place = np.cumsum(trained) - 1
+        logs = logarithms(p[known][:, trained])
+        return cls(ScalingProblem(place[labels[known]], logs, np.log(goal[trained] / start[trained])), known, trained, goal)
+
+    def prior(self, scaling: Scaling) -> Array:
+        """Return the prior float64 (K,) that a scaling says the probabilities have."""
+        prior = np.zeros(len(self.natural))
+        prior[self.trained] = softmax(np.log(self.natural[self.trained]) - scaling.bias)
+        return prior
 
 
 def fit_prior(
-    y: ArrayOrTensor, probabilities: ArrayOrTensor, natural: npt.ArrayLike, expected: npt.ArrayLike
+    y: ArrayOrTensor,
+    probabilities: ArrayOrTensor,
+    natural: npt.ArrayLike,
+    expected: npt.ArrayLike,
+    *,
+    temperature: bool = True,
 ) -> tuple[float, Array]:
     """Return the temperature, and the prior float64 (K,) implied by the probabilities at that temperature.
 
@@ -108,100 +143,14 @@ def fit_prior(
         probabilities: (N, K), uncorrected.
         natural: (K,), the prior of images like these: that of the training split.
         expected: (K,), the prior expected from the training.
+        temperature: Fit the temperature; otherwise it is 1.
 
     Raises:
         UsageError: An argument is not as described.
     """
-    labels, p, _ = checked(y, probabilities, None)
-    goal, start = _prior("natural", natural, p.shape[1]), _prior("expected", expected, p.shape[1])
-    trained = (goal > 0) & (start > 0)
-    known = trained[labels]
-    place = np.cumsum(trained) - 1
-    logs = _logarithms(p[known][:, trained])
-    temperature, bias = _fit(place[labels[known]], logs, np.log(goal[trained] / start[trained]), biased=True)
-    prior = np.zeros(p.shape[1])
-    prior[trained] = softmax(np.log(goal[trained]) - bias)
-    return temperature, prior
-
-
-@dataclass(frozen=True)
-class EstimatedPrior:
-    """The estimated class prior of unlabelled images.
-
-    prior: float64 (K,), sums to 1. low, high: (K,), the ends of its interval. converged: False where the iteration was stopped
-    before convergence; the estimate is then unreliable.
-    """
-
-    prior: Array
-    low: Array
-    high: Array
-    converged: bool
-
-
-def estimate_prior(
-    probabilities: ArrayOrTensor, source: npt.ArrayLike, *, level: float = 0.95, max_steps: int = 5000
-) -> EstimatedPrior:
-    """Estimate the class prior of images without labels, by expectation maximisation (Saerens et al. 2002, Eqs. 9 and 10).
-
-    It is the maximum-likelihood prior; it is valid where only the class prior differs from that of the images used for
-    calibration. A step: new prior = mean of adjust_prior(p, source, prior), with one more image distributed as `source`.
-
-    Args:
-        probabilities: (N, K), calibrated; rows summing to 1.
-        source: (K,), their prior.
-        level: Of the interval, a Gaussian one from the observed information, clipped to [0, 1]; assumes independent images.
-        max_steps: Maximum number of iterations.
-
-    Raises:
-        UsageError: An argument is not as described, or there is no image.
-    """
-    p = _matrix(probabilities)
-    origin = _prior("source", source, p.shape[1])
-    if max_steps < 1 or not 0 < level < 1:
-        raise UsageError(f"Expected `max_steps` >= 1 and `level` between 0 and 1, but got {max_steps} and {level}.")
-    ratios = np.divide(p, origin, out=np.zeros_like(p), where=origin > 0)
-    prior, moved = origin, np.inf
-    for _ in range(max_steps):
-        evidence = np.maximum(ratios @ prior, _LEAST)
-        after = (prior * (ratios.T @ (1 / evidence)) + origin) / (len(p) + 1)
-        moved, prior = float(np.abs(after - prior).max()), after / after.sum()
-        if moved < _CLOSE:
-            break
-    half = float(ndtri((1 + level) / 2)) * _standard_errors(ratios, prior, origin)
-    return EstimatedPrior(prior, np.clip(prior - half, 0, 1), np.clip(prior + half, 0, 1), moved < _CLOSE)
-
-
-def _standard_errors(ratios: Array, prior: Array, origin: Array) -> Array:
-    """Return the standard errors (K,) of the estimate, from the curvature of the log-likelihood among priors that sum to 1."""
-    trained = origin > 0
-    slopes = ratios[:, trained] / np.maximum(ratios @ prior, _LEAST)[:, None]
-    inverse = np.linalg.inv(slopes.T @ slopes + np.diag(origin[trained] / prior[trained] ** 2))
-    rows = inverse.sum(1)
-    errors = np.zeros(len(prior))
-    errors[trained] = np.sqrt(np.maximum(0, np.diag(inverse) - rows**2 / rows.sum()))
-    return errors
-
-
-def _fit(labels: npt.NDArray[np.int64], logs: Array, expected: Array, *, biased: bool) -> tuple[float, Array]:
-    """Minimise -sum t log softmax(logs / T + b) + (|b - expected|^2 + log(T)^2) / 2 over T and, if `biased`, b (K,).
-
-    t (N, K) are the smoothed labels.
-    """
-    images, classes = logs.shape
-    smoothing = 1 / (images + 2)
-    truth = (1 - smoothing) * np.eye(classes)[labels] + smoothing / classes
-
-    def cost(x: Array) -> tuple[float, Array]:
-        scaled = logs * np.exp(-x[0])
-        log_p = log_softmax(scaled + (expected + x[1:] if biased else expected), axis=1)
-        excess = np.exp(log_p) - truth
-        slope = np.concatenate([[-(excess * scaled).sum()], excess.sum(0) if biased else []])
-        return float(x @ x / 2 - (truth * log_p).sum()), slope + x
-
-    from scipy.optimize import minimize  # a third of a second, which every command would wait for that opens a run
-
-    optimum = minimize(cost, np.zeros(1 + biased * classes), jac=True, method="L-BFGS-B", options={"maxiter": 1000})
-    return float(np.exp(optimum.x[0])), expected + optimum.x[1:] if biased else expected
+    problem = PriorProblem.of(y, probabilities, natural, expected)
+    scaling = problem.problem.fit(temperature=temperature)
+    return scaling.temperature, problem.prior(scaling)
 
 
 def _ratio(source: Array, target: Array) -> Array:
@@ -213,7 +162,7 @@ def _ratio(source: Array, target: Array) -> Array:
     return np.divide(target, source, out=np.zeros_like(target), where=source > 0)
 
 
-def _prior(name: str, values: npt.ArrayLike, classes: int) -> Array:
+def checked_prior(name: str, values: npt.ArrayLike, classes: int) -> Array:
     """Check a prior and return it as float64 (K,) that sums to 1."""
     prior = np.asarray(values, np.float64)
     if prior.shape != (classes,) or not np.isfinite(prior).all() or prior.min() < 0 or abs(prior.sum() - 1) > SUM_TOLERANCE:
@@ -225,11 +174,6 @@ def _prior(name: str, values: npt.ArrayLike, classes: int) -> Array:
     return checked
 
 
-def _matrix(probabilities: ArrayOrTensor) -> Array:
+def checked_rows(probabilities: ArrayOrTensor) -> Array:
     """Validate probabilities without labels."""
     return checked(np.zeros(len(probabilities), np.int64), probabilities, None)[1]
-
-
-def _logarithms(p: Array) -> Array:
-    logs: Array = np.log(np.maximum(p, _LEAST))
-    return logs

@@ -34,14 +34,14 @@ def evaluate(
     report: bool = True,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Score a run, or predictions of another program, on labelled images, each score with a 95 % bootstrap interval.
+    """Score a run, or predictions of another program, on labelled images, each score with a 95 % interval.
 
     Without `--data`: the held-out test split of the run. With it: any labelled data. Column names default to those of the
     run; different class names are mapped with `--label-map.THEIRS OURS`. Where there are groups, whole groups are resampled.
 
-    Calibration: the expected calibration error (ECE), before and after temperature scaling fitted on the run's validation split
-    (which `predict` applies, too). Scores are of the uncalibrated probabilities, or with `--prior` of those corrected to
-    another class prior.
+    Calibration: the expected calibration error (ECE) with the p-value of a consistency test, before and after temperature
+    scaling fitted on the run's validation split, where it is known to help (`predict` applies it, too). Scores are of the
+    uncalibrated probabilities, or with `--prior` of those corrected to another class prior.
 
     ```
     bmixup evaluate runs/mine --prior uniform                  # as if all classes were equally frequent

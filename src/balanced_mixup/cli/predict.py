@@ -24,17 +24,18 @@ def predict(
     Writes a table (CSV, Parquet or Excel) with a row per image: image, prediction, and p_CLASS, the probability of each class.
     The files of a folder that are no images by their suffix are left out, and counted.
 
-    The probabilities are calibrated on the run's validation split: about 80 % of the images with a probability of 80 % for a
-    class belong to it, as long as classes are as frequent as in that split. Where they are not, give the class prior with
-    `--prior`:
+    The probabilities are calibrated by a temperature from the run's validation split, where there are enough images and it is
+    known to help; a line says so, or why none is applied. They hold as long as classes are as frequent as in that split. Where
+    they are not, give the class prior with `--prior`:
 
     ```
     bmixup predict runs/mine new_photos --prior estimate
     bmixup predict runs/mine new_photos --prior clinic.csv
     ```
 
-    `estimate` estimates it from the given images; clinic.csv has the columns class and share, a row per class. This is valid
-    where only the class prior differs, not the appearance of a class, and can change the predicted class.
+    `estimate` estimates it from the given images, with an interval, if every class has validation images; clinic.csv has the
+    columns class and share, a row per class. This is valid where only the class prior differs, not the appearance of a class,
+    and can change the predicted class.
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ def predict(
     flip
         Average over each image and its mirror image, as in the paper.
     calibrate
-        Apply the temperature fitted on validation images (keeps the predicted class).
+        Apply the temperature fitted on validation images, if one was kept (keeps the predicted class).
     prior
         Correct the probabilities to another class prior: `train` (that of the training split), `uniform`, `estimate` (from the
         given images), or a CSV file with the columns class and share.

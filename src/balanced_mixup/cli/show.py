@@ -124,24 +124,33 @@ def print_calibration(result: "EvaluationResult") -> None:
     console = Console()
     if (calibration := result.calibration) is None:
         return
-    stages = [stage for stage in (calibration.before, calibration.after) if stage is not None]
+    changed = calibration.temperature != 1 or result.prior is not None
+    after = calibration.after if changed else None
+    stages = [stage for stage in (calibration.before, after) if stage is not None]
     table = Table(box=None, pad_edge=False)
     table.add_column("calibration (lower is better)")
     table.add_column("as predicted", justify="right")
-    if calibration.after is not None:
+    if after is not None:
         table.add_column("corrected", justify="right")
     for name, label in _CALIBRATION.items():
         if name in calibration.before.metrics:
-            table.add_row(label, *(interval(stage.metrics[name], ends=".3f") for stage in stages))
+            table.add_row(label, *(interval(stage.metrics[name], ends=".3f") + stage.p_text(name) for stage in stages))
         if name == "ece":
             table.add_row("  expected by chance", *(f"{stage.ece_by_chance:.3f}" for stage in stages))
     console.print(table, "")
+    if calibration.before.p_values:
+        line = "[95 % interval]; p: how often calibrated probabilities would show as large an error by chance.\n"
+        console.print(escape(line), soft_wrap=True, highlight=False)
     if calibration.after is None:
         return
-    prior = "" if result.prior is None else f", class prior `{escape(result.prior.name)}`"
-    fitted = f"fitted on {calibration.images:,} validation images"
-    line = f"Corrected: temperature {calibration.temperature:.2f}{prior}, {fitted}.\n"
-    console.print(line, soft_wrap=True, highlight=False)
+    none = calibration.note and calibration.temperature == 1
+    parts = [] if none else [f"temperature {calibration.temperature:.2f}"]
+    parts += [] if result.prior is None else [f"class prior `{escape(result.prior.name)}`"]
+    lines = [f"Corrected: {', '.join(parts)}, fitted on {calibration.images:,} validation images."] if parts else []
+    if calibration.note:
+        why = "No temperature is applied" if none else "An older version kept this temperature; today none would be kept"
+        lines.append(f"{why}, as {escape(calibration.note)}.")
+    console.print(*lines, "", sep="\n", soft_wrap=True, highlight=False)
     if result.prior is not None:
         _print_prior(console, result.prior, tuple(result.scores.per_class))
     if result.thresholds:

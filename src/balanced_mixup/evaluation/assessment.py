@@ -25,7 +25,8 @@ class Assessment:
 
     correction: The run's; None where it has none and none is needed. prior: Name of the class prior to correct to, if any.
     target: That prior; None for "estimate", which needs images. sensitivity: The target of some classes. validation:
-    The predictions on which thresholds are chosen.
+    The predictions on which thresholds are chosen, and on which an estimate rests, where one of them is wanted. doubt: Why the
+    stored temperature would not be kept today, or "".
     """
 
     correction: Correction | None = None
@@ -33,13 +34,15 @@ class Assessment:
     target: TargetPrior | None = None
     sensitivity: Mapping[str, float] = field(default_factory=dict)
     validation: Predictions | None = None
+    doubt: str = ""
 
     @classmethod
     def plan(cls, run: Run, prior: str | None, sensitivity: Mapping[str, float] | None) -> Self:
         """Check the arguments of an evaluation.
 
         Raises:
-            UsageError: The prior, a class or a sensitivity is invalid, or they require calibration, which is not possible.
+            UsageError: The prior, a class or a sensitivity is invalid, or they require calibration, which is not possible, or
+                validation images of a class, of which there are none.
             DataError: The file of the prior is not a table.
         """
         wanted = dict(sensitivity or {})
@@ -59,16 +62,25 @@ class Assessment:
                 )
             if not 0 < value < 1:
                 raise UsageError(f"Expected a `sensitivity` above 0 and under 1, such as 0.95, but got {value:g} for {name!r}.")
-        validation = run.predictions.in_split("val") if wanted else None
-        return cls(correction, prior, None if prior is None else correction.prior(prior), wanted, validation)
+        target = None if prior is None else correction.prior(prior)
+        estimated = prior is not None and target is None
+        try:
+            validation = run.predictions.in_split("val")
+        except UsageError:
+            if wanted or estimated:
+                raise
+            return cls(correction, prior, target)  # the run has been stripped of its predictions
+        if estimated:
+            correction.require_every_class(validation)
+        return cls(correction, prior, target, wanted, validation, correction.doubt(validation))
 
     def of(self, predictions: Predictions) -> EvaluationResult:
         """Return the result for these predictions; the scores are of corrected probabilities where there is a prior."""
         correction, target = self.correction, self.target
         if correction is None:
             return EvaluationResult(Scores.of(predictions))
-        if self.prior is not None and target is None:
-            target = correction.estimate(predictions.probabilities)
+        if self.prior is not None and target is None and self.validation is not None:
+            target = correction.estimate(self.validation, predictions.probabilities, predictions.groups)
         y, groups = predictions.labels, predictions.groups
         corrected = replace(predictions, probabilities=correction.apply(predictions.probabilities, target))
         return EvaluationResult(
@@ -77,11 +89,12 @@ class Assessment:
             calibration=CalibrationResult(
                 images=correction.images,
                 temperature=correction.temperature if target is None else correction.prior_temperature,
+                note=(correction.temperature_note or self.doubt) if target is None else correction.prior_temperature_note or "",
                 before=correction.score(y, predictions.probabilities, groups),
                 after=correction.score(y, corrected.probabilities, groups),
             ),
             thresholds={}
-            if self.validation is None
+            if self.validation is None or not self.sensitivity
             else choose_thresholds(correction, target, self.validation, corrected, self.sensitivity),
         )
 

@@ -295,7 +295,7 @@ def calibrate(run: RunFolder, predictions: Predictions, recipe: Recipe, counts: 
 
     splits = {name: predictions.in_split(name) for name in ("val", "test")}
     validation = splits["val"]
-    fitted = Correction.fit(validation.labels, validation.probabilities, validation.classes, recipe, counts)
+    fitted = Correction.fit(validation, validation.classes, recipe, counts)
     scores = {
         name: fitted.score_stages(split.labels, split.probabilities, split.groups)
         for name, split in splits.items()

@@ -51,15 +51,16 @@ def predict(
         out: Table to write as well, .csv, .parquet or .xlsx: image, prediction, p_CLASS for each class.
         overwrite: Replace `out` if it exists.
         flip: Average over each image and its mirror image.
-        calibrate: Apply the temperature that was fitted on the run's validation split.
-        prior: Class prior that the probabilities are corrected to: "train", "uniform", "estimate" (from these images), or a
-            CSV file with the columns class and share.
+        calibrate: Apply the temperature that was fitted on the run's validation split, where one was kept.
+        prior: Class prior that the probabilities are corrected to: "train", "uniform", "estimate" (from these images, with an
+            interval that takes them as independent), or a CSV file with the columns class and share.
         max_megapixels: Limit on the size of an image, see `Decoding`.
         exclude_bad: Leave out images that cannot be read, instead of stopping. A warning names them; with `out`, the table
             NAME-excluded.csv beside it lists image and problem.
 
     Raises:
-        UsageError: The run is not finished or cannot be calibrated, the prior is invalid, or `out` cannot be written or exists.
+        UsageError: The run is not finished or cannot be calibrated, the prior is invalid or cannot be estimated, or `out`
+            cannot be written or exists.
         DataError: Images are missing, or cannot be read and are not to be left out; names all of them, and nothing is written.
         RunError: The table cannot be written.
     """
@@ -72,6 +73,9 @@ def predict(
 
     correction = Run.open(run).calibration if calibrate else None
     target = None if correction is None or prior is None else correction.prior(prior)
+    validation = None
+    if correction is not None and prior is not None and target is None:
+        correction.require_every_class(validation := Run.open(run).predictions.in_split("val"))
     from balanced_mixup.runs.classifier import Classifier
     from balanced_mixup.runs.predictions import ImagePredictions
     from balanced_mixup.runs.prepared_images import prepare_images
@@ -82,8 +86,8 @@ def predict(
         check_rows(file, len(names))
     probabilities = classifier.probabilities(pixels, flip=flip)
     if correction is not None:
-        if prior == "estimate":
-            target = correction.estimate(probabilities)
+        if validation is not None:
+            target = correction.estimate(validation, probabilities)
         probabilities = correction.apply(probabilities, target)
         log.info("%s", _described(correction, target))
     predictions = ImagePredictions(tuple(names), probabilities, classifier.card.classes, excluded)
@@ -103,6 +107,8 @@ def excluded_beside(out: Path) -> Path:
 def _described(correction: Correction, target: TargetPrior | None) -> str:
     """Describe the correction in a sentence."""
     fitted = f"fitted on the {correction.images:,} validation images of the run"
+    if target is None and correction.temperature_note:
+        return f"The probabilities are as the model made them: no temperature is applied, as {correction.temperature_note}."
     if target is None:
         return f"The probabilities are calibrated: temperature {correction.temperature:.2f}, {fitted}."
     shares = target.by_class(correction.classes)
@@ -112,7 +118,8 @@ def _described(correction: Correction, target: TargetPrior | None) -> str:
         for name, share in largest_first[:_MOST_SHARES]
     ]
     more = f" and {len(shares) - _MOST_SHARES} more classes" if len(shares) > _MOST_SHARES else ""
+    tempered = "" if correction.prior_temperature_note else f"temperature {correction.prior_temperature:.2f} and "
     return (
-        f"The probabilities are corrected to the class prior `{target.name}`: {', '.join(listed)}{more} (temperature "
-        f"{correction.prior_temperature:.2f} and the model's own prior {fitted})."
+        f"The probabilities are corrected to the class prior `{target.name}`: {', '.join(listed)}{more} ({tempered}the model's "
+        f"own prior {fitted})."
     )

@@ -11,7 +11,7 @@ from balanced_mixup.evaluation.assessment import choose_thresholds
 from balanced_mixup.report.contents import RunContents, require
 from balanced_mixup.report.document import Block, Chart, Note, Table, Text
 from balanced_mixup.report.figures import reliability_diagram
-from balanced_mixup.report.words import CALIBRATION_LABELS, interval, percent
+from balanced_mixup.report.words import CALIBRATION_LABELS, ece_explained, ece_words, interval, percent
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.statistics.interval import warnings_of
 from balanced_mixup.words import counted
@@ -28,49 +28,60 @@ def calibration_view(run: RunContents) -> list[Block]:
     """
     found, validation = require(run.stored, "its predictions"), require(run.validation, "its predictions")
     correction = run.run.calibration
-    corrections = {
-        "uncorrected": found,
-        "temperature": _corrected(found, correction),
-        "temperature and prior": _corrected(found, correction, correction.prior("train")),
-    }
+    with_prior = "prior" if correction.prior_temperature_note else "temperature and prior"
+    corrections = {"uncorrected": found}
+    if not correction.temperature_note:
+        corrections["temperature"] = _corrected(found, correction)
+    corrections[with_prior] = _corrected(found, correction, correction.prior("train"))
     if run.target is not None:
         corrections[f"prior `{run.target.name}`"] = _corrected(found, correction, run.target)
-    after = "temperature" if run.target is None else f"prior `{run.target.name}`"
+    after = list(corrections)[-1] if run.target is not None else "temperature" if "temperature" in corrections else None
     known = correction.scores.get(run.split, {}) if run.evaluation is None else {}
-    names = {"uncorrected": "stored", "temperature": "temperature", "temperature and prior": "train"}
-    scores = {
-        name: known.get(names.get(name, "")) or correction.score(each.labels, each.probabilities, each.groups)
-        for name, each in corrections.items()
-    }
-    shown = (corrections["uncorrected"], corrections[after])
-    bins = [reliability(each.labels, each.probabilities, groups=found.groups) for each in shown]
-    before, corrected = scores["uncorrected"], scores[after]
-    before_ece, after_ece = (f"ECE {interval(each.metrics['ece'])}" for each in (before, corrected))
+    names = {"uncorrected": "stored", "temperature": "temperature", with_prior: "train"}
+    scores = {name: _scored(each, correction, known.get(names.get(name, ""))) for name, each in corrections.items()}
+    shown = ["uncorrected"] if after is None else ["uncorrected", after]
+    bins = [reliability(each.labels, each.probabilities, groups=found.groups) for each in map(corrections.__getitem__, shown)]
+    eces = [ece_words(scores[name]) for name in shown]
     blocks: list[Block] = [
+        Text(_temperature(correction, correction.doubt(validation))),
         Text(
-            f"Temperature scaling, fitted on {counted(correction.images, 'validation image')}: temperature "
-            f"{correction.temperature:.2f}. Above 1 means that the model was overconfident, below 1 underconfident; within 0.1 "
-            "of 1 it makes hardly any difference. bmixup predict applies it; the predicted class stays the same."
-        ),
-        Text(
-            f"On the scored images the expected calibration error (ECE) goes from {before.metrics['ece'].value:.3f} "
-            f"to {corrected.metrics['ece'].value:.3f} ({after}). With perfect probabilities, an ECE of about "
-            f"{before.ece_by_chance:.3f} would be expected by chance."
+            f"On the scored images the expected calibration error (ECE) "
+            f"{f'is {eces[0]}' if after is None else f'goes from {eces[0]} to {eces[1]} ({after})'}. "
+            f"{ece_explained(scores['uncorrected'])}"
         ),
         Chart(
             "reliability",
             "Of the predictions with a confidence of 70%, are 70% correct? Points below the diagonal are overconfident, those "
             "above it underconfident.",
-            reliability_diagram(*bins, ece_before=before_ece, ece_after=after_ece),
+            reliability_diagram(*bins, ece_before=f"ECE {eces[0]}", ece_after=f"ECE {eces[-1]}"),
         ),
         _errors(scores),
         *([] if run.split == "val" else _thresholds(run, validation, found, correction)),
     ]
-    if run.split == "val":
+    if run.split == "val" and not correction.temperature_note:
         blocks.append(
             Note("The temperature was fitted on these same images, so calibration looks slightly better here than it is.")
         )
     return blocks
+
+
+def _scored(predictions: Predictions, correction: Correction, stored: CalibrationScores | None) -> CalibrationScores:
+    """Return the stored scores of predictions; new ones where there are none, or none with p-values (of older versions)."""
+    if stored is not None and stored.p_values:
+        return stored
+    return correction.score(predictions.labels, predictions.probabilities, predictions.groups)
+
+
+def _temperature(correction: Correction, doubt: str) -> str:
+    """Describe the temperature, and why there is none; `doubt`: why one of an older version would not be kept today."""
+    if correction.temperature_note:
+        return f"No temperature is applied, as {correction.temperature_note}."
+    kept = f" It was kept by an older version; today none would be, as {doubt}." if doubt else ""
+    return (
+        f"Temperature scaling, fitted on {counted(correction.images, 'validation image')}: temperature "
+        f"{correction.temperature:.2f}. Above 1 means that the model was overconfident, below 1 underconfident; within 0.1 "
+        f"of 1 it makes hardly any difference. bmixup predict applies it; the predicted class stays the same.{kept}"
+    )
 
 
 def _corrected(predictions: Predictions, correction: Correction, target: TargetPrior | None = None) -> Predictions:
@@ -80,10 +91,14 @@ def _corrected(predictions: Predictions, correction: Correction, target: TargetP
 def _errors(scores: Mapping[str, CalibrationScores]) -> Table:
     shown = {name: label for name, label in CALIBRATION_LABELS.items() if name in scores["uncorrected"].metrics}
     return Table(
-        "Calibration errors, 0 is best [95% interval]: uncorrected, with temperature scaling, and with temperature and prior "
-        "correction to the class proportions of the training data.",
+        "Calibration errors, 0 is best [95% interval]: uncorrected, with temperature scaling where it is applied, and with "
+        "prior correction to the class proportions of the training data. p: how often calibrated probabilities would show as "
+        "large an error by chance.",
         ["score", *scores],
-        [[label, *(interval(each.metrics[name]) for each in scores.values())] for name, label in shown.items()],
+        [
+            [label, *(interval(each.metrics[name]) + each.p_text(name) for each in scores.values())]
+            for name, label in shown.items()
+        ],
     )
 
 

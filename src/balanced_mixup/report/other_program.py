@@ -15,7 +15,7 @@ from balanced_mixup.report.net_benefit_view import net_benefit_view
 from balanced_mixup.report.scores_view import confusion_view, curves_view, scores_view
 from balanced_mixup.report.subgroup_view import subgroup_view
 from balanced_mixup.report.summary_view import summary
-from balanced_mixup.report.words import CALIBRATION_LABELS, CITATION, interval, remark
+from balanced_mixup.report.words import CALIBRATION_LABELS, CITATION, ece_explained, ece_words, interval, remark
 from balanced_mixup.runs.evaluation import OtherProgram
 
 _MEANING = {
@@ -83,9 +83,8 @@ def calibration(contents: Contents) -> list[Block]:
     shown = {name: label for name, label in CALIBRATION_LABELS.items() if name in scores.metrics}
     return [
         Text(
-            f"The expected calibration error (ECE) is {interval(scores.metrics['ece'])}. With perfect probabilities, an ECE of "
-            f"about {scores.ece_by_chance:.3f} would be expected by chance. There is no validation split to fit a temperature "
-            "on."
+            f"The expected calibration error (ECE) is {ece_words(scores)}. {ece_explained(scores)} There is no validation "
+            "split to fit a temperature on."
         ),
         Chart(
             "reliability",
@@ -93,13 +92,13 @@ def calibration(contents: Contents) -> list[Block]:
             "above it underconfident.",
             reliability_diagram(
                 reliability(found.labels, found.probabilities, groups=found.groups),
-                ece_before=f"ECE {interval(scores.metrics['ece'])}",
+                ece_before=f"ECE {ece_words(scores)}",
             ),
         ),
         Table(
             "Calibration errors, 0 is best.",
             ["score", "value [95% interval]"],
-            [[label, interval(scores.metrics[name])] for name, label in shown.items()],
+            [[label, interval(scores.metrics[name]) + scores.p_text(name)] for name, label in shown.items()],
         ),
     ]
 

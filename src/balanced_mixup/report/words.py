@@ -7,6 +7,7 @@ from datetime import date, datetime
 import numpy as np
 import numpy.typing as npt
 
+from balanced_mixup.calibration.scores import CalibrationScores
 from balanced_mixup.statistics.interval import Interval
 from balanced_mixup.words import counted, display_name, listed
 
@@ -70,6 +71,23 @@ def signed_interval(difference: Interval) -> str:
     if not difference.low < difference.high:
         return "–"
     return f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]{difference.mark}"
+
+
+def ece_words(scores: CalibrationScores) -> str:
+    """Return "0.043 (p = 0.012)"; of an older version "0.043 [0.030, 0.058]"."""
+    p = scores.p_text("ece").removeprefix(", ")
+    return interval(scores.metrics["ece"]) + (f" ({p})" if p else "")
+
+
+def ece_explained(scores: CalibrationScores) -> str:
+    """Return sentences on what chance alone does to the ECE."""
+    chance = f"With perfect probabilities, an ECE of about {scores.ece_by_chance:.3f} would be expected by chance"
+    if not scores.p_values:
+        return chance + "."
+    return chance + (
+        ", and one at least as large as the one found with probability p (consistency test). A small p says that the "
+        "probabilities are not calibrated; a large one does not say that they are."
+    )
 
 
 def class_sentence(k: int, classes: Sequence[str], table: npt.NDArray[np.int64], trained: int | None, recall: Interval) -> str:

@@ -67,11 +67,14 @@ def contradictions_of_calibration(run: "Run", correction: Correction) -> Iterato
     with suppress(UsageError):
         validation = run.predictions.in_split("val")
         fitted = fit_temperature(validation.labels, validation.probabilities)
-        if correction.images != len(validation) or not math.isclose(correction.temperature, fitted, rel_tol=_SAME_FIT):
+        stored = correction.temperature if correction.fitted_temperature is None else correction.fitted_temperature
+        if correction.images != len(validation) or not math.isclose(stored, fitted, rel_tol=_SAME_FIT):
             yield (
-                f"calibration.json was fitted on other predictions ({correction.images:,} images, temperature "
-                f"{correction.temperature:.3f}) than those of the run ({len(validation):,} images, temperature {fitted:.3f})"
+                f"calibration.json was fitted on other predictions ({correction.images:,} images, temperature {stored:.3f}) "
+                f"than those of the run ({len(validation):,} images, temperature {fitted:.3f})"
             )
+        elif correction.temperature != (1 if correction.temperature_note else stored):
+            yield f"the temperature in calibration.json, {correction.temperature:.3f}, is not the one that was chosen there"
 
 
 def contradictions(run: "Run") -> Iterator[str]:

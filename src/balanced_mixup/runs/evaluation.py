@@ -23,24 +23,27 @@ from balanced_mixup.statistics.predictive_values import predictive_values
 class CalibrationResult:
     """Calibration before and after the correction that was fitted on `images` validation images.
 
-    There is no correction, and all but `before` is None, for the predictions of another program.
+    There is no correction, and all but `before` is None, for the predictions of another program. temperature: 1 where none is
+    kept, for the reason `note`, which is also given for one that an older version kept and that would not be kept today.
     """
 
     before: CalibrationScores
     after: CalibrationScores | None = None
     images: int | None = None
     temperature: float | None = None
+    note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return it for JSON."""
         after = None if self.after is None else self.after.to_dict()
-        return {"images": self.images, "temperature": self.temperature, "before": self.before.to_dict(), "after": after}
+        fitted = {"images": self.images, "temperature": self.temperature, "note": self.note}
+        return {**fitted, "before": self.before.to_dict(), "after": after}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` returned."""
+        """Read what `to_dict` returned; older versions had no note."""
         before, after = (content[name] and CalibrationScores.from_dict(content[name]) for name in ("before", "after"))
-        return cls(before, after, content["images"], content["temperature"])
+        return cls(before, after, content["images"], content["temperature"], content.get("note", ""))
 
 
 @dataclass(frozen=True)

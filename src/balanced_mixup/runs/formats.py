@@ -40,7 +40,7 @@ class Format:
 
 
 METRICS_FILE = Format()
-CALIBRATION_FILE = Format()
+CALIBRATION_FILE = Format(2, {1: dict})  # format 1 kept every temperature, and says nothing of reasons
 MODEL_FILE = Format(2, {1: lambda content: {**content, "head": {"name": "softmax"}}})
 ENVIRONMENT_FILE = Format()
 COST_FILE = Format()

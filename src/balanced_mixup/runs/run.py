@@ -171,7 +171,7 @@ class Run:
         if not counts.any():
             raise UsageError(f"The run cannot be calibrated: {str(self.folder.manifest)!r} lists no training images.")
         validation = predictions.in_split("val")
-        return Correction.fit(validation.labels, validation.probabilities, validation.classes, self.recipe, counts)
+        return Correction.fit(validation, validation.classes, self.recipe, counts)
 
     def _stored_calibration(self) -> Correction:
         file = self.folder.calibration
