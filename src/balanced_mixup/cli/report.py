@@ -18,8 +18,9 @@ def report(
 ) -> None:
     """Write a report of a run, of an evaluation, or of a benchmark.
 
-    For a run: recall of the rare classes, the training images, scores with intervals, the confusion matrix, ROC and
-    precision-recall curves, calibration, and the most confident errors with Grad-CAM maps. For a benchmark: its tables, paired
+    For a run: recall of the rare classes, the splits and what was left out, the training images, scores with intervals, the
+    confusion matrix, ROC and precision-recall curves, calibration, net benefit, and the most confident errors with Grad-CAM
+    maps. For an evaluation with --subgroup-columns also its subgroups. For a benchmark: its tables, paired
     differences, ranks, recall by class size, and cost.
 
     An HTML report is a single file that needs no network. The figures are written next to it, each as SVG, PNG and CSV with its

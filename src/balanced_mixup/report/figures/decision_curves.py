@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from balanced_mixup.report.figures import style
 from balanced_mixup.statistics.net_benefit import net_benefit
@@ -17,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 MOST = 6  # classes with a panel, the rarest
 THRESHOLDS = np.arange(100) / 100  # at 1 the weight of a false positive is infinite
 
-_MODEL, _ALL, _NONE = "the model", "all images", "no image"
+_MODEL, _ALL, _NONE = "images above the threshold", "all images", "no image"
 _COLUMNS = 3
 _LOOKS: dict[str, dict[str, Any]] = {
     _MODEL: {"color": style.BLUE, "linewidth": 1.2},
@@ -52,16 +53,16 @@ def decision_curves(
         )
     shown = tables[:MOST]
     rows, columns = -(-len(shown) // _COLUMNS), min(len(shown), _COLUMNS)
-    figure = style.new_figure(style.PAGE, 12 + 2 * style.LINE + 48 * rows)
-    panels = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
+    figure = style.new_figure(style.PAGE, 4 + 2 * style.LINE + 54 * rows)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel, table in zip(panels, shown, strict=False):
         _draw(panel, table)
     for panel in panels[len(shown) :]:
         panel.set_axis_off()
-    figure.supxlabel("threshold on the probability of the class")
-    figure.supylabel("net benefit")
-    notes = [f"Acting on ... Shown: the {MOST} rarest of {len(present)} classes." if len(present) > MOST else "Acting on ..."]
-    style.legend_below(figure, [style.handle(name, **look) for name, look in _LOOKS.items()], *notes)
+    for panel in panels[::columns]:
+        panel.set_ylabel("net benefit")
+    notes = [f"Shown: the {MOST} rarest of {len(present)} classes."] if len(present) > MOST else []
+    style.legend_below(figure, [style.handle(f"acting on {name}", **look) for name, look in _LOOKS.items()], *notes)
     names = ", ".join(str(table["class"].iloc[0]) for table in shown)
     return style.Drawing(
         figure, pd.concat(tables, ignore_index=True), f"Net benefit by threshold, a panel for each of: {names}."
@@ -73,6 +74,8 @@ def _draw(axes: Axes, table: pd.DataFrame) -> None:
     name = style.short_name(str(table["class"].iloc[0]), 22)
     axes.set_title(f"{name}, {counted(int(table['images'].iloc[0]), 'image')}")
     axes.set(xlim=(0, 1), ylim=(-0.3 * prevalence, 1.05 * prevalence), xticks=[0, 0.25, 0.5, 0.75, 1])
+    axes.set_xlabel("threshold")
+    axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.axhline(0, **_LOOKS[_NONE])
     axes.plot(table["threshold"], table["all"], **_LOOKS[_ALL])
     axes.plot(table["threshold"], table["model"], **_LOOKS[_MODEL])

@@ -40,10 +40,10 @@ def flow(left_out: Mapping[str, int], parts: Sequence[Part], groups: int | None 
     """
     kept, lost = sum(part.images for part in parts), sum(left_out.values())
     reasons = sorted(left_out.items(), key=lambda item: -item[1])
-    lines = [f"{number:,} {reason}" for reason, number in reasons[:MOST]]
+    lines = [f"{reason}: {number:,}" for reason, number in reasons[:MOST]]
     if len(reasons) > MOST:
-        lines.append(f"{sum(number for _, number in reasons[MOST:]):,} for other reasons")
-    out = ["Left out", f"{lost:,} rows"] if not lines else [f"Left out: {counted(lost, 'row')}", *lines]
+        lines.append(f"other reasons: {sum(number for _, number in reasons[MOST:]):,}")
+    out = [f"Left out: {counted(lost, 'row')}", *lines]
     tops = [0.0, _height(1) + max(_height(len(out)), _GAP) + _GAP]
     tops.append(tops[1] + _height(2) + _GAP)
     height = tops[2] + _height(3)
@@ -51,7 +51,7 @@ def flow(left_out: Mapping[str, int], parts: Sequence[Part], groups: int | None 
     axes = figure.subplots()
     axes.set(xlim=(-0.5, style.PAGE - 0.5), ylim=(height + 1, -1))
     axes.set_axis_off()
-    middle, width = style.PAGE / 2, 62.0
+    middle, width = (style.PAGE - 1) / 2, 62.0
     _box(axes, middle - width / 2, tops[0], width, [counted(kept + lost, "row") + " of the table"])
     _box(axes, middle - width / 2, tops[1], width, ["Images of the run", _size(kept, groups)])
     _arrow(axes, (middle, _height(1)), (middle, tops[1]))
