@@ -39,8 +39,8 @@ def evaluate(
     run; different class names are mapped with `--label-map.THEIRS OURS`. Where there are groups, whole groups are resampled.
 
     Calibration: the expected calibration error (ECE) with the p-value of a consistency test, before and after temperature
-    scaling fitted on the run's validation split, where it is known to help (`predict` applies it, too). Scores are of the uncalibrated probabilities, or with `--prior` of those corrected to
-    another class prior.
+    scaling fitted on the run's validation split, where it is known to help (`predict` applies it, too). Scores are of the
+    uncalibrated probabilities, or with `--prior` of those corrected to another class prior.
 
     ```
     bmixup evaluate runs/mine --prior uniform                  # as if all classes were equally frequent

@@ -52,9 +52,7 @@ def calibration_view(run: RunContents) -> list[Block]:
             "reliability",
             "Of the predictions with a confidence of 70%, are 70% correct? Points below the diagonal are overconfident, those "
             "above it underconfident.",
-            reliability_diagram(
-                *bins, **dict(zip(("ece_before", "ece_after"), (f"ECE {each}" for each in eces), strict=False))
-            ),
+            reliability_diagram(*bins, ece_before=f"ECE {eces[0]}", ece_after=f"ECE {eces[-1]}"),
         ),
         _errors(scores),
         *([] if run.split == "val" else [_thresholds(run, validation, found, correction)]),
