@@ -110,7 +110,10 @@ class TestEvaluate:
         }  # fmt: skip
         recorded = json.loads((tiny_run / "metrics.json").read_text())["test"]
         assert result["metrics"] == {name: recorded["metrics"][name] for name in result["metrics"]}
-        assert set(recorded["metrics"]) - set(result["metrics"]) == {"quadratic_kappa", "kendall_tau"}  # the classes are nominal
+        assert set(recorded["metrics"]) - set(result["metrics"]) == {
+            "quadratic_kappa",
+            "kendall_tau",
+        }  # the classes are nominal
 
     def test_scores_of_corrected_probabilities_are_said_to_be_so_and_raw_ones_are_kept(
         self, command, tiny_run, tmp_path, shares
