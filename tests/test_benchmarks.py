@@ -1,6 +1,7 @@
 """The benchmarks run and write what their readers expect; what they measure is recorded in benchmarks/results."""
 
 import importlib
+import importlib.util
 import json
 import subprocess
 import sys
@@ -70,6 +71,19 @@ def test_simulated_marks_of_tables(comparisons):
     assert tables.pairs == 4 and 0 <= tables.different <= 0.5 and tables.equivalent_wrongly <= 0.5
     marks = comparisons.standings(np.array([[0.9, 0.91, 0.9, 0.92, 0.9], [0.5, 0.52, 0.51, 0.5, 0.5]]), 0.01)
     assert marks.tolist() == ["best", "worse"]
+
+
+def test_the_page_of_intervals_shows_what_is_recorded():
+    # By its path: a package for the coverage of tests has the same name.
+    spec = importlib.util.spec_from_file_location("coverage_benchmark", BENCHMARKS / "coverage.py")
+    coverage = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(coverage)
+    recorded = json.loads((BENCHMARKS / "results/coverage.json").read_text(encoding="utf-8"))
+    text = (BENCHMARKS.parent / "docs/intervals.md").read_text(encoding="utf-8")
+    assert f"{coverage.BEGIN}{coverage.page_tables(recorded['rows'])}{coverage.END}" in text
+    shown = [row["covered"] for row in recorded["rows"] if row["warned"] <= 0.5]
+    assert (recorded["test_sets"], len(recorded["rows"]), len(shown)) == (1000, 576, 264)
+    assert sum(0.93 <= covered <= 0.97 for covered in shown) == 228 and sum(0.97 < covered <= 0.99 for covered in shown) == 26
 
 
 @pytest.fixture

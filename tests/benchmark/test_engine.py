@@ -355,7 +355,11 @@ def external(blobs, folder, own, other):
 @pytest.mark.parametrize(
     "other, error, message",
     [
-        ([*range(40, 60), 0], UsageError, r"1 of the 21 images of 'elsewhere' are in 'own' too, the first is '000\.png'"),
+        (
+            [*range(40, 60), 0],
+            UsageError,
+            r"1 of the 21 images of 'elsewhere' are in 'own' too, as they are or as near copies, the first is '000\.png'",
+        ),
         ([], DataError, "other.csv: expected a line of column names and one row per image"),
     ],
 )

@@ -203,7 +203,9 @@ class TestReport:
         assert page.count("fewer than half of the scored images") > 1 and "In parentheses: scored images." in page
         assert "images not shown: missing" in page  # there are no images at all
         figures = {path.name for path in (write_report("out").parent / "report-figures").glob("*.svg")}
-        assert figures == {"class-scores.svg", "confusion.svg", "roc.svg", "precision-recall.svg", "reliability.svg"}
+        assert figures == {
+            "class-scores.svg", "confusion.svg", "net-benefit.svg", "roc.svg", "precision-recall.svg", "reliability.svg"
+        }  # fmt: skip
 
     def test_of_answers(self, theirs):
         table = pd.DataFrame({"image": theirs[2]["id"], "prediction": "nv"})

@@ -157,7 +157,7 @@ def test_reversed_classes_of_an_old_run(old, blobs, tmp_path):
     from balanced_mixup.evaluation.predict import predict
 
     reversed_classes(old)
-    match = r"not of one run: the classes are red, green, blue in model\.json, but blue, green, red in predictions\.parquet; "
+    match = r"not of one run: the classes are red, green, blue in model\.json, but blue, green, red in calibration\.json\. "
     with pytest.raises(ChangedFileError, match=match):
         predict(old, [blobs], out=tmp_path / "p.csv")
     with pytest.raises(ChangedFileError, match="not of one run"):

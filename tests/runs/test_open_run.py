@@ -78,7 +78,7 @@ def test_what_an_evaluation_holds(run, blobs, tmp_path):
 
 def test_every_file_carries_its_format(run, tmp_path):
     for name in FILES:
-        assert json.loads((run / name).read_text())["format"] == (2 if name == "model.json" else 1), name
+        assert json.loads((run / name).read_text())["format"] == {"model.json": 2, "calibration.json": 2}.get(name, 1), name
     evaluate(run, out=tmp_path / "scores")
     assert json.loads((tmp_path / "scores/metrics.json").read_text())["format"] == 1
     assert pq.read_schema(run / "predictions.parquet").metadata[b"balanced_mixup.format"] == b"1"

@@ -68,7 +68,7 @@ def flow(left_out: Mapping[str, int], parts: Sequence[Part], groups: int | None 
     rows: list[tuple[str, int, int | None]] = [("rows of the table", kept + lost, None)]
     rows += [(f"left out: {reason}", number, None) for reason, number in reasons]
     rows += [("images of the run", kept, groups), *((part.name, part.images, part.groups) for part in parts)]
-    numbers = pd.DataFrame(rows, columns=["what", "rows", "groups"])
+    numbers = pd.DataFrame(rows, columns=["what", "rows", "groups"]).astype({"groups": float})
     ends = ", ".join(f"{part.name.lower()} {_size(part.images, part.groups)}" for part in parts)
     text = f"{counted(kept + lost, 'row')} of the table, {lost:,} left out, {_size(kept, groups)}: {ends}."
     return style.Drawing(figure, numbers, text)
