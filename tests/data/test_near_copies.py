@@ -174,6 +174,13 @@ class TestCheck:
             prepare(manifest, 32, cache=cache, val_fraction=0.3)
 
 
+def test_of_too_many_images_identical_ones_alone_are_found(data, monkeypatch, caplog):
+    monkeypatch.setattr(copies_module, "MOST", 3)
+    inspection = inspect(data(), 0.3, 0.3)
+    assert "near copies" not in " ".join(kinds(inspection)) and not inspection.copies.near
+    assert "Near copies were not looked for" in caplog.text
+
+
 def test_recipes_of_earlier_versions_do_not_look_for_near_copies():
     assert make_recipe({}).near_copies
     assert make_recipe({"format": FORMAT}).near_copies

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,8 +22,11 @@ from balanced_mixup.errors import RunError
 from balanced_mixup.files import write_text
 from balanced_mixup.progress import progress_bar
 
+log = logging.getLogger("balanced_mixup")
+
 _FORMAT = 1  # of what is kept in a store, and of the search: another one may find other copies
 _CHUNK = 256  # images that are looked at at a time
+MOST = 250_000  # images that are compared: the time grows with the square of their number, and more would take hours
 
 
 @dataclass(frozen=True)
@@ -56,12 +60,17 @@ class Copies:
 
 
 def find_copies(looks: Looks) -> Copies:
-    """Compare images with each other by what they look like."""
+    """Compare images with each other by what they look like; of more than `MOST`, find those of the same content alone."""
     first: dict[str, int] = {}
     for row, content in enumerate(looks.pixels):
         if content:
             first.setdefault(content, row)
     rows = list(first.values())
+    if len(rows) > MOST:
+        log.warning(
+            "Near copies were not looked for: among %s images that takes hours. Identical ones are found.", f"{len(rows):,}"
+        )
+        return Copies(tuple(looks.pixels))
     thumbnails = looks.thumbnails if len(rows) == len(looks.pixels) else looks.thumbnails[rows]
     contents = list(first)
     pairs = near_copies(thumbnails).tolist()
