@@ -5,9 +5,12 @@ import subprocess
 import sys
 
 import pytest
+from rich.table import Table
+from rich.text import Text
 
 from balanced_mixup import Run
 from balanced_mixup.cli import run
+from balanced_mixup.cli.console import Console
 from balanced_mixup.cli.show import print_scores
 from balanced_mixup.errors import printable, shown
 from balanced_mixup.runs.log import log_file
@@ -36,6 +39,22 @@ def test_names_in_tables(tiny_run, capsys):
     print_scores(scores, f"images of {ESC}", ordinal=False)
     out = capsys.readouterr().out
     assert "\x1b" not in out and out.replace("\n", "").count("\\x1b]0;title") == 2
+
+
+def test_a_line_with_a_long_name_is_whole(capsys, monkeypatch):
+    """Escapes are longer than what they stand for: lines are broken as they are printed."""
+    monkeypatch.setenv("COLUMNS", "60")
+    line = f"{ESC}missing{ESC}.jpg: no such file (names/{ESC}missing{ESC}.jpg)"
+    table = Table("name", box=None)
+    table.add_row(Text(line))
+    table.add_row(line.replace("[", ""))
+    text = Text()
+    text.append(line + "\n", style="red").append("the end")
+    for what in (table, text, line.replace("[", "")):
+        Console().print(what)
+        out = "".join(capsys.readouterr().out.split())
+        assert "".join(line.replace("[", "").encode("unicode_escape").decode().split()) in out.replace("[", "")
+    assert out.endswith(".jpg)")
 
 
 def test_names_in_the_log_of_a_run(tmp_path):
