@@ -170,8 +170,8 @@ def make_plan(content: Mapping[str, Any]) -> Plan:
     if frames := list(_frames(content.get("data"))):
         raise UsageError(
             f"Expected the path of a table or folder as data {' and '.join(map(repr, frames))} of the plan, but got a data "
-            "frame: runs read their data in processes of their own, and when the benchmark is resumed. Write it to a file and name "
-            'that: `frame.to_csv("labels.csv", index=False)`.'
+            "frame: runs read their data in processes of their own, and when the benchmark is resumed. Write it to a file and "
+            'name that: `frame.to_csv("labels.csv", index=False)`.'
         )
     try:
         plan = Plan.model_validate(content)
