@@ -72,6 +72,7 @@ class TestFrames:
             bm.train({**tiny, "data": bad, "group_column": None}, out=tmp_path / "run")
         with pytest.raises(DataError, match=r"data\.csv has no column 'dx'; its columns are 'image', 'label'"):
             bm.train({**tiny, "data": bad, "label_column": "dx", "group_column": None}, out=tmp_path / "run")
+        assert not (tmp_path / "run").exists()
 
     def test_are_evaluated(self, frame, blobs, tiny_run, tmp_path):
         result = bm.evaluate(tiny_run, data=frame.iloc[::9], images=blobs, split="all", allow_seen=True, out=tmp_path / "out")

@@ -20,9 +20,9 @@ def _in_notebook() -> bool:
 
 
 @contextmanager
-def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar inside the block; yields a function to call with the number of steps done since the last call."""
+def progress_bar(description: str, total: int, *, watched: bool = True) -> Iterator[Callable[[int], None]]:
+    """Show a bar inside the block, unless not `watched`; yields a function to call with the steps since the last call."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not is_watched()) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not (watched and is_watched())) as progress:
         task = progress.add_task(description, total=total)
         yield lambda done: progress.advance(task, done)

@@ -18,6 +18,17 @@ class _SettingsLoader(yaml.SafeLoader):
     Aliases are allowed, but not in a number that would fill the memory ("billion laughs").
     """
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Return the value of a node."""
+        try:
+            return super().construct_object(node, deep)
+        except (yaml.YAMLError, RecursionError):
+            raise
+        except Exception:  # a tag that does not fit its value, such as `!!bool x`, raises whatever the conversion does
+            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+            problem = f"{shown(node.value)} cannot be read as {tag}; write a text in quotes, without a tag"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+
     def get_single_node(self) -> yaml.Node | None:
         """Return the document, after a count of its values."""
         node = super().get_single_node()
@@ -97,8 +108,8 @@ def load_yaml(path: Path) -> dict[str, Any]:
         settings = yaml.load(text, _SettingsLoader)
     except (yaml.YAMLError, RecursionError) as error:
         raise UsageError(f"Expected `{path}` to be YAML, but: {error}") from None
-    except Exception as error:  # a tag that does not fit its value, such as `!!bool x`, raises whatever the conversion does
-        raise UsageError(f"Expected `{path}` to be YAML, but a value cannot be read: {error!r}.") from None
+    except (ValueError, OverflowError):  # of an escape such as "\\UFFFFFFFF"
+        raise UsageError(f"Expected `{path}` to be YAML, but a text in it has an escape that is no character.") from None
     if settings is None:
         return {}
     if not isinstance(settings, dict):

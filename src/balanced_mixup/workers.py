@@ -15,8 +15,6 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-from joblib.externals.loky import ProcessPoolExecutor
-
 from balanced_mixup.errors import RunError
 
 Result = TypeVar("Result")
@@ -25,15 +23,18 @@ _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 _POLL_SECONDS = 0.5
 
 
-def end_with(parent: int) -> None:
+def end_with(parent: int, *, watching: bool = True) -> None:
     """End this process as soon as its parent, whose id is given, has ended, if only by SIGKILL.
 
     Linux sends a signal, which needs no time of a busy processor; it comes when the thread ends that started this process.
-    Elsewhere a thread asks for the parent again and again.
+    Elsewhere a thread asks for the parent again and again, unless not `watching`: what is to be forked has no threads.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    threading.Thread(target=_wait_for_end, args=(parent,), daemon=True).start()
+        if os.getppid() != parent:  # it ended before
+            os._exit(1)
+    if watching:
+        threading.Thread(target=_wait_for_end, args=(parent,), daemon=True).start()
 
 
 def _wait_for_end(parent: int) -> None:
@@ -55,6 +56,9 @@ def map_in_processes(
     if processes == 1:
         yield from (function(*task) for task in tasks)
         return
+    # Its import takes time, in which the process that forks the runs of a benchmark could outlive that: it imports `end_with`.
+    from joblib.externals.loky import ProcessPoolExecutor
+
     executor = ProcessPoolExecutor(processes, initializer=end_with, initargs=(os.getpid(),))
     try:
         futures = deque(executor.submit(function, *task) for task in tasks)

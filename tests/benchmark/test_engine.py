@@ -1,6 +1,7 @@
 """Benchmarks as they run: resumable at any point, a failing run leaves the others alone, nothing is trained twice."""
 
 import json
+import multiprocessing.forkserver
 import os
 import shutil
 import signal
@@ -312,6 +313,35 @@ def test_killed_with_its_jobs_and_started_again(forkserver, content, finished, t
     assert made
     for path in made:
         assert path.read_bytes() == (whole / path.relative_to(tmp_path / "killed")).read_bytes()
+
+
+def test_the_server_of_jobs_ends_with_a_benchmark_that_is_killed_while_it_imports(content, tmp_path, monkeypatch):
+    """Its imports, which take minutes on a busy machine, are a module that kills the benchmark and then sleeps."""
+    lines = ["import os, pathlib, signal, time", f"server = pathlib.Path({str(tmp_path / 'server')!r})"]
+    lines += ["server.write_text(str(os.getpid()))", "os.kill(os.getppid(), signal.SIGKILL)", "time.sleep(600)"]
+    (tmp_path / "long_import.py").write_text("\n".join(lines))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr("balanced_mixup.benchmark.job.__name__", "long_import")
+    write_index(make_plan(content), tmp_path)
+    folder = BenchmarkFolder(tmp_path)
+
+    def start():
+        multiprocessing.forkserver._forkserver.__init__()  # not the server of this process
+        Job.start(folder, folder.read().runs[0], {}, 0, 1)
+
+    process = multiprocessing.get_context("fork").Process(target=start)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    server = int((tmp_path / "server").read_text())
+
+    def lives():
+        return psutil.pid_exists(server) and psutil.Process(server).status() != psutil.STATUS_ZOMBIE
+
+    until = time.monotonic() + 60
+    while lives() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not lives()
 
 
 def test_external_data_are_scored_by_every_run(content, blobs, tmp_path):

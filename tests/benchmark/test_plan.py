@@ -3,6 +3,7 @@
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -369,3 +370,15 @@ class TestExpand:
         read = load(DataSettings(**{name: run.settings[name] for name in ("data", "split_file")}))
         assert len(read) == 60 and not any(problem.rows for problem in read.problems)
         assert run.images == {"train": 26, "val": 4, "test": 30}  # one of the three blue ones validates
+
+
+@pytest.mark.parametrize("place", ["alone", "settings", "external"])
+def test_data_frames_are_refused_with_the_way_out(content, place):
+    frame = pd.DataFrame({"image": ["secret.png"], "label": ["x"]})
+    entry = {"alone": frame, "settings": {"data": frame}, "external": {"data": "t.csv", "external": {"skin": {"data": frame}}}}
+    content["data"] = {"skin" if place != "external" else "other": entry[place]}
+    with pytest.raises(
+        UsageError, match=r"the path of a table or folder as data 'skin' of the plan.*a data frame.*to_csv"
+    ) as caught:
+        make_plan(content)
+    assert "secret" not in str(caught.value)

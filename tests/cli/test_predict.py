@@ -90,6 +90,56 @@ class TestClassifier:
             classifier.probabilities(np.zeros((2, 32, 32, 3), np.float32))
 
 
+class TestBlocks:
+    """Files are decoded some at a time; nothing else shows it."""
+
+    @pytest.fixture
+    def sizes(self, monkeypatch):
+        """Blocks of three images, and how many each prediction has had."""
+        sizes = []
+        real = Classifier.probabilities
+
+        def probabilities(self, pixels, rows=None, **options):
+            sizes.append(pixels.shape[0])
+            return real(self, pixels, rows, **options)
+
+        monkeypatch.setattr("balanced_mixup.runs.predicted_images._BLOCK_BYTES", 3 * 32 * 32 * 3)
+        monkeypatch.setattr("balanced_mixup.runs.predicted_images.eval_batch_size", lambda height, width: 1)
+        monkeypatch.setattr(Classifier, "probabilities", probabilities)
+        return sizes
+
+    def test_give_the_same(self, classifier, files, sizes, tmp_path, caplog):
+        shutil.copy(files[0], tmp_path / "again.png")
+        images = [*files[:7], tmp_path / "again.png"]
+        arrays = [np.asarray(Image.open(image).convert("RGB")) for image in images]
+        found = classifier.predict(images)
+        assert (sizes, found.images) == ([3, 3, 2], tuple(map(str, images)))
+        assert "again.png" in caplog.text and "identical images" in caplog.text  # in another block than its copy
+        assert found.probabilities == pytest.approx(classifier.predict(arrays).probabilities, abs=1e-6)
+
+    def test_of_which_images_are_left_out(self, classifier, files, sizes, tmp_path, caplog):
+        names = [f"{row}.png" for row in range(10)]
+        for row, name in enumerate(names):
+            shutil.copy(files[row], tmp_path / name)
+        for row in (1, 6, 7, 8):
+            (tmp_path / names[row]).write_bytes(b"")
+        images = [tmp_path / name for name in names]
+        good = [images[row] for row in (0, 2, 3, 4, 5, 9)]
+        found = classifier.predict(images, exclude_bad=True)
+        assert (sizes, found.images) == ([2, 3, 1], tuple(map(str, good)))
+        assert [name for name, _ in found.excluded] == [str(images[row]) for row in (1, 6, 7, 8)]
+        assert caplog.text.count("Left out 4 of 10 images") == 1
+        assert found.probabilities == pytest.approx(classifier.predict(good).probabilities, abs=1e-6)
+
+    def test_of_which_one_is_refused(self, classifier, files, sizes, tmp_path):
+        (tmp_path / "empty.png").write_bytes(b"")
+        (tmp_path / "text.png").write_text("no image")
+        with pytest.raises(DataError, match=r"(?s)empty\.png.*text\.png|text\.png.*empty\.png") as caught:
+            classifier.predict([*files[:4], tmp_path / "empty.png", *files[4:8], tmp_path / "text.png"])
+        assert "--exclude-bad" in str(caught.value)
+        assert sizes == [3]  # nothing is predicted in vain
+
+
 class TestOut:
     @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".xlsx"])
     def test_the_suffix_is_the_format(self, command, tiny_run, files, tmp_path, suffix):

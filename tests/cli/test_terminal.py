@@ -5,9 +5,11 @@ import subprocess
 import sys
 
 import pytest
+from rich.text import Text
 
 from balanced_mixup import Run
 from balanced_mixup.cli import run
+from balanced_mixup.cli.console import Console
 from balanced_mixup.cli.show import print_scores
 from balanced_mixup.errors import printable, shown
 from balanced_mixup.runs.log import log_file
@@ -36,6 +38,19 @@ def test_names_in_tables(tiny_run, capsys):
     print_scores(scores, f"images of {ESC}", ordinal=False)
     out = capsys.readouterr().out
     assert "\x1b" not in out and out.replace("\n", "").count("\\x1b]0;title") == 2
+
+
+def test_a_line_with_a_long_name_is_whole(capsys, monkeypatch):
+    """Escapes are longer than what they stand for: lines are broken as they are printed."""
+    monkeypatch.setenv("COLUMNS", "60")
+    name = "esc\x1b[31mmissing\x1b]0;pwned.jpg"
+    text = Text()
+    text.append(f"{name}: no such file (names/{name})\n", style="red").append("the end")
+    Console().print(text)
+    shown = r"esc\x1b[31mmissing\x1b]0;pwned.jpg"
+    out = capsys.readouterr().out
+    assert "".join(out.split()) == f"{shown}:nosuchfile(names/{shown})theend"
+    assert max(map(len, out.splitlines())) <= 60
 
 
 def test_names_in_the_log_of_a_run(tmp_path):

@@ -103,6 +103,25 @@ class TestNumbers:
         assert "probabilities are the scores of the classes divided by their sum" in found.remarks
         assert found.problems[0].message.startswith("t.csv line 3: expected scores from 0 to 1, not all 0 in mel and nv")
 
+    def test_columns_of_other_classes_are_named(self, parse):
+        text = "image,mel,akiec,nv,age,df\na,0.2,0.2,0.6,50,0\nb,0.5,0.2,0.3,60,0\n"
+        found = parse(text)
+        assert [problem.kind for problem in found.problems] == ["no probabilities"] * 2
+        assert "though numbers from 0 to 1, as no class of the labels: 'akiec'. If they are" in found.problems[0].remedy
+        assert "`--scores independent`" in found.problems[0].remedy
+        assert "left out, as 0 in each row and no class of the labels: 'df'" in found.remarks
+        assert any("'akiec'" in remark for remark in parse(text, scores="independent").remarks)
+        # Each way out that is named.
+        for whole in (
+            parse(text, known=("mel", "akiec", "nv")),
+            parse(text.replace("image,mel,akiec,nv", "image,p_mel,p_akiec,p_nv")),
+        ):
+            assert not whole.problems
+            assert whole.probabilities[0].tolist() == pytest.approx([0.2, 0.2, 0.6])
+        assert parse("image,mel,nv,df,sex\na,0.2,0.8,0,1\n").remarks == (
+            "left out, as 0 in each row and no class of the labels: 'df'",
+        )
+
     @pytest.mark.parametrize("cells", ["0.9,0.6", "-0.2,1.2", "20,80"])
     def test_others_are_refused_with_the_ways_out(self, parse, cells):
         (problem,) = parse(f"image,mel,nv\na,{cells}\n").problems

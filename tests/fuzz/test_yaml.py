@@ -99,10 +99,11 @@ def test_values_in_messages_are_cut(tmp_path):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("!!bool size: 1\n", r"a value cannot be read: KeyError\('size'\)"),
-        ("size: !!bool x\n", r"a value cannot be read: KeyError\('x'\)"),
-        ("size: !!int ''\n", "a value cannot be read: IndexError"),
-        ("size: !!float x\n", "a value cannot be read: ValueError"),
+        ("!!bool size: 1\n", r"'size' cannot be read as !!bool; write a text in quotes.*\n.*line 1, column 1"),
+        ("epochs: 2\nsize: !!bool x\n", r"'x' cannot be read as !!bool.*\n.*line 2, column 7"),
+        ("size: !!int ''\n", "'' cannot be read as !!int"),
+        ("size: !!float x\n", "'x' cannot be read as !!float"),
+        ('size: "\\UFFFFFFFF"\n', "a text in it has an escape that is no character"),
         ("size: !!timestamp [1]\n", "expected a scalar node"),
         ("yes: 1\n", r"texts, but got True, which YAML reads as a bool\. Write it in quotes"),
         ("3: 1\n", r"texts, but got 3, which YAML reads as a int\. Write it in quotes"),

@@ -53,6 +53,11 @@ def test_a_batch_that_is_rebuilt_is_a_batch(loop, parts, batch):
     assert (again.extra is None) == (parts == 5)
 
 
+def test_a_batch_of_six_parts_prints_all_of_them(batch):
+    assert repr(batch).startswith("PairedBatch(images=tensor(") and f", extra={batch.extra!r})" in repr(batch)
+    assert "extra" not in repr(PairedBatch(batch[:5])) and "weight=tensor(" in repr(PairedBatch(batch[:5]))
+
+
 def test_a_batch_is_a_tuple_of_its_parts(batch):
     images, labels, partner_images, partner_labels, weight, extra = batch
     assert PairedBatch(images, labels, partner_images, partner_labels, weight)._fields == (

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from balanced_mixup.benchmark import job_server
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
 from balanced_mixup.errors import BalancedMixupError, RunError
 from balanced_mixup.evaluation.evaluate import evaluate
@@ -27,6 +28,7 @@ from balanced_mixup.evaluation.experiment import train
 from balanced_mixup.files import read_json
 from balanced_mixup.runs.folder_lock import FolderInUseError, locked
 from balanced_mixup.runs.run_folder import RunFolder
+from balanced_mixup.workers import end_with
 
 log = logging.getLogger("balanced_mixup")
 
@@ -72,13 +74,14 @@ class Job:
         forking = "forkserver" in multiprocessing.get_all_start_methods()
         context: Any = multiprocessing.get_context("forkserver" if forking else "spawn")
         if forking:
-            context.set_forkserver_preload([__name__, *COMPUTING])
+            context.set_forkserver_preload([job_server.__name__, __name__, *COMPUTING])
         failure, report_failure = context.Pipe(duplex=False)
         process: BaseProcess = context.Process(
             target=_run_job, args=(folder, run, placement, slot, threads, base, report_failure)
         )
         try:
-            process.start()
+            with job_server.started_from_here():
+                process.start()
         except (EOFError, OSError) as error:  # the process that forks the others was killed, or there can be no more of them
             raise RunError(f"The process could not be started ({error!r}). {_FEWER}") from error
         finally:
@@ -118,6 +121,7 @@ def _run_job(
 ) -> None:
     """Execute one run, in its own process; exits with `_BUSY`, `_FAILED` or 0."""
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+    end_with(os.getppid())  # the server that forked this process; of that, too, none is left
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted as well, and ends this process
     torch.set_num_threads(threads)
     _take_gpu(slot)

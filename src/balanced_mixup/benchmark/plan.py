@@ -23,6 +23,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from balanced_mixup.benchmark.protocols import Scheme
 from balanced_mixup.benchmark.variants import RESERVED, Variant, method_variants, variant_settings
+from balanced_mixup.data.frames import is_frame
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.errors import UsageError, nearest, shown
 from balanced_mixup.methods import methods_with
@@ -56,7 +57,7 @@ def _one_or_many(value: object) -> object:
 
 def _as_mapping(value: object) -> object:
     if not isinstance(value, str | Mapping | BaseModel):
-        raise ValueError(f"Expected each of `data` to be a path or a mapping of settings, but got {value!r}.")
+        raise ValueError(f"Expected each of `data` to be a path or a mapping of settings, but got {shown(value)}.")
     return {"data": value} if isinstance(value, str) else value
 
 
@@ -166,6 +167,12 @@ def make_plan(content: Mapping[str, Any]) -> Plan:
     if unknown:
         lines = (f"Unknown key `{name}` in the plan.{nearest(name, Plan.model_fields)}" for name in unknown)
         raise UsageError("\n".join(lines))
+    if frames := list(_frames(content.get("data"))):
+        raise UsageError(
+            f"Expected the path of a table or folder as data {' and '.join(map(repr, frames))} of the plan, but got a data "
+            "frame: runs read their data in processes of their own, and when the benchmark is resumed. Write it to a file and "
+            'name that: `frame.to_csv("labels.csv", index=False)`.'
+        )
     try:
         plan = Plan.model_validate(content)
     except ValidationError as error:
@@ -174,6 +181,15 @@ def make_plan(content: Mapping[str, Any]) -> Plan:
     if problems:
         raise UsageError("\n".join(problems))
     return plan
+
+
+def _frames(data: object) -> Iterator[str]:
+    """Yield the names of data, at any depth, that are given as data frames."""
+    for name, entry in data.items() if isinstance(data, Mapping) else ():
+        if is_frame(entry) or (isinstance(entry, Mapping) and any(map(is_frame, entry.values()))):
+            yield str(name)
+        elif isinstance(entry, Mapping):
+            yield from _frames(entry.get("external"))
 
 
 def _problems(plan: Plan) -> Iterator[str]:

@@ -51,12 +51,13 @@ def evaluate(
     **Predictions of another program** are a table with a row per image: its name, and a column for each class or one with the
     predicted class. They are scored against labels without any image, on the test split of a run, or in every fold of a
     benchmark, whose tables then have a row for them. Names are matched as they are, or else by file name; images without a
-    prediction and doubtful numbers are refused, all at once.
+    prediction and doubtful numbers are refused, all at once. Of a benchmark of several data sets,
+    `--data` names one as in its plan.
 
     ```
     bmixup evaluate --predictions theirs.csv --data labels.csv --label-column dx
     bmixup evaluate runs/mine --predictions theirs.xlsx --prefix prob_ --scores logits
-    bmixup evaluate runs/plan --predictions theirs.parquet --name theirs          # then: bmixup table runs/plan
+    bmixup evaluate runs/plan --predictions theirs.parquet --data skin --name theirs      # then: bmixup table runs/plan
     ```
 
     Parameters

@@ -158,13 +158,12 @@ class EvalBatches:
     ) -> None:
         """Read some `rows` of `pixels`, `batch_size` at a time, to `device`.
 
-        Without a batch size, a batch has 4 million pixels (256 images of 128 px, 16 of 512 px): memory does not grow with the
-        size of the images.
+        Without a batch size, a batch has `eval_batch_size` images.
         """
         shared = -(-len(rows) // world_size)
         self.pixels = pixels
         self.rows = rows[np.arange(rank, shared * world_size, world_size) % max(1, len(rows))]
-        self.batch_size = batch_size or max(1, min(256, 2**22 // (pixels.shape[1] * pixels.shape[2])))
+        self.batch_size = batch_size or eval_batch_size(pixels.shape[1], pixels.shape[2])
         self.device = device
 
     def __len__(self) -> int:
@@ -178,6 +177,11 @@ class EvalBatches:
     def batch(self, number: int) -> Tensor:
         """Return one batch, uint8 (B, H, W, 3)."""
         return self.pixels.gather(self.rows[number * self.batch_size : (number + 1) * self.batch_size])
+
+
+def eval_batch_size(height: int, width: int) -> int:
+    """Return the number of images with 4 million pixels (256 of 128 px, 16 of 512 px): memory does not grow with their size."""
+    return max(1, min(256, 2**22 // (height * width)))
 
 
 def prefetched(make: Callable[[int], Batch], count: int, device: torch.device | None = None) -> Iterator[Batch]:

@@ -139,6 +139,8 @@ def inspect(
     scan: Callable[[int], Scan] | None = None,
     near_copies: bool = True,
     copies: FindCopies | None = None,
+    block: int | None = None,
+    after_block: Callable[[npt.NDArray[np.int64]], None] = lambda rows: None,
 ) -> Inspection:
     """Open every image of `manifest`, with a progress bar, and find all problems; bad data raise no error.
 
@@ -152,6 +154,8 @@ def inspect(
             are opened by `Images.scan`, many in several processes, and an image that several rows name only once.
         near_copies: Compare the pixels; else images of the same bytes alone are copies.
         copies: Compares the images, given their shapes and digests, where `scan` returns no pixels.
+        block: With `scan`, how many images are opened before the next ones wait for `after_block`; all if not given.
+        after_block: Called with the rows of each block, ascending, once all of them have been opened.
 
     Raises:
         UsageError: The fractions are impossible.
@@ -167,7 +171,9 @@ def inspect(
         images = manifest.images
         looking = looks is not None
         chunks = (
-            _open_in_processes(images, rows, looking) if scan is None else _open_in_threads(rows, scan, images.names, looking)
+            _open_in_processes(images, rows, looking)
+            if scan is None
+            else _open_in_threads(rows, scan, images.names, looking, block or len(rows), after_block)
         )
         for chunk, opened in chunks:
             for row, image in zip(chunk, opened, strict=True):
@@ -239,13 +245,20 @@ def open_images(images: Images, processes: int, looking: bool) -> list[_OpenedIm
 
 
 def _open_in_threads(
-    rows: npt.NDArray[np.int64], scan: Callable[[int], Scan], names: Sequence[str], looking: bool
+    rows: npt.NDArray[np.int64],
+    scan: Callable[[int], Scan],
+    names: Sequence[str],
+    looking: bool,
+    block: int,
+    after_block: Callable[[npt.NDArray[np.int64]], None],
 ) -> Iterator[tuple[list[int], list[_OpenedImage]]]:
-    """Yield rows and their images, in order, while several threads open the next ones."""
-    chunks = [chunk.tolist() for chunk in np.split(rows, range(_OF_THREAD, len(rows), _OF_THREAD))]
+    """Yield rows and their images, in order, while several threads open the next ones of the block."""
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        opened = threads.map(lambda chunk: [_open(scan, row, names[row], looking) for row in chunk], chunks)
-        yield from zip(chunks, opened, strict=True)
+        for part in np.split(rows, range(block, len(rows), block or 1)):
+            chunks = [chunk.tolist() for chunk in np.split(part, range(_OF_THREAD, len(part), _OF_THREAD))]
+            opened = threads.map(lambda chunk: [_open(scan, row, names[row], looking) for row in chunk], chunks)
+            yield from zip(chunks, opened, strict=True)
+            after_block(part)
 
 
 def _open(scan: Callable[[int], Scan], row: int, name: str, looking: bool) -> _OpenedImage:

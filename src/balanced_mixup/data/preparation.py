@@ -173,6 +173,35 @@ def read(
     return stored.pixels(), inspection
 
 
+def read_in_blocks(
+    manifest: Manifest, size: int, block: int, use: Callable[[Pixels, npt.NDArray[np.int64]], None]
+) -> Inspection:
+    """Open every image once, and keep the pixels of `block` images at a time.
+
+    Args:
+        manifest: N images, whose files alone are compared with each other.
+        size: Side in pixels of the square that each image is resized to.
+        block: How many images are in memory together.
+        use: Called with the pixels of the images of a block that can be read, which change afterwards, and with their rows.
+
+    Returns:
+        The inspection of all N images.
+    """
+    images, readable = manifest.images, np.zeros(len(manifest), bool)
+    pixels = _allocate((min(block, len(manifest)), size, size, 3))
+
+    def keep(row: int) -> Scan:
+        scan = images.scan(row, size)
+        pixels[row % block], readable[row] = scan.pixels, True
+        return scan
+
+    def after_block(rows: npt.NDArray[np.int64]) -> None:
+        if len(rows := rows[readable[rows]]):
+            use(ArrayPixels(pixels, rows % block), rows)
+
+    return inspect(manifest, None, scan=keep, near_copies=False, block=block, after_block=after_block)
+
+
 def _allocate(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     need, free = int(np.prod(shape)), psutil.virtual_memory().available
     if need > free:

@@ -21,12 +21,13 @@ from balanced_mixup.errors import BalancedMixupError, UsageError
 from balanced_mixup.evaluation.run_start import (
     begin,
     cleared_if_refused,
+    frame_as_file,
     frame_in,
     new_folders,
     own_folder,
     resumed_recipe,
     with_absolute_paths,
-    with_frame_as_file,
+    with_frame_named,
 )
 from balanced_mixup.files import write_text
 from balanced_mixup.metrics import METRICS, applicable
@@ -122,9 +123,9 @@ def train(
     recipe = make_recipe(*layers, *([{"data": "frame"}] if frame_in(layers) is not None else []))
     if process_rank(recipe) > 0:
         run = RunFolder(Path(out) if out is not None else next(new_folders(recipe)))
-        return _join_training(run, with_frame_as_file(layers, run, resume, write=False), resume, base_folder, callbacks)
-    with own_folder(recipe, None if out is None else Path(out)) as run:
-        return _run(run, with_frame_as_file(layers, run, resume, write=True), resume, base_folder, callbacks)
+        return _join_training(run, with_frame_named(layers, run, resume), resume, base_folder, callbacks)
+    with own_folder(recipe, None if out is None else Path(out)) as run, frame_as_file(layers, run, resume) as named:
+        return _run(run, named, resume, base_folder, callbacks)
 
 
 def _run(

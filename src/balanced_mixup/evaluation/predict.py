@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,25 +78,27 @@ def predict(
     if correction is not None and prior is not None and target is None:
         correction.require_every_class(validation := Run.open(run).predictions.in_split("val"))
     from balanced_mixup.runs.classifier import Classifier
-    from balanced_mixup.runs.predictions import ImagePredictions
-    from balanced_mixup.runs.prepared_images import prepare_images
+    from balanced_mixup.runs.predicted_images import predict_images
 
     classifier = Classifier.load(run)
-    names, pixels, excluded = prepare_images(images, classifier.card, max_megapixels, exclude_bad=exclude_bad)
-    if file is not None:
-        check_rows(file, len(names))
-    probabilities = classifier.probabilities(pixels, flip=flip)
+    predictions = predict_images(
+        classifier,
+        images,
+        flip=flip,
+        exclude_bad=exclude_bad,
+        max_megapixels=max_megapixels,
+        check_count=lambda count: None if file is None else check_rows(file, count),
+    )
     if correction is not None:
         if validation is not None:
-            target = correction.estimate(validation, probabilities)
-        probabilities = correction.apply(probabilities, target)
+            target = correction.estimate(validation, predictions.probabilities)
+        predictions = replace(predictions, probabilities=correction.apply(predictions.probabilities, target))
         log.info("%s", _described(correction, target))
-    predictions = ImagePredictions(tuple(names), probabilities, classifier.card.classes, excluded)
     if file is not None:
         write_table(file, predictions.to_frame())
     if listing is not None:
         listing.unlink(missing_ok=True)  # of an earlier table that is replaced
-        write_excluded(excluded, listing)
+        write_excluded(predictions.excluded, listing)
     return predictions
 
 

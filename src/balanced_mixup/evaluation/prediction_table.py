@@ -124,6 +124,14 @@ def parse_predictions(
         )
     probabilities, problems, remark = _probabilities(scores, form.scores, table, listed([*columns.values()], _NAMED))
     remarks += [remark] * bool(remark)
+    zeros, others = _left_out(table, {wanted, form.fold_column or FOLD, ANSWER, *columns.values()})
+    if zeros:
+        remarks.append(f"left out, as 0 in each row and no class of the labels: {listed([*map(repr, zeros)], _NAMED)}")
+    if others and (form.scores == "independent" or any(problem.kind == _NO_SUM for problem in problems)):
+        sentence = f"left out, though numbers from 0 to 1, as no class of the labels: {listed([*map(repr, others)], _NAMED)}"
+        remarks.append(sentence)
+        remedy = f"The columns {sentence}. {_INCLUDE}"
+        problems = [replace(each, remedy=f"{remedy} {each.remedy}") if each.kind == _NO_SUM else each for each in problems]
     if ANSWER in table.header and (against := _contradictions(table, classes, probabilities, class_of)):
         remarks.append(f"in {counted(against, 'row')} the column {ANSWER!r} is not the most probable class, which is scored")
     return PredictionTable(names, table.where, classes, probabilities, folds, False, tuple(problems), tuple(remarks))
@@ -162,6 +170,18 @@ def _score_columns(
         present = ", ".join(map(repr, table.header))
         raise UsageError(f"Expected columns that begin with {form.prefix!r} in {table.name}, but its columns are {present}.")
     return {}
+
+
+def _left_out(table: TextTable, known: set[str]) -> tuple[list[str], list[str]]:
+    """Return other columns of numbers from 0 to 1: those of zeros alone, and the others."""
+    zeros: list[str] = []
+    others: list[str] = []
+    for name in table.header:
+        if name not in known and table.header.count(name) == 1:
+            numbers = _numbers(table.column(name))
+            if len(numbers) and ((numbers >= 0) & (numbers <= 1)).all():
+                (others if numbers.any() else zeros).append(name)
+    return zeros, others
 
 
 def _of_answers(
@@ -228,7 +248,7 @@ def _probabilities(scores: Floats, scale: Scale, table: TextTable, columns: str)
     for row in np.flatnonzero(finite & ~good).tolist():
         got = f"{scores[row].min():g} to {scores[row].max():g} with the sum {sums[row]:g}"
         message = f"{table.where[row]}: expected {wanted} in {columns}, got {got}"
-        problems.append(Problem("no probabilities", message, _SCALES, (row,)))
+        problems.append(Problem(_NO_SUM, message, _SCALES, (row,)))
     with np.errstate(divide="ignore", invalid="ignore"):
         probabilities = np.where((finite & good)[:, None], scores / sums[:, None], np.nan)
     if scale == "independent":
@@ -236,6 +256,11 @@ def _probabilities(scores: Floats, scale: Scale, table: TextTable, columns: str)
     return probabilities, problems, ""
 
 
+_NO_SUM = "no probabilities"
+_INCLUDE = (
+    "If they are of classes that no image has, include them: begin the names of all columns of classes with p_ (or another "
+    "--prefix), or list all classes with --classes; a class of another name is renamed with --label-map.OLD NEW."
+)
 _NUMBERS = "Fill in the scores of each class, or remove the image."
 _SCALES = (
     "Say what the numbers are: `--scores logits` (a softmax makes them probabilities), or `--scores independent` for each "

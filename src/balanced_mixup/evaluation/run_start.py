@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from balanced_mixup.data.frames import FILE as FRAME
 from balanced_mixup.data.frames import is_frame, is_written, write_frame
 from balanced_mixup.data.sources import is_named, kind_of
-from balanced_mixup.errors import DataError, UsageError
+from balanced_mixup.errors import BalancedMixupError, DataError, UsageError
 from balanced_mixup.runs.folder_lock import FolderInUseError, locked
 from balanced_mixup.runs.formats import read_recipe
 from balanced_mixup.runs.run_folder import RunFolder
@@ -49,26 +49,47 @@ def frame_in(layers: tuple[Mapping[str, Any], ...]) -> pd.DataFrame | None:
     return data if is_frame(data := given.get("data")) else None
 
 
-def with_frame_as_file(
-    layers: tuple[Mapping[str, Any], ...], run: RunFolder, resume: bool, *, write: bool
-) -> tuple[Mapping[str, Any], ...]:
-    """Return the settings with the name of a file where the data are a data frame, which is written to the run's folder."""
+@contextmanager
+def frame_as_file(
+    layers: tuple[Mapping[str, Any], ...], run: RunFolder, resume: bool
+) -> Iterator[tuple[Mapping[str, Any], ...]]:
+    """Write the data to the run's folder where they are a data frame; where the run is refused, the file is removed again.
+
+    Yields:
+        The settings, as those of `with_frame_named`.
+    """
+    named = with_frame_named(layers, run, resume)
+    if (frame := frame_in(layers)) is None or (resume and run.recipe.is_file()):
+        yield named
+        return
+    _refuse_used(run)
+    file = run.path / FRAME
+    write_frame(frame, file)
+    try:
+        yield named
+    except BalancedMixupError:
+        if not run.recipe.is_file():
+            file.unlink()
+        raise
+
+
+def with_frame_named(layers: tuple[Mapping[str, Any], ...], run: RunFolder, resume: bool) -> tuple[Mapping[str, Any], ...]:
+    """Return the settings with the name of the file in the run's folder where the data are a data frame.
+
+    Raises:
+        UsageError: The run is to be resumed with another data frame.
+    """
     if (frame := frame_in(layers)) is None:
         return layers
     file = run.path.resolve() / FRAME
     images = next((layer["images"] for layer in reversed(layers) if layer.get("images")), Path.cwd())
     layers = (*({name: value for name, value in layer.items() if name != "data"} for layer in layers),)
     layers = (*layers, {"data": str(file), "images": images})
-    if resume and run.recipe.is_file():
-        if not is_written(frame, file):
-            raise UsageError(
-                f"The data have changed since the run in {str(run.path)!r} was started: the data frame is not that in {FRAME}. "
-                "Start a new run, or give the same data frame."
-            )
-        return layers
-    if write:
-        _refuse_used(run)
-        write_frame(frame, file)
+    if resume and run.recipe.is_file() and not is_written(frame, file):
+        raise UsageError(
+            f"The data have changed since the run in {str(run.path)!r} was started: the data frame is not that in {FRAME}. "
+            "Start a new run, or give the same data frame."
+        )
     return layers
 
 

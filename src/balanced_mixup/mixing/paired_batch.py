@@ -39,6 +39,11 @@ class PairedBatch(_Parts):
     def _make(cls, iterable: Iterable[Any]) -> Self:  # type: ignore[override]  # five parts or six
         return tuple.__new__(cls, iterable)
 
+    def __repr__(self) -> str:
+        """Return all parts by name."""
+        parts = zip((*self._fields, "extra"), self, strict=False)  # five parts or six
+        return f"{type(self).__name__}({', '.join(f'{name}={part!r}' for name, part in parts)})"
+
     @property
     def extra(self) -> Any:
         """What else the samples hold, collated: a list, or a dict by key; None without. Of `images`, not of their partners."""

@@ -20,8 +20,9 @@ from balanced_mixup.runs.consistency import check_model
 from balanced_mixup.runs.digests import check_digest
 from balanced_mixup.runs.formats import damaged
 from balanced_mixup.runs.model_card import ModelCard
+from balanced_mixup.runs.predicted_images import predict_images
 from balanced_mixup.runs.predictions import ImagePredictions
-from balanced_mixup.runs.prepared_images import ImageLike, prepare_images
+from balanced_mixup.runs.prepared_images import ImageLike
 from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.training.backbone_names import check_name, plugin_backbones
 from balanced_mixup.training.backbones import build, set_head
@@ -93,11 +94,15 @@ class Classifier:
             DataError: Images are missing or cannot be read; lists all of them.
             UsageError: Something is not an image, or an array is of another shape or type.
         """
-        names, pixels, excluded = prepare_images(images, self.card, exclude_bad=exclude_bad)
-        return ImagePredictions(tuple(names), self.probabilities(pixels, flip=flip), self.card.classes, excluded)
+        return predict_images(self, images, flip=flip, exclude_bad=exclude_bad)
 
     def probabilities(
-        self, pixels: Pixels | npt.NDArray[np.uint8], rows: npt.NDArray[np.int64] | None = None, *, flip: bool = True
+        self,
+        pixels: Pixels | npt.NDArray[np.uint8],
+        rows: npt.NDArray[np.int64] | None = None,
+        *,
+        flip: bool = True,
+        watched: bool = True,
     ) -> npt.NDArray[np.float32]:
         """Return the probability of each class.
 
@@ -105,6 +110,7 @@ class Classifier:
             pixels: N images of (size, size), as `Pixels` or as an array uint8 (N, size, size, 3).
             rows: Which of them, in which order; all if not given.
             flip: Average over the image and its mirror image, as in the paper.
+            watched: Show a progress bar.
 
         Returns:
             float32 (len(rows), K), rows sum to 1.
@@ -116,7 +122,7 @@ class Classifier:
         rows = np.arange(pixels.shape[0]) if rows is None else rows
         out = np.empty((len(rows), len(self.card.classes)), np.float32)
         done = 0
-        with torch.inference_mode(), progress_bar("Predicting", len(rows)) as advance:
+        with torch.inference_mode(), progress_bar("Predicting", len(rows), watched=watched) as advance:
             for batch in EvalBatches(pixels, rows, device=self.device):
                 images = self.preprocessing(batch.to(self.device))
                 found = flip_averaged(lambda images: self.head.probabilities(self.model(images)), images, flip=flip)
