@@ -139,6 +139,8 @@ def main() -> None:
     sources: dict[str, list[Callable[[], Picture]]] = {"made": [lambda image=image: image for image in made]}
     for folder in arguments.photographs:
         sources[folder.name] = [lambda path=path: opened(path) for path in photographs(folder)]
+        if not sources[folder.name]:
+            parser.error(f"there are no images in {folder}; unpack them first")
     figures: dict[str, Any] = {"quality": {name: quality(images, copied) for name, images in sources.items()}}
     table = Table("kind of copy", *(f"{name} ({each['images']:,})" for name, each in figures["quality"].items()))
     for kind in KINDS:
