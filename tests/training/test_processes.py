@@ -94,7 +94,7 @@ def launch(forkserver, tmp_path):
             processes.append((forkserver.Process(target=as_a_program, args=target), output))
             processes[-1][0].start()
         for process, _ in processes:
-            process.join(200)
+            process.join(600)  # as long as a busy machine may take
         return [process.exitcode for process, _ in processes], "".join(output.read_text() for _, output in processes)
 
     return run
