@@ -20,7 +20,7 @@ _ONE_SEED = (
     "With another seed each method gives another model, so this says nothing about the two methods: `bmixup benchmark` "
     "compares methods, over folds and several seeds."
 )
-_SETTINGS = {"data": "synthetic-fundus", "size": 64, "epochs": 4}
+_SETTINGS = {"data": "synthetic-fundus", "size": 64, "epochs": 4, "near_copies": False}  # each is drawn anew
 
 
 def demo(*, out: Path = Path("demo"), seed: int = 0) -> None:

@@ -11,6 +11,7 @@ in fine structure. Notable decisions:
 - `data.pose_search` finds all pairs whose band-passed 16 px pictures correlate by `_COARSE`; only these are looked at.
 """
 
+import logging
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,8 @@ from balanced_mixup.data.thumbnails import SIDE, Pixels8, large_array
 Floats = npt.NDArray[np.float32]
 Pairs = npt.NDArray[np.int64]
 
+log = logging.getLogger("balanced_mixup")
+
 _COARSE = 0.9  # correlation at 16 px of pairs that are looked at
 _FITTED = 0.95  # the same after the best small shift, zoom and turn
 _FINE = 0.95  # correlation at 32 px of near copies; less for pictures of little contrast, as encoding adds noise, ...
@@ -31,6 +34,7 @@ _FLATTEST = 1.0  # standard deviation of a band-passed picture, in grey levels, 
 _FLATTENING = 0.5  # contrast, in units of that of the whole picture, above which an edge counts less
 _BLUR = 2.0  # standard deviation in pixels of the blur of the band-pass
 _MOST_SHIFT = 2.0  # pixels at 32 px, by which a fit at 16 px may move any point
+_MOST_LOOKED_AT = 20  # pairs for each image: drawn images, all of one kind, would have thousands, and take hours
 _CHUNK = 2048  # pairs or images at a time
 
 
@@ -45,11 +49,15 @@ def near_copies(thumbnails: Pixels8, known: int = 0) -> Pairs:
     waves, detailed = large_array((n, 16 * 16 * 3), np.float16), np.zeros(n, np.bool_)
     for chunk in (slice(start, start + _CHUNK) for start in range(0, n, _CHUNK)):
         waves[chunk], detailed[chunk] = _coarse(thumbnails[chunk])
-    found, sets = [np.zeros((0, 2), np.int64)], np.arange(n)
+    found, sets, left = [np.zeros((0, 2), np.int64)], np.arange(n), _MOST_LOOKED_AT * n
     for pairs in similar_pairs(waves, np.flatnonzero(detailed), known, _COARSE):
         # Of a thousand copies of one image not all half a million pairs are looked at, but those that connect new ones.
         while len(pairs := pairs[sets[pairs[:, 0]] != sets[pairs[:, 1]]]):
+            if left <= 0:
+                log.warning("The images are too much alike to look for all near copies among them: some may not be found.")
+                return np.concatenate(found)
             some, pairs = pairs[:_CHUNK], pairs[_CHUNK:]
+            left -= len(some)
             some, poses = _similar(thumbnails, waves, some)
             if len(some) and len(confirmed := some[_confirmed(thumbnails, some, poses)]):
                 sets = joined(sets, confirmed)
