@@ -15,6 +15,7 @@ from balanced_mixup.data.preparation import Cache, prepare
 from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.data.sources import load
 from balanced_mixup.data.thumbnails import thumbnail
+from balanced_mixup.datasets.synthetic import synthetic_fundus
 from balanced_mixup.training.recipe import FORMAT, make_recipe
 
 
@@ -86,7 +87,7 @@ class TestSearch:
         assert len(found) < (1200 if similar else 200)
 
 
-@pytest.mark.parametrize(("name", "pairs"), [("eyepacs-160", 0), ("ham10000-128", 0)])
+@pytest.mark.parametrize(("name", "pairs"), [("eyepacs-160", 0), ("ham10000-128", 0), ("chula-rbc12-64", 31)])
 @pytest.mark.slow
 def test_no_photographs_are_taken_for_copies(name, pairs, real_data, benchmark):
     found = benchmark.photographs(real_data(name) / "images")
@@ -172,6 +173,20 @@ class TestCheck:
         file.write_text("[")
         with pytest.raises(TypeError, match="not callable"):
             prepare(manifest, 32, cache=cache, val_fraction=0.3)
+
+
+def test_the_search_ends_early_among_images_that_are_much_alike(monkeypatch, caplog):
+    alike = thumbnails([picture(0)] * 4)
+    assert set(near_copies(alike).ravel()) == {0, 1, 2, 3} and not caplog.text
+    monkeypatch.setattr("balanced_mixup.data.near_copies._MOST_LOOKED_AT", 0)
+    assert len(near_copies(alike)) == 0
+    assert "too much alike to look for all near copies" in caplog.text
+
+
+def test_drawn_images_are_no_copies(caplog):
+    inspection = inspect(synthetic_fundus(60, 32), 0.2, 0.2)
+    assert not inspection.copies.near and not caplog.text
+    assert synthetic_fundus(60, 32).images.subset(range(3)).drawn
 
 
 def test_of_too_many_images_identical_ones_alone_are_found(data, monkeypatch, caplog):

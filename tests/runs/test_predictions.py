@@ -100,4 +100,4 @@ def test_rounding_alone_is_no_width():
     found = Interval(0.7, 0.7, 0.7 + 1e-15).unless_constant()
     assert (found.value, np.isnan([found.low, found.high]).all()) == (0.7, True)
     wide = Interval(0.7, 0.6, 0.8)
-    assert wide.unless_constant(5) is wide
+    assert wide.unless_constant() is wide

@@ -20,7 +20,7 @@ _ONE_SEED = (
     "With another seed each method gives another model, so this says nothing about the two methods: `bmixup benchmark` "
     "compares methods, over folds and several seeds."
 )
-_SETTINGS = {"data": "synthetic-fundus", "size": 64, "epochs": 4, "near_copies": False}  # each is drawn anew
+_SETTINGS = {"data": "synthetic-fundus", "size": 64, "epochs": 4}
 
 
 def demo(*, out: Path = Path("demo"), seed: int = 0) -> None:
@@ -35,7 +35,7 @@ def demo(*, out: Path = Path("demo"), seed: int = 0) -> None:
     seed
         Seed of the split and of all randomness in training.
     """
-    from balanced_mixup.cli.show import interval
+    from balanced_mixup.cli.show import interval, print_warnings
     from balanced_mixup.evaluation.compare import compare
     from balanced_mixup.evaluation.experiment import train
     from balanced_mixup.metrics import METRICS
@@ -58,6 +58,7 @@ def demo(*, out: Path = Path("demo"), seed: int = 0) -> None:
         values = (interval(test.metrics[name]) for test in tests)
         table.add_row(METRICS[name].label, *values, interval(differences[name].interval, "+.3f"))
     console.print(table, "")
+    print_warnings(console, (score for test in tests for score in (test.metrics[name] for name in _METRICS)))
     _print_classes(console, tests)
     console.print(verdict(differences["quadratic_kappa"]), verdict(differences["balanced_accuracy"]), _ONE_SEED, "", sep="\n")
     _print_folders(console, experiments)

@@ -153,7 +153,7 @@ class ArrayImages(Images):
     def subset(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Self:
         """Return some of the images."""
         some = type(self)([self.names[row] for row in rows], self._pixels, self._file, self._stamp)
-        some._rows = self._rows[np.asarray(rows, np.int64)]
+        some._rows, some.drawn = self._rows[np.asarray(rows, np.int64)], self.drawn
         return some
 
     def __getstate__(self) -> dict[str, object]:

@@ -163,6 +163,7 @@ def inspect(
     plan = None if val_fraction is None else SplitPlan(val_fraction, test_fraction, seed, split_version)
     if plan is not None:
         check_fractions(manifest, plan.val_fraction, plan.test_fraction)
+    near_copies = near_copies and not manifest.images.drawn
     n = len(manifest)
     shapes, digests, looks = np.zeros((n, 2), np.int64), [""] * n, Looks(n) if near_copies and copies is None else None
     found: dict[int, tuple[Problem, ...]] = {}

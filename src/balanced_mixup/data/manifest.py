@@ -53,11 +53,13 @@ class Stamp(NamedTuple):
 class Images(ABC):
     """Images by position. `names` are unique within a data set and identify images in messages and predictions.
 
-    `origin` is the folder or file that the images are read from; None if they exist in memory only.
+    `origin` is the folder or file that the images are read from; None if they exist in memory only. `drawn`: each was drawn by
+    this program, so that none is a copy of another, however alike they are.
     """
 
     names: Sequence[str]
     origin: str | None
+    drawn = False
 
     def __len__(self) -> int:
         """Number of images."""

@@ -307,7 +307,9 @@ def synthetic_fundus(n: int = 3000, size: int = 96, seed: int = 0) -> Manifest:
     with ThreadPoolExecutor(1 if size < 192 else os.cpu_count()) as pool:
         list(pool.map(draw, range(n)))
     names = [f"{patient}_{eye}" for patient, eye in zip(patients, eyes, strict=True)]
-    return Manifest(ArrayImages(names, pixels), grades, CLASSES, ordinal=True, groups=patients)
+    images = ArrayImages(names, pixels)
+    images.drawn = True
+    return Manifest(images, grades, CLASSES, ordinal=True, groups=patients)
 
 
 def load(settings: DataSettings) -> Manifest:

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from balanced_mixup.statistics.paired_tests import wilson
-
 MARK = "*"  # beside a score with a warning, wherever it is shown
 
 _SAME = 1e-9  # smaller differences between draws are rounding errors
@@ -46,20 +44,9 @@ class Interval:
         """Return the same with this warning; where the score is undefined, without one."""
         return replace(self, warning=None if math.isnan(self.value) else warning)
 
-    def unless_constant(self, trials: int | None = None) -> "Interval":
-        """Return the score without an interval of width 0, which would look like certainty.
-
-        Otherwise 1 of 1 correct would be 100 % [100 %, 100 %].
-
-        Args:
-            trials: Of a proportion, the number of images or groups: a proportion of 0 or 1 gets Wilson's interval instead.
-        """
-        if not self.high - self.low < _SAME:
-            return self
-        if trials is None or self.value not in (0, 1):
-            return Interval(self.value)
-        low, high = wilson(self.value, trials)
-        return Interval(self.value, float(low), float(high))
+    def unless_constant(self) -> "Interval":
+        """Return the score without an interval of width 0, which would look like certainty."""
+        return Interval(self.value) if self.high - self.low < _SAME else self
 
 
 def warnings_of(scores: Iterable[Interval], most: int = 3) -> list[str]:
