@@ -4,8 +4,11 @@ The percentile bootstrap fails there: three of three images recognised vary in n
 from a posterior of the confusion matrix, the Bayesian bootstrap (Rubin, Annals of Statistics 9, 1981): images count with
 weights from an exponential distribution. To each class half an image that is recognised and half a one that is taken for
 another class are added, Jeffreys' prior. So a recall of k of n images has the distribution Beta(k + 1/2, n - k + 1/2), whose
-quantiles are Jeffreys' interval (Brown, Cai and DasGupta, Statistical Science 16, 2001), and balanced accuracy is a mean of
-such recalls.
+quantiles are Jeffreys' interval (Brown, Cai and DasGupta, Statistical Science 16, 2001).
+
+Balanced accuracy and macro-F1 are means over classes: the distances from the scores of the classes to the ends of their
+intervals add up as errors do that are correlated as the draws are (Zou and Donner, Statistics in Medicine 27, 2008). The
+quantiles of the mean would lie too low for a good model, as what is added draws every class towards 1/2.
 
 With groups, the images of a group share one weight, and half a group is added in place of half an image. Few groups show less
 than their true variance, so the weights are spread by the ratio of the quantiles of t and normal distribution. An interval is
@@ -127,9 +130,10 @@ class _Prior:
 def _scores(by_class: Cells, overall: Cells, metrics: Sequence[str]) -> dict[str, Array]:
     """Return metrics and the scores of each class, (...), of tables for each of the two."""
     of_classes, of_all = (cells if cells.classes > MANY_CLASSES else cells.dense() for cells in (by_class, overall))
-    scores = {
-        name: METRICS[name].of(of_classes if METRICS[name].macro or METRICS[name].ordinal else of_all) for name in metrics
-    }
+    scores = {}
+    for metric in (METRICS[name] for name in metrics):
+        # Of ordinal classes an error of many grades, which no image may show, counts as many of one: all that is added counts.
+        scores[metric.name] = metric.of(of_classes if metric.macro or metric.ordinal else of_all)
     for name, formula in CLASS_SCORES.items():
         found = formula(of_classes)
         scores |= {f"{name}_{k}": found[..., k] for k in range(by_class.classes)}
@@ -146,11 +150,11 @@ def _intervals(values: Mapping[str, Array], drawn: Mapping[str, Array], level: f
     for name, score in MEANS.items():
         if name in found:
             classes = [each for each in found if each.startswith(f"{score}_") and not math.isnan(found[each].value)]
-            found[name] = mean_interval([found[each] for each in classes], np.array([drawn[each] for each in classes]))
+            found[name] = _mean_interval([found[each] for each in classes], np.array([drawn[each] for each in classes]))
     return found
 
 
-def mean_interval(scores: Sequence[Interval], errors: Array) -> Interval:
+def _mean_interval(scores: Sequence[Interval], errors: Array) -> Interval:
     """Return the mean of scores with its interval.
 
     Args:
