@@ -9,7 +9,7 @@ import pytest
 
 from balanced_mixup import UsageError, evaluate
 from balanced_mixup.cli import run as command
-from balanced_mixup.evaluation.subgroups import SubgroupColumns, subgroups
+from balanced_mixup.evaluation.subgroups import SubgroupColumns, _values, subgroups
 from balanced_mixup.metrics import score
 from balanced_mixup.report.document import Table
 from balanced_mixup.report.write import make_report
@@ -117,3 +117,8 @@ def test_of_a_run_the_columns_come_from_the_table_of_its_recipe(tiny_run, tmp_pa
     assert all(f"patient: {group}" in printed for group in test["group"])
     names = [section.name for section in make_report(tmp_path / "own", tmp_path).sections]
     assert "subgroups" in names and "data" not in names
+
+
+def test_a_band_of_one_value_has_its_name():
+    ages = np.array([*range(20, 26), *[65] * 12, *range(80, 86)], object)
+    assert sorted(set(_values("age", ages))) == ["20 to 25", "65", "80 to 85"]

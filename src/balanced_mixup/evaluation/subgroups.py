@@ -114,7 +114,8 @@ def _values(column: str, cells: npt.NDArray[np.object_]) -> Strings:
     if numbers.notna().all() and numbers.nunique() > _MOST_NUMBERS:
         bands = pd.qcut(numbers, _BANDS, labels=False, duplicates="drop")
         ends = numbers.groupby(bands).agg(["min", "max"])
-        given = bands.map({band: f"{low:g} to {high:g}" for band, (low, high) in zip(ends.index, ends.to_numpy(), strict=True)})
+        spans = (f"{low:g}" if low == high else f"{low:g} to {high:g}" for low, high in ends.to_numpy())
+        given = bands.map(dict(zip(ends.index, spans, strict=True)))
     elif given.nunique() > _MOST:
         raise UsageError(
             f"Expected a column of `subgroup_columns` to have at most {_MOST} different values, but {column!r} has "

@@ -1,6 +1,5 @@
 """The net benefit section: what acting on the probability of a class is worth, at each threshold."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +11,6 @@ from balanced_mixup.report.contents import Contents, RunContents, require
 from balanced_mixup.report.document import Block, Chart, Text
 from balanced_mixup.report.figures import decision_curves
 from balanced_mixup.runs.predictions import Predictions
-from balanced_mixup.statistics.interval import Interval, warnings_of
 
 _READING = (
     "Decision curves (Vickers and Elkin 2006). A threshold of 10% says that missing an image of the class is as bad as acting "
@@ -38,22 +36,17 @@ def net_benefit_view(run: Contents) -> list[Block]:
         stored = require(run.stored, "its predictions")
         found = replace(stored, probabilities=correction.apply(stored.probabilities, prior))
         which = (
-            "They are of probabilities corrected by temperature scaling and to the class shares of the training data."
+            "They are of probabilities corrected to the class shares of the training data."
             if target is None
             else f"They are of probabilities corrected to the class prior `{target.name}`, and each image counts as often "
             "as that prior has its class."
         )
     weights = None if target is None else _weights(found, target)
     drawing = decision_curves(found.labels, found.probabilities.astype(np.float64), found.classes, weights)
-    recalls = {} if run.scores is None else {name: row.recall for name, row in run.scores.per_class.items()}
-    return [Text(f"{_READING} {which}"), Chart("net-benefit", "Net benefit by threshold.", drawing), *_few(recalls)]
+    return [Text(f"{_READING} {which}"), Chart("net-benefit", "Net benefit by threshold.", drawing)]
 
 
 def _weights(found: Predictions, target: TargetPrior) -> Array:
     """Return how often each image counts, (N,), so that the classes have the shares of the prior."""
     counts = np.bincount(found.labels, minlength=len(found.classes))
     return np.asarray((target.shares / np.maximum(counts, 1))[found.labels])
-
-
-def _few(recalls: Mapping[str, Interval]) -> list[Block]:
-    return [Text(sentence) for sentence in warnings_of(recalls.values())]
