@@ -28,7 +28,7 @@ from balanced_mixup.methods import Features, Method, TrainSet
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.randomness import torch_seed
 from balanced_mixup.training.backbones import Backbone, head_layer, set_head
-from balanced_mixup.training.features import with_features
+from balanced_mixup.training.features import FeatureExtractor, View
 from balanced_mixup.training.history import History
 from balanced_mixup.training.inputs import FeatureInputs, ImageInputs, Inputs, TrainingData
 from balanced_mixup.training.module import ClassifierModule
@@ -122,8 +122,9 @@ class _Training:
     ) -> "_Training":
         """Return the training in the state that is stored in its folder, or in the run of its base."""
         train_set = TrainSet(data.labels[data.train], data.num_classes, recipe.epochs, recipe.seed)
-        segments, method_base = segments_of(recipe.method, train_set), recipe.method.base()
-        of_base = 0 if method_base is None else len(segments_of(method_base, train_set))
+        head_only, method_base = recipe.train == "head", recipe.method.base()
+        segments = segments_of(recipe.method, train_set, head_only=head_only)
+        of_base = 0 if method_base is None else len(segments_of(method_base, train_set, head_only=head_only))
         history = History(recipe.monitored(data.ordinal))
         training = cls(recipe, backbone, data, run, mark, callbacks, segments, of_base, 0, history)
         own = max((n for n in range(1, len(segments) + 1) if training._end_of(n).weights.is_file()), default=0)
@@ -196,15 +197,8 @@ class _Training:
         data, trained = self.data, model
         inputs: Inputs = ImageInputs(preprocessing, recipe.augmentation)
         if segment.trains_head:
-            data = with_features(
-                model,
-                preprocessing,
-                data,
-                augmentation=recipe.augmentation,
-                copies=recipe.feature_copies,
-                seed=recipe.seed,
-                device=device,
-            )
+            copies = [View(False, recipe.augmentation, recipe.seed, copy) for copy in range(recipe.feature_copies)]
+            data = FeatureExtractor(model, recipe.backbone, preprocessing, device).training_data(data, copies)
             trained, inputs = (layer := head_layer(model)), FeatureInputs(as_map=isinstance(layer, nn.Conv2d))
         checkpoint = self.run.segment_checkpoint(number + 1)
         module = ClassifierModule(recipe, segment, trained, inputs, data, self.history, self._after_epoch, self.mark)
@@ -241,7 +235,8 @@ class _Training:
     def _finish(self, method: Method, device: torch.device) -> None:
         """Let a method change the trained model without gradient steps."""
         model = self.backbone.model
-        data = with_features(model, Preprocessing(self.backbone.mean, self.backbone.std), self.data, device=device)
+        preprocessing = Preprocessing(self.backbone.mean, self.backbone.std)
+        data = FeatureExtractor(model, self.recipe.backbone, preprocessing, device).training_data(self.data)
         train, val = (
             Features(data.pixels.gather(rows)[:, 0], torch.from_numpy(data.labels[rows])) for rows in (data.train, data.val)
         )

@@ -2,7 +2,9 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,18 @@ from balanced_mixup.training.preprocessing import Preprocessing, scaled
 
 
 @dataclass(frozen=True)
+class FeatureCache:
+    """Where features of the images of a training are cached, and what identifies these by their content.
+
+    digests: (N,). directory: Folder of the stores; None to keep features in memory. origin: As `Images.origin`.
+    """
+
+    digests: Sequence[str]
+    directory: Path | None = None
+    origin: str | None = None
+
+
+@dataclass(frozen=True)
 class TrainingData:
     """The data of a training.
 
@@ -27,6 +41,7 @@ class TrainingData:
         val: Rows of the validation split, which chooses the epoch.
         num_classes: K.
         ordinal: The classes are ordinal, in their order.
+        cached: Where their features are cached; if not given, images are known by their row, and nothing is cached.
     """
 
     pixels: Pixels
@@ -35,6 +50,7 @@ class TrainingData:
     val: npt.NDArray[np.int64]
     num_classes: int
     ordinal: bool = False
+    cached: FeatureCache | None = None
 
     def on_device(self, device: torch.device) -> "TrainingData":
         """Return the same with its pixels in a GPU's memory. UsageError where they do not fit."""

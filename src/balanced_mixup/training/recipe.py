@@ -120,6 +120,11 @@ class Recipe(DataSettings, Execution):
         "`none`, or a file; `auto` is `package` if available, else `hub`.",
     )
 
+    train: Literal["all", "head"] = Field(
+        "all",
+        description="`all`, or the `head` alone: the backbone keeps the weights that it starts with, and its features are "
+        "computed once for all trainings (`bmixup cache`), so that one takes seconds.",
+    )
     epochs: int = Field(12, ge=1, description="Passes over the training images.")
     batch_size: int = Field(32, ge=1, description="Images per step, over all devices.")
     optimizer: Optimizer = Field("adamw", description="Optimiser.")
@@ -153,7 +158,8 @@ class Recipe(DataSettings, Execution):
     feature_copies: int = Field(
         0,
         ge=0,
-        description="Augmented copies of each training image for stages that train the head alone; 0 for none.",
+        description="Augmented copies of each training image for stages that train the head alone, which take them in its "
+        "place; 0 for none.",
     )
     precision: Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(as_text)] = Field(
         "auto", description="Numerical precision; auto is bf16 on GPUs that support it, else 32."
