@@ -153,14 +153,10 @@ class Stage:
         return not self.new_head and self.optimizer is None
 
     def class_prior(self, counts: npt.NDArray[np.int64], epochs: range) -> npt.NDArray[np.float64]:
-        """Return the class prior that this stage induces: the mean loss-weighted proportion of each class in its targets.
+        """Return the class prior that this stage induces: what its loss teaches by targets of these mean class proportions.
 
-        With the probabilities s of the branch, c of the partners' branch, and the mean weight E[w] of partners:
-
-            pi_k ~ ((1 - E[w]) s_k + E[w] c_k) l_k
-
-        where l_k is the loss of class k at equal outputs (its class weight, if it has one). Mixing within the batch does not
-        change the prior.
+        With the probabilities s of the branch, c of the partners' branch, and the mean weight E[w] of partners, the proportions
+        are (1 - E[w]) s_k + E[w] c_k. Mixing within the batch does not change them.
 
         Args:
             counts: (K,), training images of each class.
@@ -169,16 +165,11 @@ class Stage:
         Returns:
             float64 (K,), sums to 1; 0 for a class without images.
         """
-        import torch
-
         proportions = self._mean_probabilities(self.branch, counts, epochs)
         if self.partners is not None:
             weight = self.mix.mean_partner_weight
             proportions = (1 - weight) * proportions + weight * self._mean_probabilities(self.partners, counts, epochs)
-        with torch.no_grad():
-            weighted = proportions * self.loss.per_class_loss(torch.zeros(1, len(proportions))).double().numpy()[0]
-        prior: npt.NDArray[np.float64] = weighted / weighted.sum()
-        return prior
+        return self.loss.taught_prior(proportions)
 
     @staticmethod
     def _mean_probabilities(branch: Branch, counts: npt.NDArray[np.int64], epochs: range) -> npt.NDArray[np.float64]:
