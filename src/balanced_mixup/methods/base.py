@@ -20,13 +20,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from balanced_mixup.errors import UsageError, nearest, shown
+from balanced_mixup.methods.deferral import Deferral, check_deferral
 from balanced_mixup.plugins import Registry
 
 if TYPE_CHECKING:
@@ -155,12 +156,8 @@ class Stage:
     def class_prior(self, counts: npt.NDArray[np.int64], epochs: range) -> npt.NDArray[np.float64]:
         """Return the class prior that this stage induces: the mean loss-weighted proportion of each class in its targets.
 
-        With the probabilities s of the branch, c of the partners' branch, and the mean weight E[w] of partners:
-
-            pi_k ~ ((1 - E[w]) s_k + E[w] c_k) l_k
-
-        where l_k is the loss of class k at equal outputs (its class weight, if it has one). Mixing within the batch does not
-        change the prior.
+        With t_k the proportions of the classes in the targets: pi_k ~ t_k l_k, where l_k is the loss of class k at equal
+        outputs (its class weight, if it has one).
 
         Args:
             counts: (K,), training images of each class.
@@ -171,14 +168,21 @@ class Stage:
         """
         import torch
 
-        proportions = self._mean_probabilities(self.branch, counts, epochs)
-        if self.partners is not None:
-            weight = self.mix.mean_partner_weight
-            proportions = (1 - weight) * proportions + weight * self._mean_probabilities(self.partners, counts, epochs)
+        proportions = self.target_proportions(counts, epochs)
         with torch.no_grad():
             weighted = proportions * self.loss.per_class_loss(torch.zeros(1, len(proportions))).double().numpy()[0]
         prior: npt.NDArray[np.float64] = weighted / weighted.sum()
         return prior
+
+    def target_proportions(self, counts: npt.NDArray[np.int64], epochs: range) -> npt.NDArray[np.float64]:
+        """Return the expected proportion of each class in the targets, float64 (K,), sums to 1; arguments as for `class_prior`.
+
+        With the probabilities s of the branch and c of the partners' branch it is (1 - E[w]) s + E[w] c for a mean weight E[w] of
+        partners. Mixing within the batch does not change s, unless its weights depend on the classes.
+        """
+        own = self._mean_probabilities(self.branch, counts, epochs)
+        partners = None if self.partners is None else self._mean_probabilities(self.partners, counts, epochs)
+        return self.mix.target_proportions(own, partners)
 
     @staticmethod
     def _mean_probabilities(branch: Branch, counts: npt.NDArray[np.int64], epochs: range) -> npt.NDArray[np.float64]:
@@ -206,11 +210,22 @@ class Method(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
+    defer: Deferral | None = Field(
+        None,
+        description="The last epochs teach all classes alike: `drw` by class weights in the loss, `drs` by class sampling.",
+    )
+    defer_from: float = Field(0.8, gt=0, lt=1, description="Share of the epochs after which `defer` begins.")
     title: ClassVar[str] = ""
     """Title in tables; the paper's where it has the method."""
 
     keeps: ClassVar[Literal["best", "last"]] = "best"
     """Which epoch of the last stage is kept: the one with the best validation score, or the last."""
+
+    @model_validator(mode="after")
+    def _check_deferral(self) -> Self:
+        if self.defer is not None:
+            check_deferral(self)
+        return self
 
     def stages(self, data: TrainSet) -> tuple[Stage, ...]:
         """Return the stages in the order of training; at least one, unless there is a `base`."""
