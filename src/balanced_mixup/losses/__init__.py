@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from balanced_mixup.losses.class_balanced import effective_number_weights as effective_number_weights
     from balanced_mixup.losses.cross_entropy import CrossEntropy as CrossEntropy
     from balanced_mixup.losses.focal import Focal as Focal
+    from balanced_mixup.losses.logit_adjusted import LogitAdjusted as LogitAdjusted
 
 __getattr__, __all__ = lazy_exports(
     __name__,
@@ -18,5 +19,6 @@ __getattr__, __all__ = lazy_exports(
         "class_balanced": ("ClassBalanced", "effective_number_weights"),
         "cross_entropy": ("CrossEntropy",),
         "focal": ("Focal",),
+        "logit_adjusted": ("LogitAdjusted",),
     },
 )

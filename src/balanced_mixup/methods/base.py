@@ -154,10 +154,7 @@ class Stage:
         return not self.new_head and self.optimizer is None
 
     def class_prior(self, counts: npt.NDArray[np.int64], epochs: range) -> npt.NDArray[np.float64]:
-        """Return the class prior that this stage induces: the mean loss-weighted proportion of each class in its targets.
-
-        With t_k the proportions of the classes in the targets: pi_k ~ t_k l_k, where l_k is the loss of class k at equal
-        outputs (its class weight, if it has one).
+        """Return the class prior that this stage induces: what its loss teaches by targets of these mean class proportions.
 
         Args:
             counts: (K,), training images of each class.
@@ -166,13 +163,7 @@ class Stage:
         Returns:
             float64 (K,), sums to 1; 0 for a class without images.
         """
-        import torch
-
-        proportions = self.target_proportions(counts, epochs)
-        with torch.no_grad():
-            weighted = proportions * self.loss.per_class_loss(torch.zeros(1, len(proportions))).double().numpy()[0]
-        prior: npt.NDArray[np.float64] = weighted / weighted.sum()
-        return prior
+        return self.loss.taught_prior(self.target_proportions(counts, epochs))
 
     def target_proportions(self, counts: npt.NDArray[np.int64], epochs: range) -> npt.NDArray[np.float64]:
         """Return the expected proportion of each class in the targets, float64 (K,), sums to 1; arguments as for `class_prior`.
