@@ -166,7 +166,7 @@ def test_weights_of_the_paper_are_small_and_grow_with_alpha():
 @example(100.0, "sample", 20, 0)
 def test_a_weight_is_0_or_counts_and_only_then_there_is_a_partner(alpha, per, batch, step):
     for mixing in (BalancedMixUp(alpha, per), MixUp(alpha, per)):
-        partner, weight, target_weight = pair(mixing, batch, generator(0, "step", step))
+        partner, weight, target_weight, _ = pair(mixing, batch, generator(0, "step", step))
         assert (target_weight == weight).all()
         assert weight.dtype == np.float32
         assert weight.shape == partner.shape == (batch,)
@@ -220,7 +220,7 @@ def test_mixup_weights_are_beta_alpha_alpha_and_symmetric(alpha):
 def test_mixup_partners_are_a_random_order_of_the_batch():
     seen = Counter()
     for step in range(3000):
-        partner, weight, _ = pair(MixUp(5.0, "batch"), 3, generator(0, "order", step))
+        partner, weight, *_ = pair(MixUp(5.0, "batch"), 3, generator(0, "order", step))
         assert (weight > 0).all()
         assert sorted(partner) == [0, 1, 2]
         seen[tuple(partner.tolist())] += 1
@@ -229,7 +229,7 @@ def test_mixup_partners_are_a_random_order_of_the_batch():
 
 
 def test_no_mixing_leaves_each_sample_by_itself():
-    partner, weight, target_weight = pair(NoMix(), 4, generator(0, "none"))
+    partner, weight, target_weight, _ = pair(NoMix(), 4, generator(0, "none"))
     assert partner.tolist() == [0, 1, 2, 3]
     assert weight.tolist() == target_weight.tolist() == [0, 0, 0, 0]
     assert not NoMix().needs_partners

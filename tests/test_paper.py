@@ -140,7 +140,7 @@ def test_the_class_branch_of_balanced_mixup_is_class_sampling_with_the_same_numb
     # "simultaneously performs regular (i.e., instance-based) and balanced (i.e., class-based) sampling": a pair for each image.
     labels = np.repeat([0, 1], [900, 100])
     stage = stage_of("balanced-mixup", labels, alpha=1.0)
-    partner, weight, _ = stage.mix.pair(np.zeros(2000, np.int64), 1000, generator(0, "pairs"))
+    partner, weight, *_ = stage.mix.pair(np.zeros(2000, np.int64), 1000, generator(0, "pairs"))
     mixed = weight > 0
     assert (partner[mixed] - 1000 == np.flatnonzero(mixed)).all()
     drawn = labels[stage.partners.rows(0, partner[mixed] - 1000)]

@@ -14,7 +14,7 @@ from balanced_mixup.data.batches import EvalBatches, TrainBatches, prefetched
 from balanced_mixup.data.pixels import as_pixels
 from balanced_mixup.errors import UsageError
 from balanced_mixup.methods import Stage
-from balanced_mixup.mixing import BalancedMixUp, MixUp, NoMix
+from balanced_mixup.mixing import BalancedMixUp, Cmo, CutMix, MixUp, NoMix, Remix
 from balanced_mixup.randomness import generator, uniforms
 from balanced_mixup.sampling import class_branch, instance_branch
 from balanced_mixup.training.preprocessing import scaled
@@ -22,7 +22,10 @@ from balanced_mixup.training.preprocessing import scaled
 law = settings(max_examples=30)
 some_labels = st.lists(st.integers(0, 3), min_size=1, max_size=30).map(lambda labels: np.array(labels, np.int64))
 some_mixings = st.sampled_from(
-    [NoMix(), MixUp(0.5, "batch"), MixUp(1.0, "sample"), BalancedMixUp(0.2, "batch"), BalancedMixUp(0.5, "sample")]
+    [
+        *(NoMix(), MixUp(0.5, "batch"), MixUp(1.0, "sample"), BalancedMixUp(0.2, "batch"), BalancedMixUp(0.5, "sample")),
+        *(CutMix(1.0, "sample"), Cmo(1.0, 0.7, "sample"), Remix([9, 3, 2, 1])),
+    ]
 )
 
 
@@ -119,14 +122,23 @@ def naive_step(pixels, labels, rows, stage, augmentation, b, seed, epoch, step, 
         image = torch.from_numpy(pixels[row].astype(np.float32) / 255).permute(2, 0, 1)
         return augmentation(image[None], u[None])[0], torch.eye(classes)[labels[row]]
 
-    partner, weight, target_weight = stage.mix.pair(np.zeros(2 * b, np.int64), b, generator(seed, "mixing", epoch, step))
+    positions = np.arange(step * b, (step + 1) * b)
+    drawn = np.concatenate([branch.rows(epoch, positions) for branch in (stage.branch, stage.partners) if branch is not None])
+    partner, weight, target_weight, box = stage.mix.pair(labels[rows[drawn]], b, generator(seed, "mixing", epoch, step))
     images, targets = [], []
     for i in range(b):
         image, target = augmented(0, step * b + i)
         branch, j = divmod(int(partner[i]), b)
         other, other_target = augmented(branch, step * b + j)
         w, v = float(weight[i]), float(target_weight[i])
-        images.append((1 - w) * image + w * other)
+        if box is None:
+            images.append((1 - w) * image + w * other)
+        else:  # whole pixels, and the target by their number
+            height, width = image.shape[1:]
+            top, left, bottom, right = np.round(box[i] * np.float32([height, width, height, width])).astype(int)
+            image[:, top:bottom, left:right] = other[:, top:bottom, left:right]
+            images.append(image)
+            v = (bottom - top) * (right - left) / (height * width)
         targets.append((1 - v) * target + v * other_target)
     return torch.stack(images), torch.stack(targets)
 
@@ -159,8 +171,9 @@ def test_kinds_and_shapes():
         torch.int64,
         torch.float32,
         torch.float32,
+        torch.float32,
     ]
-    assert [tuple(part.shape) for part in batch] == [(6, 4, 4, 3), (6,), (6, N_UNIFORMS), (3,), (3,), (3,)]
+    assert [tuple(part.shape) for part in batch] == [(6, 4, 4, 3), (6,), (6, N_UNIFORMS), (3,), (3,), (3,), (3, 4)]
     assert batch.partner.tolist() == [3, 4, 5]
 
 

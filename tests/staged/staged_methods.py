@@ -34,12 +34,12 @@ class Deferred(Method):
 
     title: ClassVar[str] = "Deferred"
     name: Literal["deferred-test"] = "deferred-test"
-    defer: float = Field(0.5, gt=0, lt=1, description="Share of the epochs before the weights come in.")
+    plain_share: float = Field(0.5, gt=0, lt=1, description="Share of the epochs before the weights come in.")
 
     def stages(self, data):
         return (
-            Stage(data.instance_branch(), share=self.defer, name="plain"),
-            Stage(data.instance_branch(), loss=losses.ClassBalanced(data.counts), share=1 - self.defer, name="weighted"),
+            Stage(data.instance_branch(), share=self.plain_share, name="plain"),
+            Stage(data.instance_branch(), loss=losses.ClassBalanced(data.counts), share=1 - self.plain_share, name="weighted"),
         )
 
 

@@ -156,7 +156,7 @@ def test_the_best_epoch_is_chosen_within_the_last_stage(staged, fit_small, tmp_p
         def on_train_epoch_end(self, trainer, module):
             states.append({name: tensor.clone() for name, tensor in module.model.state_dict().items()})
 
-    run, _ = fit_small(tmp_path / "run", method=staged.Deferred(defer=0.4), epochs=5, ema_decay=0.0, callbacks=[Watch()])
+    run, _ = fit_small(tmp_path / "run", method=staged.Deferred(plain_share=0.4), epochs=5, ema_decay=0.0, callbacks=[Watch()])
     kept = load_file(run.weights)
     assert [all(torch.equal(state[name], kept[name]) for name in kept) for state in states] == [False] * 3 + [True, False]
     best = ["(best so far)" in message for message in caplog.messages if message.startswith("Epoch")]

@@ -25,7 +25,11 @@ def _flags() -> type[BaseModel]:
 
 def _in_group(name: str, field: FieldInfo) -> Any:
     owners = methods_with(name)
-    group = Group(f"Settings of the method{'s' if len(owners) > 1 else ''} {' and '.join(owners)}", sort_key=1)
+    if len(owners) == len(METHODS):
+        title = "Settings of every method"
+    else:
+        title = f"Settings of the method{'s' if len(owners) > 1 else ''} {' and '.join(owners)}"
+    group = Group(title, sort_key=1)
     return Annotated[field.annotation, Parameter(group=group)]
 
 

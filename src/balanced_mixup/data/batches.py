@@ -20,7 +20,7 @@ from balanced_mixup.data.augment import N_UNIFORMS
 from balanced_mixup.data.pixels import Pixels, Rows
 from balanced_mixup.errors import UsageError
 from balanced_mixup.methods import Stage
-from balanced_mixup.mixing import Mix, mix, one_hot
+from balanced_mixup.mixing import Mix, Weights, mix, one_hot
 from balanced_mixup.randomness import generator, uniforms
 
 _THREADS = max(1, min(4, (os.cpu_count() or 1) // 2))
@@ -34,7 +34,8 @@ class TrainBatch(NamedTuple):
 
     pixels: uint8 (M, H, W, 3), or precomputed features float32 (M, C, F) of C copies. labels: int64 (M,). uniforms: float32
     (M, N_UNIFORMS), for the augmentation. partner: int64 (B,), position of each sample's partner among the M. weight,
-    target_weight: float32 (B,), the weight of the partner's image and of its target.
+    target_weight: float32 (B,), the weight of the partner's image and of its target. box: float32 (B, 4), that of its image,
+    of zeros for mixes without boxes.
     """
 
     pixels: Tensor
@@ -43,14 +44,14 @@ class TrainBatch(NamedTuple):
     partner: Tensor
     weight: Tensor
     target_weight: Tensor
+    box: Tensor
 
     def mixed(self, images: Tensor, num_classes: int, mixing: Mix) -> tuple[Tensor, Tensor]:
         """Return the B mixed images and their soft targets (B, K), given the M images after augmentation."""
         b, targets = len(self.weight), one_hot(self.labels, num_classes)
-        return (
-            mixing.mix_images(images[:b], images[self.partner], self.weight),
-            mix(targets[:b], targets[self.partner], self.target_weight),
-        )
+        weights = Weights(self.weight, self.target_weight, self.box)
+        mixed, target_weight = mixing.mix_images(images[:b], images[self.partner], weights)
+        return mixed, mix(targets[:b], targets[self.partner], target_weight)
 
 
 class TrainBatches:
@@ -115,7 +116,8 @@ class TrainBatches:
         labels = self.labels[self.rows[candidates]]
         paired = self.stage.mix.pair(labels, b, generator(self.seed, "mixing", self.epoch, step))
         own = np.arange(self.rank, b, self.world_size)
-        partner, weight, target_weight = (array[own] for array in paired)
+        partner, weight, target_weight = (array[own] for array in paired[:3])
+        box = np.zeros((b, 4), np.float32) if paired.box is None else paired.box
         # The samples of this rank, in their order, then the partners that are not among them.
         others = np.setdiff1d(partner, own)
         read = np.concatenate([own, others])
@@ -136,6 +138,7 @@ class TrainBatches:
             torch.from_numpy(where[partner]),
             torch.from_numpy(weight),
             torch.from_numpy(target_weight),
+            torch.from_numpy(box[own]),
         )
 
 

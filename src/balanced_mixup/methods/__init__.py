@@ -31,3 +31,9 @@ from balanced_mixup.methods.coral import CoralGrades as CoralGrades  # isort: sk
 from balanced_mixup.methods.mixup import MixUp as MixUp  # isort: skip
 from balanced_mixup.methods.balanced_mixup import BalancedMixUp as BalancedMixUp  # isort: skip
 from balanced_mixup.methods.progressive import Progressive as Progressive  # isort: skip
+from balanced_mixup.methods.cutmix import CutMix as CutMix  # isort: skip
+from balanced_mixup.methods.cmo import Cmo as Cmo  # isort: skip
+from balanced_mixup.methods.bbn_mix import BbnMix as BbnMix  # isort: skip
+from balanced_mixup.methods.remix import Remix as Remix  # isort: skip
+from balanced_mixup.methods.unimix import UniMix as UniMix  # isort: skip
+from balanced_mixup.methods.combined import Combined as Combined  # isort: skip

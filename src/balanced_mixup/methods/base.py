@@ -20,13 +20,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from balanced_mixup.errors import UsageError, nearest, shown
+from balanced_mixup.methods.deferral import Deferral, check_deferral
 from balanced_mixup.plugins import Registry
 
 if TYPE_CHECKING:
@@ -155,9 +156,6 @@ class Stage:
     def class_prior(self, counts: npt.NDArray[np.int64], epochs: range) -> npt.NDArray[np.float64]:
         """Return the class prior that this stage induces: what its loss teaches by targets of these mean class proportions.
 
-        With the probabilities s of the branch, c of the partners' branch, and the mean weight E[w] of partners, the proportions
-        are (1 - E[w]) s_k + E[w] c_k. Mixing within the batch does not change them.
-
         Args:
             counts: (K,), training images of each class.
             epochs: The epochs of the stage.
@@ -165,11 +163,17 @@ class Stage:
         Returns:
             float64 (K,), sums to 1; 0 for a class without images.
         """
-        proportions = self._mean_probabilities(self.branch, counts, epochs)
-        if self.partners is not None:
-            weight = self.mix.mean_partner_weight
-            proportions = (1 - weight) * proportions + weight * self._mean_probabilities(self.partners, counts, epochs)
-        return self.loss.taught_prior(proportions)
+        return self.loss.taught_prior(self.target_proportions(counts, epochs))
+
+    def target_proportions(self, counts: npt.NDArray[np.int64], epochs: range) -> npt.NDArray[np.float64]:
+        """Return the expected proportion of each class in the targets, float64 (K,), sums to 1; arguments as for `class_prior`.
+
+        With the probabilities s of the branch and c of the partners' branch it is (1 - E[w]) s + E[w] c for a mean weight E[w] of
+        partners. Mixing within the batch does not change s, unless its weights depend on the classes.
+        """
+        own = self._mean_probabilities(self.branch, counts, epochs)
+        partners = None if self.partners is None else self._mean_probabilities(self.partners, counts, epochs)
+        return self.mix.target_proportions(own, partners)
 
     @staticmethod
     def _mean_probabilities(branch: Branch, counts: npt.NDArray[np.int64], epochs: range) -> npt.NDArray[np.float64]:
@@ -197,11 +201,22 @@ class Method(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
+    defer: Deferral | None = Field(
+        None,
+        description="The last epochs teach all classes alike: `drw` by class weights in the loss, `drs` by class sampling.",
+    )
+    defer_from: float = Field(0.8, gt=0, lt=1, description="Share of the epochs after which `defer` begins.")
     title: ClassVar[str] = ""
     """Title in tables; the paper's where it has the method."""
 
     keeps: ClassVar[Literal["best", "last"]] = "best"
     """Which epoch of the last stage is kept: the one with the best validation score, or the last."""
+
+    @model_validator(mode="after")
+    def _check_deferral(self) -> Self:
+        if self.defer is not None:
+            check_deferral(self)
+        return self
 
     def stages(self, data: TrainSet) -> tuple[Stage, ...]:
         """Return the stages in the order of training; at least one, unless there is a `base`."""

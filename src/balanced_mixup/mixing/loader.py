@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from balanced_mixup.errors import UsageError
 from balanced_mixup.mixing.balanced_mixup import BalancedMixUp
-from balanced_mixup.mixing.base import WeightPer
+from balanced_mixup.mixing.base import Mix, WeightPer
 from balanced_mixup.mixing.paired_batch import PairedBatch
 from balanced_mixup.mixing.samples import KEYS, Keys, collated, parts_of
 from balanced_mixup.randomness import generator
@@ -20,15 +20,15 @@ Collate = Callable[[Sequence[Any]], Any]
 
 
 class _Pairs(Dataset[tuple[Any, ...]]):
-    """(row, partner row, weight) -> the two samples; a partner of negligible weight is not read."""
+    """(row, partner row, weight or box) -> the two samples; a partner of negligible weight is not read."""
 
     def __init__(self, dataset: Dataset[Any], keys: Keys) -> None:
         self.dataset, self.keys = dataset, keys
 
-    def __getitem__(self, index: tuple[int, int, float]) -> tuple[Any, ...]:
+    def __getitem__(self, index: tuple[int, int, Any]) -> tuple[Any, ...]:
         row, partner, weight = index
         image, label, extra = parts_of(self.dataset[row], self.keys)
-        partner_image, partner_label, _ = parts_of(self.dataset[partner], self.keys) if weight > 0 else (image, label, None)
+        partner_image, partner_label, _ = parts_of(self.dataset[partner], self.keys) if np.any(weight) else (image, label, None)
         pair = image, label, partner_image, partner_label, np.float32(weight)
         return pair if extra is None else (*pair, extra)
 
@@ -44,13 +44,13 @@ class _ToPairedBatch:
 
 
 class _PairSampler:
-    """A batch sampler over both branches, divided between ranks: (row, partner row, weight) for each sample of a step."""
+    """A batch sampler over both branches, divided between ranks: (row, partner row, weight or box) for each sample of a step."""
 
     def __init__(
         self,
         labels: npt.NDArray[np.int64],
         branches: tuple[Branch, Branch],
-        mixing: BalancedMixUp,
+        mixing: Mix,
         batch_size: int,
         seed: int,
         ranks: Ranks,
@@ -67,15 +67,16 @@ class _PairSampler:
         # The last, incomplete batch is dropped (the next epoch is shuffled differently), unless it is the only one.
         return max(1, self.instance.n // (self.batch_size * self.ranks.now(self.instance.n)[1]))
 
-    def __iter__(self) -> Iterator[list[tuple[int, int, float]]]:
+    def __iter__(self) -> Iterator[list[tuple[int, int, Any]]]:
         rank, world_size = self.ranks.now(self.instance.n)
         whole = min(self.batch_size * world_size, self.instance.n)
         for step in range(len(self)):
             positions = np.arange(step * whole, (step + 1) * whole)
             rows = self.instance.rows(self.epoch, positions), self.balanced.rows(self.epoch, positions)
-            weight = self.mixing.pair(
+            paired = self.mixing.pair(
                 self.labels[np.concatenate(rows)], whole, generator(self.seed, "mixing", self.epoch, step)
-            ).weight
+            )
+            weight = paired.weight if paired.box is None else paired.box
             own = slice(rank, None, world_size)
             yield list(zip(rows[0][own].tolist(), rows[1][own].tolist(), weight[own].tolist(), strict=True))
 
@@ -104,6 +105,7 @@ class BalancedMixUpLoader:
         batch_size: int = 8,
         alpha: float = 0.2,
         weight_per: WeightPer = "batch",
+        mix: Mix | None = None,
         seed: int = 0,
         rank: int | None = None,
         world_size: int | None = None,
@@ -119,6 +121,7 @@ class BalancedMixUpLoader:
             batch_size: Samples per step on this rank.
             alpha: Parameter of Beta(alpha, 1), above 0.
             weight_per: One weight a "batch" or a "sample".
+            mix: Another mix with partners of the class branch, such as `Cmo()`, in place of `alpha` and `weight_per`.
             seed: Determines every draw, together with the epoch.
             rank: This process, from 0; with `world_size`, as torch.distributed says when an iteration starts if not given.
             world_size: Number of processes; together they process the batches of a single process.
@@ -132,12 +135,15 @@ class BalancedMixUpLoader:
             raise UsageError(f"Expected one label per sample, but got {len(labels)} labels for {samples} samples.")
         if batch_size < 1:
             raise UsageError(f"Expected `batch_size` to be at least 1, but got {batch_size}.")
+        mixing = BalancedMixUp(alpha, weight_per) if mix is None else mix
+        if not mixing.needs_partners:
+            raise UsageError(
+                f"Expected `mix` to take its partners from a second branch, but {type(mixing).__name__} mixes a batch with itself."
+            )
         ranks = Ranks(rank, world_size)
         branches = instance_branch(labels, seed=seed), class_branch(labels, 0.0, seed=seed)
         # Under this name Lightning finds it and sets its epoch.
-        self.sampler = _PairSampler(
-            np.asarray(labels, np.int64), branches, BalancedMixUp(alpha, weight_per), batch_size, seed, ranks
-        )
+        self.sampler = _PairSampler(np.asarray(labels, np.int64), branches, mixing, batch_size, seed, ranks)
         self._loader: DataLoader[Any] = DataLoader(
             _Pairs(dataset, keys), batch_sampler=self.sampler, collate_fn=_ToPairedBatch(collate_fn), **loader
         )

@@ -1,4 +1,4 @@
-"""A step of Balanced-MixUp that is not mixed yet, in the form in which training loops leave it whole."""
+"""A step of Balanced-MixUp or CMO that is not mixed yet, in the form in which training loops leave it whole."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Self
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from balanced_mixup.mixing.base import mix, one_hot
+from balanced_mixup.mixing.boxes import paste
 
 
 class _Parts(NamedTuple):
@@ -20,7 +21,8 @@ class _Parts(NamedTuple):
 class PairedBatch(_Parts):
     """A step of Balanced-MixUp, not yet mixed, so that it can be moved to a device and augmented first.
 
-    images, partner_images: (B, ...). labels, partner_labels: int64 (B,). weight: float32 (B,), the partners' weight.
+    images, partner_images: (B, ...). labels, partner_labels: int64 (B,). weight: float32 (B,), the partners' weight, or (B, 4),
+    the box of each partner's image where boxes are pasted (CMO).
 
     It is a tuple of these five, and of `extra` where the samples hold more than an image and a label.
     """
@@ -54,10 +56,14 @@ class PairedBatch(_Parts):
         return type(self)(_moved(part, device) for part in self)
 
     def mixed(self, num_classes: int) -> tuple[Tensor, Tensor]:
-        """Return mixed images (B, ...) and soft targets float32 (B, K) by Eq. 3."""
+        """Return mixed images (B, ...) and soft targets float32 (B, K): by Eq. 3, or by the area of the pasted boxes."""
         targets = one_hot(self.labels, num_classes)
         partner_targets = one_hot(self.partner_labels, num_classes)
-        return mix(self.images, self.partner_images, self.weight), mix(targets, partner_targets, self.weight)
+        if self.weight.ndim == 2:
+            images, weight = paste(self.images, self.partner_images, self.weight)
+        else:
+            images, weight = mix(self.images, self.partner_images, self.weight), self.weight
+        return images, mix(targets, partner_targets, weight)
 
 
 def _moved(value: Any, device: torch.device | str) -> Any:

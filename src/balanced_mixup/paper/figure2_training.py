@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from balanced_mixup.methods import Method, TrainSet
-from balanced_mixup.mixing import mix, one_hot
+from balanced_mixup.mixing import Weights, mix, one_hot
 from balanced_mixup.randomness import generator, torch_seed
 from balanced_mixup.training.schedules import cosine
 
@@ -53,13 +53,11 @@ class Epochs:
         branches = [branch for branch in (self.stage.branch, self.stage.partners) if branch is not None]
         rows = np.concatenate([branch.rows(epoch, positions) for branch in branches])
         paired = self.stage.mix.pair(self.labels[rows], count, generator(self.seed, "mixing", epoch, 0))
-        partner, weight, target_weight = map(torch.from_numpy, paired)
+        partner, weight, target_weight = map(torch.from_numpy, paired[:3])
         points, targets = self.points[rows], self.targets[rows]
-        return Samples(
-            self.stage.mix.mix_images(points[:count], points[partner], weight),
-            mix(targets[:count], targets[partner], target_weight),
-            weight,
-        )
+        weights = Weights(weight, target_weight, torch.zeros(count, 4))
+        mixed, target_weight = self.stage.mix.mix_images(points[:count], points[partner], weights)
+        return Samples(mixed, mix(targets[:count], targets[partner], target_weight), weight)
 
 
 def trained(epochs: Epochs) -> Callable[[Tensor], Tensor]:

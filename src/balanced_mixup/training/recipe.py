@@ -208,6 +208,7 @@ FORMAT = 3  # of recipe.yaml
 _WITH_SPLIT_VERSION = 3  # the first format that has it, and near copies
 _MOST_PROBLEMS = 20  # in a message
 _DEFAULT_METHOD = BalancedMixUp().name
+_PARTS = ("sampling", "mix", "loss")  # given without a method they are combined
 _OLD_NAMES = {"weight_average": "ema_decay", "focal_gamma": "gamma", "cb_beta": "beta"}
 _OF_ALL_METHODS = {"alpha", "weight_per", "gamma", "beta"}  # in recipes of format 1 for every method
 
@@ -278,7 +279,8 @@ def _method_of(
     settings: Mapping[str, Any], base: Mapping[str, Any], problems: list[str]
 ) -> tuple[Method | None, dict[str, Any]]:
     """Return the method, None if invalid, and the settings of the recipe; appends to `problems`."""
-    name = settings.get("method", base.get("method", _DEFAULT_METHOD))
+    combined = any(part in settings for part in _PARTS)
+    name = settings.get("method", "combined" if combined else base.get("method", _DEFAULT_METHOD))
     others = {key: value for key, value in settings.items() if key != "method" and not _is_of_method(key)}
     given = {key: value for key, value in settings.items() if _is_of_method(key)}
     try:

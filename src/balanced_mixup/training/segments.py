@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from balanced_mixup.errors import UsageError
 from balanced_mixup.methods import Method, Stage, TrainSet
+from balanced_mixup.methods.deferral import Deferral, deferred
 
 if TYPE_CHECKING:
     from balanced_mixup.heads import Head
@@ -76,7 +77,7 @@ def segments_of(method: Method, data: TrainSet, *, head_only: bool = False) -> t
     found = [] if base is None else list(segments_of(base, data, head_only=head_only))
     if base is not None and base.finishes:
         found[-1] = replace(found[-1], finished_by=(*found[-1].finished_by, base))
-    start = position = found[-1].end if found else 0
+    begin = start = position = found[-1].end if found else 0
     shares = 0.0
     groups: list[list[tuple[int, Stage]]] = []
     ends: list[int] = []
@@ -94,6 +95,11 @@ def segments_of(method: Method, data: TrainSet, *, head_only: bool = False) -> t
         else:
             groups.append([(first, stage)])
             ends.append(position)
+    if method.defer is not None:
+        defer_at = begin + min(round(method.defer_from * (position - begin)), position - begin - 1)
+        groups = [
+            _with_deferral(group, end, defer_at, method.defer, data) for group, end in zip(groups, ends, strict=True)
+        ]
     if base is not None and method.head() != base.head() and not (groups and groups[0][0][1].new_head):
         raise UsageError(f"The method {method.name} has another head than {base.name}: its first stage needs `new_head`.")
     found += [Segment(tuple(stages), end, method.head(), method.keeps) for stages, end in zip(groups, ends, strict=True)]
@@ -114,6 +120,21 @@ def check_classes(method: Method, *, ordinal: bool) -> None:
             f"The method {method.name} is for grades, but the classes of these data have no order. If they have one, say so "
             "with `--ordinal` (`ordinal: true` in a plan), else choose another method."
         )
+
+
+def _with_deferral(
+    stages: list[tuple[int, Stage]], end: int, defer_at: int, kind: Deferral, data: TrainSet
+) -> list[tuple[int, Stage]]:
+    """Return stages, each with its first epoch, of which those from epoch `defer_at` on are deferred; one may be cut in two."""
+    found = []
+    firsts = [first for first, _ in stages]
+    for (first, stage), following in zip(stages, [*firsts[1:], end], strict=True):
+        if first < defer_at:
+            found.append((first, stage))
+        if following > defer_at:
+            epochs = range(max(first, defer_at), following)
+            found.append((epochs.start, deferred(stage, kind, data, epochs)))
+    return found
 
 
 def first_method(method: Method) -> Method:
