@@ -499,6 +499,7 @@ ORDER = (
     "evaluation",
     "explain",
     "benchmark",
+    "choose",
     "report",
     "figures",
     "paper",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from balanced_mixup.benchmark.added_rows import add_predictions as add_predictions
     from balanced_mixup.benchmark.engine import benchmark as benchmark
     from balanced_mixup.benchmark.tables import table as table
+    from balanced_mixup.choose.engine import choose as choose
     from balanced_mixup.errors import BalancedMixupError as BalancedMixupError
     from balanced_mixup.errors import DataError as DataError
     from balanced_mixup.errors import RunError as RunError
@@ -72,7 +73,12 @@ _HOME = {
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 # Packages that are called like the function in a module; see `callable_package`.
-_CALLABLE = {"benchmark": "benchmark.engine", "explain": "report.explanations", "report": "report.write"}
+_CALLABLE = {
+    "benchmark": "benchmark.engine",
+    "choose": "choose.engine",
+    "explain": "report.explanations",
+    "report": "report.write",
+}
 __all__ = sorted((*_MODULE_OF, *_CALLABLE))
 
 

@@ -5,6 +5,7 @@ so that several machines with a shared folder can work on one benchmark, and a r
 """
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -97,6 +98,7 @@ def run_benchmark(
     *,
     dry_run: bool = False,
     keep_weights: bool | None = None,
+    deadline: float = math.inf,
 ) -> BenchmarkOutcome:
     """Execute the unfinished runs of a plan, after an estimate of the time that this takes.
 
@@ -111,6 +113,7 @@ def run_benchmark(
         dry_run: Scan the data and the finished runs, and write nothing.
         keep_weights: Keep the weights of finished runs, otherwise delete them as soon as no other run starts from them. If not
             given as before in this folder; in a new one they are deleted.
+        deadline: When, by `time.monotonic`, no further run is started.
 
     Raises:
         UsageError: The plan cannot be made with these data, `jobs` is below 1, a run is to have several devices, or runs whose
@@ -149,7 +152,7 @@ def run_benchmark(
     expansion.write(plan, out, keep_weights=keep, threads=threads)
     if not keep:
         folder.discard_weights(finished, runs)
-    failed = _run_all(folder, runs, pending, placement, jobs, threads, keep_weights=keep)
+    failed = _run_all(folder, runs, pending, placement, jobs, threads, deadline, keep_weights=keep)
     return BenchmarkOutcome(len(runs), sum(folder.is_finished(run) for run in runs), failed)
 
 
@@ -204,6 +207,7 @@ def _run_all(
     placement: Mapping[str, Any],
     jobs: int,
     threads: int,
+    deadline: float,
     *,
     keep_weights: bool,
 ) -> list[tuple[PlannedRun, str]]:
@@ -226,10 +230,10 @@ def _run_all(
                     folder.discard_weights([run, *sharing], planned)
                 log_end(run, reason)
 
-            while pending or locked or active:
+            while active or ((pending or locked) and time.monotonic() < deadline):
                 if locked and locked[0][0] <= time.monotonic():
                     pending.append(locked.popleft()[1])
-                for slot in sorted(set(range(jobs)) - set(active)):
+                for slot in sorted(set(range(jobs)) - set(active)) if time.monotonic() < deadline else ():
                     others = [job.run for job in active.values()]
                     chosen = _next(pending, [*others, *(run for _, run in locked)], lambda run: folder.base_of(run, planned))
                     if chosen is not None:

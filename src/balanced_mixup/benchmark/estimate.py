@@ -15,6 +15,7 @@ from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRu
 from balanced_mixup.runs.run import Run
 from balanced_mixup.training.backbones import create
 from balanced_mixup.training.recipe import Recipe, make_recipe
+from balanced_mixup.training.threads import threads_of
 from balanced_mixup.training.trainer import precision_of
 
 log = logging.getLogger("balanced_mixup")
@@ -69,9 +70,18 @@ def estimate_seconds(
     return slowdown * _ONCE_SECONDS + total / jobs
 
 
+def training_seconds(recipe: Recipe, train: float, val: float, epochs: int) -> float:
+    """Estimate the seconds of a training of so many images and epochs, without its start, as busy as the machine is now."""
+    what = recipe.backbone, recipe.size, recipe.batch_size, precision_of(recipe), recipe.accelerator, threads_of(recipe)
+    speed = _speed(*what)
+    return epochs * (train / recipe.batch_size * speed.step + val * speed.image)
+
+
 def _computing(run: PlannedRun, recipe: Recipe, speed: _Speed) -> float:
     """Return the seconds of one run without its start: its epochs, each with validation, and the scoring of other images."""
     images = run.images
+    if recipe.train == "head":  # each image and its mirror image once; the epochs take seconds
+        return 2 * sum(images.values()) * speed.image
     epoch = images["train"] / recipe.batch_size * speed.step + images["val"] * speed.image
     scoring = 2 * (images["val"] + images["test"] + images.get("external", 0)) * speed.image  # each and its mirror image
     return recipe.epochs * epoch + scoring

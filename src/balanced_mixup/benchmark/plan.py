@@ -31,7 +31,8 @@ from balanced_mixup.metrics import METRICS
 from balanced_mixup.runs.identity import identity
 from balanced_mixup.training.recipe import Recipe, current_settings, explain, load_yaml, make_recipe
 
-BenchmarkPrior = Literal["uniform", "train", "none"] | dict[str, float]
+NamedPrior = Literal["uniform", "train", "none"]
+BenchmarkPrior = NamedPrior | dict[str, float]
 
 
 class BenchmarkData(DataSettings):

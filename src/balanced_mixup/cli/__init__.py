@@ -61,6 +61,7 @@ _COMMANDS = {
     "predict": "Predict the class of images without labels.",
     "explain": "Show which regions of an image a prediction rests on (Grad-CAM).",
     "report": "Write the report of a run or a benchmark: HTML, PDF or Markdown.",
+    "choose": "Find out which method to use for a data set, within a budget of time.",
     "benchmark": "Compare methods on the same folds: data sets x methods x backbones x folds x seeds.",
     "table": "Summarise a benchmark: scores, paired differences, ranks.",
     "reproduce": "Reproduce the tables and figures of the paper, beside the published ones.",

@@ -23,6 +23,13 @@ def _flags() -> type[BaseModel]:
     return create_model("Flags", __config__=ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False), **fields)
 
 
+def _recipe_flags() -> type[BaseModel]:
+    fields: dict[str, Any] = {
+        name: (field.annotation, field) for name, field in Recipe.model_fields.items() if name != "method"
+    }
+    return create_model("RecipeFlags", __config__=ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False), **fields)
+
+
 def _in_group(name: str, field: FieldInfo) -> Any:
     owners = methods_with(name)
     if len(owners) == len(METHODS):
@@ -34,3 +41,4 @@ def _in_group(name: str, field: FieldInfo) -> Any:
 
 
 Flags = _flags()
+RecipeFlags = _recipe_flags()  # without the method and its settings

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder
+from balanced_mixup.choose.record import FILE as CHOICE
 from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.extras import require
 from balanced_mixup.files import write_bytes
@@ -135,15 +136,20 @@ def make_report(path: Path, folder: Path) -> "Document":
     """Return the report of a run, an evaluation or a benchmark, as it is written to a file in `folder`."""
     kind = _kind_of(path)
     from balanced_mixup.report.benchmark_report import benchmark_report
+    from balanced_mixup.report.choice_report import choice_report
     from balanced_mixup.report.run_report import evaluation_report, run_report
 
     if kind == "benchmark":
         return benchmark_report(path, folder)
+    if kind == "choice":
+        return choice_report(path)
     return run_report(path) if kind == "run" else evaluation_report(path)
 
 
-def _kind_of(path: Path) -> Literal["run", "benchmark", "evaluation"]:
+def _kind_of(path: Path) -> Literal["run", "benchmark", "evaluation", "choice"]:
     """Return what the folder holds; UsageError where it is nothing that has a report."""
+    if (path / CHOICE).is_file():
+        return "choice"
     if RunFolder(path).recipe.is_file():
         return "run"
     if BenchmarkFolder(path).index.is_file():

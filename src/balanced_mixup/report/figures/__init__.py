@@ -13,6 +13,7 @@ from balanced_mixup.report.figures.distributions import ClassCounts as ClassCoun
 from balanced_mixup.report.figures.distributions import figure1 as figure1
 from balanced_mixup.report.figures.flow import Part as Part
 from balanced_mixup.report.figures.flow import flow as flow
+from balanced_mixup.report.figures.halving import halving_paths as halving_paths
 from balanced_mixup.report.figures.learning_curves import training_curves as training_curves
 from balanced_mixup.report.figures.operating_curves import precision_recall_curves as precision_recall_curves
 from balanced_mixup.report.figures.operating_curves import roc_curves as roc_curves

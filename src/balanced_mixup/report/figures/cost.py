@@ -32,7 +32,7 @@ def cost_by_score(rows: pd.DataFrame, score: str = "score") -> style.Drawing:
         _draw(axes, numbers, cost)
     panels[0].set_ylabel(style.short_name(score, 24))
     style.legend_below(
-        figure, [style.handle(_entry(row), **_look(index)) for index, row in enumerate(numbers.to_dict("records"))]
+        figure, [style.handle(_entry(row), **look_of(index)) for index, row in enumerate(numbers.to_dict("records"))]
     )
     fastest = numbers.sort_values("seconds", kind="stable").iloc[0]
     return style.Drawing(figure, numbers, f"The fastest is {fastest['method']}, {human_time(fastest['seconds'])}.")
@@ -46,7 +46,7 @@ def _entry(row: dict[Any, Any]) -> str:
     return f"{style.short_name(str(row['method']), 24)}: {', '.join([time, *memory, score])}"
 
 
-def _look(index: int) -> dict[str, Any]:
+def look_of(index: int) -> dict[str, Any]:
     """Return the marker style of a method, distinct for up to 49."""
     colour, marker = (
         style.COLOURS[index % len(style.COLOURS)],
@@ -56,10 +56,10 @@ def _look(index: int) -> dict[str, Any]:
 
 
 def _draw(axes: Axes, numbers: pd.DataFrame, cost: str) -> None:
-    unit, size = ("GiB", 2.0**30) if cost == "memory" else _unit(float(numbers[cost].max()))
+    unit, size = ("GiB", 2.0**30) if cost == "memory" else unit_of(float(numbers[cost].max()))
     costs = numbers[cost].to_numpy(float) / size
     for index, (x, (value, low, high)) in enumerate(zip(costs, numbers[["score", "low", "high"]].to_numpy(float), strict=True)):
-        look = _look(index)
+        look = look_of(index)
         axes.plot([x, x], [low, high], color=look["color"])
         axes.plot([x], [value], **look)
     axes.set_xlim(0, 1.08 * np.nanmax(costs))
@@ -67,5 +67,5 @@ def _draw(axes: Axes, numbers: pd.DataFrame, cost: str) -> None:
     axes.set_xlabel(f"{'peak memory' if cost == 'memory' else 'training time'} ({unit})")
 
 
-def _unit(seconds: float) -> tuple[str, float]:
+def unit_of(seconds: float) -> tuple[str, float]:
     return ("s", 1.0) if seconds < 180 else ("min", 60.0) if seconds < 3 * 3600 else ("h", 3600.0)
