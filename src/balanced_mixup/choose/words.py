@@ -17,8 +17,8 @@ def answer(choice: Choice) -> list[str]:
     others = [name for name in choice.inseparable if name != choice.winner]
     if others:
         sentences.append(
-            f"By {label} on the first inner fold it cannot be told from {listed(others)}; of these it is the simplest. More images "
-            "or more seeds could tell them apart."
+            f"By {label} on the first inner fold it cannot be told from {listed(others)}; of these it is the simplest. More "
+            "images or more seeds could tell them apart."
         )
     elif len(choice.rivals) > 1:
         sentences.append(f"By {label} on the first inner fold it is better than all others that were trained in full.")
@@ -68,8 +68,8 @@ def rule(choice: Choice) -> str:
         f"scores, after {PLAIN}, then what cannot be screened. By Optuna's successive halving a training goes on after epoch "
         f"{listed(rungs)} only if its validation score is in the better half of those that have come so far. {PLAIN} is never "
         "dropped, nor what starts from it and trains the head alone. Candidates that were trained in full are compared on the "
-        "images of the fold that none of them has seen; where the 95 % interval of a difference from the best includes 0, the two "
-        "cannot be told apart, and the simplest of all such candidates is the answer."
+        "images of the fold that none of them has seen; where the 95 % interval of a difference from the best includes 0, the "
+        "two cannot be told apart, and the simplest of all such candidates is the answer."
     )
 
 
@@ -83,7 +83,7 @@ def fates(choice: Choice) -> tuple[list[str], list[list[str]]]:
     for label in labels:
         trial = trials.get(method_of(label))
         score = None if trial is None else trial.scores.get(label)
-        end = "screened only" if trial is None else trial.fate
+        end: str = "screened only" if trial is None else trial.fate
         if label == choice.winner:
             end = "the answer"
         elif label in choice.inseparable:

@@ -91,6 +91,5 @@ def print_choice(choice: "Choice", folder: Path) -> None:
         table.add_row(*map(escape, row))
     console.print(table, "")
     console.print(cost(choice), highlight=False, markup=False)
-    console.print(
-        f"Train: bmixup train --config {folder / 'recipe.yaml'} --out ...", highlight=False, markup=False, soft_wrap=True
-    )
+    command = f"Train: bmixup train --config {folder / 'recipe.yaml'} --out runs/mine"
+    console.print(command, highlight=False, markup=False, soft_wrap=True)

@@ -28,9 +28,8 @@ def choice_report(path: Path) -> Document:
     ]
     images = choice.images
     counts = f"{images['training']:,} images to choose on, {images['held out']:,} held out" if images else "not screened yet"
-    return Document(
-        f"Which method for {path.resolve().name}", f"A choice within {human_time(choice.budget)}: {counts}", sections, remark()
-    )
+    subtitle = f"A choice within {human_time(choice.budget)}: {counts}"
+    return Document(f"Which method: {path.resolve().name}", subtitle, sections, remark())
 
 
 def _answer(choice: Choice) -> list[Block]:
@@ -38,8 +37,8 @@ def _answer(choice: Choice) -> list[Block]:
         return [Note("The choice is not finished: run `bmixup choose` again to go on."), Text(cost(choice))]
     header, rows = held_out_cells(choice)
     caption = (
-        "The answer, plain training, and plain training with corrected predictions, trained on the whole training part, on images "
-        "that took no part in the choice. Differences are those of these trained models, with intervals over the images."
+        "The answer, plain training, and plain training with corrected predictions, trained on the whole training part, on "
+        "images that took no part in the choice. Differences are those of these trained models, with intervals over the images."
     )
     return [Listing(answer(choice)), Table(caption, header, rows), Text(cost(choice))]
 
@@ -58,8 +57,8 @@ def _path(choice: Choice) -> list[Block]:
     paths = [trial for trial in choice.trials if trial.path]
     if paths:
         caption = (
-            f"Full trainings on the first inner fold: {label} on validation after each epoch against the time of that training. A "
-            "cross is where a training was dropped, a dot where it ended."
+            f"Full trainings on the first inner fold: {label} on validation after each epoch against the time of that training. "
+            "A cross is where a training was dropped, a dot where it ended."
         )
         points = [(trial.method, seconds, score, trial.fate) for trial in paths for seconds, score in trial.path]
         table = pd.DataFrame(points, columns=["method", "seconds", "score", "fate"])

@@ -68,4 +68,5 @@ def _draw(axes: Axes, numbers: pd.DataFrame, cost: str) -> None:
 
 
 def unit_of(seconds: float) -> tuple[str, float]:
+    """Return the unit for an axis of durations up to this one, and its seconds."""
     return ("s", 1.0) if seconds < 180 else ("min", 60.0) if seconds < 3 * 3600 else ("h", 3600.0)

@@ -36,5 +36,5 @@ def halving_paths(points: pd.DataFrame, score: str = "score") -> style.Drawing:
     axes.set(xlabel=f"training time ({unit})", ylabel=f"{style.short_name(score, 24)} on validation", xlim=(0, None))
     axes.xaxis.set_major_locator(MaxNLocator(6))
     style.legend_below(figure, entries)
-    best = numbers.loc[numbers["score"].idxmax()]
+    best = numbers.sort_values("score", kind="stable").iloc[-1]
     return style.Drawing(figure, numbers, f"The highest is {best['score']:.3f}, by {best['method']}.")
