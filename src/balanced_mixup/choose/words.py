@@ -29,7 +29,7 @@ def answer(choice: Choice) -> list[str]:
         )
     sentences.append(
         f"{counted(len({each.method for each in choice.screened}), 'method')} screened on frozen features, "
-        f"{counted(len(choice.trials), 'full training')} begun, {len(finished)} finished ({choice.epochs} epochs)."
+        f"{counted(len(choice.trials), 'full training')} begun, {len(finished)} finished ({counted(choice.epochs, 'epoch')})."
     )
     return sentences
 
@@ -75,7 +75,7 @@ def rule(choice: Choice) -> str:
 
 def fates(choice: Choice) -> tuple[list[str], list[list[str]]]:
     """Return the header and the rows of the table of everything that was tried."""
-    header = ["method", "screening", "epochs in full", "unseen images of the fold", "time", "end"]
+    header = ["method", "end", "screening", "epochs in full", "unseen images of the fold", "time"]
     trials = {trial.method: trial for trial in choice.trials}
     screened = {each.label: each.score for each in choice.screened}
     labels = list(dict.fromkeys([*screened, *(label for trial in choice.trials for label in trial.scores), *choice.unscreened]))
@@ -96,11 +96,11 @@ def fates(choice: Choice) -> tuple[list[str], list[list[str]]]:
         rows.append(
             [
                 label,
+                end,
                 f"{screened[label]:.3f}" if label in screened else "–",
                 str(len(trial.path)) if own and trial is not None else "",
                 "–" if score is None else f"{score:.3f}",
                 human_time(trial.seconds) if own and trial is not None else "",
-                end,
             ]
         )
     return header, rows

@@ -33,7 +33,8 @@ def choose(
     bmixup train --config runs/choice/recipe.yaml --epochs 30 --out runs/mine
     ```
 
-    1. All methods train the head alone on frozen features of the pretrained backbone, in three inner folds of the training part.
+    1. All methods train the head alone on frozen features of the pretrained backbone, in three inner folds of the training
+    part.
 
     2. Plain training, then the better half of the others, are trained in full on the first inner fold, by successive halving:
     what falls behind is dropped. How many epochs they have follows from the budget.

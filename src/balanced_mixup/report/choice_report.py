@@ -12,6 +12,8 @@ from balanced_mixup.report.document import Block, Chart, Collapsible, Document, 
 from balanced_mixup.report.figures import cost_by_score, halving_paths
 from balanced_mixup.report.words import CITATION, remark
 
+_TRIED = "What was tried, and how it ended; scores are {}."
+
 
 def choice_report(path: Path) -> Document:
     """Return the report of the choice in `path`, finished or not.
@@ -23,7 +25,7 @@ def choice_report(path: Path) -> Document:
     sections = [
         Section("answer", "Answer", _answer(choice)),
         Section("path", "The path to it", _path(choice)),
-        Section("candidates", "All candidates", [Table("What was tried, and how it ended.", *fates(choice))]),
+        Section("candidates", "All candidates", [Table(_TRIED.format(METRICS[choice.metric].label), *fates(choice), words=2)]),
         Section("provenance", "Provenance", _provenance(path)),
     ]
     images = choice.images
@@ -57,7 +59,7 @@ def _path(choice: Choice) -> list[Block]:
     paths = [trial for trial in choice.trials if trial.path]
     if paths:
         caption = (
-            f"Full trainings on the first inner fold: {label} on validation after each epoch against the time of that training. "
+            f"Full trainings on the first inner fold: {label} on validation after each epoch against the time of the training. "
             "A cross is where a training was dropped, a dot where it ended."
         )
         points = [(trial.method, seconds, score, trial.fate) for trial in paths for seconds, score in trial.path]

@@ -5,6 +5,7 @@ from matplotlib.ticker import MaxNLocator
 
 from balanced_mixup.report.figures import style
 from balanced_mixup.report.figures.cost import look_of, unit_of
+from balanced_mixup.words import counted
 
 
 @style.figure_style()
@@ -32,7 +33,9 @@ def halving_paths(points: pd.DataFrame, score: str = "score") -> style.Drawing:
         end = {"color": colour, "marker": "o" if finished else "x", "markersize": 5.0, "linestyle": "none"}
         axes.plot(own["seconds"] / size, own["score"], color=colour, linewidth=1.2)
         axes.plot(own["seconds"].iloc[-1:] / size, own["score"].iloc[-1:], **end)
-        entries.append(style.handle(f"{style.short_name(method, 24)}: {own['fate'].iloc[0]}, {len(own)} epochs", **end))
+        entries.append(
+            style.handle(f"{style.short_name(method, 24)}: {own['fate'].iloc[0]}, {counted(len(own), 'epoch')}", **end)
+        )
     axes.set(xlabel=f"training time ({unit})", ylabel=f"{style.short_name(score, 24)} on validation", xlim=(0, None))
     axes.xaxis.set_major_locator(MaxNLocator(6))
     style.legend_below(figure, entries)
