@@ -210,7 +210,7 @@ def test_bad_use(settings, tmp_path):
     (tmp_path / "damaged" / FILE).write_text(json.dumps({"format": 1, "settings": {}}))
     with pytest.raises(UsageError, match="is damaged"):
         Choice.read(tmp_path / "damaged")
-    with pytest.raises(UsageError, match="to be the folder of a choice, but it has no choice.json"):
+    with pytest.raises(UsageError, match=r"to be the folder of a choice, but it has no choice\.json"):
         Choice.read(Path(tmp_path))
 
 
