@@ -28,7 +28,7 @@ from balanced_mixup.heads import HEADS, head_from_dict, head_to_dict
 from balanced_mixup.losses import Loss
 from balanced_mixup.methods import METHODS, Method, TrainSet, get_method
 from balanced_mixup.metrics import METRICS
-from balanced_mixup.mixing import NEGLIGIBLE, Mix, mix, one_hot
+from balanced_mixup.mixing import NEGLIGIBLE, Mix, Weights, mix, one_hot
 from balanced_mixup.randomness import generator
 from balanced_mixup.training.recipe import RECIPES, Recipe, load_yaml, make_recipe
 from balanced_mixup.training.segments import first_method, segments_of
@@ -58,6 +58,25 @@ def make_loss(name, **settings):
     if "counts" in inspect.signature(LOSSES[name]).parameters:
         settings["counts"] = COUNTS
     return LOSSES[name](**settings)
+
+
+def make_mix(name, **settings):
+    """Return a mix by its defaults, by the class counts where it needs them, and by those settings that it has."""
+    parameters = inspect.signature(MIXES[name]).parameters
+    return MIXES[name](**{key: value for key, value in {"counts": COUNTS, **settings}.items() if key in parameters})
+
+
+def shown_targets(mixing, labels, partner_labels, steps, batch=128):
+    """Return the mean target (K,) that a mix makes of samples of these classes, with partners of those of a second branch."""
+    total, images = torch.zeros(CLASSES), torch.zeros(batch, 1, 16, 16)
+    for step in range(steps):
+        own = slice(step * batch, (step + 1) * batch)
+        candidates = np.concatenate([labels[own], partner_labels[own]]) if mixing.needs_partners else labels[own]
+        partner, weight, target_weight, box = mixing.pair(candidates, batch, generator(0, "shown", step))
+        weights = Weights(*map(torch.from_numpy, (weight, target_weight, np.zeros((batch, 4)) if box is None else box)))
+        targets = one_hot(torch.from_numpy(candidates), CLASSES)
+        total += mix(targets[:batch], targets[partner], mixing.mix_images(images, images, weights)[1]).sum(0)
+    return (total / total.sum()).numpy()
 
 
 # ---- Methods ----
@@ -155,6 +174,21 @@ def test_a_methods_stages_fill_the_epochs_and_teach_a_class_prior(name):
 
 
 @each(METHODS)
+def test_a_methods_class_prior_is_that_of_the_targets_that_it_shows(name):
+    counts, steps, batch = np.array(COUNTS), 100, 128
+    for first, stage, _ in stages_of(name, epochs=12):
+        epochs, shown = range(first, first + 2), []
+        for epoch in epochs:
+            positions = np.arange(steps * batch)
+            labels = LABELS[stage.branch.rows(epoch, positions)]
+            partners = None if stage.partners is None else LABELS[stage.partners.rows(epoch, positions)]
+            shown.append(shown_targets(stage.mix, labels, partners, steps))
+        shown = np.mean(shown, axis=0)
+        assert stage.target_proportions(counts, epochs) == pytest.approx(shown, abs=0.01)
+        assert stage.class_prior(counts, epochs) == pytest.approx(stage.loss.taught_prior(shown.astype(float)), abs=0.03)
+
+
+@each(METHODS)
 def test_a_recipe_with_a_method_survives_its_yaml(name, tmp_path):
     recipe = make_recipe({"method": name})
     assert make_recipe({"method": METHODS[name]()}) == recipe
@@ -225,7 +259,7 @@ def test_a_methods_branches_are_streams_of_seed_and_epoch(name, labels):
 def test_a_methods_branches_draw_as_often_as_they_say_and_the_members_of_a_class_alike(name):
     for branch in branches_of(name, LABELS):
         for epoch in range(3):
-            rows = branch.rows(epoch, np.arange(8_000))
+            rows = branch.rows(epoch, np.arange(24_000))
             assert set(rows.tolist()) == set(range(len(LABELS)))
             times = np.bincount(rows)
             for label in np.unique(LABELS):
@@ -242,14 +276,14 @@ def test_a_methods_branches_draw_as_often_as_they_say_and_the_members_of_a_class
 @each(MIXES)
 @pytest.mark.parametrize("batch", [1, 2, 7, 64])
 def test_a_mix_pairs_and_weighs(name, batch):
-    mixing = MIXES[name]()
+    mixing = make_mix(name)
     candidates = 2 * batch if mixing.needs_partners else batch
     for step in range(30):
-        labels = generator(0, "labels", step).integers(0, CLASSES, candidates)
+        labels = generator(0, "labels", step).choice([0, 1, 3], candidates)
         paired = mixing.pair(labels, batch, generator(0, "mixing", step))
         again = mixing.pair(labels, batch, generator(0, "mixing", step))
-        assert all((one == other).all() for one, other in zip(paired, again, strict=True))
-        partner, weight, target_weight = paired
+        assert all(np.array_equal(one, other) for one, other in zip(paired, again, strict=True))
+        partner, weight, target_weight, box = paired
         assert partner.shape == weight.shape == target_weight.shape == (batch,)
         assert weight.dtype == target_weight.dtype == np.float32
         for each_weight in (weight, target_weight):
@@ -261,24 +295,31 @@ def test_a_mix_pairs_and_weighs(name, batch):
         unmixed = (weight == 0) & (target_weight == 0)
         assert (partner[unmixed] == np.flatnonzero(unmixed)).all()
         images = torch.rand(candidates, 3, 4, 4, generator=torch.Generator().manual_seed(step))
-        mixed = mixing.mix_images(images[:batch], images[partner], torch.from_numpy(weight))
+        boxes = np.zeros((batch, 4), np.float32) if box is None else box
+        weights = Weights(*map(torch.from_numpy, (weight, target_weight, boxes)))
+        mixed, exact_weight = mixing.mix_images(images[:batch], images[partner], weights)
+        assert exact_weight.shape == (batch,)
+        assert exact_weight.dtype == torch.float32
         assert mixed.shape == (batch, 3, 4, 4)
         assert torch.equal(mixed[weight == 0], images[:batch][weight == 0])
         assert mixed.min() >= 0
         assert mixed.max() <= 1
         if mixing.mixes_features:
             features = images.flatten(1)
-            assert mixing.mix_images(features[:batch], features[partner], torch.from_numpy(weight)).shape == (batch, 48)
+            assert mixing.mix_images(features[:batch], features[partner], weights)[0].shape == (batch, 48)
+            assert box is None
 
 
 @each(MIXES)
-def test_a_mix_knows_the_mean_weight_of_its_partners(name):
-    mixing = MIXES[name]()
-    assert 0 <= mixing.mean_partner_weight <= 1
-    if mixing.needs_partners:
-        labels = np.zeros(128, np.int64)
-        drawn = [mixing.pair(labels, 64, generator(0, "mean", step)).target_weight.mean() for step in range(3000)]
-        assert np.mean(drawn) == pytest.approx(mixing.mean_partner_weight, abs=0.02)
+def test_a_mix_knows_the_class_proportions_of_its_targets(name):
+    mixing, rng = make_mix(name, weight_per="sample"), generator(0, "classes")
+    own, partners = np.array([0.7, 0.2, 0.0, 0.1]), np.array([0.1, 0.2, 0.0, 0.7])
+    labels, partner_labels = (rng.choice(CLASSES, 400 * 128, p=p) for p in (own, partners))
+    shown = shown_targets(mixing, labels, partner_labels, 400)
+    proportions = mixing.target_proportions(own, partners if mixing.needs_partners else None)
+    assert proportions.sum() == pytest.approx(1)
+    assert proportions == pytest.approx(shown, abs=0.01)
+    assert (proportions != own).any() == (mixing.needs_partners or "counts" in inspect.signature(MIXES[name]).parameters)
 
 
 # ---- Heads ----

@@ -168,8 +168,8 @@ class Stage:
     def target_proportions(self, counts: npt.NDArray[np.int64], epochs: range) -> npt.NDArray[np.float64]:
         """Return the expected proportion of each class in the targets, float64 (K,), sums to 1; arguments as for `class_prior`.
 
-        With the probabilities s of the branch and c of the partners' branch it is (1 - E[w]) s + E[w] c for a mean weight E[w] of
-        partners. Mixing within the batch does not change s, unless its weights depend on the classes.
+        With the probabilities s of the branch, c of the partners' branch, and the mean weight E[w] of partners it is
+        (1 - E[w]) s + E[w] c. Mixing within the batch does not change s, unless its weights depend on the classes.
         """
         own = self._mean_probabilities(self.branch, counts, epochs)
         partners = None if self.partners is None else self._mean_probabilities(self.partners, counts, epochs)

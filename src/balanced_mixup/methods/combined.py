@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
@@ -74,13 +74,13 @@ class Combined(Method):
     @model_validator(mode="after")
     def _check_balance(self) -> Self:
         """Refuse what balances the classes twice: rare ones would count more than frequent ones."""
-        data = TrainSet(np.repeat([0, 1, 2], [100, 10, 1]), 3, 1, 0)
+        data, epochs = TrainSet(np.repeat([0, 1, 2], [100, 10, 1]), 3, 10, 0), range(10)
         (stage,) = self.stages(data)
-        shown_to, taught = stage.target_proportions(data.counts, range(1)), stage.class_prior(data.counts, range(1))
-        if shown_to[2] >= 0.09 * shown_to[0] and taught[2] > 2 * taught[0]:  # 0.1 by square-root sampling
+        proportions, taught = stage.target_proportions(data.counts, epochs), stage.class_prior(data.counts, epochs)
+        if proportions[2] >= 0.09 * proportions[0] and taught[2] > 2 * taught[0]:  # 0.1 by square-root sampling
             raise UsageError(
-                f"The sampling {self.sampling}, the mix {self.mix} and the loss {self.loss} balance the classes more than once: "
-                "rare ones would count more than frequent ones. Leave one of them out."
+                f"The sampling {self.sampling}, the mix {self.mix} and the loss {self.loss} balance the classes more than "
+                "once: rare ones would count more than frequent ones. Leave one of them out."
             )
         return self
 
@@ -88,7 +88,7 @@ class Combined(Method):
         """Return one stage of the three."""
         mix, partners = MIXES[self.mix](data)
         loss = loss_class(self.loss)
-        counts = {"counts": data.counts} if "counts" in inspect.signature(loss).parameters else {}
+        counts: dict[str, Any] = {"counts": data.counts} if "counts" in inspect.signature(loss).parameters else {}
         return (Stage(SAMPLINGS[self.sampling](data), partners, mix, loss(**counts)),)
 
     def head(self) -> Head:

@@ -1,8 +1,8 @@
 """Deferred re-weighting and re-sampling: a schedule over any method, whose last epochs teach all classes alike.
 
-LDAM-DRW trains as the classes are until 80 % of the epochs, then weighs them by their effective number (Cao et al., NeurIPS 2019). Here
-the weights are those of the targets that a stage shows: with a mix that shows rare classes more often already, such as
-Balanced-MixUp, they are smaller, so that the classes count alike, and not the rare ones more. With plain sampling they are the paper's.
+For 80 % of the epochs classes count by their size, then by weights from their effective number, or class sampling (Cao et al.,
+NeurIPS 2019). The weights are those for the targets that a stage shows: Balanced-MixUp, which shows rare classes more often
+already, gets smaller ones than plain sampling, whose weights are the paper's. So classes count alike, and not the rare ones more.
 """
 
 from __future__ import annotations

@@ -90,9 +90,7 @@ def segments_of(method: Method, data: TrainSet) -> tuple[Segment, ...]:
             ends.append(position)
     if method.defer is not None:
         defer_at = begin + min(round(method.defer_from * (position - begin)), position - begin - 1)
-        groups = [
-            _with_deferral(group, end, defer_at, method.defer, data) for group, end in zip(groups, ends, strict=True)
-        ]
+        groups = [_with_deferral(group, end, defer_at, method.defer, data) for group, end in zip(groups, ends, strict=True)]
     if base is not None and method.head() != base.head() and not (groups and groups[0][0][1].new_head):
         raise UsageError(f"The method {method.name} has another head than {base.name}: its first stage needs `new_head`.")
     found += [Segment(tuple(stages), end, method.head(), method.keeps) for stages, end in zip(groups, ends, strict=True)]
