@@ -54,10 +54,10 @@ LOSSES, MIXES = exported(losses, Loss), exported(mixing, Mix)
 
 
 def make_loss(name, **settings):
-    """Return a loss by its defaults, and by the class counts where it needs them."""
+    """Return a loss by its defaults, and by the class counts where it needs them; without what is random in training."""
     if "counts" in inspect.signature(LOSSES[name]).parameters:
         settings["counts"] = COUNTS
-    return LOSSES[name](**settings)
+    return LOSSES[name](**settings).eval()
 
 
 def make_mix(name, **settings):
@@ -95,9 +95,10 @@ def steps_of(name, seed=0, epoch=0):
     """Yield loss, targets and model of each step of an epoch over noise, by a linear model, for each stage of the method."""
     pixels = np.random.default_rng(1).integers(0, 256, (len(LABELS), 4, 4, 3), dtype=np.uint8)
     rows = np.arange(len(LABELS))
-    for first, stage, _ in stages_of(name, seed=seed):
+    torch.manual_seed(0)
+    for first, stage, segment in stages_of(name, seed=seed):
         batches = TrainBatches(ArrayPixels(pixels), LABELS, rows, stage, batch_size=8, seed=seed, epoch=first + epoch)
-        model = torch.nn.Linear(48, CLASSES)
+        model = torch.nn.Linear(48, segment.head.num_outputs(CLASSES))
         torch.nn.init.constant_(model.bias, 0.0)
         torch.nn.init.normal_(model.weight, generator=torch.Generator().manual_seed(0))
         for batch in batches:
@@ -334,14 +335,20 @@ def test_a_head_turns_features_into_probabilities(name):
     torch.manual_seed(0)
     assert all(torch.equal(a, b) for a, b in zip(layer.parameters(), head.layer(6, CLASSES).parameters(), strict=True))
     features = torch.randn(9, 6, generator=torch.Generator().manual_seed(1))
-    for dtype in (torch.float32, torch.bfloat16, torch.float16):
-        probabilities = head.probabilities(layer(features).to(dtype))
-        assert probabilities.shape == (9, CLASSES)
-        assert probabilities.dtype == torch.float32
-        assert (probabilities >= 0).all()
-        assert torch.allclose(probabilities.sum(1), torch.ones(9), atol=1e-6)
+    outputs = layer(features)
+    assert outputs.shape == (9, head.num_outputs(CLASSES))
+    # Whatever the outputs are, they are probabilities.
+    for found in (outputs, outputs.sort(dim=1).values, outputs.flip(1) + 3, 100 * torch.randn(outputs.shape)):
+        for dtype in (torch.float32, torch.bfloat16, torch.float16):
+            probabilities = head.probabilities(found.to(dtype))
+            assert probabilities.shape == (9, CLASSES)
+            assert probabilities.dtype == torch.float32
+            assert (probabilities >= 0).all()
+            assert torch.allclose(probabilities.sum(1), torch.ones(9), atol=1e-6)
+    scores = head.class_scores(outputs)
+    assert torch.allclose(scores.softmax(1), head.probabilities(outputs), atol=1e-6)
     # A gradient reaches it, and `reset` gives it weights as at the start.
-    torch.nn.functional.cross_entropy(layer(features), torch.arange(9) % CLASSES).backward()
+    torch.nn.functional.cross_entropy(scores, torch.arange(9) % CLASSES).backward()
     assert all(parameter.grad.isfinite().all() for parameter in layer.parameters())
     torch.manual_seed(3)
     head.reset(layer)
@@ -354,7 +361,7 @@ def test_a_head_turns_features_into_probabilities(name):
 
 def test_bad_heads_are_named():
     for content in ({"name": "softmx"}, {}, {"name": "softmax", "scale": 3}):
-        with pytest.raises(UsageError, match="Expected a head among softmax, cosine with its settings, but got"):
+        with pytest.raises(UsageError, match=f"Expected a head among {', '.join(HEADS)} with its settings, but got"):
             head_from_dict(content)
     with pytest.raises(UsageError, match="Expected `scale` of the cosine head to be above 0, but got 0"):
         head_from_dict({"name": "cosine", "scale": 0})
@@ -363,25 +370,85 @@ def test_bad_heads_are_named():
 # ---- Losses ----
 
 
-def loss_case(batch=12):
+def loss_case(loss, batch=12):
+    """Return outputs of the loss's head and mixed targets."""
     g = torch.Generator().manual_seed(0)
-    logits = 3 * torch.randn(batch, CLASSES, generator=g)
+    outputs = 3 * torch.randn(batch, HEADS[loss.head]().num_outputs(CLASSES), generator=g)
     labels = torch.tensor([0, 1, 3])[torch.randint(3, (batch,), generator=g)]
     others = labels.roll(1)
-    return logits, mix(one_hot(labels, CLASSES), one_hot(others, CLASSES), torch.rand(batch, generator=g))
+    return outputs, mix(one_hot(labels, CLASSES), one_hot(others, CLASSES), torch.rand(batch, generator=g))
+
+
+def sure_of(loss, labels, size):
+    """Return outputs by which these classes are predicted, the more surely the larger `size` is."""
+    if loss.ordinal:
+        return size * (2.0 * (labels[:, None] > torch.arange(CLASSES - 1)) - 1)
+    return size * (2 * one_hot(labels, CLASSES) - 1)
 
 
 @each(LOSSES)
 def test_a_loss_is_positive_with_a_finite_gradient(name):
+    for loss in (make_loss(name), make_loss(name).train()):
+        outputs, targets = loss_case(loss)
+        outputs.requires_grad_()
+        torch.manual_seed(0)
+        value = loss(outputs, targets)
+        value.backward()
+        assert value.shape == ()
+        assert value > 0
+        assert outputs.grad.isfinite().all()
+        assert outputs.grad.any()
+        # What is random in training comes from torch, which a training seeds at each step.
+        torch.manual_seed(0)
+        assert torch.equal(loss(outputs, targets), value)
+
+
+@each(LOSSES)
+def test_a_loss_belongs_to_a_head(name):
     loss = make_loss(name)
-    logits, targets = loss_case()
-    logits.requires_grad_()
-    value = loss(logits, targets)
-    value.backward()
-    assert value.shape == ()
-    assert value > 0
-    assert logits.grad.isfinite().all()
-    assert logits.grad.any()
+    head = HEADS[loss.head]()
+    assert head.ordinal == loss.ordinal
+    assert head.num_outputs(CLASSES) == CLASSES - loss.ordinal
+    labels = torch.tensor([0, 1, 3, 2])
+    assert torch.equal(head.probabilities(sure_of(loss, labels, 3.0)).argmax(1), labels)
+
+
+@each(LOSSES)
+def test_a_loss_teaches_a_class_prior(name):
+    for loss in (make_loss(name), make_loss(name).weighted([1.0, 2.0, 0.0, 5.0])):
+        for proportions in (np.array(COUNTS) / 80, np.array([0.4, 0.3, 0.0, 0.3])):
+            prior = loss.taught_prior(proportions)
+            assert prior.dtype == np.float64
+            assert prior.sum() == pytest.approx(1)
+            assert (prior[[0, 1, 3]] > 0).all()
+            assert prior[2] == 0
+
+
+@each(LOSSES)
+def test_a_weighted_loss_is_the_loss_times_the_weight_of_its_class(name):
+    loss, weights = make_loss(name, reduction="none"), torch.tensor([1.0, 2.0, 0.0, 5.0])
+    weighted = loss.weighted(weights.numpy())
+    outputs, _ = loss_case(loss)
+    labels = torch.tensor([0, 1, 3]).repeat(4)
+    targets = one_hot(labels, CLASSES)
+    assert torch.allclose(weighted(outputs, targets), weights[labels] * loss(outputs, targets))
+    assert (weighted.head, weighted.ordinal, weighted.smooths) == (loss.head, loss.ordinal, loss.smooths)
+    assert not weighted.state_dict()
+
+
+@each(LOSSES)
+def test_a_class_without_images_changes_no_loss_of_the_others(name):
+    """Neither its value for them nor, as nothing is infinite, that any is."""
+    loss = make_loss(name)
+    outputs, targets = loss_case(loss)
+    assert loss(outputs, targets).isfinite()
+    if loss.ordinal or "counts" not in inspect.signature(LOSSES[name]).parameters:
+        return
+    without = LOSSES[name](counts=[n for n in COUNTS if n]).eval()
+    outputs[:, 2] = -1e4
+    present = [0, 1, 3]
+    kept = without(outputs[:, present], targets[:, present])
+    assert torch.allclose(loss(outputs, targets), kept, atol=1e-5) or loss.smooths
 
 
 @each(LOSSES)
@@ -389,39 +456,47 @@ def test_a_loss_is_0_for_sure_right_answers_and_large_for_sure_wrong_ones(name):
     loss = make_loss(name)
     labels = torch.tensor([0, 1, 3, 0])
     targets = one_hot(labels, CLASSES)
-    assert 0 <= loss(50 * targets, targets) < 1e-6
-    assert loss(50 * targets.roll(1, 0), targets) > 1
+    values = [loss(sure_of(loss, labels, size), targets).item() for size in (0.0, 1.0, 2.0, 4.0, 50.0)]
+    assert loss(sure_of(loss, labels.roll(1), 50.0), targets) > 1 + values[-1]
+    if loss.smooths:  # it wants the right answer, but not surely
+        assert min(values) < min(values[0], values[-1])
+        return
+    assert 0 <= values[-1] < 1e-6
     # In between it falls as the right answer becomes surer.
-    values = [loss(size * targets, targets).item() for size in (0.0, 1.0, 2.0, 4.0)]
     assert values == sorted(values, reverse=True)
 
 
 @each(LOSSES)
 def test_a_loss_is_the_mean_over_samples_in_any_order(name):
     loss = make_loss(name)
-    logits, targets = loss_case()
+    outputs, targets = loss_case(loss)
     order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
-    whole = loss(logits, targets)
-    assert torch.allclose(loss(logits[order], targets[order]), whole)
-    single = make_loss(name, reduction="none")(logits, targets)
-    assert torch.allclose(single, torch.stack([loss(logits[i : i + 1], targets[i : i + 1]) for i in range(12)]))
+    whole = loss(outputs, targets)
+    assert torch.allclose(loss(outputs[order], targets[order]), whole)
+    single = make_loss(name, reduction="none")(outputs, targets)
+    alone = torch.stack([loss(outputs[i : i + 1], targets[i : i + 1]) for i in range(12)])
+    # A sample counts by its number of terms, which is 1 for most losses.
+    assert torch.allclose(single, alone * loss.terms(targets) / loss.terms(targets).mean())
     assert torch.allclose(single.mean(), whole)
-    assert torch.allclose(make_loss(name, reduction="sum")(logits, targets), single.sum())
+    assert torch.allclose(make_loss(name, reduction="sum")(outputs, targets), single.sum())
 
 
 @each(LOSSES)
 def test_a_loss_is_linear_in_the_targets(name):
+    """Given the outputs as it sees them, which a loss with margins moves by the targets."""
     loss = make_loss(name)
-    logits, first = loss_case()
+    outputs, first = loss_case(loss)
     second = first.roll(5, 0)
-    mixed = loss(logits, 0.3 * first + 0.7 * second)
-    assert torch.allclose(mixed, 0.3 * loss(logits, first) + 0.7 * loss(logits, second))
+    mixed = 0.3 * first + 0.7 * second
+    seen = loss.adjusted(outputs, mixed)
+    one, other = ((targets * loss.per_class_loss(seen)).sum() / loss.terms(targets).sum() for targets in (first, second))
+    assert torch.allclose(loss(outputs, mixed), 0.3 * one + 0.7 * other)
 
 
 @each(LOSSES)
 def test_a_loss_refuses_hard_labels(name):
     with pytest.raises(UsageError, match="Expected `targets` to be soft targets"):
-        make_loss(name)(torch.zeros(3, CLASSES), torch.tensor([0, 1, 3]))
+        make_loss(name)(torch.zeros(3, CLASSES - make_loss(name).ordinal), torch.tensor([0, 1, 3]))
 
 
 @each(LOSSES)

@@ -1,6 +1,7 @@
 """Heads: a layer from the backbone's features to outputs, and the conversion of outputs to probabilities.
 
-A head is part of a method: cross-entropy goes with `Softmax`, losses with angular margins go with `Cosine`.
+A head is part of a method: cross-entropy goes with `Softmax`, losses with angular margins go with `Cosine`, those for
+grades with `Corn` and `Coral`, which have an output for each threshold between two grades.
 """
 
 import math
@@ -17,14 +18,21 @@ from balanced_mixup.errors import UsageError, shown
 
 
 class Head(ABC):
-    """Maps features (B, F) to outputs (B, K), and these to probabilities (B, K)."""
+    """Maps features (B, F) to outputs (B, K), or as many as it has for K classes, and these to probabilities (B, K)."""
 
     name: ClassVar[str]
     """The name in model.json."""
 
+    ordinal: ClassVar[bool] = False
+    """Classes have to be ordered."""
+
+    def num_outputs(self, num_classes: int) -> int:
+        """Return the number of outputs for K classes."""
+        return num_classes
+
     @abstractmethod
     def layer(self, in_features: int, num_classes: int) -> nn.Module:
-        """Return a new layer from features (B, `in_features`) to outputs (B, K), with initial weights.
+        """Return a new layer from features (B, `in_features`) to outputs, with initial weights.
 
         Random weights come from torch's global generator, which the caller has seeded.
         """
@@ -35,7 +43,11 @@ class Head(ABC):
 
     @abstractmethod
     def probabilities(self, outputs: Tensor) -> Tensor:
-        """Return float32 probabilities (B, K), rows sum to 1, for outputs (B, K) of any precision."""
+        """Return float32 probabilities (B, K), rows sum to 1, for outputs of any precision."""
+
+    def class_scores(self, outputs: Tensor) -> Tensor:
+        """Return a score of each class, (B, K), as its logit is: what an explanation of a prediction differentiates."""
+        return outputs
 
 
 @dataclass(frozen=True)
@@ -105,7 +117,101 @@ class CosineLayer(nn.Module):
         return self.scale * F.linear(F.normalize(features.flatten(1), dim=1), F.normalize(self.weight, dim=1))
 
 
-HEADS: Mapping[str, type[Head]] = {head.name: head for head in (Softmax, Cosine)}
+@dataclass(frozen=True)
+class Corn(Head):
+    """K - 1 outputs, the logits of P(grade > j | grade >= j), each of its own direction (Shi et al., PAA 2023).
+
+    The weights start at zero and the biases such that all grades are equally probable.
+    """
+
+    name: ClassVar[str] = "corn"
+    ordinal: ClassVar[bool] = True
+
+    def num_outputs(self, num_classes: int) -> int:
+        """Return K - 1."""
+        return num_classes - 1
+
+    def layer(self, in_features: int, num_classes: int) -> nn.Module:
+        """Return a layer with a direction for each threshold."""
+        layer = ThresholdLayer(in_features, num_classes - 1, num_classes - 1)
+        self.reset(layer)
+        return layer
+
+    def reset(self, layer: nn.Module) -> None:
+        """Set the weights to zero, and P(grade > j | grade >= j) to (K - 1 - j) / (K - j)."""
+        weight, bias = layer.parameters()
+        nn.init.zeros_(weight)
+        with torch.no_grad():
+            bias.copy_(torch.arange(len(bias), 0, -1).log())
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """Return P(grade > 0) ... P(grade > k - 1 | grade >= k - 1) P(grade <= k | grade >= k)."""
+        outputs = outputs.float()
+        passed = F.pad(outputs.sigmoid().cumprod(dim=1), (1, 0), value=1.0)
+        return passed * F.pad((-outputs).sigmoid(), (0, 1), value=1.0)
+
+    def class_scores(self, outputs: Tensor) -> Tensor:
+        """Return log p, at least that of the smallest float."""
+        return self.probabilities(outputs).clamp_min(torch.finfo(torch.float32).tiny).log()
+
+
+@dataclass(frozen=True)
+class Coral(Head):
+    """K - 1 outputs, the logits of P(grade > j), of one direction and a bias for each (Cao et al., PRL 2020).
+
+    The weights start at zero and the biases such that all grades are equally probable.
+    """
+
+    name: ClassVar[str] = "coral"
+    ordinal: ClassVar[bool] = True
+
+    def num_outputs(self, num_classes: int) -> int:
+        """Return K - 1."""
+        return num_classes - 1
+
+    def layer(self, in_features: int, num_classes: int) -> nn.Module:
+        """Return a layer with one direction."""
+        layer = ThresholdLayer(in_features, 1, num_classes - 1)
+        self.reset(layer)
+        return layer
+
+    def reset(self, layer: nn.Module) -> None:
+        """Set the weights to zero, and P(grade > j) to (K - 1 - j) / K."""
+        weight, bias = layer.parameters()
+        nn.init.zeros_(weight)
+        with torch.no_grad():
+            bias.copy_((torch.arange(len(bias), 0, -1) / (len(bias) + 1)).logit())
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """Return P(grade > k - 1) - P(grade > k).
+
+        Where these cross, they are put in order (rearrangement: Chernozhukov et al., Econometrica 2010).
+        """
+        ordered = outputs.float().sort(dim=1, descending=True).values
+        a, b = F.pad(ordered, (1, 0), value=math.inf), F.pad(ordered, (0, 1), value=-math.inf)
+        # sigmoid(a) - sigmoid(b), which keeps its digits where both are near 1.
+        return a.sigmoid() * (-b).sigmoid() * -torch.expm1(b - a)
+
+    def class_scores(self, outputs: Tensor) -> Tensor:
+        """Return log p, at least that of the smallest float."""
+        return self.probabilities(outputs).clamp_min(torch.finfo(torch.float32).tiny).log()
+
+
+class ThresholdLayer(nn.Module):
+    """Maps features (B, F), or (B, F, 1, 1) where it replaces a convolution, to K - 1 outputs, of one direction or as many."""
+
+    def __init__(self, in_features: int, directions: int, thresholds: int) -> None:
+        """Make room for the parameters."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(directions, in_features))
+        self.bias = nn.Parameter(torch.empty(thresholds))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return outputs (B, K - 1)."""
+        return F.linear(features.flatten(1), self.weight) + self.bias
+
+
+HEADS: Mapping[str, type[Head]] = {head.name: head for head in (Softmax, Cosine, Corn, Coral)}
 
 
 def head_to_dict(head: Head) -> dict[str, Any]:

@@ -6,12 +6,12 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from balanced_mixup import losses
 from balanced_mixup.benchmark.variants import method_variants
 from balanced_mixup.errors import UsageError
-from balanced_mixup.heads import HEADS
 from balanced_mixup.losses import Focal
-from balanced_mixup.methods import METHODS, Combined, TrainSet
-from balanced_mixup.methods.combined import LOSSES, MIXES, SAMPLINGS, loss_class
+from balanced_mixup.methods import METHODS, Combined, Instance, TrainSet
+from balanced_mixup.methods.combined import LOSSES, MIXES, SAMPLINGS
 from balanced_mixup.mixing import CutMix, NoMix
 from balanced_mixup.training.recipe import make_recipe
 
@@ -39,6 +39,7 @@ def test_every_part_can_be_named_and_is_that_of_its_method():
     fields = Combined.model_fields
     assert set(get_args(fields["sampling"].annotation)) == set(SAMPLINGS)
     assert set(get_args(fields["mix"].annotation)) == set(MIXES)
+    assert set(get_args(fields["loss"].annotation)) == set(LOSSES)
     for name in SAMPLINGS:
         own, other = stage_of(Combined(sampling=name)).branch, METHODS[name]().stages(DATA)[0].branch
         assert (own.rows(3, np.arange(40)) == other.rows(3, np.arange(40))).all()
@@ -51,8 +52,14 @@ def test_every_part_can_be_named_and_is_that_of_its_method():
             assert (stage.partners.rows(0, np.arange(40)) == other.partners.rows(0, np.arange(40))).all()
     for name in LOSSES:
         method = Combined(loss=name)
-        assert type(stage_of(method).loss) is loss_class(name)
-        assert type(method.head()) is HEADS[loss_class(name).head]
+        known = METHODS.get(name, Instance)()
+        loss, head = known.stages(DATA)[0].loss, known.head()
+        assert type(stage_of(method).loss) is type(loss)
+        assert method.head() == head
+    every = {
+        loss for name in losses.__all__ if isinstance(loss := getattr(losses, name), type) and issubclass(loss, losses.Loss)
+    }
+    assert {type(make(DATA)) for make in LOSSES.values()} == every - {losses.Loss}
 
 
 def settings_of(mix):
@@ -61,13 +68,13 @@ def settings_of(mix):
 
 def test_what_balances_the_classes_twice_is_refused():
     refused = set()
-    for sampling, mix, loss in itertools.product(SAMPLINGS, MIXES, ("cross-entropy", "logit-adjusted", "class-balanced")):
+    for sampling, mix, loss in itertools.product(SAMPLINGS, MIXES, ("cross-entropy", "logit-adjusted", "cb-loss")):
         try:
             Combined(sampling=sampling, mix=mix, loss=loss)
         except ValueError as error:
             assert f"The sampling {sampling}, the mix {mix} and the loss {loss} balance the classes more than" in str(error)
             refused.add((sampling, mix, loss))
-    assert {("class", "none", "logit-adjusted"), ("sqrt", "cutmix", "class-balanced")} <= refused
+    assert {("class", "none", "logit-adjusted"), ("sqrt", "cutmix", "cb-loss")} <= refused
     assert {("class", "bbn-mix", "cross-entropy"), ("progressive", "none", "logit-adjusted")} <= refused
     # Plain sampling with a balancing loss is the usual thing, and so are balanced samples with cross-entropy.
     assert ("instance", "mixup", "logit-adjusted") not in refused
@@ -78,7 +85,7 @@ def test_what_balances_the_classes_twice_is_refused():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"loss": "focl"}, r"Expected `loss` to be one of .*focal.*, but got 'focl'\. Did you mean 'focal'\?"),
+        ({"loss": "focl"}, r"Expected `loss` to be 'cross-entropy', 'focal', .*, but got 'focl'"),
         ({"mix": "cutmx"}, r"Expected `mix` to be 'none', 'mixup', .*, but got 'cutmx'"),
         ({"sampling": "clas"}, r"Expected `sampling` to be 'instance', 'class', .*, but got 'clas'"),
         ({"method": "focal", "mix": "cutmix"}, r"`mix` is a setting of combined, not of the method focal"),

@@ -32,6 +32,7 @@ from balanced_mixup.randomness import key_of
 from balanced_mixup.runs.environment import fingerprint
 from balanced_mixup.runs.identity import base_identity, identity
 from balanced_mixup.training.recipe import Recipe, make_recipe
+from balanced_mixup.training.segments import check_classes
 
 log = logging.getLogger("balanced_mixup")
 
@@ -84,6 +85,8 @@ def expand(plan: Plan, out: Path, placement: Mapping[str, Any]) -> Expansion:
         data.setdefault("near_copies", BenchmarkFolder(out).finds_near_copies)
         recipe = make_recipe(recipe_settings(plan.settings), placement, data)
         manifest = load(recipe)
+        for variant in method_variants(plan.methods):
+            check_classes(make_recipe(variant_settings(plan.settings, variant)).method, ordinal=manifest.ordinal)
         prepared = _prepared(manifest, entry.images_at_most, recipe, plan.fold_seed)
         folds = _folds(name, entry, plan, prepared, recipe)
         external = sum(scan_external(name, entry.external, prepared, folds, recipe).values())

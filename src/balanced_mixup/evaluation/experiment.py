@@ -43,7 +43,7 @@ from balanced_mixup.table_files import csv_text
 from balanced_mixup.training.preflight import check_machine
 from balanced_mixup.training.processes import GRACE_SECONDS, exit_with_parent, process_rank
 from balanced_mixup.training.recipe import Recipe, make_recipe
-from balanced_mixup.training.segments import first_method
+from balanced_mixup.training.segments import check_classes, first_method
 from balanced_mixup.training.training_files import SegmentEnd
 
 # Torch, Lightning and timm take seconds to import: the functions that compute import them, after a mistake has been refused.
@@ -185,6 +185,7 @@ def _checked(recipe: Recipe) -> Manifest:
     """Return the data, of which no image has been opened, once all is checked that can be checked without them."""
     check_machine(recipe)
     manifest = load(recipe)
+    check_classes(recipe.method, ordinal=manifest.ordinal)
     if not recipe.exclude_bad:
         check_table(manifest)
     return manifest

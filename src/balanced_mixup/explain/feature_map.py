@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from balanced_mixup.errors import UsageError
+from balanced_mixup.heads import Head
 from balanced_mixup.runs.classifier import Classifier
 
 _COARSEST = 4  # positions per side; 2 x 2 would only show the quarter of the image
@@ -29,23 +30,24 @@ class Mapped(nn.Module):
     The model itself is not changed.
     """
 
-    def __init__(self, model: nn.Module, layer: str) -> None:
-        """Args: layer: name of the module that gives the features; "" for `forward_features`."""
+    def __init__(self, model: nn.Module, layer: str, head: Head) -> None:
+        """Args: layer: name of the module that gives the features; "" for `forward_features`. head: that of the model."""
         super().__init__()
         self.model: Any = model  # timm's models have no common type
+        self.head = head
         self.layer = layer
         self.map = nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the model's logits (B, K), with the graph from the map on. NoMapError where the features are not a map."""
+        """Return the class scores (B, K), with the graph from the map on. NoMapError where the features are not a map."""
         with torch.no_grad():
             if self.layer:
                 layer = self.model.get_submodule(self.layer)
                 with layer.register_forward_hook(lambda module, args, out: self._through(out, len(images))):
-                    logits: Tensor = self.model(images)
+                    outputs: Tensor = self.model(images)
             else:
-                logits = self.model.forward_head(self._through(self.model.forward_features(images), len(images)))
-        return logits
+                outputs = self.model.forward_head(self._through(self.model.forward_features(images), len(images)))
+        return self.head.class_scores(outputs)
 
     def _through(self, features: Any, batch: int) -> Any:
         if isinstance(features, tuple):  # some stages also return the class token, or inner tokens of each position
@@ -71,7 +73,7 @@ def find_map(classifier: Classifier) -> Mapped:
     noise = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(classifier.device)
     finest, side = None, 0
     for layer in _layers(model):
-        mapped = Mapped(model, layer)
+        mapped = Mapped(model, layer, classifier.head)
         places = _positions(mapped, noise)
         if places >= _COARSEST:
             return mapped
@@ -140,12 +142,12 @@ def _positions(mapped: Mapped, images: Tensor) -> int:
     seen: list[Tensor] = []
     with mapped.map.register_forward_hook(lambda module, args, out: seen.append(out)):
         try:
-            logits = mapped(images)
+            scores = mapped(images)
         except NoMapError:
             return 0
     if not seen:
         return 0
     with torch.enable_grad():
-        score = (logits * torch.arange(1, logits.shape[1] + 1, device=logits.device)).sum()
+        score = (scores * torch.arange(1, scores.shape[1] + 1, device=scores.device)).sum()
     (gradient,) = torch.autograd.grad(score, seen, allow_unused=True)
     return seen[0].shape[2] if gradient is not None and bool(gradient.any()) else 0

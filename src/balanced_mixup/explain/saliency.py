@@ -62,8 +62,8 @@ def evidence(
     """Return Grad-CAM before its ReLU: float32 (len(rows), h, w), evidence for (> 0) and against (< 0) the class.
 
     `L = sum_c a_c A_c` with the feature map A (C, h, w) and `a_c`, the mean over all positions of the gradient of the class's
-    logit for A_c. With average pooling and a linear head, L sums to the logit minus its bias. Arguments and errors are
-    those of `saliency`.
+    score for A_c: its logit, or the logarithm of its probability for a head of thresholds between grades. With average pooling
+    and a linear head, L sums to the logit minus its bias. Arguments and errors are those of `saliency`.
     """
     require("Grad-CAM", "explain", "captum")
     from captum.attr import LayerGradCam

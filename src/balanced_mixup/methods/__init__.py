@@ -17,6 +17,17 @@ from balanced_mixup.methods.instance import Instance as Instance  # isort: skip
 from balanced_mixup.methods.sqrt_sampling import SqrtSampling as SqrtSampling  # isort: skip
 from balanced_mixup.methods.focal import FocalLoss as FocalLoss  # isort: skip
 from balanced_mixup.methods.cb_loss import CbLoss as CbLoss  # isort: skip
+from balanced_mixup.methods.class_weights import ClassWeights as ClassWeights  # isort: skip
+from balanced_mixup.methods.logit_adjusted import LogitAdjustedLoss as LogitAdjustedLoss  # isort: skip
+from balanced_mixup.methods.vs import VsLoss as VsLoss  # isort: skip
+from balanced_mixup.methods.balanced_bce import BalancedBceLoss as BalancedBceLoss  # isort: skip
+from balanced_mixup.methods.seesaw import SeesawLoss as SeesawLoss  # isort: skip
+from balanced_mixup.methods.label_aware_smoothing import LabelAwareSmoothingLoss as LabelAwareSmoothingLoss  # isort: skip
+from balanced_mixup.methods.ldam import LdamLoss as LdamLoss  # isort: skip
+from balanced_mixup.methods.ldam_drw import LdamDrw as LdamDrw  # isort: skip
+from balanced_mixup.methods.gcl import Gcl as Gcl  # isort: skip
+from balanced_mixup.methods.corn import CornGrades as CornGrades  # isort: skip
+from balanced_mixup.methods.coral import CoralGrades as CoralGrades  # isort: skip
 from balanced_mixup.methods.mixup import MixUp as MixUp  # isort: skip
 from balanced_mixup.methods.balanced_mixup import BalancedMixUp as BalancedMixUp  # isort: skip
 from balanced_mixup.methods.progressive import Progressive as Progressive  # isort: skip

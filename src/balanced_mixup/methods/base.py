@@ -215,7 +215,7 @@ class Method(BaseModel):
     @model_validator(mode="after")
     def _check_deferral(self) -> Self:
         if self.defer is not None:
-            check_deferral(self)
+            check_deferral(self, self.defer)
         return self
 
     def stages(self, data: TrainSet) -> tuple[Stage, ...]:

@@ -2,10 +2,9 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
-
 from balanced_mixup import losses
 from balanced_mixup.methods.base import Method, Stage, TrainSet, register
+from balanced_mixup.methods.settings import Beta
 
 
 @register
@@ -14,7 +13,7 @@ class CbLoss(Method):
 
     title: ClassVar[str] = "CB Loss"
     name: Literal["cb-loss"] = "cb-loss"
-    beta: float = Field(0.9999, ge=0, lt=1, description="0 weights all classes equally; towards 1 by inverse frequency.")
+    beta: Beta = 0.9999
 
     def stages(self, data: TrainSet) -> tuple[Stage, ...]:
         """Return one stage of the class-balanced loss on plain sampling."""

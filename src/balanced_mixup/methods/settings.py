@@ -13,6 +13,10 @@ Alpha = Annotated[
         "from Beta(alpha, alpha) in the others; where boxes are pasted they are their areas.",
     ),
 ]
+Beta = Annotated[float, Field(ge=0, lt=1, description="0 weights all classes equally; towards 1 by inverse frequency.")]
+HeadEpochs = Annotated[int, Field(ge=1, description="Epochs of the stage that trains the head alone.")]
+Margin = Annotated[float, Field(ge=0, description="Margin of the rarest class, as a cosine.")]
+Tau = Annotated[float, Field(ge=0, description="Factor of the logarithm of class frequency; 0 is none, 1 makes classes equal.")]
 WeightPer = Annotated[
     Literal["batch", "sample"], Field(description="One mixing weight (or box) for each batch (as in the paper) or each sample.")
 ]

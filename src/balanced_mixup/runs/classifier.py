@@ -38,7 +38,7 @@ class Classifier:
     """
 
     def __init__(self, model: nn.Module, card: ModelCard, device: torch.device | str = "cpu") -> None:
-        """Args: model: images (B, 3, size, size) to logits (B, K). card: its description. device: where to compute."""
+        """Args: model: images (B, 3, size, size) to outputs of its head. card: its description. device: where to compute."""
         self.card = card
         self.device = torch.device(device)
         self.model = model.to(memory_format=torch.channels_last).to(self.device).eval()

@@ -62,6 +62,7 @@ def create(name: str, num_classes: int, size: int, weights: str, seed: int, head
     """
     check_name(name)
     check_weights(name, weights)
+    head = head or Softmax()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = (
@@ -69,8 +70,8 @@ def create(name: str, num_classes: int, size: int, weights: str, seed: int, head
             if name in plugin_backbones()
             else _of_timm(name, num_classes, size, weights)
         )
-        set_head(model, head or Softmax(), num_classes)
-    _check_forward(model, name, num_classes, size)
+        set_head(model, head, num_classes)
+    _check_forward(model, name, head.num_outputs(num_classes), size)
     config = getattr(model, "pretrained_cfg", None) or {"mean": model.mean, "std": model.std}
     return Backbone(model, tuple(config["mean"]), tuple(config["std"]))
 
@@ -204,17 +205,17 @@ def _heads(model: Any) -> tuple[nn.Module, ...]:
     return tuple(head) if isinstance(head, tuple) else (head,)
 
 
-def _check_forward(model: nn.Module, name: str, num_classes: int, size: int) -> None:
-    """Check, before anything slow begins, that the model accepts images of this size and returns class scores."""
+def _check_forward(model: nn.Module, name: str, num_outputs: int, size: int) -> None:
+    """Check, before anything slow begins, that the model accepts images of this size and returns its outputs."""
     try:
         with torch.inference_mode():
             shape = model.eval()(torch.zeros(1, 3, size, size)).shape
         model.train()
     except Exception as error:  # whatever an architecture raises about a size that it cannot take
         raise UsageError(f"The backbone {name} cannot take images of {size} px: {error}. Try another `--size`.") from None
-    if shape != (1, num_classes):
+    if shape != (1, num_outputs):
         raise UsageError(
-            f"Expected a backbone with {num_classes} class scores per image, but {name} returns the shape {tuple(shape)}."
+            f"Expected a backbone with {num_outputs} class scores per image, but {name} returns the shape {tuple(shape)}."
         )
 
 

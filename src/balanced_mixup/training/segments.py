@@ -114,6 +114,15 @@ def _with_deferral(
     return found
 
 
+def check_classes(method: Method, *, ordinal: bool) -> None:
+    """Raise UsageError where a method is for ordinal classes alone, and those of the data are not."""
+    if method.head().ordinal and not ordinal:
+        raise UsageError(
+            f"The method {method.name} is for grades, but the classes of these data have no order. If they have one, say so "
+            "with `--ordinal` (`ordinal: true` in a plan), else choose another method."
+        )
+
+
 def first_method(method: Method) -> Method:
     """Return the method that training begins with: the innermost base."""
     base = method.base()
