@@ -86,6 +86,11 @@ def test_it_is_refused_where_classes_count_alike_already(name):
         make_recipe({"method": name, "defer": "drw"})
 
 
+def test_it_is_refused_where_rare_classes_would_count_more():
+    with pytest.raises(UsageError, match="class-weights cannot be combined with `defer`: it weighs rare classes by itself"):
+        make_recipe({"method": "class-weights", "weighting": "sqrt", "defer": "drw"})
+
+
 def test_it_is_refused_where_a_method_has_no_epochs_of_its_own_or_trains_the_head_alone(staged):
     with pytest.raises(UsageError, match="retrained-test cannot be combined with `defer`: its last stage trains the"):
         make_recipe({"method": "retrained-test", "defer": "drs"})

@@ -2,7 +2,7 @@
 
 For 80 % of the epochs classes count by their size, then by weights from their effective number, or class sampling (Cao et al.,
 NeurIPS 2019). The weights are those for the targets that a stage shows: Balanced-MixUp, which shows rare classes more often
-already, gets smaller ones than plain sampling, whose weights are the paper's. So the classes count alike, and not rare ones more.
+already, gets smaller ones than plain sampling, whose weights are the paper's. So classes count alike, and rare ones not more.
 """
 
 from __future__ import annotations
