@@ -13,8 +13,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from balanced_mixup.cli.listing import example_of
 from balanced_mixup.data.images import FileImages
+from balanced_mixup.methods import METHODS, Method
 from balanced_mixup.metrics import METRICS
+from balanced_mixup.training.recipe import make_recipe
 
 # Runs commands that compute nothing in one process, and names those after which torch (or timm, Lightning ...) is loaded.
 LIGHT = """
@@ -367,6 +370,20 @@ class TestUse:
         for word in ("balanced-mixup", "synthetic-fundus", "default", "mcc"):
             assert word in out
         assert command("list", "backbones", "tf_efficientnet_lite*")[1].split()[0] == "tf_efficientnet_lite0"
+
+    def test_list_methods_gives_the_settings_and_an_example_that_works_of_each(self, command):
+        status, out, _ = command("list", "methods")
+        assert status == 0
+        said = " ".join(out.split())
+        for name, method in METHODS.items():
+            assert " ".join([name, method.title, method.summary()]) in said
+            for key in method.model_fields.keys() - Method.model_fields.keys():
+                assert f"--{key.replace('_', '-')} {method.model_fields[key].default}:" in said
+            example = example_of(method)
+            assert example in said
+            _, _, _, data, _, named, *rest = example.split()
+            given = {rest[0].removeprefix("--").replace("-", "_"): rest[1]} if rest else {}
+            assert make_recipe({"data": data, "method": named, **given}).method == method()
 
 
 def test_the_installed_command_answers_fast():
