@@ -21,7 +21,7 @@ class Ldam(Loss):
         """Compute the margins.
 
         Args:
-            counts: (K,), training samples of each class.
+            counts: (K,), training samples of each class; one without samples counts as the rarest of the others.
             margin: Margin of the rarest class, as a cosine; at least 0.
             scale: That of the cosine head, by which outputs are cosines.
             reduction: As in `Loss`.
