@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from balanced_mixup.errors import UsageError
-from balanced_mixup.losses.base import Loss, Reduction
+from balanced_mixup.losses.base import Loss, Reduction, at_least_0
 from balanced_mixup.losses.class_counts import positive_counts
 from balanced_mixup.sampling import Labels, Probabilities
 
@@ -39,12 +38,9 @@ class Seesaw(Loss):
             reduction: As in `Loss`.
         """
         super().__init__(reduction)
-        for name, value in (("mitigation", mitigation), ("compensation", compensation)):
-            if not 0 <= value < np.inf:
-                raise UsageError(f"Expected `{name}` to be at least 0, but got {value}.")
-        self.compensation = compensation
+        self.compensation = at_least_0(compensation=compensation)
         log_n = np.log(positive_counts(counts))
-        log_m = mitigation * np.minimum(0, log_n - log_n[:, None])
+        log_m = at_least_0(mitigation=mitigation) * np.minimum(0, log_n - log_n[:, None])
         self.register_buffer("log_mitigation", torch.from_numpy(log_m).float(), persistent=False)
 
     def per_class_loss(self, outputs: Tensor) -> Tensor:

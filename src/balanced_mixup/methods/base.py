@@ -212,6 +212,9 @@ class Method(BaseModel):
     keeps: ClassVar[Literal["best", "last"]] = "best"
     """Which epoch of the last stage is kept: the one with the best validation score, or the last."""
 
+    correctable: ClassVar[bool] = False
+    """A benchmark shows its predictions corrected to the class prior of the place of use, too, as a row of their own."""
+
     @model_validator(mode="after")
     def _check_deferral(self) -> Self:
         if self.defer is not None:
