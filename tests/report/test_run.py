@@ -289,6 +289,24 @@ def test_groups_are_named_by_their_column_where_there_is_one(made_run, column, n
     assert named in text and "None" not in text
 
 
+@pytest.mark.parametrize("ordinal", [False, True])
+def test_scores_stand_beside_those_of_a_model_without_knowledge(made_run, ordinal):
+    run = read_run(made_run(["a", "b", "c"], 50))
+    labels = np.repeat([0, 1, 2], [40, 8, 2])
+    run = replace(
+        run, ordinal=ordinal, predictions=replace(run.predictions.take(np.arange(50) % len(run.predictions)), labels=labels)
+    )
+    text = " ".join(block.text for block in summary(run) if isinstance(block, Text))
+    share = ", an accuracy of 80% and 96% of its predictions at most one class off." if ordinal else " and an accuracy of 80%."
+    assert f"a model that always predicts a has a balanced accuracy of 33%{share}" in text
+    assert "95% CI (confidence interval): " in text and "of this one trained model" in text
+
+
+def test_an_evaluation_of_the_own_test_part_is_not_called_one_of_the_training_data(tiny_run, tmp_path):
+    evaluate(tiny_run, out=tmp_path / "own")
+    assert evaluation_report(tmp_path / "own").title.endswith(", scored on its test split")
+
+
 def test_an_evaluation_says_what_it_corrected_to(tiny_run, tmp_path):
     result = evaluate(tiny_run, prior="uniform", sensitivity={"blue": 0.7}, out=tmp_path / "uniform")
     report = evaluation_report(tmp_path / "uniform")
@@ -296,7 +314,7 @@ def test_an_evaluation_says_what_it_corrected_to(tiny_run, tmp_path):
     assert "corrected to the class prior `uniform`: blue 33%, green 33%, red 33%" in text
     shown = dict(row[:2] for row in blocks(report, "scores", Table)[0].rows)
     assert shown["MCC"] == f"{result.scores.metrics['mcc'].value:.3f}*"  # of few images
-    predictive = blocks(report, "scores", Table)[2]
+    predictive = blocks(report, "scores", Table)[3]
     assert "uniform" in predictive.caption
     stored = json.loads((tmp_path / "uniform" / "metrics.json").read_text())["predictive_values"]
     for name, _, share, ppv, npv in predictive.rows:
