@@ -10,9 +10,11 @@ import pytest
 from PIL import Image
 
 from balanced_mixup import UsageError, evaluate
+from balanced_mixup.calibration.class_prior import TargetPrior
 from balanced_mixup.errors import BalancedMixupError
 from balanced_mixup.metrics import METRICS, Metric, confusion
-from balanced_mixup.report.contents import read_run
+from balanced_mixup.report.calibration_view import calibration_view
+from balanced_mixup.report.contents import read_evaluation, read_run
 from balanced_mixup.report.data_view import training_curves_view
 from balanced_mixup.report.document import Chart, Gallery, Listing, Note, Table, Text
 from balanced_mixup.report.errors_view import errors_view
@@ -328,6 +330,23 @@ def test_an_evaluation_says_what_it_corrected_to(tiny_run, tmp_path):
     assert right.startswith(
         f"{round(result.scores.metrics['accuracy'].value * result.scores.n)} of {result.scores.n} predictions are correct"
     )
+
+
+def test_a_correction_that_cannot_be_relied_on_is_named_at_the_top_and_where_it_is_measured(tiny_run, tmp_path):
+    evaluate(tiny_run, prior="uniform", out=tmp_path / "uniform")
+    found = read_evaluation(tmp_path / "uniform")
+    shares = np.array([1 - 2e-9, 1e-9, 1e-9])
+    doubtful = {
+        False: TargetPrior("theirs.csv", np.full(3, 1 / 3)),
+        True: TargetPrior("estimate", shares, np.zeros(3), np.ones(3)),
+    }
+    for doubted, prior in doubtful.items():
+        run = replace(found, evaluation=replace(found.evaluation, prior=prior))
+        assert (
+            any("little about the class shares" in block.text for block in summary(run) if isinstance(block, Note)) == doubted
+        )
+        notes = [block.text for block in calibration_view(run) if isinstance(block, Note)]
+        assert any("makes the probabilities worse" in text for text in notes) == doubted
 
 
 def test_thresholds_are_not_shown_on_the_images_that_chose_them(tiny_run, tmp_path):

@@ -64,6 +64,10 @@ def calibration_view(run: RunContents) -> list[Block]:
         _errors(scores),
         *([] if run.split == "val" else _thresholds(run, validation, found, correction)),
     ]
+    if after is not None and scores[after].metrics["log_loss"].low > scores["uncorrected"].metrics["log_loss"].high:
+        blocks.insert(
+            2, Note(f"On these images the correction ({after}) makes the probabilities worse: do not use it for them.")
+        )
     if run.split == "val" and not correction.temperature_note:
         blocks.append(
             Note("The temperature was fitted on these same images, so calibration looks slightly better here than it is.")

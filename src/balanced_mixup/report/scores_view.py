@@ -11,7 +11,7 @@ from balanced_mixup.metrics import METRICS, applicable, confusion
 from balanced_mixup.report.contents import Contents, require
 from balanced_mixup.report.document import Block, Chart, Table, Text
 from balanced_mixup.report.figures import class_scores, confusion_matrix, precision_recall_curves, roc_curves
-from balanced_mixup.report.words import interval, percent
+from balanced_mixup.report.words import interval, percent, with_interval
 from balanced_mixup.runs.scores import ClassScores
 from balanced_mixup.statistics.interval import Interval, warnings_of
 from balanced_mixup.statistics.predictive_values import predictive_values
@@ -123,15 +123,15 @@ def _at_target(run: Contents, per_class: Sequence[ClassScores], order: Sequence[
     """Return predictive values at the class prior that the probabilities were corrected to, if any."""
     if run.target is None:
         return []
-    rows, shares = [], run.target.shares
+    rows, shares = [], list(run.target.by_class(run.classes).values())
     for k in order:
-        values = predictive_values(per_class[k].recall, per_class[k].specificity, float(shares[k]))
-        prevalence = [percent(float(share)) for share in (support[k] / support.sum(), shares[k])]
+        values = predictive_values(per_class[k].recall, per_class[k].specificity, shares[k])
+        prevalence = [percent(float(support[k] / support.sum())), with_interval(shares[k])]
         bare = per_class[k].instead_of("recall")
         rows.append([run.classes[k], *prevalence, *("–" if bare else interval(value) for value in values)])
     caption = (
         f"Predictive values at the class shares of the prior `{run.target.name}`, by Bayes' theorem from sensitivity and "
-        "specificity [interval from their 95% intervals, wider than needed]."
+        "specificity [interval from their 95% intervals, and that of an estimated share: wider than needed]."
     )
     header = ["class", "prevalence in the scored images", f"prevalence in `{run.target.name}`", "PPV", "NPV"]
     return [Table(caption, header, rows, collapsed=len(rows) > _OPEN)]

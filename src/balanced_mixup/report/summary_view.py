@@ -20,6 +20,8 @@ Counts = npt.NDArray[np.int64]
 
 MOST = 12  # rare classes that get a sentence of their own
 
+_VAGUE = 0.5  # an interval of a class share that is wider says little
+
 
 def summary(run: Contents) -> list[Block]:
     """Return overall scores, and how many images of each rare class were found."""
@@ -103,6 +105,13 @@ def _prior(run: Contents) -> list[Block]:
             f"{' ...' if len(shares) > MOST else ''}. This can change the predicted class."
         )
     ]
+    if any(share.high - share.low > _VAGUE for share in prior.by_class(run.classes).values()):
+        blocks.append(
+            Note(
+                "These images say little about the class shares, as the intervals show: do not rely on the corrected "
+                "probabilities, nor on the scores below, which change with the shares."
+            )
+        )
     if not prior.converged:
         blocks.append(Note("The estimate of the class prior did not converge: do not rely on it."))
     return blocks
