@@ -36,7 +36,11 @@ def predictive_values(sensitivity: Interval, specificity: Interval, prevalence: 
         _share((1 - of) * cleared, of * (1 - found))
         for found, cleared, of in zip(_ends(sensitivity), _ends(specificity), (share.value, share.high, share.low), strict=True)
     )
-    return Interval(*positive).warned(warning), Interval(*negative).warned(warning)
+    return _interval(*positive).warned(warning), _interval(*negative).warned(warning)
+
+
+def _interval(value: float, low: float, high: float) -> Interval:
+    return Interval(value, low, high)
 
 
 def _ends(score: Interval) -> tuple[float, float, float]:
