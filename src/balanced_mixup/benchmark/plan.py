@@ -31,6 +31,8 @@ from balanced_mixup.metrics import METRICS
 from balanced_mixup.runs.identity import identity
 from balanced_mixup.training.recipe import Recipe, current_settings, explain, load_yaml, make_recipe
 
+BenchmarkPrior = Literal["uniform", "train", "none"] | dict[str, float]
+
 
 class BenchmarkData(DataSettings):
     """A data set of a plan: what `bmixup train` takes, and how it is divided."""
@@ -41,6 +43,11 @@ class BenchmarkData(DataSettings):
         None,
         ge=1,
         description="Approximate number of images to sample, stratified by class, groups kept whole; all if not given.",
+    )
+    prior: BenchmarkPrior = Field(
+        "uniform",
+        description="Class prior of the place of use: predictions of plain and mixed training corrected to it are rows of "
+        "their own. `uniform`, `train`, the share of each class by its name, or `none` for no such rows.",
     )
     external: dict[str, DataSettings] = Field(
         default_factory=dict, description="Other data, by name, that every run is scored on without training."

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
+from balanced_mixup.benchmark.corrected_rows import check_prior
 from balanced_mixup.benchmark.external import scan_external
 from balanced_mixup.benchmark.plan import BenchmarkData, Plan, slug
 from balanced_mixup.benchmark.protocols import PROTOCOLS, Fold, divide
@@ -84,6 +85,7 @@ def expand(plan: Plan, out: Path, placement: Mapping[str, Any]) -> Expansion:
         data.setdefault("near_copies", BenchmarkFolder(out).finds_near_copies)
         recipe = make_recipe(recipe_settings(plan.settings), placement, data)
         manifest = load(recipe)
+        check_prior(name, entry.prior, manifest.classes)
         prepared = _prepared(manifest, entry.images_at_most, recipe, plan.fold_seed)
         folds = _folds(name, entry, plan, prepared, recipe)
         external = sum(scan_external(name, entry.external, prepared, folds, recipe).values())
@@ -174,6 +176,7 @@ def _runs_of(
             base=base_identity(recipe, data_fingerprint),
             settings=settings,
             external=external,
+            prior=entry.prior,
         )
 
 

@@ -212,6 +212,9 @@ class Method(BaseModel):
     keeps: ClassVar[Literal["best", "last"]] = "best"
     """Which epoch of the last stage is kept: the one with the best validation score, or the last."""
 
+    correctable: ClassVar[bool] = False
+    """A benchmark shows its predictions corrected to the class prior of the place of use, too, as a row of their own."""
+
     def stages(self, data: TrainSet) -> tuple[Stage, ...]:
         """Return the stages in the order of training; at least one, unless there is a `base`."""
         return ()
