@@ -51,7 +51,8 @@ def test_nothing_is_missing(report):
 
 def test_scores_are_those_of_the_run(report, tiny_run):
     scores = json.loads((tiny_run / "metrics.json").read_text())["test"]
-    overall, decisions, ranking = blocks(report, "scores", Table)
+    overall, meanings, decisions, ranking = blocks(report, "scores", Table)
+    assert {row[0] for row in meanings.rows} == {row[0] for row in overall.rows}
     shown = {row[0]: row[1:] for row in overall.rows}
     mcc = scores["metrics"]["mcc"]
     assert shown["MCC"] == [f"{mcc['value']:.3f}{'*' if mcc.get('warning') else ''}", f"{mcc['low']:.3f} to {mcc['high']:.3f}"]
@@ -233,7 +234,7 @@ def test_without_the_list_of_images_the_rest_is_there(made_run):
     (listing,) = [block for block in summary(read_run(run)) if isinstance(block, Listing)]
     assert listing.items[0].startswith("a: ")
     found = scores_view(read_run(run))  # by the scored images, as those of the training are unknown
-    (chart,), (_, classes, _) = ([block for block in found if isinstance(block, kind)] for kind in (Chart, Table))
+    (chart,), (_, _, classes, _) = ([block for block in found if isinstance(block, kind)] for kind in (Chart, Table))
     assert "training images" not in classes.header and "fewest scored images" in chart.caption
 
 
@@ -345,8 +346,8 @@ def test_a_correction_that_cannot_be_relied_on_is_named_at_the_top_and_where_it_
         assert (
             any("little about the class shares" in block.text for block in summary(run) if isinstance(block, Note)) == doubted
         )
-        notes = [block.text for block in calibration_view(run) if isinstance(block, Note)]
-        assert any("makes the probabilities worse" in text for text in notes) == doubted
+    notes = [block.text for block in calibration_view(run) if isinstance(block, Note)]
+    assert any("(prior `estimate`) makes the probabilities worse" in text for text in notes)
 
 
 def test_thresholds_are_not_shown_on_the_images_that_chose_them(tiny_run, tmp_path):
