@@ -174,7 +174,9 @@ def test_training_prior_is_the_one_that_the_gradients_of_real_batches_lead_to(na
             images, targets = batch.mixed(torch.zeros(len(batch.labels), 3, 1, 1), 4, stage.mix)
             stage.loss(bias.expand(len(images), 4), targets).backward()
     slope = bias.grad.numpy()
-    assert training_prior(recipe, COUNTS) == pytest.approx((slope[2] - slope) / (4 * slope[2]), abs=0.02)
+    taught = segment.class_prior(COUNTS)
+    assert taught == pytest.approx((slope[2] - slope) / (4 * slope[2]), abs=0.02)
+    assert training_prior(recipe, COUNTS) == pytest.approx(method.finished_prior(taught))
 
 
 def test_training_prior_by_hand():

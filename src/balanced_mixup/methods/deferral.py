@@ -49,7 +49,7 @@ def check_deferral(method: Method) -> None:
     reason = ""
     if not stages:
         reason = f"it has no epochs of its own, after those of {base.name if (base := method.base()) else 'nothing'}"
-    elif stages[-1].trains == "head":
+    elif stages[-1].trains != "all":
         reason = "its last stage trains the head alone"
     else:
         prior = stages[-1].class_prior(data.counts, range(8, 10))

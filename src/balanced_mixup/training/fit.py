@@ -22,12 +22,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from balanced_mixup.data.batches import TrainBatches
 from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.files import write_json
 from balanced_mixup.methods import Features, Method, TrainSet
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.randomness import torch_seed
 from balanced_mixup.training.backbones import Backbone, head_layer, set_head
+from balanced_mixup.training.batch_statistics import renew_statistics
 from balanced_mixup.training.features import FeatureExtractor, View
 from balanced_mixup.training.history import History
 from balanced_mixup.training.inputs import FeatureInputs, ImageInputs, Inputs, TrainingData
@@ -36,6 +38,7 @@ from balanced_mixup.training.peak_memory import peak_memory
 from balanced_mixup.training.preprocessing import Preprocessing
 from balanced_mixup.training.processes import LostProcessError, launch_workers, process_rank
 from balanced_mixup.training.recipe import Recipe
+from balanced_mixup.training.scaled_head import ScaledHead
 from balanced_mixup.training.segments import Segment, segments_of
 from balanced_mixup.training.trainer import EndAtOnce, checkpoint_callback, make_logger, make_trainer, quiet_lightning
 from balanced_mixup.training.training_files import SegmentEnd, TrainingFiles, save_weights
@@ -196,10 +199,14 @@ class _Training:
             set_head(model, segment.head, self.data.num_classes)
         data, trained = self.data, model
         inputs: Inputs = ImageInputs(preprocessing, recipe.augmentation)
+        if segment.stages[0][1].renews_statistics and recipe.train == "all":
+            self._renew_statistics(segment, inputs, device)
         if segment.trains_head:
             copies = [View(False, recipe.augmentation, recipe.seed, copy) for copy in range(recipe.feature_copies)]
             data = FeatureExtractor(model, recipe.backbone, preprocessing, device).training_data(data, copies)
-            trained, inputs = (layer := head_layer(model)), FeatureInputs(as_map=isinstance(layer, nn.Conv2d))
+            layer = head_layer(model)
+            trained = ScaledHead(layer) if segment.trains_scales else layer
+            inputs = FeatureInputs(as_map=isinstance(layer, nn.Conv2d))
         checkpoint = self.run.segment_checkpoint(number + 1)
         module = ClassifierModule(recipe, segment, trained, inputs, data, self.history, self._after_epoch, self.mark)
         trainer = make_trainer(
@@ -211,7 +218,16 @@ class _Training:
         )
         _run(trainer, module, checkpoint, self.run)
         trained.load_state_dict(module.best_weights)
+        if isinstance(trained, ScaledHead):
+            trained.fold_into(head_layer(model))
         return module.kept_epoch()
+
+    def _renew_statistics(self, segment: Segment, inputs: Inputs, device: torch.device) -> None:
+        """Estimate the statistics of batch normalisation on an epoch of the segment's samples, the same in every process."""
+        data, (epoch, stage) = self.data, segment.stages[0]
+        seed, size = self.recipe.seed, self.recipe.batch_size
+        batches = TrainBatches(data.pixels, data.labels, data.train, stage, batch_size=size, seed=seed, epoch=epoch)
+        renew_statistics(self.backbone.model, inputs, batches, device)
 
     def _after_epoch(self, module: ClassifierModule) -> None:
         """Log the epoch and write the history, in the first process."""

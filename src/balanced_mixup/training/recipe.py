@@ -116,8 +116,9 @@ class Recipe(DataSettings, Execution):
     backbone: str = Field("tf_efficientnet_lite0", description="Any architecture of timm, by name.")
     weights: str = Field(
         "auto",
-        description="ImageNet weights: `package` (installed with this package, tf_efficientnet_lite0 only), `hub` (download), "
-        "`none`, or a file; `auto` is `package` if available, else `hub`.",
+        description="ImageNet weights: `package` (installed: tf_efficientnet_lite0; lite1, lite2 by the extra `backbones`), "
+        "`hub` (download), `none`, or a file, such as the weights.safetensors of a run; `auto` is `package` if available, else "
+        "`hub`.",
     )
 
     train: Literal["all", "head"] = Field(
@@ -131,6 +132,12 @@ class Recipe(DataSettings, Execution):
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate.")
     momentum: float = Field(0.0, ge=0, lt=1, description="Momentum of SGD.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled for AdamW, an L2 penalty for SGD.")
+    sam_rho: float = Field(
+        0.0,
+        ge=0,
+        description="Sharpness-aware minimisation: how far up the slope the gradient of a step is taken, 0.05 in the paper "
+        "(Foret et al., ICLR 2021). A step takes twice the time; 0 for none.",
+    )
     ema_decay: float = Field(
         0.99,
         ge=0,

@@ -45,7 +45,12 @@ class Segment:
     @property
     def trains_head(self) -> bool:
         """Whether the head alone is trained."""
-        return self.stages[0][1].trains == "head"
+        return self.stages[0][1].trains != "all"
+
+    @property
+    def trains_scales(self) -> bool:
+        """Whether of the head only a factor for each class is trained."""
+        return self.stages[0][1].trains == "scales"
 
     @property
     def new_head(self) -> bool:
@@ -82,7 +87,7 @@ def segments_of(method: Method, data: TrainSet, *, head_only: bool = False) -> t
     groups: list[list[tuple[int, Stage]]] = []
     ends: list[int] = []
     for own in method.stages(data):
-        stage = replace(own, trains="head") if head_only else own
+        stage = replace(own, trains="head") if head_only and own.trains == "all" else own
         first = position
         if stage.epochs is not None:
             start, shares = first + stage.epochs, 0.0
@@ -97,9 +102,7 @@ def segments_of(method: Method, data: TrainSet, *, head_only: bool = False) -> t
             ends.append(position)
     if method.defer is not None:
         defer_at = begin + min(round(method.defer_from * (position - begin)), position - begin - 1)
-        groups = [
-            _with_deferral(group, end, defer_at, method.defer, data) for group, end in zip(groups, ends, strict=True)
-        ]
+        groups = [_with_deferral(group, end, defer_at, method.defer, data) for group, end in zip(groups, ends, strict=True)]
     if base is not None and method.head() != base.head() and not (groups and groups[0][0][1].new_head):
         raise UsageError(f"The method {method.name} has another head than {base.name}: its first stage needs `new_head`.")
     found += [Segment(tuple(stages), end, method.head(), method.keeps) for stages, end in zip(groups, ends, strict=True)]
