@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
@@ -22,6 +23,7 @@ from balanced_mixup.benchmark.job import Job, _take_gpu
 from balanced_mixup.benchmark.plan import load_plan, make_plan
 from balanced_mixup.benchmark.results import read_results
 from balanced_mixup.benchmark.runs import expand
+from balanced_mixup.benchmark.tables import make_tables
 from balanced_mixup.cli import main
 from balanced_mixup.errors import DataError, RunError, UsageError
 from balanced_mixup.evaluation.evaluate import evaluate
@@ -54,10 +56,16 @@ def marks(folder):
     return {path: path.stat().st_mtime_ns for path in Path(folder).rglob("metrics.json")}
 
 
+def trained(out):
+    """Return the rows of results that a training has each."""
+    scores = read_results(out).scores
+    return scores[scores["prior"].isna()]
+
+
 def test_every_run_is_made(finished):
     out, outcome = finished
     assert (outcome.planned, outcome.finished, list(outcome.failed)) == (4, 4, [])
-    scores = read_results(out).scores
+    scores = trained(out)
     assert len(scores) == 4
     # Every method on the same folds.
     for _, fold in scores.groupby("fold"):
@@ -76,7 +84,7 @@ def test_what_is_finished_is_not_made_again(finished, content):
     assert all(after[path] == time for path, time in before.items())
     # The shorter plan again: its own runs alone.
     run_benchmark(make_plan(content), out)
-    assert len(read_results(out).scores) == 4
+    assert len(trained(out)) == 4
 
 
 def test_the_number_of_parallel_runs_changes_no_result(content, finished, tmp_path):
@@ -93,6 +101,43 @@ def test_the_number_of_parallel_runs_changes_no_result(content, finished, tmp_pa
     match = r"Expected `threads` to be 1, with which the runs of the benchmark in .* compute, but got 2\. Omit `--threads`, or"
     with pytest.raises(UsageError, match=match):
         run_benchmark(plan, tmp_path, {"threads": 2})
+
+
+def test_predictions_corrected_to_the_prior_of_the_place_of_use_are_rows(finished, content, blobs, tmp_path):
+    out, _ = finished
+    results = read_results(out)
+    assert results.methods == ("instance", "instance, uniform prior", "class")  # class sampling teaches equal shares itself
+    assert results.corrected == ("instance, uniform prior",)
+    for planned in BenchmarkFolder(out).read().runs:
+        rows = results.scores.query("fold == @planned.fold and method == 'instance, uniform prior'")
+        if planned.method == "instance":
+            scores = evaluate(out / planned.folder, prior="uniform").scores.metrics
+            assert {name: rows[name].item() for name in scores} == pytest.approx(
+                {name: score.value for name, score in scores.items()}, nan_ok=True
+            )
+    text = make_tables(results, ("balanced_accuracy",), "md")
+    assert "| instance, uniform prior | " in text
+    assert "instance, uniform prior: the same trainings, their probabilities corrected to that class prior by" in text
+    assert "instance, uniform prior" in make_tables(results, (), "runs")
+    # Other priors, of the same trainings.
+    shutil.copytree(out, folder := tmp_path / "copy")
+    classes = Run.open(folder / planned.folder).classes
+    shares = dict(zip(classes, np.arange(1, len(classes) + 1) / sum(range(len(classes) + 1)), strict=True))
+    for prior, methods in (
+        ("none", ("instance", "class")),
+        ("train", ("instance", "instance, train prior", "class")),
+        (shares, ("instance", "instance, deployment prior", "class")),
+    ):
+        data = {"blobs": {**content["data"]["blobs"], "prior": prior}}
+        assert run_benchmark(make_plan({**content, "data": data}), folder).finished == 4
+        assert read_results(folder).methods == methods
+    assert trained(folder)["mcc"].tolist() == trained(out)["mcc"].tolist()
+    with pytest.raises(UsageError, match="Expected `prior` of the data 'blobs' to have a share for each of "):
+        data = {"blobs": {**content["data"]["blobs"], "prior": {"x": 1.0}}}
+        run_benchmark(make_plan({**content, "data": data}), folder)
+    with pytest.raises(UsageError, match="Expected `prior` of the data 'blobs' to be shares that sum to 1, but got"):
+        data = {"blobs": {**content["data"]["blobs"], "prior": {**shares, classes[0]: 0.9}}}
+        run_benchmark(make_plan({**content, "data": data}), folder)
 
 
 @pytest.mark.parametrize("threads", [None, 3])
@@ -357,8 +402,10 @@ def test_external_data_are_scored_by_every_run(content, blobs, tmp_path):
     outcome = run_benchmark(make_plan({**content, "data": {"own": entry}, "methods": ["instance"]}), tmp_path / "out")
     assert outcome.finished == 2
     assert not weights_in(tmp_path / "out")  # deleted after the external data were scored
-    scores = read_results(tmp_path / "out").scores
+    scores = trained(tmp_path / "out")
     assert scores["data"].tolist() == ["own", "own -> elsewhere"] * 2
+    corrected = read_results(tmp_path / "out").scores.query("method == 'instance, uniform prior'")
+    assert sorted(corrected["data"]) == sorted(scores["data"])
     metrics = json.loads(next((tmp_path / "out").rglob("evaluations/elsewhere-*/metrics.json")).read_text())
     assert metrics["n"] == 28
     # Other external data cannot be scored without the weights, which is said before anything is done.
@@ -369,7 +416,7 @@ def test_external_data_are_scored_by_every_run(content, blobs, tmp_path):
             run_benchmark(
                 make_plan({**content, "data": {"own": entry}, "methods": ["instance"]}), tmp_path / "out", dry_run=dry_run
             )
-    assert marks(tmp_path / "out") == before and len(read_results(tmp_path / "out").scores) == 4
+    assert marks(tmp_path / "out") == before and len(trained(tmp_path / "out")) == 4
 
 
 def external(blobs, folder, own, other):
@@ -432,7 +479,7 @@ def test_other_external_data_under_the_same_name_are_scored_anew(content, blobs,
     for other in ("first.csv", "second.csv"):
         plan = make_plan({**content, "data": {"own": entry(other)}, "methods": ["instance"]})
         assert run_benchmark(plan, tmp_path / "out", keep_weights=True).finished == 2
-        paths = read_results(tmp_path / "out").scores.query("data == 'own -> other'")["predictions"]
+        paths = trained(tmp_path / "out").query("data == 'own -> other'")["predictions"]
         scores.append(set(pd.read_parquet(paths.iloc[0])["image"]))
     assert len(scores[0]) == len(scores[1]) == 25
     assert scores[0] != scores[1]

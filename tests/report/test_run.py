@@ -11,6 +11,7 @@ from PIL import Image
 
 from balanced_mixup import UsageError, evaluate
 from balanced_mixup.errors import BalancedMixupError
+from balanced_mixup.methods import Cmo
 from balanced_mixup.metrics import METRICS, Metric, confusion
 from balanced_mixup.report.contents import read_run
 from balanced_mixup.report.data_view import training_curves_view
@@ -24,6 +25,7 @@ from balanced_mixup.report.words import class_sentence, percent
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.scores import Scores
 from balanced_mixup.statistics.interval import Interval
+from balanced_mixup.training.recipe import load_yaml, make_recipe
 from balanced_mixup.words import counted, listed
 
 
@@ -107,6 +109,16 @@ def test_galleries(report, tiny_run):
     for gallery in mixed:
         for picture in gallery.pictures:
             assert sum(float(line.split("%")[0]) for line in picture.lines) == pytest.approx(100, abs=1.5)
+
+
+def test_mixed_images_are_of_the_first_stage_that_mixes(tiny_run, tmp_path):
+    run = shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("evaluations"))
+    recipe = make_recipe(load_yaml(run / "recipe.yaml"))
+    method = Cmo(probability=1.0, defer="drw")
+    (run / "recipe.yaml").write_text(recipe.model_copy(update={"method": method, "epochs": 12}).to_yaml())
+    _, mixed = training_view(read_run(run))
+    assert mixed.caption.startswith("The most strongly mixed samples of the first batch of epoch 4, with their targets")
+    assert all(len(picture.lines) == 2 for picture in mixed.pictures)
 
 
 @pytest.mark.parametrize("file", ["predictions.parquet", "manifest.csv"])

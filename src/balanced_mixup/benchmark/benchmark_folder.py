@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from balanced_mixup.benchmark.plan import MARGIN, Plan, plan_yaml, slug
+from balanced_mixup.benchmark.plan import MARGIN, BenchmarkPrior, Plan, plan_yaml, slug
 from balanced_mixup.errors import UsageError, shown
 from balanced_mixup.files import read_json, write_text
 from balanced_mixup.runs.formats import Content, Format, damaged, read_file, read_recipe, write_file
@@ -38,6 +38,7 @@ class PlannedRun:
         identity, base: See `runs.identity`; `base` is None for a method that starts from no other's training.
         settings: Of the training, as for `train`.
         external: Settings of other data to score, by name.
+        prior: Class prior of the place of use (see `corrected_rows`).
     """
 
     data: str
@@ -54,6 +55,7 @@ class PlannedRun:
     base: str | None
     settings: Mapping[str, Any]
     external: Mapping[str, Mapping[str, Any]]
+    prior: BenchmarkPrior = "uniform"
 
     @property
     def title(self) -> str:

@@ -30,6 +30,9 @@ from balanced_mixup.methods import methods_with
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.runs.identity import identity
 from balanced_mixup.training.recipe import Recipe, current_settings, explain, load_yaml, make_recipe
+from balanced_mixup.words import listed
+
+BenchmarkPrior = Literal["uniform", "train", "none"] | dict[str, float]
 
 
 class BenchmarkData(DataSettings):
@@ -41,6 +44,11 @@ class BenchmarkData(DataSettings):
         None,
         ge=1,
         description="Approximate number of images to sample, stratified by class, groups kept whole; all if not given.",
+    )
+    prior: BenchmarkPrior = Field(
+        "uniform",
+        description="Class prior of the place of use: predictions of plain and mixed training corrected to it are rows of "
+        "their own. `uniform`, `train`, the share of each class by its name, or `none` for no such rows.",
     )
     external: dict[str, DataSettings] = Field(
         default_factory=dict, description="Other data, by name, that every run is scored on without training."
@@ -219,7 +227,7 @@ def _problems(plan: Plan) -> Iterator[str]:
     of_methods = [key for key in current_settings(plan.settings) if key not in Recipe.model_fields and methods_with(key)]
     for key in of_methods:
         if not {str(variant.settings["method"]) for variant in variants} & set(methods_with(key)):
-            owners = " and ".join(methods_with(key))
+            owners = listed(methods_with(key))
             yield f"Expected `settings` without `{key}`, which is a setting of {owners}: no method of the plan has it."
     labels = [variant.label for variant in variants]
     longest = max(itertools.product(plan.data, labels, plan.backbones), key=lambda names: _length("-".join(names)), default=())

@@ -1,7 +1,9 @@
 """The results of a benchmark, read from its run folders."""
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,10 @@ import pandas as pd
 
 from balanced_mixup.benchmark.added_rows import AddedRow, added_rows
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
+from balanced_mixup.benchmark.corrected_rows import corrected, corrected_label, has_corrected_row
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.evaluation.collapse import Collapse, collapse
+from balanced_mixup.metrics import score
 from balanced_mixup.runs.evaluation import Evaluation
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.run import Run
@@ -36,9 +40,11 @@ class Results:
 
     Args:
         scores: A row for each run and scored data set: data, backbone, method, fold, seed, test_share, scored (the split; None
-            for other data), predictions (a path), and a column for each metric (NaN where undefined). Then one for each fold
-            of the rows that were added from another program; their backbone and seed are "".
-        methods: Labels in the order of the plan, then those of added rows.
+            for other data), predictions (a path), prior (that their probabilities are corrected to, or None), run (its folder),
+            and a column for each metric (NaN where undefined). After each run whose method allows it, the same corrected to the
+            prior of the place of use. Then one for each fold of the rows that were added from another program; their backbone
+            and seed are "".
+        methods: Labels in the order of the plan, each followed by that of its corrected row, then those of added rows.
         baseline: Label of the method that the others are compared with.
         metrics: Names of the metrics in the plan; none if it has none.
         protocol: Name of the protocol.
@@ -47,6 +53,7 @@ class Results:
         failed: Titles of the runs that failed, each with the reason.
         collapses: For each row of `scores`; for those of added rows with each backbone.
         added: Labels of the rows that were added.
+        corrected: Labels of the corrected rows.
         remarks: Sentences on them.
         margin: The largest difference of methods that count as equivalent.
     """
@@ -62,6 +69,7 @@ class Results:
     failed: tuple[tuple[str, str], ...]
     collapses: Sequence[RunCollapse] = ()
     added: tuple[str, ...] = ()
+    corrected: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     margin: float = 0.01
 
@@ -87,7 +95,8 @@ def read_results(path: Path | str, baseline: str | None = None, margin: float | 
         raise UsageError(f"The benchmark in {str(path)!r} has no finished run yet: resume it with `bmixup benchmark`.")
     remarks: list[str] = []
     added = [each for row, path in added_rows(folder) for each in _added(runs, row, path, remarks)]
-    methods = tuple(dict.fromkeys([run.method for run in runs] + [each.row["method"] for each in added]))
+    labels = [[run.method] + [corrected_label(run)] * has_corrected_row(run) for run in runs]
+    methods = tuple(dict.fromkeys([*chain.from_iterable(labels), *(each.row["method"] for each in added)]))
     if baseline is not None and baseline not in methods:
         raise UsageError(
             f"Expected `baseline` to be one of {', '.join(methods)}, but got {baseline!r}.{nearest(baseline, methods)}"
@@ -105,9 +114,11 @@ def read_results(path: Path | str, baseline: str | None = None, margin: float | 
         collapses=tuple(
             RunCollapse(each.row["data"], backbone, each.row["method"], collapse(each.scores))
             for each in scored + added
+            if each.scores is not None
             for backbone in _backbones(each.row, runs)
         ),
         added=tuple(dict.fromkeys(each.row["method"] for each in added)),
+        corrected=tuple(dict.fromkeys(corrected_label(run) for run in runs if has_corrected_row(run))),
         remarks=tuple(remarks),
         margin=(index.margin if margin is None else margin) / 100,
     )
@@ -149,26 +160,39 @@ def _failures(folder: BenchmarkFolder, runs: Iterable[PlannedRun]) -> Iterator[t
 
 @dataclass(frozen=True)
 class _Scored:
-    """The row of a run and scored data set, the scores as they are stored, and whether the classes are ordinal."""
+    """The row of a run and scored data set, the scores as stored (None: corrected), and whether the classes are ordinal."""
 
     row: dict[str, Any]
-    scores: Scores
+    scores: Scores | None
     ordinal: bool
 
 
 def _scored(folder: BenchmarkFolder, planned: PlannedRun) -> Iterator[_Scored]:
-    """Yield the scores of one run: on its held-out split, then on each external data set."""
+    """Yield the scores of one run, on its held-out split, then on each external data set; each as they are and corrected."""
+    for each in _as_stored(folder, planned):
+        yield each
+        if has_corrected_row(planned):
+            row = {**each.row, "method": corrected_label(planned), "prior": planned.prior}
+            found = predictions_of(row)
+            scores = score(found.labels, found.probabilities)
+            defined = {name: value for name, value in scores.items() if not math.isnan(each.row[name])}
+            yield _Scored({**row, **defined}, None, each.ordinal)
+
+
+def _as_stored(folder: BenchmarkFolder, planned: PlannedRun) -> Iterator[_Scored]:
     run = Run(folder.run(planned))
     if run.folder.metrics.is_file():
         scores = _held_out(run, planned.scored)
         values = scores.values(lambda: run.predictions.in_split(planned.scored))
-        yield _Scored(_row(planned, planned.data, values, run.folder.predictions, planned.scored), scores, run.ordinal)
+        row = _row(planned, planned.data, values, run.folder.predictions, planned.scored, run.path)
+        yield _Scored(row, scores, run.ordinal)
     for name in planned.external:
         path = folder.external(planned, name)
         if path.is_file():
             scores, values = _of_external(Evaluation.open(path.parent))
             data = f"{planned.data}{EXTERNAL}{name}"
-            yield _Scored(_row(planned, data, values, path.with_name("predictions.parquet"), None), scores, run.ordinal)
+            row = _row(planned, data, values, path.with_name("predictions.parquet"), None, run.path)
+            yield _Scored(row, scores, run.ordinal)
 
 
 def _of_external(evaluation: Evaluation) -> tuple[Scores, dict[str, float]]:
@@ -192,8 +216,15 @@ def _held_out(run: Run, split: str) -> Scores:
     return stored[split]
 
 
-def _row(run: PlannedRun, data: str, scores: Mapping[str, float], predictions: Path, scored: str | None) -> dict[str, Any]:
-    """Return a row of `Results.scores`; `scored` is the split that the run held out, None for other data."""
+def _row(
+    run: PlannedRun,
+    data: str,
+    scores: Mapping[str, float],
+    predictions: Path,
+    scored: str | None,
+    folder: Path | None = None,
+) -> dict[str, Any]:
+    """Return a row of `Results.scores`; `scored` is the split that the run in `folder` held out, None for other data."""
     return {
         "data": data,
         "backbone": run.backbone,
@@ -203,11 +234,16 @@ def _row(run: PlannedRun, data: str, scores: Mapping[str, float], predictions: P
         "test_share": None if scored is None else run.test_share,
         "scored": scored,
         "predictions": str(predictions),
+        "prior": None,
+        "run": None if folder is None else str(folder),
         **scores,
     }
 
 
-def predictions_of(row: pd.Series) -> Predictions:
+def predictions_of(row: Mapping[str, Any] | pd.Series) -> Predictions:
     """Return the predictions behind a row of `Results.scores`."""
     predictions = Predictions.read(Path(row["predictions"]))
-    return predictions if pd.isna(row["scored"]) else predictions.in_split(row["scored"])
+    if not pd.isna(row["scored"]):
+        predictions = predictions.in_split(row["scored"])
+    prior = row.get("prior")
+    return corrected(predictions, Path(row["run"]), prior) if isinstance(prior, str | Mapping) else predictions

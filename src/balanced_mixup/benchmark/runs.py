@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
+from balanced_mixup.benchmark.corrected_rows import check_prior
 from balanced_mixup.benchmark.external import scan_external
 from balanced_mixup.benchmark.plan import BenchmarkData, Plan, slug
 from balanced_mixup.benchmark.protocols import PROTOCOLS, Fold, divide
@@ -87,6 +88,7 @@ def expand(plan: Plan, out: Path, placement: Mapping[str, Any]) -> Expansion:
         manifest = load(recipe)
         for variant in method_variants(plan.methods):
             check_classes(make_recipe(variant_settings(plan.settings, variant)).method, ordinal=manifest.ordinal)
+        check_prior(name, entry.prior, manifest.classes)
         prepared = _prepared(manifest, entry.images_at_most, recipe, plan.fold_seed)
         folds = _folds(name, entry, plan, prepared, recipe)
         external = sum(scan_external(name, entry.external, prepared, folds, recipe).values())
@@ -177,6 +179,7 @@ def _runs_of(
             base=base_identity(recipe, data_fingerprint),
             settings=settings,
             external=external,
+            prior=entry.prior,
         )
 
 

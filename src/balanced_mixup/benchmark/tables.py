@@ -13,6 +13,7 @@ from balanced_mixup.benchmark.summary import MethodSummary, long_table, summaris
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.table_files import csv_text
+from balanced_mixup.words import listed
 
 Format = Literal["md", "latex", "csv", "runs"]
 
@@ -72,7 +73,7 @@ def make_tables(results: Results, metrics: Sequence[str], form: Format) -> str:
         UsageError: There is no metric of that name.
     """
     if form == "runs":
-        return csv_text(results.scores.drop(columns=["scored", "predictions"]))
+        return csv_text(results.scores.drop(columns=["scored", "predictions", "run"]))
     return render(results, summarise(results, metrics_of(results, _known(metrics))), form)
 
 
@@ -106,6 +107,11 @@ def notes(results: Results) -> list[str]:
     if results.finished < results.planned:
         lines.append(f"{results.finished} of {results.planned} runs are finished; the others are not included.")
     lines += results.remarks
+    if results.corrected:
+        lines.append(
+            f"{listed(list(results.corrected))}: the same trainings, their probabilities corrected to that class prior by the "
+            "temperature and the prior that were fitted on validation images; nothing is trained for it."
+        )
     lines += collapse_notes(results)
     lines += [f"Failed: {title}: {reason.splitlines()[-1]}" for title, reason in results.failed]
     return lines

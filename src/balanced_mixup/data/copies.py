@@ -26,7 +26,6 @@ log = logging.getLogger("balanced_mixup")
 
 _FORMAT = 1  # of what is kept in a store, and of the search: another one may find other copies
 _CHUNK = 256  # images that are looked at at a time
-MOST = 250_000  # images that are compared: the time grows with the square of their number, and more would take hours
 
 
 @dataclass(frozen=True)
@@ -60,13 +59,13 @@ class Copies:
 
 
 def find_copies(looks: Looks) -> Copies:
-    """Compare images with each other by what they look like; of more than `MOST`, find those of the same content alone."""
+    """Compare images with each other by what they look like; of too many, find those of the same content alone."""
     first: dict[str, int] = {}
     for row, content in enumerate(looks.pixels):
         if content:
             first.setdefault(content, row)
     rows = list(first.values())
-    if len(rows) > MOST:
+    if looks.thumbnails is None:
         log.warning(
             "Near copies were not looked for: among %s images that takes hours. Identical ones are found.", f"{len(rows):,}"
         )

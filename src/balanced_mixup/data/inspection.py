@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ _CHUNK = 256  # images that a process takes at a time
 _OF_THREAD = 32  # and a thread
 _NAMED = 10  # classes that a short description names
 
+Looking = Literal["no", "pixels", "thumbnails"]  # what is noted of an image, beside its size
 FindCopies = Callable[[npt.NDArray[np.int64], tuple[str, ...]], Copies]
 
 
@@ -165,12 +166,14 @@ def inspect(
         check_fractions(manifest, plan.val_fraction, plan.test_fraction)
     near_copies = near_copies and not manifest.images.drawn
     n = len(manifest)
-    shapes, digests, looks = np.zeros((n, 2), np.int64), [""] * n, Looks(n) if near_copies and copies is None else None
+    shapes, digests, opened_at = np.zeros((n, 2), np.int64), [""] * n, np.zeros(n, np.int64)
     found: dict[int, tuple[Problem, ...]] = {}
     rows, again = _distinct(manifest.images) if scan is None else (np.arange(n), {})
+    looks = Looks(len(rows)) if near_copies and copies is None else None
     with progress_bar("Reading images", len(rows)) as advance:
         images = manifest.images
-        looking = looks is not None
+        looking: Looking = "no" if looks is None else "pixels" if looks.thumbnails is None else "thumbnails"
+        position = 0
         chunks = (
             _open_in_processes(images, rows, looking)
             if scan is None
@@ -178,19 +181,21 @@ def inspect(
         )
         for chunk, opened in chunks:
             for row, image in zip(chunk, opened, strict=True):
+                if looks is not None and image.look is not None:
+                    looks.put(position, image.look)
                 for same in (row, *again.get(row, ())):
                     shapes[same], digests[same] = (image.height, image.width), image.digest
-                    if looks is not None and image.look is not None:
-                        looks.put(same, image.look)
+                    opened_at[same] = position
                     if image.problems:
                         found[same] = tuple(replace(problem, rows=(same,)) for problem in image.problems)
+                position += 1
             advance(len(chunk))
     # A row without a usable path has a problem from its source, and the same one from the attempt to read it.
     of_images = (problem for row in sorted(found) for problem in found[row])
     problems = dict.fromkeys((*manifest.problems, *of_images, *manifest.images.remarks()))
     known = Copies(tuple(digests))
     if looks is not None:
-        known = find_copies(looks)
+        known = find_copies(looks).subset(opened_at)
     elif near_copies and copies is not None:
         known = copies(shapes, tuple(digests))
     return _inspect_together(replace(manifest, problems=tuple(problems)), plan, shapes, tuple(digests), known)
@@ -222,7 +227,7 @@ def _distinct(images: Images) -> tuple[npt.NDArray[np.int64], dict[int, list[int
 
 
 def _open_in_processes(
-    images: Images, rows: npt.NDArray[np.int64], looking: bool
+    images: Images, rows: npt.NDArray[np.int64], looking: Looking
 ) -> Iterator[tuple[list[int], list[_OpenedImage]]]:
     """Yield rows and their images, in order, opened by one process per core: of small images, threads block each other."""
     chunks = np.split(rows, range(_CHUNK, len(rows), _CHUNK))
@@ -236,7 +241,7 @@ def _open_in_processes(
             yield chunk.tolist(), found
 
 
-def open_images(images: Images, processes: int, looking: bool) -> list[_OpenedImage]:
+def open_images(images: Images, processes: int, looking: Looking) -> list[_OpenedImage]:
     """Open images, as one of several processes; what they look like is noted if `looking`."""
     budget.share_with(processes)
     with pillow_scope(
@@ -249,7 +254,7 @@ def _open_in_threads(
     rows: npt.NDArray[np.int64],
     scan: Callable[[int], Scan],
     names: Sequence[str],
-    looking: bool,
+    looking: Looking,
     block: int,
     after_block: Callable[[npt.NDArray[np.int64]], None],
 ) -> Iterator[tuple[list[int], list[_OpenedImage]]]:
@@ -262,7 +267,7 @@ def _open_in_threads(
             after_block(part)
 
 
-def _open(scan: Callable[[int], Scan], row: int, name: str, looking: bool) -> _OpenedImage:
+def _open(scan: Callable[[int], Scan], row: int, name: str, looking: Looking) -> _OpenedImage:
     try:
         found = scan(row)
     except DataError as error:
@@ -270,7 +275,9 @@ def _open(scan: Callable[[int], Scan], row: int, name: str, looking: bool) -> _O
     except MemoryError:
         message = f"{name}: not enough memory to read it"
         return _OpenedImage(problems=(Problem("image too large", message, "Shrink it, or leave it out."),))
-    look = Look.at(found.pixels, found.height, found.width) if looking else None
+    look = None
+    if looking != "no":
+        look = Look.at(found.pixels, found.height, found.width, with_thumbnail=looking == "thumbnails")
     return _OpenedImage(found.height, found.width, found.digest, look)
 
 

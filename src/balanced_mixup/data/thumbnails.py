@@ -9,6 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 SIDE = 32  # of a thumbnail, in pixels
+MOST = 250_000  # images that are compared: the time grows with the square of their number, and more would take hours
 Pixels8 = npt.NDArray[np.uint8]
 Kind = TypeVar("Kind", bound=np.generic)
 
@@ -21,30 +22,35 @@ def thumbnail(pixels: Pixels8) -> Pixels8:
 
 
 class Look(NamedTuple):
-    """What an image looks like: its thumbnail, uint8 (SIDE, SIDE, 3), and the digest of its pixels."""
+    """What an image looks like: its thumbnail, uint8 (SIDE, SIDE, 3), if it is needed, and the digest of its pixels."""
 
-    thumbnail: Pixels8
+    thumbnail: Pixels8 | None
     pixels: str
 
     @classmethod
-    def at(cls, pixels: Pixels8, height: int, width: int) -> "Look":
+    def at(cls, pixels: Pixels8, height: int, width: int, *, with_thumbnail: bool = True) -> "Look":
         """Look at the decoded pixels, uint8 (H, W, 3), of an image of that height and width before it was resized."""
         state = hashlib.blake2b(repr((height, width)).encode(), digest_size=16)
         state.update(np.ascontiguousarray(pixels).data)
-        return cls(thumbnail(pixels), state.hexdigest())
+        return cls(thumbnail(pixels) if with_thumbnail else None, state.hexdigest())
 
 
 class Looks:
-    """What N images look like: `thumbnails` uint8 (N, SIDE, SIDE, 3), and `pixels`, their digests, "" for one not seen yet."""
+    """What N images look like.
+
+    `pixels` are their digests, "" for one not seen yet; `thumbnails` uint8 (N, SIDE, SIDE, 3), None for more than `MOST`.
+    """
 
     def __init__(self, n: int) -> None:
         """Make room for `n` images."""
-        self.thumbnails = large_array((n, SIDE, SIDE, 3), np.uint8)
+        self.thumbnails = large_array((n, SIDE, SIDE, 3), np.uint8) if n <= MOST else None
         self.pixels = [""] * n
 
     def put(self, row: int, look: Look) -> None:
         """Keep what image `row` looks like."""
-        self.thumbnails[row], self.pixels[row] = look
+        if self.thumbnails is not None and look.thumbnail is not None:
+            self.thumbnails[row] = look.thumbnail
+        self.pixels[row] = look.pixels
 
 
 def large_array(shape: tuple[int, ...], dtype: type[Kind]) -> npt.NDArray[Kind]:

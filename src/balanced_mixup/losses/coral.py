@@ -1,6 +1,5 @@
 """CORAL: is the grade above j? For each of K - 1 thresholds a binary cross-entropy over all samples (Cao et al., PRL 2020)."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -17,7 +16,7 @@ class Coral(Loss):
     def per_class_loss(self, outputs: Tensor) -> Tensor:
         """Return the sum over the thresholds for each grade k: k of them are below it."""
         thresholds = outputs.shape[1]
-        above = torch.ones(thresholds + 1, thresholds, device=outputs.device).tril(-1)
+        above = outputs.new_ones(thresholds + 1, thresholds).tril(-1)
         return F.softplus(-outputs) @ above.T + F.softplus(outputs) @ (1 - above).T
 
     def taught_prior(self, proportions: Probabilities) -> Probabilities:

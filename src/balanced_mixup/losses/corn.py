@@ -21,8 +21,8 @@ class Corn(Loss):
     def per_class_loss(self, outputs: Tensor) -> Tensor:
         """Return the sum over the tasks of each grade k."""
         tasks = outputs.shape[1]
-        passed = torch.ones(tasks + 1, tasks, device=outputs.device).tril(-1)
-        ended = torch.eye(tasks + 1, tasks, device=outputs.device)
+        passed = outputs.new_ones(tasks + 1, tasks).tril(-1)
+        ended = torch.eye(tasks + 1, tasks, dtype=outputs.dtype, device=outputs.device)
         return F.softplus(-outputs) @ passed.T + F.softplus(outputs) @ ended.T
 
     def terms(self, targets: Tensor) -> Tensor:

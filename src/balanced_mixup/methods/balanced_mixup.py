@@ -12,6 +12,7 @@ class BalancedMixUp(Method):
     """Plain sampling mixed with class sampling (Galdran et al., MICCAI 2021; Eq. 3)."""
 
     title: ClassVar[str] = "Bal-Mxp"
+    correctable: ClassVar[bool] = True
     name: Literal["balanced-mixup"] = "balanced-mixup"
     alpha: Alpha = 0.2
     weight_per: WeightPer = "sample"

@@ -173,8 +173,8 @@ class Stage:
     def target_proportions(self, counts: npt.NDArray[np.int64], epochs: range) -> npt.NDArray[np.float64]:
         """Return the expected proportion of each class in the targets, float64 (K,), sums to 1; arguments as for `class_prior`.
 
-        With the probabilities s of the branch and c of the partners' branch it is (1 - E[w]) s + E[w] c for a mean weight E[w] of
-        partners. Mixing within the batch does not change s, unless its weights depend on the classes.
+        With the probabilities s of the branch, c of the partners' branch, and the mean weight E[w] of partners it is
+        (1 - E[w]) s + E[w] c. Mixing within the batch does not change s, unless its weights depend on the classes.
         """
         own = self._mean_probabilities(self.branch, counts, epochs)
         partners = None if self.partners is None else self._mean_probabilities(self.partners, counts, epochs)
@@ -217,10 +217,13 @@ class Method(BaseModel):
     keeps: ClassVar[Literal["best", "last"]] = "best"
     """Which epoch of the last stage is kept: the one with the best validation score, or the last."""
 
+    correctable: ClassVar[bool] = False
+    """A benchmark shows its predictions corrected to the class prior of the place of use, too, as a row of their own."""
+
     @model_validator(mode="after")
     def _check_deferral(self) -> Self:
         if self.defer is not None:
-            check_deferral(self)
+            check_deferral(self, self.defer)
         return self
 
     def stages(self, data: TrainSet) -> tuple[Stage, ...]:

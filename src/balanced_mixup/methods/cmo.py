@@ -30,8 +30,6 @@ class Cmo(Method):
             return (Stage(data.instance_branch(), partners=data.class_branch(), mix=mix),)
         return (
             Stage(data.instance_branch(), epochs=plain, name="start"),
-            Stage(
-                data.instance_branch(), partners=data.class_branch(), mix=mix, epochs=data.epochs - 2 * plain, name="boxes"
-            ),
+            Stage(data.instance_branch(), partners=data.class_branch(), mix=mix, epochs=data.epochs - 2 * plain, name="boxes"),
             Stage(data.instance_branch(), epochs=plain, name="end"),
         )

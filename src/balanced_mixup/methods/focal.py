@@ -13,6 +13,7 @@ class FocalLoss(Method):
     """Focal loss on plain sampling (Lin et al., ICCV 2017)."""
 
     title: ClassVar[str] = "Focal Loss"
+    correctable: ClassVar[bool] = True
     name: Literal["focal"] = "focal"
     gamma: float = Field(
         2.0, ge=0, description="Focusing parameter: the larger, the less well-classified images count; 0 is cross-entropy."

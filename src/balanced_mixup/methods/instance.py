@@ -10,6 +10,7 @@ class Instance(Method):
     """Each image once per epoch (q = 1): plain training."""
 
     title: ClassVar[str] = "Instance-sampling"
+    correctable: ClassVar[bool] = True
     name: Literal["instance"] = "instance"
 
     def stages(self, data: TrainSet) -> tuple[Stage, ...]:

@@ -12,6 +12,7 @@ class MixUp(Method):
     """MixUp of a batch with itself (Zhang et al., ICLR 2018; Eq. 1)."""
 
     title: ClassVar[str] = "MixUp"
+    correctable: ClassVar[bool] = True
     name: Literal["mixup"] = "mixup"
     alpha: Alpha = 0.2
     weight_per: WeightPer = "sample"

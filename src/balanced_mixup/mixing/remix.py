@@ -4,8 +4,6 @@ The label of the rarer image has weight 1 where the other class has at least kap
 than 1 - threshold of the mix; otherwise labels have the weights of their images.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 

@@ -45,13 +45,14 @@ def benchmark_report(path: Path, folder: Path) -> Document:
     entries = summarise(results, metrics)
     first = [entry for entry in entries if entry.metric == metrics[entry.data][0]]
     runs = benchmark.read().runs
+    trained = [entry for entry in first if entry.method not in (*results.added, *results.corrected)]
     recalls = _recalls(benchmark, runs, results.baseline)
     sections = [
         Section("summary", "Summary", _summary(results, entries, recalls)),
         Section("tables", "Scores and differences", _tables(results, entries)),
         Section("ranks", "Ranks", _ranks(first)),
         Section("rarity", "Rare and frequent classes", _rarity(recalls)),
-        Section("cost", "Cost", _cost(benchmark, runs, [entry for entry in first if entry.method not in results.added])),
+        Section("cost", "Cost", _cost(benchmark, runs, trained)),
         Section("runs", "Runs", [_runs(results, benchmark, runs, folder)]),
         Section("provenance", "Provenance", _provenance(benchmark)),
     ]

@@ -18,6 +18,7 @@ from balanced_mixup.methods import METHODS, BalancedMixUp, Method, get_method, m
 from balanced_mixup.methods.base import Optimizer, Schedule
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.settings_file import load_yaml as load_yaml
+from balanced_mixup.words import listed
 
 
 def _known_augmentation(name: str) -> str:
@@ -299,7 +300,7 @@ def _method_of(
     for key in list(given):
         if key not in method.model_fields:
             del given[key]
-            owners = " and ".join(methods_with(key))
+            owners = listed(methods_with(key))
             problems.append(f"`{key}` is a setting of {owners}, not of the method {name}.")
     try:
         return method(**{**own, **given}), others

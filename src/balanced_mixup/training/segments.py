@@ -116,15 +116,6 @@ def ends_on_features(method: Method, data: TrainSet) -> bool:
     return method.finishes or segments_of(method, data)[-1].trains_head
 
 
-def check_classes(method: Method, *, ordinal: bool) -> None:
-    """Raise UsageError where a method is for ordinal classes alone, and those of the data are not."""
-    if method.head().ordinal and not ordinal:
-        raise UsageError(
-            f"The method {method.name} is for grades, but the classes of these data have no order. If they have one, say so "
-            "with `--ordinal` (`ordinal: true` in a plan), else choose another method."
-        )
-
-
 def _with_deferral(
     stages: list[tuple[int, Stage]], end: int, defer_at: int, kind: Deferral, data: TrainSet
 ) -> list[tuple[int, Stage]]:
@@ -138,6 +129,15 @@ def _with_deferral(
             epochs = range(max(first, defer_at), following)
             found.append((epochs.start, deferred(stage, kind, data, epochs)))
     return found
+
+
+def check_classes(method: Method, *, ordinal: bool) -> None:
+    """Raise UsageError where a method is for ordinal classes alone, and those of the data are not."""
+    if method.head().ordinal and not ordinal:
+        raise UsageError(
+            f"The method {method.name} is for grades, but the classes of these data have no order. If they have one, say so "
+            "with `--ordinal` (`ordinal: true` in a plan), else choose another method."
+        )
 
 
 def first_method(method: Method) -> Method:
