@@ -93,7 +93,9 @@ def fit(
         return
     training.history.write(run.history)
     log.info("Trained in %.0f s.", (seconds := time.monotonic() - start))
-    write_json(run.cost, {"format": 1, "seconds": round(seconds, 1), "memory_bytes": peak_memory(device), "resumed": resumed})
+    cost = {"seconds": round(seconds, 1), "memory_bytes": peak_memory(device), "resumed": resumed}
+    of_base = training.base_seconds and round(training.base_seconds, 1)
+    write_json(run.cost, {"format": 1, **cost, "base_seconds": of_base, "base_reused": training.reuses_base})
     save_weights(run.weights, weights)
 
 
@@ -111,6 +113,9 @@ class _Training:
     of_base: int
     done: int
     history: History
+    started: float
+    base_seconds: float | None = None
+    reuses_base: bool = False
 
     @classmethod
     def begin(
@@ -129,12 +134,13 @@ class _Training:
         segments = segments_of(recipe.method, train_set, head_only=head_only)
         of_base = 0 if method_base is None else len(segments_of(method_base, train_set, head_only=head_only))
         history = History(recipe.monitored(data.ordinal))
-        training = cls(recipe, backbone, data, run, mark, callbacks, segments, of_base, 0, history)
+        training = cls(recipe, backbone, data, run, mark, callbacks, segments, of_base, 0, history, time.monotonic())
         own = max((n for n in range(1, len(segments) + 1) if training._end_of(n).weights.is_file()), default=0)
         if own:
             training._resume_after(own, training._end_of(own))
         elif base is not None and method_base is not None:
             training._resume_after(of_base, base)
+            training.base_seconds, training.reuses_base = base.seconds, True
             log.info("Reusing the trained stages of %s from the run in %s.", method_base.name, base.weights.parent)
         return training
 
@@ -180,6 +186,8 @@ class _Training:
                     METRICS[self.history.monitor].label,
                     self.history.score_of(kept),
                 )
+                if number + 1 == self.of_base:
+                    self.base_seconds = time.monotonic() - self.started
                 if number + 1 < len(self.segments) or number + 1 == self.of_base:
                     self._end_of(number + 1).write(self._weights(), self.history.rows)
                     self.run.segment_checkpoint(number + 1).unlink(missing_ok=True)
