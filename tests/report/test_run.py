@@ -25,7 +25,6 @@ from balanced_mixup.report.words import class_sentence, percent
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.runs.scores import Scores
 from balanced_mixup.statistics.interval import Interval
-from balanced_mixup.training.recipe import load_yaml, make_recipe
 from balanced_mixup.words import counted, listed
 
 
@@ -111,12 +110,10 @@ def test_galleries(report, tiny_run):
             assert sum(float(line.split("%")[0]) for line in picture.lines) == pytest.approx(100, abs=1.5)
 
 
-def test_mixed_images_are_of_the_first_stage_that_mixes(tiny_run, tmp_path):
-    run = shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("evaluations"))
-    recipe = make_recipe(load_yaml(run / "recipe.yaml"))
-    method = Cmo(probability=1.0, defer="drw")
-    (run / "recipe.yaml").write_text(recipe.model_copy(update={"method": method, "epochs": 12}).to_yaml())
-    _, mixed = training_view(read_run(run))
+def test_mixed_images_are_of_the_first_stage_that_mixes(tiny_run):
+    run = read_run(tiny_run)
+    recipe = run.recipe.model_copy(update={"method": Cmo(probability=1.0, defer="drw"), "epochs": 12})
+    _, mixed = training_view(replace(run, recipe=recipe))
     assert mixed.caption.startswith("The most strongly mixed samples of the first batch of epoch 4, with their targets")
     assert all(len(picture.lines) == 2 for picture in mixed.pictures)
 
