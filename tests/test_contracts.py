@@ -404,6 +404,15 @@ def test_a_loss_is_positive_with_a_finite_gradient(name):
 
 
 @each(LOSSES)
+def test_a_loss_is_computed_in_float32(name):
+    loss = make_loss(name)
+    outputs, targets = loss_case(loss)
+    expected = loss(outputs.bfloat16().float(), targets)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(loss(outputs.bfloat16(), targets), expected)
+
+
+@each(LOSSES)
 def test_a_loss_belongs_to_a_head(name):
     loss = make_loss(name)
     head = HEADS[loss.head]()

@@ -15,9 +15,8 @@ class Coral(Loss):
 
     def per_class_loss(self, outputs: Tensor) -> Tensor:
         """Return the sum over the thresholds for each grade k: k of them are below it."""
-        thresholds = outputs.shape[1]
-        above = outputs.new_ones(thresholds + 1, thresholds).tril(-1)
-        return F.softplus(-outputs) @ above.T + F.softplus(outputs) @ (1 - above).T
+        below = F.pad(F.softplus(-outputs).cumsum(dim=1), (1, 0))
+        return below + F.pad(F.softplus(outputs).flip(1).cumsum(dim=1).flip(1), (0, 1))
 
     def taught_prior(self, proportions: Probabilities) -> Probabilities:
         """Return the proportions."""
