@@ -25,7 +25,7 @@ from balanced_mixup.training.inputs import FeatureCache, TrainingData
 from balanced_mixup.training.preprocessing import Preprocessing
 from balanced_mixup.training.recipe import make_recipe
 
-ROUNDS, IMAGES, BATCH = 7, 640, 64
+ROUNDS, IMAGES, BATCH = 5, 1280, 64
 
 
 def speeds(settings: dict[str, object], cache: Path) -> dict[str, float]:

@@ -163,7 +163,12 @@ class ClassifierModule(L.LightningModule):
         self._seed_model(batch_idx)
 
     def _seed_model(self, batch_idx: int) -> None:
-        torch.manual_seed(torch_seed(self.recipe.seed, "model", self.epoch, batch_idx, self.rank))
+        seed = torch_seed(self.recipe.seed, "model", self.epoch, batch_idx, self.rank)
+        if self.device.type == "cpu":
+            # `torch.manual_seed` would queue a call, with the stack as text, for each kind of device that is not used.
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
         """Augment, mix, and return the loss."""
