@@ -178,7 +178,8 @@ def test_training_prior_is_the_one_that_the_gradients_of_real_batches_lead_to(na
         for batch in TrainBatches(pixels, labels, np.arange(800), stage, batch_size=32, seed=0, epoch=epoch):
             mean += batch.mixed(torch.zeros(len(batch.labels), 3, 1, 1), 4, stage.mix)[1].sum(dim=0)
     mean /= mean.sum()
-    loss, head, found = segment.stages[-1][1].loss, segment.head, training_prior(recipe, COUNTS)
+    loss, head, found = segment.stages[-1][1].loss, segment.head, segment.class_prior(COUNTS)
+    assert training_prior(recipe, COUNTS) == pytest.approx(method.finished_prior(found))
     if name == "vs":  # no prior describes its factors; that of the adjustment
         assert found == pytest.approx([1 / 3, 1 / 3, 0, 1 / 3])
     elif name in ("ldam", "ldam-drw"):  # nor margins; the proportions, by their weights

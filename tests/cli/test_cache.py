@@ -56,7 +56,7 @@ def day(number):
 
 class TestShowing:
     def test_nothing(self, command, cache):
-        assert command() == (0, f"No decoded images in {cache}.\n", "")
+        assert command() == (0, f"No decoded images and features in {cache}.\n", "")
         assert not cache.exists()
         assert {**json.loads(command("--json")[1]), "limit_bytes": 0} == {
             "cache_dir": str(cache), "cleared": False, "disk_bytes": 0, "limit_bytes": 0, "stores": [], "damaged": []
@@ -70,15 +70,15 @@ class TestShowing:
         status, out, _ = command()
         heading, *rows = [line.split() for line in out.splitlines() if line]
         assert status == 0
-        assert heading == ["images", "of", "size", "images", "on", "disk", "last", "used"]
-        assert [row[:4] for row in rows[:3]] == [
-            [str(tmp_path / "new"), "64", "px", "12"],
-            [str(tmp_path / "old"), "16", "px", "2"],
-            [str(tmp_path / "old"), "32", "px", "3"],
+        assert heading == ["images", "of", "contents", "size", "images", "on", "disk", "last", "used"]
+        assert [row[:6] for row in rows[:3]] == [
+            [str(tmp_path / "new"), "decoded", "images", "64", "px", "12"],
+            [str(tmp_path / "old"), "decoded", "images", "16", "px", "2"],
+            [str(tmp_path / "old"), "decoded", "images", "32", "px", "3"],
         ]
-        assert [row[6] for row in rows[:3]] == ["2025-01-07", "2025-01-05", "2025-01-03"]
+        assert [row[8] for row in rows[:3]] == ["2025-01-07", "2025-01-05", "2025-01-03"]
         assert out.splitlines()[-1].startswith("Total: ")
-        assert re.search(rf" of decoded images in {cache} \(limit \d.* [KMGT]iB\)\.$", out.splitlines()[-1])
+        assert re.search(rf" of decoded images and features in {cache} \(limit \d.* [KMGT]iB\)\.$", out.splitlines()[-1])
 
     def test_json(self, command, store, cache, tmp_path):
         folder = store("data", 12, used=day(1))[0].folder
@@ -94,6 +94,7 @@ class TestShowing:
                 "disk_bytes": found["disk_bytes"],
                 "last_used": day(1),
                 "format": 2,
+                "contents": "decoded images",
             }
         ]
         assert found["disk_bytes"] >= 12 * 32 * 32 * 3
@@ -113,7 +114,7 @@ class TestShowing:
         for name in (tmp_path / "a", "a", "b/../a"):
             found = json.loads(command("--data", name, "--json")[1])["stores"]
             assert [holding["origin"] for holding in found] == [str(tmp_path / "a")]
-        assert command("--data", "c")[:2] == (0, f"No decoded images of c in {tmp_path / 'cache'}.\n")
+        assert command("--data", "c")[:2] == (0, f"No decoded images and features of c in {tmp_path / 'cache'}.\n")
 
     def test_another_folder(self, command, store, tmp_path):
         store("a", 1)
@@ -133,8 +134,11 @@ class TestShowing:
         monkeypatch.setenv("COLUMNS", "300")
         store("[bold] data [", 1)
         assert str(tmp_path / "[bold] data [") in command()[1]
-        assert "No decoded images of [red] in " in command("--data", "[red]")[1]
-        assert command("--cache-dir", tmp_path / "[/red]")[:2] == (0, f"No decoded images in {tmp_path / '[/red]'}.\n")
+        assert "No decoded images and features of [red] in " in command("--data", "[red]")[1]
+        assert command("--cache-dir", tmp_path / "[/red]")[:2] == (
+            0,
+            f"No decoded images and features in {tmp_path / '[/red]'}.\n",
+        )
 
     def test_a_store_of_another_version_is_shown_too(self, command, store):
         folder = store("a", 3)[0].folder
@@ -151,10 +155,10 @@ class TestClearing:
         total = json.loads(command("--json")[1])["disk_bytes"]
         status, out, _ = command("--clear")
         assert status == 0
-        assert f"Deleted {human_bytes(total)} of decoded images in {cache}." in out
-        assert command()[1] == f"No decoded images in {cache}.\n"
+        assert f"Deleted {human_bytes(total)} of decoded images and features in {cache}." in out
+        assert command()[1] == f"No decoded images and features in {cache}.\n"
         assert [path for path in cache.rglob("*") if path.stat().st_size] == []
-        assert command("--clear")[:2] == (0, f"No decoded images in {cache}.\n")
+        assert command("--clear")[:2] == (0, f"No decoded images and features in {cache}.\n")
 
     def test_images_of_one_folder(self, command, store, tmp_path):
         store("a", 3)
@@ -240,10 +244,10 @@ class TestVerifying:
         content[-1] ^= 1
         path.write_bytes(content)
         status, out, err = command("--verify")
-        assert (status, f" of decoded images in {cache}" in out) == (1, True)
+        assert (status, f" of decoded images and features in {cache}" in out) == (1, True)
         assert "damaged in the store (2)" in err
         assert f"{tmp_path / 'a' / '0.png'} at 32 px" in err and f"{tmp_path / 'a' / '11.png'} at 32 px" in err
-        assert "They were dropped: the next training that needs them decodes them again." in err
+        assert "They were dropped: the next training that needs them makes them again." in err
         status, out, err = command("--verify", "--json")
         assert (status, json.loads(out)["damaged"], err) == (0, [], "")
         assert json.loads(out)["stores"][0]["images"] in (3, 10)
@@ -254,7 +258,7 @@ class TestVerifying:
         os.truncate(path, path.stat().st_size)
         path.write_bytes(bytes(reversed(path.read_bytes()[:-1])) + b"\xff")
         status, out, _ = command("--verify", "--json")
-        assert (status, json.loads(out)["damaged"]) == (1, [f"{tmp_path / 'a' / '0.png'} at 32 px"])
+        assert (status, json.loads(out)["damaged"]) == (1, [f"{tmp_path / 'a' / '0.png'} at 32 px (decoded images)"])
 
     def test_images_of_one_folder(self, command, store, tmp_path):
         (path,) = store("a", 1)[0].folder.glob("pixels-*.bin")
@@ -279,7 +283,7 @@ class TestLimiting:
         status, out, _ = command("--limit", f"{taken // 2}B")
         assert (status, "Deleted " in out.splitlines()[-1]) == (0, True)
         assert [found["origin"][-1] for found in json.loads(command("--json")[1])["stores"]] == ["c"]
-        assert command("--limit", "20GB")[:2] == (0, f"No decoded images in {cache}.\n")
+        assert command("--limit", "20GB")[:2] == (0, f"No decoded images and features in {cache}.\n")
 
     def test_what_is_in_use_is_kept(self, command, store, cache):
         pixels = store("a", 3)[1].pixels()

@@ -10,15 +10,17 @@ from balanced_mixup.errors import UsageError
 from balanced_mixup.methods import METHODS
 from balanced_mixup.randomness import uniforms
 from balanced_mixup.training.backbones import create, features_of, head_layer
-from balanced_mixup.training.features import with_features
+from balanced_mixup.training.features import FeatureExtractor, View
 from balanced_mixup.training.preprocessing import Preprocessing, scaled
+
+CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_efficientnet"])
 def test_they_are_the_models_own(small_data, name):
     backbone = create(name, 3, 32, "none", 0)
     preprocessing = Preprocessing(backbone.mean, backbone.std)
-    data = with_features(backbone.model, preprocessing, small_data)
+    data = FeatureExtractor(backbone.model, name, preprocessing, CPU).training_data(small_data)
     assert data.pixels.shape[:2] == (60, 1)
     assert data.train.tolist() == list(range(40))
     assert data.val.tolist() == list(range(40, 60))
@@ -39,12 +41,13 @@ def test_copies_are_augmented_each_in_its_own_way(small_data):
     backbone = create("test_resnet", 3, 32, "none", 0)
     preprocessing = Preprocessing(backbone.mean, backbone.std)
 
-    def features(**settings):
-        data = with_features(backbone.model, preprocessing, small_data, augmentation="paper", copies=2, **settings)
-        return data.pixels.values
+    def features(seed):
+        copies = [View(False, "paper", seed, copy) for copy in range(2)]
+        data = FeatureExtractor(backbone.model, "test_resnet", preprocessing, CPU).training_data(small_data, copies)
+        return data.pixels.values[:40]
 
     found = features(seed=0)
-    assert found.shape[:2] == (60, 3)
+    assert found.shape[:2] == (40, 3)
     assert torch.equal(found, features(seed=0))
     other = features(seed=1)
     assert torch.equal(found[:, 0], other[:, 0])  # the image itself
@@ -94,7 +97,7 @@ def test_a_model_whose_outputs_are_no_function_of_its_features_is_refused(small_
     torch.nn.init.normal_(head_layer(model).weight)
     model.register_forward_hook(lambda module, inputs, outputs: outputs + 1)
     with pytest.raises(UsageError, match="The head of ResNet cannot be applied to precomputed features"):
-        with_features(model, Preprocessing([0.5] * 3, [0.5] * 3), small_data)
+        FeatureExtractor(model, "test_resnet", Preprocessing([0.5] * 3, [0.5] * 3), CPU).training_data(small_data)
     distilled = create("deit_tiny_distilled_patch16_224", 3, 32, "none", 0).model
     with pytest.raises(UsageError, match="has 2 heads: methods that replace the head cannot use it"):
-        with_features(distilled, Preprocessing([0.5] * 3, [0.5] * 3), small_data)
+        FeatureExtractor(distilled, "deit", Preprocessing([0.5] * 3, [0.5] * 3), CPU).training_data(small_data)

@@ -24,19 +24,19 @@ def cache(
     cache_dir: Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Show the decoded images that are cached on disk, and their size; `--clear` deletes them, `--verify` checks them.
+    """Show the decoded images and features that are cached on disk; `--clear` deletes them, `--verify` checks them.
 
-    Deleting is safe: a training that needs them decodes the images again. Before a training adds images, it deletes the least
-    recently used ones that nobody uses until all take less than $BMIXUP_CACHE_LIMIT, such as 20GB, or, where it is not set, no
-    more than what is free on their disk.
+    Deleting is safe: a training that needs them decodes the images, or computes the features, again. Before a training adds to
+    them, it deletes the least recently used ones that nobody uses until all take less than $BMIXUP_CACHE_LIMIT, such as 20GB,
+    or, where it is not set, no more than what is free on their disk.
 
     Parameters
     ----------
     clear
         Delete the stores that are shown.
     verify
-        Compare every image with its checksum, and drop damaged ones, which the next training decodes again. The exit status is
-        1 if there were any.
+        Compare every image and feature vector with its checksum, and drop damaged ones, which the next training makes again.
+        The exit status is 1 if there were any.
     limit
         Delete the least recently used of the stores that are shown and not in use until they take no more than this, such as
         20GB.
@@ -81,7 +81,7 @@ def cache(
         listed = [{**vars(store), "folder": str(store.folder)} for store in shown]
         print_json({**about, "stores": listed, "damaged": [problem.message for problem in damaged]})
     else:
-        of = "decoded images" + (f" of {data}" if data is not None else "") + f" in {folder}"
+        of = "decoded images and features" + (f" of {data}" if data is not None else "") + f" in {folder}"
         end = "." if deleted else f" (limit {human_bytes(bound)})."
         _show(shown, f"{'Deleted' if deleted else 'Total:'} {human_bytes(total)} of {of}{end}" if shown else f"No {of}.")
     if errors:
@@ -89,18 +89,19 @@ def cache(
 
 
 def _damage(store: "CachedStore", key: str) -> Problem:
-    message = f"{Path(store.origin, key)} at {store.size} px"
-    return Problem("damaged in the store", message, "They were dropped: the next training that needs them decodes them again.")
+    message = f"{Path(store.origin, key)} at {store.size} px ({store.contents})"
+    return Problem("damaged in the store", message, "They were dropped: the next training that needs them makes them again.")
 
 
 def _show(stores: "list[CachedStore]", total: str) -> None:
     console = Console()
     if stores:
         table = Table(box=None, pad_edge=False)
-        for heading in ("images of", "size", "images", "on disk", "last used"):
+        for heading in ("images of", "contents", "size", "images", "on disk", "last used"):
             table.add_column(heading, justify="right" if heading in ("size", "images", "on disk") else "left", overflow="fold")
         for store in stores:
             used = f"{datetime.fromtimestamp(store.last_used):%Y-%m-%d %H:%M}"
-            table.add_row(escape(store.origin), f"{store.size} px", f"{store.images:,}", human_bytes(store.disk_bytes), used)
+            cells = (f"{store.size} px", f"{store.images:,}", human_bytes(store.disk_bytes), used)
+            table.add_row(escape(store.origin), escape(store.contents), *cells)
         console.print(table, "")
     console.print(total, soft_wrap=True, markup=False)

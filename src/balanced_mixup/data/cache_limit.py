@@ -61,7 +61,8 @@ def make_room(folder: Path, origin: str, size: int, need: int) -> None:
     excess = max(total + need - limit, need - _free(folder.parent))
     for store in delete_unused([store for store in others if store.folder.exists()], excess):
         log.info(
-            "Deleted the decoded images of %s at %d px (%s), the least recently used ones, as the cache is full.",
+            "Deleted the %s of %s at %d px (%s), the least recently used ones, as the cache is full.",
+            store.contents,
             store.origin,
             store.size,
             human_bytes(store.disk_bytes),

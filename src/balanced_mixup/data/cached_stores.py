@@ -1,4 +1,4 @@
-"""The stores in the cache folder, as `bmixup cache` lists, verifies and deletes them."""
+"""The stores of decoded images and of features in the cache folder, as `bmixup cache` lists, verifies and deletes them."""
 
 import os
 from collections.abc import Mapping
@@ -13,19 +13,20 @@ from platformdirs import user_cache_path
 
 from balanced_mixup.data.pixel_file import OpenFile, in_use
 from balanced_mixup.data.store_format import (
-    CHANNELS,
     DAMAGED,
     HEADER,
     IndexEntry,
+    contents_of,
     delete_store,
     explain_errors,
-    header_for,
     lock_of,
     pixel_file,
     pixel_files,
     read_header,
     read_index,
     replace_index,
+    slot_bytes,
+    usable_header,
 )  # fmt: skip
 from balanced_mixup.errors import RunError
 from balanced_mixup.progress import progress_bar
@@ -40,15 +41,16 @@ def default_cache_dir() -> Path:
 
 @dataclass(frozen=True)
 class CachedStore:
-    """A store of decoded images."""
+    """A store of decoded images, or of features of images."""
 
     folder: Path
     origin: str  # the folder or file that its images come from
     size: int  # side of the images in pixels
-    images: int  # number of usable images, if they were counted
+    images: int  # number of usable images, or of feature vectors, if they were counted
     disk_bytes: int
     last_used: float  # seconds since 1970
     format: int
+    contents: str  # "decoded images", or "features of" a backbone
 
     @property
     def in_use(self) -> bool:
@@ -82,8 +84,9 @@ class CachedStore:
         """
         try:
             with lock_of(self.folder).acquire(timeout=0), explain_errors(self.folder):
-                index = read_index(self.folder, header_for(self.origin, self.size))
-                damaged = damaged_images(self.folder, self.size, index)
+                header = usable_header(self.folder)
+                index = {} if header is None else read_index(self.folder, header)
+                damaged = damaged_images(self.folder, index)
                 (self.folder / DAMAGED).unlink(missing_ok=True)
                 if damaged:
                     sound = {key: entry for key, entry in index.items() if key not in damaged}
@@ -93,13 +96,14 @@ class CachedStore:
         return sorted(damaged)
 
 
-def damaged_images(folder: Path, size: int, index: Mapping[str, IndexEntry]) -> set[str]:
-    """Return the keys of the images, of (size, size), whose pixels in the store are not those that were written."""
+def damaged_images(folder: Path, index: Mapping[str, IndexEntry]) -> set[str]:
+    """Return the keys of the images whose pixels or features in the store are not those that were written."""
+    image_bytes = slot_bytes(read_header(folder)) if index else 0
     files = {name: OpenFile(pixel_file(folder, name)) for name in {entry.file for entry in index.values()}}
     ordered = sorted(index.items(), key=lambda item: (item[1].file, item[1].slot))
 
     def damaged_in_chunk(start: int) -> list[str]:
-        image = np.empty((size, size, CHANNELS), np.uint8)
+        image = np.empty(image_bytes, np.uint8)
         chunk = ordered[start : start + _CHUNK]
         return [key for key, entry in chunk if not files[entry.file].read(entry.slot, image, entry.checksum)]
 
@@ -116,10 +120,12 @@ def cached_stores(cache_dir: Path, *, count: bool = True) -> list[CachedStore]:
     found = []
     for folder in cache_dir.iterdir() if cache_dir.is_dir() else ():
         match read_header(folder):
-            case {"format": int(version), "origin": str(origin), "size": int(size)} if size > 0:
+            case {"format": int(version), "origin": str(origin), "size": int(size)} as header if size > 0:
+                usable = usable_header(folder) if count else None
                 with suppress(FileNotFoundError):  # deleted at this moment
-                    images = len(read_index(folder, header_for(origin, size))) if count else 0
+                    images = 0 if usable is None else len(read_index(folder, usable))
                     disk_bytes = sum(path.stat().st_blocks * 512 for path in folder.iterdir())
                     last_used = (folder / HEADER).stat().st_mtime
-                    found.append(CachedStore(folder, origin, size, images, disk_bytes, last_used, version))
+                    contents = contents_of(header)
+                    found.append(CachedStore(folder, origin, size, images, disk_bytes, last_used, version, contents))
     return sorted(found, key=lambda store: -store.last_used)

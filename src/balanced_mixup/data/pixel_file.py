@@ -1,11 +1,11 @@
-"""A file of decoded images of one size, uint8 (H, W, 3) each, in numbered slots: writing, reading and verifying one."""
+"""A file of arrays of one shape, such as decoded images uint8 (H, W, 3), in numbered slots: writing, reading, verifying one."""
 
 import os
 import zlib
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 try:
@@ -30,7 +30,7 @@ class OpenFile:
         if self.descriptor >= 0:
             os.close(self.descriptor)
 
-    def read(self, slot: int, image: npt.NDArray[np.uint8], checksum: int | None) -> bool:
+    def read(self, slot: int, image: npt.NDArray[Any], checksum: int | None) -> bool:
         """Read a slot into `image`, and return whether it holds what was written there, by its checksum if one is given."""
         try:
             complete = os.preadv(self.descriptor, [image.data], slot * image.nbytes) == image.nbytes
@@ -39,7 +39,7 @@ class OpenFile:
         return complete and (checksum is None or zlib.crc32(image.data) == checksum)
 
 
-def write_image(file: int, image: npt.NDArray[np.uint8], slot: int) -> int:
+def write_image(file: int, image: npt.NDArray[Any], slot: int) -> int:
     """Write an image to a slot of the file with this descriptor, and return its checksum."""
     data, offset = memoryview(image.tobytes()), slot * image.nbytes
     checksum = zlib.crc32(data)

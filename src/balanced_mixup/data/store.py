@@ -16,17 +16,14 @@ Notable decisions
 - The space is reserved before anything is decoded, so that a full disk is noticed first.
 """
 
-import hashlib
 import logging
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from filelock import Timeout
 from joblib import cpu_count
 
 from balanced_mixup.data.cache_limit import make_room
@@ -41,9 +38,10 @@ from balanced_mixup.data.store_format import (
     IndexEntry,
     explain_errors,
     header_for,
-    lock_of,
+    locked,
     pixel_file,
     read_index,
+    store_folder,
 )  # fmt: skip
 from balanced_mixup.data.store_writer import StoreWriter, decode_into
 from balanced_mixup.data.stored_pixels import PLACE, StoredPixels
@@ -68,9 +66,7 @@ class Store:
     @classmethod
     def under(cls, cache_dir: Path, origin: str, size: int) -> "Store":
         """Return the store of an origin and size in the cache folder; it need not exist yet."""
-        identity = hashlib.blake2b(repr(tuple(header_for(origin, size).values())).encode(), digest_size=4).hexdigest()
-        name = re.sub(r"[^\w.-]+", "_", Path(origin).name)[:40].lstrip(".") or "images"
-        return cls(cache_dir / f"{name}-{size}px-{identity}", origin, size)
+        return cls(store_folder(cache_dir, header_for(origin, size)), origin, size)
 
     def index(self) -> dict[str, IndexEntry]:
         """Return the usable images by key; none if there is no store or if it is of another version."""
@@ -91,10 +87,10 @@ class Store:
         if stored.complete() and not damaged.exists():
             yield stored
             return
-        with self._locked():
+        with locked(self.folder):
             index = self.index()
             if damaged.exists():
-                for key in damaged_images(self.folder, self.size, index):
+                for key in damaged_images(self.folder, index):
                     del index[key]
             stored = StoredImages(self, images, index)
             if stored.complete() and not damaged.exists():  # another process has added the missing images
@@ -120,21 +116,6 @@ class Store:
             ", ".join(names[:3]),
             f" and {len(names) - 3} more" if len(names) > 3 else "",
         )
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        lock = lock_of(self.folder)
-        with explain_errors(self.folder):
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                log.info("Another process is adding images to %s; waiting until it is done.", self.folder)
-                lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
 
 
 class StoredImages:

@@ -23,14 +23,15 @@ from balanced_mixup.data.manifest import Images
 from balanced_mixup.data.pixel_budget import budget
 from balanced_mixup.data.pixel_file import OpenFile, write_image
 from balanced_mixup.data.store_format import (
-    CHANNELS,
     IndexEntry,
     begin_store,
+    contents_of,
     explain_errors,
     index_line,
     pixel_file,
     pixel_files,
     replace_index,
+    slot_bytes,
     tidy,
 )  # fmt: skip
 from balanced_mixup.errors import DataError, RunError, human_bytes
@@ -50,8 +51,7 @@ class StoreWriter:
         self._folder, self._header, self._index = folder, header, index
         self._merges = len({entry.file for entry in index.values()}) >= _MAX_FILES
         self._count = count + len(index) * self._merges
-        self._image_shape = (header["size"], header["size"], CHANNELS)
-        self._image_bytes = header["size"] ** 2 * CHANNELS
+        self._image_bytes = slot_bytes(header)
         self._next = 0
         self._lines: list[str] = []
         self._mutex, self._flushing = threading.Lock(), threading.Lock()
@@ -60,7 +60,7 @@ class StoreWriter:
     def __enter__(self) -> "StoreWriter":
         """Open the files and reserve the space. RunError if they cannot be written or the disk is too small."""
         folder = self._folder
-        log.info("Storing decoded images in %s (%s).", folder, human_bytes(self._count * self._image_bytes))
+        log.info("Storing %s in %s (%s).", contents_of(self._header), folder, human_bytes(self._count * self._image_bytes))
         with explain_errors(folder):
             begin_store(folder, self._header)
             tidy(folder, self._header, self._index)
@@ -84,8 +84,9 @@ class StoreWriter:
         """Make sure that the disk has enough space for all further images."""
         need, free = self._count * self._image_bytes, shutil.disk_usage(self._folder).free
         too_small = RunError(
-            f"The decoded images need {human_bytes(need)}, but the disk of {str(self._folder)!r} has {human_bytes(free)} free. "
-            "Choose another folder with `--cache-dir`, free some space (`bmixup cache`), or use `--cache none`."
+            f"The {contents_of(self._header)} need {human_bytes(need)}, but the disk of {str(self._folder)!r} has "
+            f"{human_bytes(free)} free. Choose another folder with `--cache-dir`, free some space (`bmixup cache`), or use "
+            "`--cache none`."
         )
         if need > free:
             raise too_small
@@ -99,7 +100,7 @@ class StoreWriter:
     def _copy_all(self) -> None:
         """Copy the images of all files into that of this process; damaged ones are left out."""
         files = {name: OpenFile(pixel_file(self._folder, name)) for name in {entry.file for entry in self._index.values()}}
-        image = np.empty(self._image_shape, np.uint8)
+        image = np.empty(self._image_bytes, np.uint8)
         for key, entry in sorted(self._index.items(), key=lambda item: (item[1].file, item[1].slot)):
             del self._index[key]
             if files[entry.file].read(entry.slot, image, entry.checksum):
@@ -113,8 +114,8 @@ class StoreWriter:
             first, self._next = self._next, self._next + count
         return list(range(first, first + count))
 
-    def add(self, pixels: npt.NDArray[np.uint8]) -> tuple[int, int]:
-        """Write the pixels of one image and return their slot and checksum."""
+    def add(self, pixels: npt.NDArray[Any]) -> tuple[int, int]:
+        """Write the pixels or features of one image and return their slot and checksum."""
         (slot,) = self.reserve_slots(1)
         with explain_errors(self._folder):
             return slot, write_image(self._pixels, pixels, slot)

@@ -44,13 +44,18 @@ _WRITING_SECONDS = 60.0  # at most, in which another process writes an evaluatio
 
 def predict_rows(classifier: Classifier, prepared: Prepared, rows: npt.NDArray[np.int64], *, flip: bool = True) -> Predictions:
     """Return the predictions for some rows of prepared data."""
+    return predictions_of(prepared, rows, classifier.probabilities(prepared.pixels, rows, flip=flip))
+
+
+def predictions_of(prepared: Prepared, rows: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float32]) -> Predictions:
+    """Return predictions for some rows of prepared data, given their probabilities (len(rows), K)."""
     from balanced_mixup.runs.predictions import Predictions
 
     manifest = prepared.manifest
     return Predictions(
         tuple(manifest.images.names[row] for row in rows),
         manifest.labels[rows],
-        classifier.probabilities(prepared.pixels, rows, flip=flip),
+        probabilities,
         manifest.classes,
         None if manifest.groups is None else manifest.groups[rows],
         np.full(len(rows), "all") if manifest.split is None else manifest.split[rows],

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ from balanced_mixup.evaluation.run_start import (
     with_frame_named,
 )
 from balanced_mixup.files import write_text
+from balanced_mixup.methods import TrainSet
 from balanced_mixup.metrics import METRICS, applicable
 from balanced_mixup.randomness import torch_seed
 from balanced_mixup.runs.digests import check_digest, write_digests
@@ -43,7 +44,7 @@ from balanced_mixup.table_files import csv_text
 from balanced_mixup.training.preflight import check_machine
 from balanced_mixup.training.processes import GRACE_SECONDS, exit_with_parent, process_rank
 from balanced_mixup.training.recipe import Recipe, make_recipe
-from balanced_mixup.training.segments import check_classes, first_method
+from balanced_mixup.training.segments import check_classes, ends_on_features, first_method
 from balanced_mixup.training.training_files import SegmentEnd
 
 # Torch, Lightning and timm take seconds to import: the functions that compute import them, after a mistake has been refused.
@@ -174,7 +175,7 @@ def _join_training(
             backbone, prepared = _start(recipe, manifest)
             end, mark = _end_of_base(recipe, prepared, base), _identity(recipe, prepared)
             with computing_with(_threads(recipe, run)):
-                fit(recipe, backbone, _training_data(prepared), run, mark=mark, base=end, callbacks=callbacks)
+                fit(recipe, backbone, _training_data(recipe, prepared), run, mark=mark, base=end, callbacks=callbacks)
     except BalancedMixupError:
         time.sleep(GRACE_SECONDS)  # the first process reports the error, and ends this one
         raise
@@ -227,18 +228,21 @@ def _start(recipe: Recipe, manifest: Manifest) -> tuple[Backbone, Prepared]:
     return backbone, prepared
 
 
-def _training_data(prepared: Prepared) -> TrainingData:
-    from balanced_mixup.training.inputs import TrainingData
+def _training_data(recipe: Recipe, prepared: Prepared) -> TrainingData:
+    from balanced_mixup.data.cached_stores import default_cache_dir
+    from balanced_mixup.training.inputs import FeatureCache, TrainingData
 
     manifest = prepared.manifest
     train, val = manifest.rows("train"), manifest.rows("val")
-    return TrainingData(prepared.pixels, manifest.labels, train, val, len(manifest.classes), manifest.ordinal)
+    directory = (recipe.cache_dir or default_cache_dir()) if recipe.cache in ("disk", "device") else None
+    cached = FeatureCache(prepared.digests, directory, manifest.images.origin)
+    return TrainingData(prepared.pixels, manifest.labels, train, val, len(manifest.classes), manifest.ordinal, cached)
 
 
 def _train(
     recipe: Recipe, manifest: Manifest, run: RunFolder, threads: int, base: Path | None, callbacks: Sequence[Callback]
 ) -> None:
-    from balanced_mixup.evaluation.evaluate import predict_rows
+    from balanced_mixup.evaluation.evaluate import predict_rows, predictions_of
     from balanced_mixup.heads import head_to_dict
     from balanced_mixup.runs.classifier import Classifier
     from balanced_mixup.runs.scores import Scores
@@ -268,13 +272,18 @@ def _train(
         head=head_to_dict(recipe.method.head()),
     )
     card.write(run.model)
+    data = _training_data(recipe, prepared)
     if not run.weights.is_file():
         mark = _identity(recipe, prepared)
-        fit(recipe, backbone, _training_data(prepared), run, mark=mark, base=end, callbacks=callbacks)
+        fit(recipe, backbone, data, run, mark=mark, base=end, callbacks=callbacks)
     run.remove_checkpoints()
     rows = np.concatenate([splits["val"], splits["test"]])
     classifier = Classifier.load(run.path, "cpu" if recipe.accelerator == "cpu" else None)
-    predictions = predict_rows(classifier, prepared, rows)
+    train_set = TrainSet(data.labels[data.train], data.num_classes, recipe.epochs, recipe.seed)
+    if recipe.train == "head" or ends_on_features(recipe.method, train_set):
+        predictions = predictions_of(prepared, rows, classifier.probabilities_by_features(data, rows))
+    else:
+        predictions = predict_rows(classifier, prepared, rows)
     predictions.write(run.predictions)
     calibrate(run, predictions, recipe, manifest.counts("train"))
     scores = {split: Scores.of(predictions.in_split(split)).to_dict() for split in ("val", "test") if len(splits[split])}
@@ -321,13 +330,20 @@ def _end_of_base(recipe: Recipe, prepared: Prepared, folder: Path | None) -> Seg
     fingerprint_there = str(other.environment.get("data_fingerprint"))
     if identity(other.recipe, fingerprint_there) == wanted and other.folder.weights.is_file():
         check_digest(other.folder, other.folder.weights, other.folder.history)
-        return SegmentEnd(other.folder.weights, other.folder.history)
+        return SegmentEnd(other.folder.weights, other.folder.history, _seconds(other))
     if base_identity(other.recipe, fingerprint_there) == wanted and other.folder.end_of_base.weights.is_file():
-        return other.folder.end_of_base
+        return replace(other.folder.end_of_base, seconds=_seconds(other, of_base=True))
     raise UsageError(
         f"Expected `base` to be a finished training of {base.name} by the same settings and on the same data, but "
         f"{str(other.path)!r} is not."
     )
+
+
+def _seconds(run: Run, *, of_base: bool = False) -> float | None:
+    """Return how long the training of a run, or of its method's base, has taken, if that is known."""
+    if not run.folder.cost.is_file() or run.cost.resumed:
+        return None
+    return run.cost.base_seconds if of_base else run.cost.seconds
 
 
 def _record_data(recipe: Recipe, run: RunFolder, prepared: Prepared, threads: int) -> None:

@@ -49,7 +49,7 @@ def check_deferral(method: Method, kind: Deferral) -> None:
     reason = ""
     if not stages:
         reason = f"it has no epochs of its own, after those of {base.name if (base := method.base()) else 'nothing'}"
-    elif stages[-1].trains == "head":
+    elif stages[-1].trains != "all":
         reason = "its last stage trains the head alone"
     else:
         epochs = range(8, 10)

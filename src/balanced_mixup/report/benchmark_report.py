@@ -267,7 +267,7 @@ def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Seque
     for run in runs:
         path = benchmark.run(run).cost
         if path.is_file() and not (cost := Run(benchmark.run(run)).cost).resumed:
-            pair = cost.seconds, math.nan if cost.memory_bytes is None else float(cost.memory_bytes)
+            pair = cost.alone_seconds, math.nan if cost.memory_bytes is None else float(cost.memory_bytes)
             costs.setdefault((run.data, run.backbone, run.method), []).append(pair)
     blocks: list[Block] = []
     for number, ((data, backbone), own) in enumerate(_grouped(entries, "data", "backbone"), start=1):
@@ -282,7 +282,7 @@ def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Seque
         if not rows or EXTERNAL in data:
             continue
         label = METRICS[own[0].metric].label
-        caption = f"{data}, {backbone}: {label} (mean with 95% interval) against the cost of a training (median of the runs)."
+        caption = f"{data}, {backbone}: {label} (mean with 95% interval) against the cost of a training alone (median)."
         if resumed:
             caption += f" Not shown, because all of their runs were interrupted and resumed: {', '.join(resumed)}."
         blocks.append(Chart(f"cost-{number}", caption, cost_by_score(pd.DataFrame(rows), label)))

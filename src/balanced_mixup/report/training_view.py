@@ -40,9 +40,12 @@ def training_view(run: RunContents) -> list[Block]:
     number = {name: k for k, name in enumerate(run.classes)}
     labels = np.array([number[name] for name in table["label"]], dtype=np.int64)
     rows = np.flatnonzero(table["split"] == "train")
-    examples = _examples(run, originals, labels, rows)
     train_set = TrainSet(labels[rows], len(run.classes), run.recipe.epochs, run.recipe.seed)
-    stages = [numbered for segment in segments_of(run.recipe.method, train_set) for numbered in segment.stages]
+    segments = segments_of(run.recipe.method, train_set, head_only=run.recipe.train == "head")
+    if all(segment.trains_head for segment in segments):
+        return _of_head(run, originals, labels, rows)
+    examples = _examples(run, originals, labels, rows)
+    stages = [numbered for segment in segments for numbered in segment.stages]
     mixed_stages = (numbered for numbered in stages if numbered[1].trains == "all" and not isinstance(numbered[1].mix, NoMix))
     first, stage = next(mixed_stages, stages[0])
     try:
@@ -52,6 +55,14 @@ def training_view(run: RunContents) -> list[Block]:
     augment = AUGMENTATIONS[run.recipe.augmentation]
     mixed, targets = batch.mixed(augment(scaled(batch.pixels), batch.uniforms).clamp(0, 1), len(run.classes), stage.mix)
     return [examples, _mixtures(batch, first, mixed, targets, run.classes)]
+
+
+def _of_head(run: RunContents, originals: Originals, labels: Integers, rows: Integers) -> list[Block]:
+    """Return what a head was trained on: features of the images, or of augmented copies, which can be shown."""
+    if not (copies := run.recipe.feature_copies):
+        return [Note("The head alone was trained, on features of the images as they are.")]
+    note = Note(f"The head alone was trained, on features of {counted(copies, 'augmented variant')} of each training image.")
+    return [note, _examples(run, originals, labels, rows)]
 
 
 def _first_batch(

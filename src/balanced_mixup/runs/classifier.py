@@ -25,8 +25,12 @@ from balanced_mixup.runs.predictions import ImagePredictions
 from balanced_mixup.runs.prepared_images import ImageLike
 from balanced_mixup.runs.run_folder import RunFolder
 from balanced_mixup.training.backbone_names import check_name, plugin_backbones
-from balanced_mixup.training.backbones import build, set_head
+from balanced_mixup.training.backbones import apply_head, build, head_layer, set_head
+from balanced_mixup.training.features import IMAGE, MIRRORED, FeatureExtractor
+from balanced_mixup.training.inputs import TrainingData
 from balanced_mixup.training.preprocessing import Preprocessing, flip_averaged
+
+_VIEWS = (IMAGE, MIRRORED)  # whose probabilities are averaged
 
 
 class Classifier:
@@ -129,9 +133,32 @@ class Classifier:
                 out[done : done + len(batch)] = found.cpu().numpy()
                 done += len(batch)
                 advance(len(batch))
-        if not np.isfinite(out).all():
-            raise RunError("The model's outputs are not finite: its weights are damaged. Restore the run from a copy.")
-        return out
+        return _finite(out)
+
+    def probabilities_by_features(self, data: TrainingData, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Return the probabilities of each class, averaged over image and mirror image, by features that may be cached.
+
+        Args:
+            data: N images.
+            rows: Which of them, in which order.
+
+        Returns:
+            float32 (len(rows), K), rows sum to 1.
+
+        Raises:
+            RunError: The model's outputs are not finite.
+        """
+        features = FeatureExtractor(self.model, self.card.backbone, self.preprocessing, self.device).of(data, rows, _VIEWS)
+        with torch.inference_mode():
+            outputs = apply_head(head_layer(self.model), features.to(self.device).flatten(0, 1))
+            found = self.head.probabilities(outputs).reshape(len(rows), len(_VIEWS), -1).mean(dim=1)
+        return _finite(found.cpu().numpy())
+
+
+def _finite(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    if not np.isfinite(probabilities).all():
+        raise RunError("The model's outputs are not finite: its weights are damaged. Restore the run from a copy.")
+    return probabilities
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

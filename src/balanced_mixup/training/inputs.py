@@ -2,7 +2,9 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,18 @@ from balanced_mixup.training.preprocessing import Preprocessing, scaled
 
 
 @dataclass(frozen=True)
+class FeatureCache:
+    """Where features of the images of a training are cached, and what identifies these by their content.
+
+    digests: (N,). directory: Folder of the stores; None to keep features in memory. origin: As `Images.origin`.
+    """
+
+    digests: Sequence[str]
+    directory: Path | None = None
+    origin: str | None = None
+
+
+@dataclass(frozen=True)
 class TrainingData:
     """The data of a training.
 
@@ -27,6 +41,7 @@ class TrainingData:
         val: Rows of the validation split, which chooses the epoch.
         num_classes: K.
         ordinal: The classes are ordinal, in their order.
+        cached: Where their features are cached; if not given, images are known by their row, and nothing is cached.
     """
 
     pixels: Pixels
@@ -35,6 +50,7 @@ class TrainingData:
     val: npt.NDArray[np.int64]
     num_classes: int
     ordinal: bool = False
+    cached: FeatureCache | None = None
 
     def on_device(self, device: torch.device) -> "TrainingData":
         """Return the same with its pixels in a GPU's memory. UsageError where they do not fit."""
@@ -87,10 +103,10 @@ class FeatureInputs(Inputs):
         self.shape = (1, 1) if as_map else ()
 
     def for_training(self, batch: TrainBatch) -> Tensor:
-        """Choose one of the copies of each image, by the first of its random numbers; the first copy is not augmented."""
-        copies = batch.pixels.shape[1]
-        first = min(1, copies - 1)  # skip the image itself where there are augmented copies
-        chosen = first + (batch.uniforms[:, 0] * (copies - first)).long()
+        """Choose an augmented copy of each image, by the first of its random numbers; the image itself if there are none."""
+        if (copies := batch.pixels.shape[1]) == 1:
+            return self._shaped(batch.pixels[:, 0])
+        chosen = 1 + (batch.uniforms[:, 0] * (copies - 1)).long()  # the first is the image itself
         chosen = chosen.clamp_max(copies - 1)  # a number just below 1 rounds to 1 in float32
         return self._shaped(batch.pixels[torch.arange(len(chosen), device=chosen.device), chosen])
 

@@ -117,16 +117,28 @@ class Recipe(DataSettings, Execution):
     backbone: str = Field("tf_efficientnet_lite0", description="Any architecture of timm, by name.")
     weights: str = Field(
         "auto",
-        description="ImageNet weights: `package` (installed with this package, tf_efficientnet_lite0 only), `hub` (download), "
-        "`none`, or a file; `auto` is `package` if available, else `hub`.",
+        description="ImageNet weights: `package` (installed: tf_efficientnet_lite0; lite1, lite2 by the extra `backbones`), "
+        "`hub` (download), `none`, or a file, such as the weights.safetensors of a run; `auto` is `package` if available, else "
+        "`hub`.",
     )
 
+    train: Literal["all", "head"] = Field(
+        "all",
+        description="`all`, or the `head` alone: the backbone keeps the weights that it starts with, and its features are "
+        "computed once for all trainings (`bmixup cache`), so that one takes seconds.",
+    )
     epochs: int = Field(12, ge=1, description="Passes over the training images.")
     batch_size: int = Field(32, ge=1, description="Images per step, over all devices.")
     optimizer: Optimizer = Field("adamw", description="Optimiser.")
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate.")
     momentum: float = Field(0.0, ge=0, lt=1, description="Momentum of SGD.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled for AdamW, an L2 penalty for SGD.")
+    sam_rho: float = Field(
+        0.0,
+        ge=0,
+        description="Sharpness-aware minimisation: how far up the slope the gradient of a step is taken, 0.05 in the paper "
+        "(Foret et al., ICLR 2021). A step takes twice the time; 0 for none.",
+    )
     ema_decay: float = Field(
         0.99,
         ge=0,
@@ -154,7 +166,8 @@ class Recipe(DataSettings, Execution):
     feature_copies: int = Field(
         0,
         ge=0,
-        description="Augmented copies of each training image for stages that train the head alone; 0 for none.",
+        description="Augmented copies of each training image for stages that train the head alone, which take them in its "
+        "place; 0 for none.",
     )
     precision: Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(as_text)] = Field(
         "auto", description="Numerical precision; auto is bf16 on GPUs that support it, else 32."

@@ -45,7 +45,12 @@ class Segment:
     @property
     def trains_head(self) -> bool:
         """Whether the head alone is trained."""
-        return self.stages[0][1].trains == "head"
+        return self.stages[0][1].trains != "all"
+
+    @property
+    def trains_scales(self) -> bool:
+        """Whether of the head only a factor for each class is trained."""
+        return self.stages[0][1].trains == "scales"
 
     @property
     def new_head(self) -> bool:
@@ -61,21 +66,28 @@ class Segment:
         return self.stages[-1][1].class_prior(counts, range(self.last_start, self.end))
 
 
-def segments_of(method: Method, data: TrainSet) -> tuple[Segment, ...]:
+def segments_of(method: Method, data: TrainSet, *, head_only: bool = False) -> tuple[Segment, ...]:
     """Return the segments of a method in the order of training; those of its base come first.
 
+    Args:
+        method: The method.
+        data: The training images.
+        head_only: All stages train the head alone.
+
     Raises:
-        UsageError: The method trains nothing, or continues with the head of a base that has another kind of head.
+        UsageError: The method trains nothing, continues with the head of a base that has another kind of head, or mixes what
+            cannot train the head alone.
     """
     base = method.base()
-    found = [] if base is None else list(segments_of(base, data))
+    found = [] if base is None else list(segments_of(base, data, head_only=head_only))
     if base is not None and base.finishes:
         found[-1] = replace(found[-1], finished_by=(*found[-1].finished_by, base))
     begin = start = position = found[-1].end if found else 0
     shares = 0.0
     groups: list[list[tuple[int, Stage]]] = []
     ends: list[int] = []
-    for stage in method.stages(data):
+    for own in method.stages(data):
+        stage = replace(own, trains="head") if head_only and own.trains == "all" else own
         first = position
         if stage.epochs is not None:
             start, shares = first + stage.epochs, 0.0
@@ -97,6 +109,11 @@ def segments_of(method: Method, data: TrainSet) -> tuple[Segment, ...]:
     if not found:
         raise UsageError(f"The method {method.name} has neither stages nor a base: it trains nothing.")
     return tuple(found)
+
+
+def ends_on_features(method: Method, data: TrainSet) -> bool:
+    """Return whether the last that a method does is to change the head alone, on features of the images."""
+    return method.finishes or segments_of(method, data)[-1].trains_head
 
 
 def _with_deferral(

@@ -5,7 +5,7 @@ import signal
 
 import numpy as np
 import pytest
-from watched import NAMES, SIZE, fork, fresh, pixels_of, read, store_of
+from watched import NAMES, fork, fresh, pixels_of, read, store_of
 
 from balanced_mixup.data import store_writer
 from balanced_mixup.data.cached_stores import cached_stores, damaged_images
@@ -60,10 +60,10 @@ def test_killed_before_each_write(watched, cache, later, monkeypatch, begun):
             (store.folder / "damaged").touch()
             bad = {"a.bmp"}
         goes_on = killed_before(number, images, cache)
-        assert damaged_images(store.folder, SIZE, store.index()) <= bad
+        assert damaged_images(store.folder, store.index()) <= bad
         for _ in range(2):
             np.testing.assert_array_equal(read(images, cache), fresh(images))
-        assert damaged_images(store.folder, SIZE, store.index()) == set()
+        assert damaged_images(store.folder, store.index()) == set()
         left = {path.name for path in store.folder.iterdir()} - {f"pixels-{entry.file}.bin" for entry in store.index().values()}
         assert left == {"index.jsonl", "store.json"}
         cached_stores(cache)[0].remove()

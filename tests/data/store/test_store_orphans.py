@@ -109,7 +109,7 @@ def test_a_worker_that_outlives_its_parent_spoils_no_image(held, cache, later, m
         for process in orphans:
             os.kill(process, signal.SIGKILL)
     store = store_of(others, cache)
-    assert damaged_images(store.folder, SIZE, store.index()) == set()
+    assert damaged_images(store.folder, store.index()) == set()
     assert places(others, cache) == before
     for some in (images, images.subset(np.array([7, 3, 20]))):
         np.testing.assert_array_equal(read(some, cache), fresh(some))

@@ -18,6 +18,7 @@ from balanced_mixup.data import store_writer
 from balanced_mixup.data.cached_stores import cached_stores, damaged_images
 from balanced_mixup.data.images import ArrayImages, FileImages, stamp_of
 from balanced_mixup.data.store import Store, StoredImages
+from balanced_mixup.data.store_format import locked
 from balanced_mixup.errors import DataError, RunError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -49,7 +50,7 @@ def test_killed_at_any_moment_and_started_again(watched, root, cache, later, mon
             assert stored.complete()
             for row in range(len(index)):
                 stored.scan(row)
-            assert damaged_images(store.folder, SIZE, index) == set()
+            assert damaged_images(store.folder, index) == set()
             np.testing.assert_array_equal(stored.pixels().gather(np.arange(len(index))), fresh(some))
     assert kills >= 4
     assert len(indexed[4]) > 5  # it gets on
@@ -201,7 +202,7 @@ def test_a_process_that_begins_while_the_store_is_cleared_has_it_for_itself(stor
     def release_and_let_the_next_one_in(lock, *arguments, **options):
         release(lock, *arguments, **options)
         if not opened:
-            opened.append(store_of(stored, cache)._locked())
+            opened.append(locked(store_of(stored, cache).folder))
             opened[0].__enter__()
 
     with monkeypatch.context() as patch:
