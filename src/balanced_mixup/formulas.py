@@ -20,7 +20,7 @@ def class_precision(table: Array | Cells) -> Array:
 
 def class_specificity(table: Array | Cells) -> Array:
     """Return the specificity of each class, (..., K): images of the rest that are not predicted as it; NaN without a rest."""
-    return _ratio(_true_negatives(table), label_counts(table).sum(-1, keepdims=True) - label_counts(table))
+    return _ratio(true_negatives(table), label_counts(table).sum(-1, keepdims=True) - label_counts(table))
 
 
 def class_npv(table: Array | Cells) -> Array:
@@ -28,7 +28,7 @@ def class_npv(table: Array | Cells) -> Array:
 
     NaN for a class that is predicted for all images.
     """
-    return _ratio(_true_negatives(table), label_counts(table).sum(-1, keepdims=True) - _prediction_counts(table))
+    return _ratio(true_negatives(table), label_counts(table).sum(-1, keepdims=True) - _prediction_counts(table))
 
 
 def class_f1(table: Array | Cells) -> Array:
@@ -144,7 +144,7 @@ def _before_minus_after(table: Array, axis: int) -> Array:
     return 2 * through - table - total
 
 
-def _true_negatives(table: Array | Cells) -> Array:
+def true_negatives(table: Array | Cells) -> Array:
     """Return the images of the rest that are not predicted as a class, (..., K)."""
     labels = label_counts(table)
     found: Array = labels.sum(-1, keepdims=True) - labels - _prediction_counts(table) + _diagonal(table)

@@ -18,17 +18,17 @@ from balanced_mixup.errors import UsageError, shown
 
 
 class Head(ABC):
-    """Maps features (B, F) to outputs (B, K), or as many as it has for K classes, and these to probabilities (B, K)."""
+    """Maps features (B, F) to outputs (B, K), or (B, K - 1) if `ordinal`, and these to probabilities (B, K)."""
 
     name: ClassVar[str]
     """The name in model.json."""
 
     ordinal: ClassVar[bool] = False
-    """Classes have to be ordered."""
+    """Classes have to be ordered, and outputs are the K - 1 thresholds between them."""
 
     def num_outputs(self, num_classes: int) -> int:
         """Return the number of outputs for K classes."""
-        return num_classes
+        return num_classes - self.ordinal
 
     @abstractmethod
     def layer(self, in_features: int, num_classes: int) -> nn.Module:
@@ -46,8 +46,8 @@ class Head(ABC):
         """Return float32 probabilities (B, K), rows sum to 1, for outputs of any precision."""
 
     def class_scores(self, outputs: Tensor) -> Tensor:
-        """Return a score of each class, (B, K), as its logit is: what an explanation of a prediction differentiates."""
-        return outputs
+        """Return the logit of each class, (B, K), or the logarithm of its probability if `ordinal`: what is explained."""
+        return self.probabilities(outputs).clamp_min(torch.finfo(torch.float32).tiny).log() if self.ordinal else outputs
 
 
 @dataclass(frozen=True)
@@ -127,10 +127,6 @@ class Corn(Head):
     name: ClassVar[str] = "corn"
     ordinal: ClassVar[bool] = True
 
-    def num_outputs(self, num_classes: int) -> int:
-        """Return K - 1."""
-        return num_classes - 1
-
     def layer(self, in_features: int, num_classes: int) -> nn.Module:
         """Return a layer with a direction for each threshold."""
         layer = ThresholdLayer(in_features, num_classes - 1, num_classes - 1)
@@ -150,10 +146,6 @@ class Corn(Head):
         passed = F.pad(outputs.sigmoid().cumprod(dim=1), (1, 0), value=1.0)
         return passed * F.pad((-outputs).sigmoid(), (0, 1), value=1.0)
 
-    def class_scores(self, outputs: Tensor) -> Tensor:
-        """Return log p, at least that of the smallest float."""
-        return self.probabilities(outputs).clamp_min(torch.finfo(torch.float32).tiny).log()
-
 
 @dataclass(frozen=True)
 class Coral(Head):
@@ -164,10 +156,6 @@ class Coral(Head):
 
     name: ClassVar[str] = "coral"
     ordinal: ClassVar[bool] = True
-
-    def num_outputs(self, num_classes: int) -> int:
-        """Return K - 1."""
-        return num_classes - 1
 
     def layer(self, in_features: int, num_classes: int) -> nn.Module:
         """Return a layer with one direction."""
@@ -191,10 +179,6 @@ class Coral(Head):
         a, b = F.pad(ordered, (1, 0), value=math.inf), F.pad(ordered, (0, 1), value=-math.inf)
         # sigmoid(a) - sigmoid(b), which keeps its digits where both are near 1.
         return a.sigmoid() * (-b).sigmoid() * -torch.expm1(b - a)
-
-    def class_scores(self, outputs: Tensor) -> Tensor:
-        """Return log p, at least that of the smallest float."""
-        return self.probabilities(outputs).clamp_min(torch.finfo(torch.float32).tiny).log()
 
 
 class ThresholdLayer(nn.Module):

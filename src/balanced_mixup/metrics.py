@@ -75,6 +75,7 @@ class Metric:
         higher_is_better: The best epoch is the one with the highest value.
         ordinal: It requires ordinal classes.
         macro: It is a mean over classes: undefined on a bootstrap draw that misses a class of the images.
+        lowest: Its smallest possible value, where intervals end that are symmetric.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Metric:
     ordinal: bool = False
     macro: bool = False
     by_cells: bool = False
+    lowest: float = -1.0
 
     def __post_init__(self) -> None:
         """Check the name, and copy the docstring of the formula, so that `mcc?` explains MCC in a notebook."""
@@ -242,9 +244,14 @@ balanced_accuracy = Metric(
     "mean recall: each class counts the same, however rare",
     macro=True,
     by_cells=True,
+    lowest=0.0,
 )
-macro_f1 = Metric("macro_f1", "macro-F1", confusion, formulas.macro_f1, "mean F1 over the classes", macro=True, by_cells=True)
-accuracy = Metric("accuracy", "accuracy", confusion, formulas.accuracy, "proportion of correct predictions", by_cells=True)
+macro_f1 = Metric(
+    "macro_f1", "macro-F1", confusion, formulas.macro_f1, "mean F1 over the classes", macro=True, by_cells=True, lowest=0.0
+)
+accuracy = Metric(
+    "accuracy", "accuracy", confusion, formulas.accuracy, "proportion of correct predictions", by_cells=True, lowest=0.0
+)
 macro_auc = Metric(
     "macro_auc",
     "macro AUC",
@@ -252,6 +259,7 @@ macro_auc = Metric(
     formulas.macro_auc,
     "area under the ROC curve, one class against the rest, mean over the classes",
     macro=True,
+    lowest=0.0,
 )
 
 

@@ -93,7 +93,7 @@ class TestMethods:
         ),
         (
             {"methods": ["instance", {"method": "class", "alpha": 0.9}]},
-            r"`alpha` is a setting of mixup and balanced-mixup, not of the method class\.",
+            r"`alpha` is a setting of mixup, .* and .*, not of the method class\.",
         ),
         (
             {"settings": {"gamma": 1.0}},

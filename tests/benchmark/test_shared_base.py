@@ -5,11 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from safetensors.numpy import load_file
 
 from balanced_mixup.benchmark.benchmark_folder import BenchmarkFolder, PlannedRun
 from balanced_mixup.benchmark.engine import _next, run_benchmark
 from balanced_mixup.benchmark.plan import make_plan
+from balanced_mixup.benchmark.results import read_results
+from balanced_mixup.benchmark.tables import make_tables
+from balanced_mixup.runs.run import Run
 
 RUN = PlannedRun("d", "m", "b", "f", 0, "test", None, {}, "runs/x", "data", "own", None, {}, {})
 
@@ -79,6 +83,13 @@ def test_the_base_is_trained_once(staged, blobs, tmp_path):
         assert all(history["stage"][0] == "train" for history in histories)
         pd.testing.assert_frame_equal(histories[0][:1], histories[1][:1])
 
+        # What the base has cost is known to both; alone a method costs what it does and its base.
+        ours, theirs = (Run(run).cost for run in (trained[0], taken[0]))
+        assert (ours.base_reused, theirs.base_reused) == (False, True)
+        assert 0 < ours.base_seconds == theirs.base_seconds <= ours.seconds
+        assert theirs.alone_seconds == theirs.seconds + ours.base_seconds
+        assert ours.shared_seconds == pytest.approx(ours.seconds - ours.base_seconds)
+
     # More methods in the same folder: one takes the base from there, and plain training is a run of its own.
     more = make_plan({**content, "methods": [*content["methods"], "normalised-test", "instance"]})
     outcome = run_benchmark(more, tmp_path)
@@ -91,6 +102,13 @@ def test_the_base_is_trained_once(staged, blobs, tmp_path):
         assert all((plain[name] == base[name]).all() for name in plain)
         changed = load_file(of_fold["normalised-test"].weights)
         assert sum((plain[name] != changed[name]).any() for name in plain) == 1
+
+    text = make_tables(read_results(tmp_path), (), "md")
+    cells = [line.split(" | ") for line in text.partition("### Time of a training on blobs")[2].splitlines() if "| " in line]
+    assert [cell.strip("| ") for cell in cells[0]] == ["method", "alone", "sharing"]
+    assert {row[0].strip("| "): row[2].strip("| ") != "–" for row in cells[1:]} == {
+        "retrained-test head_epochs=1": True, "retrained-test head_epochs=2": True, "normalised-test": True, "instance": False
+    }  # fmt: skip
 
     # Weights are deleted, but for those that a run which is not finished can start from; then those, too.
     planned = folder.read().runs

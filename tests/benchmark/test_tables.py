@@ -15,7 +15,7 @@ from sklearn.metrics import matthews_corrcoef
 
 from balanced_mixup.benchmark import comparisons, summary
 from balanced_mixup.benchmark.benchmark_folder import BENCHMARK_FILE, BenchmarkFolder, Index, PlannedRun
-from balanced_mixup.benchmark.grids import difference_cell, grids
+from balanced_mixup.benchmark.grids import difference_cell, grids, score_cell
 from balanced_mixup.benchmark.results import Results, RunCollapse, read_results
 from balanced_mixup.benchmark.summary import mean_ranks, summarise
 from balanced_mixup.benchmark.tables import latex, make_tables, markdown
@@ -187,6 +187,11 @@ class TestText:
         for grid in text.split("### ")[1:]:
             widths = {line.count("|") for line in grid.splitlines() if line.startswith("|")}
             assert len(widths) == 1
+
+    def test_intervals_end_where_scores_do(self):
+        wide = summarise(results({("skin", "plain"): [0.05, 0.9], ("skin", "other"): [0.1, 0.8]}), ["mcc"])[0]
+        for metric, lowest in (("mcc", "-100.0"), ("macro_f1", "0.0")):
+            assert score_cell(replace(wide, metric=metric)) == f"47.5 [{lowest}, 100.0]"
 
     def test_a_very_small_p(self):
         steady = [value + 0.2 + 1e-4 * fold for fold, value in enumerate(A)]

@@ -16,6 +16,7 @@ from balanced_mixup.calibration.scores import log_loss
 from balanced_mixup.data.batches import TrainBatches
 from balanced_mixup.data.pixels import ArrayPixels
 from balanced_mixup.errors import UsageError
+from balanced_mixup.losses import Loss
 from balanced_mixup.methods import METHODS, TrainSet
 from balanced_mixup.training.recipe import make_recipe
 from balanced_mixup.training.segments import segments_of
@@ -161,20 +162,50 @@ COUNTS = np.array([600, 170, 0, 30])
 
 @pytest.mark.parametrize("name", METHODS)
 def test_training_prior_is_the_one_that_the_gradients_of_real_batches_lead_to(name):
-    """At equal outputs the gradient for class k is proportional to 1/K - pi_k; class 2, which has no image, gives the scale."""
+    """It is what the model answers where images say nothing: with one vector of outputs for all of them.
+
+    Where a loss claims no more than its value at equal outputs, the gradient there shows it: for class k it is proportional to
+    1/K - pi_k; class 2, which has no image, gives the scale.
+    """
     settings = {"alpha": 0.7, "beta": 0.99}
     method = METHODS[name](**{key: value for key, value in settings.items() if key in METHODS[name].model_fields})
     recipe = make_recipe({"method": method, "epochs": 10})
     labels = np.repeat(np.arange(4), COUNTS)
     segment = segments_of(method, TrainSet(labels, 4, recipe.epochs, recipe.seed))[-1]
-    pixels, bias = ArrayPixels(np.zeros((800, 1, 1, 3), np.uint8)), torch.zeros(4, requires_grad=True)
+    pixels, mean = ArrayPixels(np.zeros((800, 1, 1, 3), np.uint8)), torch.zeros(1, 4)
     for epoch in range(segment.last_start, segment.end):
         stage = segment.stage_at(epoch)
         for batch in TrainBatches(pixels, labels, np.arange(800), stage, batch_size=32, seed=0, epoch=epoch):
-            images, targets = batch.mixed(torch.zeros(len(batch.labels), 3, 1, 1), 4, stage.mix)
-            stage.loss(bias.expand(len(images), 4), targets).backward()
-    slope = bias.grad.numpy()
-    assert training_prior(recipe, COUNTS) == pytest.approx((slope[2] - slope) / (4 * slope[2]), abs=0.02)
+            mean += batch.mixed(torch.zeros(len(batch.labels), 3, 1, 1), 4, stage.mix)[1].sum(dim=0)
+    mean /= mean.sum()
+    loss, head, found = segment.stages[-1][1].loss, segment.head, segment.class_prior(COUNTS)
+    assert training_prior(recipe, COUNTS) == pytest.approx(method.finished_prior(found))
+    if name == "vs":  # no prior describes its factors; that of the adjustment
+        assert found == pytest.approx([1 / 3, 1 / 3, 0, 1 / 3])
+    elif name in ("ldam", "ldam-drw"):  # nor margins; the proportions, by their weights
+        weighted = mean[0] * getattr(loss, "weights", 1)
+        assert found == pytest.approx((weighted / weighted.sum()).numpy(), abs=0.02)
+    elif type(loss).taught_prior is Loss.taught_prior:
+        bias = torch.zeros(1, 4, requires_grad=True)
+        loss(bias, mean).backward()
+        slope = bias.grad[0].numpy()
+        assert found == pytest.approx((slope[2] - slope) / (4 * slope[2]), abs=0.02)
+    else:
+        answer = fitted_answer(loss, head, mean)[[0, 1, 3]]
+        assert found[[0, 1, 3]] == pytest.approx(answer / answer.sum(), abs=0.02)
+
+
+def fitted_answer(loss, head, targets):
+    """Return the probabilities (K,) with the least loss among those that are the same for all images."""
+    bias = torch.zeros(1, head.num_outputs(targets.shape[1]), requires_grad=True)
+    optimizer = torch.optim.Adam([bias], lr=0.1)
+    for rate in (0.1, 0.01):
+        optimizer.param_groups[0]["lr"] = rate
+        for _ in range(150):
+            optimizer.zero_grad()
+            loss(bias, targets).backward()
+            optimizer.step()
+    return head.probabilities(bias.detach())[0].numpy()
 
 
 def test_training_prior_by_hand():

@@ -32,6 +32,11 @@ def test_too_few_images(counts, reason):
     assert too_few(np.repeat([0, 1, 2], counts), CLASSES, np.full(3, True)) == reason
 
 
+def test_classes_that_are_numbers_are_named_as_such():
+    reason = too_few(np.repeat([0, 1, 2], [45, 4, 3]), ("0", "3", "4"), np.full(3, True))
+    assert reason.endswith(": 3 of class 4 and 4 of class 3")
+
+
 def test_a_class_that_was_never_trained_needs_no_validation_images():
     y = np.repeat([0, 1], 30)
     assert too_few(y, CLASSES, np.array([True, True, False])) == ""

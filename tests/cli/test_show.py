@@ -23,7 +23,7 @@ def test_of_very_many_classes_the_rarest_ten_are_printed(capsys, classes, printe
 
 
 def test_a_score_with_a_warning_is_marked_and_the_sentence_printed_once(capsys):
-    few = "Only 3 images of 'c1': the interval may be too narrow."
+    few = "Only 3 images of 'c1': too few to rely on the interval."
     score, small = Interval(0.5, 0.4, 0.6), Interval(1, 0.5, 1, few)
     scores = Scores(100, None, {"mcc": small}, {"c0": ClassScores(97, score, score), "c1": ClassScores(3, small, small)})
     print_scores(scores, "all images", ordinal=False)
@@ -40,7 +40,7 @@ def test_at_most_three_warnings_are_printed(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith(("*", "..."))] == [
         *(f"* Only {k} images of 'c{k}'." for k in range(3)),
-        "... and 2 more.",
+        "... and 2 more such warnings.",
     ]
 
 

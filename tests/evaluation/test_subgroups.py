@@ -11,9 +11,9 @@ from balanced_mixup import UsageError, evaluate
 from balanced_mixup.cli import run as command
 from balanced_mixup.evaluation.subgroups import SubgroupColumns, _values, subgroups
 from balanced_mixup.metrics import score
-from balanced_mixup.report.document import Table
 from balanced_mixup.report.write import make_report
 from balanced_mixup.runs.predictions import Predictions
+from balanced_mixup.runs.subgroups import Subgroup
 
 CLASSES = ("naevus", "melanoma")
 
@@ -63,9 +63,14 @@ def test_scores_are_those_of_the_images_with_the_value(clinic):
     assert found["site", "(not given)"].n == (table["site"] == "").sum()
     stored = json.loads((folder / "out" / "metrics.json").read_text())["subgroups"]
     assert stored[1]["value"] == "m" and stored[1]["recalls"]["melanoma"]["score"]["value"] < 0.8
-    means, recalls = (block for block in _section(make_report(folder / "out", folder), "subgroups") if isinstance(block, Table))
+    text, means, recalls, *_ = _section(make_report(folder / "out", folder), "subgroups")
+    assert (
+        "24 differences were computed" in text.text
+    )  # 4 of each of 6 values; of women and men those of either are the others'
     assert [row[:3] for row in means.rows[:2]] == [["sex", each, str(found["sex", each].n)] for each in "fm"]
     assert len(recalls.rows) == 8 * 2
+    women = table["label"][table["sex"] == "f"].value_counts().astype(str).to_dict()
+    assert {row[2]: row[3] for row in recalls.rows[:2]} == women and means.rows[0][3] == "2 of 2"
 
 
 def _section(report, name):
@@ -83,6 +88,35 @@ def test_a_mean_over_other_classes_is_not_compared_and_small_subgroups_carry_war
     assert large.recalls["naevus"].difference.value == 0
     assert "Only 2 images of 'naevus'" in small.recalls["naevus"].score.warning
     assert "Only 2 images of 'naevus'" in large.recalls["naevus"].difference.warning
+
+
+def test_a_subgroup_that_lacks_a_class_says_so_and_shows_no_bare_score(tmp_path, capsys):
+    labels, sites = np.repeat([0, 1], 100), np.repeat(["north", "south", "north"], [97, 3, 100])
+    names = [f"{row:03}.jpg" for row in range(200)]
+    pd.DataFrame({"image": names, "label": np.array(CLASSES)[labels], "site": sites}).to_csv(
+        tmp_path / "labels.csv", index=False
+    )
+    scores = pd.DataFrame({"image": names, "naevus": 0.9 - 0.8 * labels, "melanoma": 0.1 + 0.8 * labels})
+    scores.to_csv(tmp_path / "theirs.csv", index=False)
+    where = [
+        "--predictions",
+        str(tmp_path / "theirs.csv"),
+        "--data",
+        str(tmp_path / "labels.csv"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert command(["evaluate", *where, "--subgroup-columns", "site"]) == 0
+    (line,) = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("site: south")]
+    assert line == ["site:", "south", "3", "1", "of", "2", "–", "–"]
+    text, means, recalls, *_ = _section(make_report(tmp_path / "out", tmp_path), "subgroups")
+    assert "0 differences were computed" in text.text
+    assert means.rows[1][:5] == ["site", "south", "3", "1 of 2", "–"]
+    shown = {(row[1], row[2]): row[3] for row in recalls.rows}
+    assert shown == {("north", "naevus"): "97", ("north", "melanoma"): "100", ("south", "naevus"): "3"}
+    stored = json.loads((tmp_path / "out" / "metrics.json").read_text())["subgroups"][1]
+    del stored["support"]  # of an earlier version
+    assert Subgroup.from_dict(stored).support == {}
 
 
 @pytest.mark.parametrize(

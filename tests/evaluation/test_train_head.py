@@ -11,6 +11,8 @@ from balanced_mixup import Classifier, UsageError, train
 from balanced_mixup.data.cached_stores import cached_stores
 from balanced_mixup.methods import BalancedMixUp, Instance, Stage, TrainSet
 from balanced_mixup.mixing import NoMix
+from balanced_mixup.report.contents import read_run
+from balanced_mixup.report.training_view import training_view
 from balanced_mixup.runs.identity import identity
 from balanced_mixup.training import features
 from balanced_mixup.training.backbones import create
@@ -38,7 +40,7 @@ def batches(monkeypatch):
     seen, real = [], features.features_of
 
     def counted(model, images):
-        if len(images) == features._BATCH:
+        if len(images) == features._MOST:
             seen.append(len(images))
             if len(seen) == counted.last:
                 raise KeyboardInterrupt
@@ -72,6 +74,8 @@ def test_the_backbone_stays_and_its_features_are_computed_once(head, batches, bl
     head("another-fold", seed=1)  # which predicts other images
     assert len(seen) > before
     assert stored(tmp_path).images <= 90 * 3
+    # The report shows images augmented only where copies were.
+    assert [type(block).__name__ for block in training_view(read_run(run.path))] == ["Note", "Gallery"]
     # What is predicted by features is what the model says of the images.
     predictions = run.predictions
     found = Classifier.load(run.path, "cpu").predict([blobs / name for name in predictions.images])

@@ -10,9 +10,12 @@ import pytest
 from PIL import Image
 
 from balanced_mixup import UsageError, evaluate
+from balanced_mixup.calibration.class_prior import TargetPrior
 from balanced_mixup.errors import BalancedMixupError
+from balanced_mixup.methods import Cmo
 from balanced_mixup.metrics import METRICS, Metric, confusion
-from balanced_mixup.report.contents import read_run
+from balanced_mixup.report.calibration_view import calibration_view
+from balanced_mixup.report.contents import read_evaluation, read_run
 from balanced_mixup.report.data_view import training_curves_view
 from balanced_mixup.report.document import Chart, Gallery, Listing, Note, Table, Text
 from balanced_mixup.report.errors_view import errors_view
@@ -49,7 +52,8 @@ def test_nothing_is_missing(report):
 
 def test_scores_are_those_of_the_run(report, tiny_run):
     scores = json.loads((tiny_run / "metrics.json").read_text())["test"]
-    overall, decisions, ranking = blocks(report, "scores", Table)
+    overall, meanings, decisions, ranking = blocks(report, "scores", Table)
+    assert {row[0] for row in meanings.rows} == {row[0] for row in overall.rows}
     shown = {row[0]: row[1:] for row in overall.rows}
     mcc = scores["metrics"]["mcc"]
     assert shown["MCC"] == [f"{mcc['value']:.3f}{'*' if mcc.get('warning') else ''}", f"{mcc['low']:.3f} to {mcc['high']:.3f}"]
@@ -107,6 +111,14 @@ def test_galleries(report, tiny_run):
     for gallery in mixed:
         for picture in gallery.pictures:
             assert sum(float(line.split("%")[0]) for line in picture.lines) == pytest.approx(100, abs=1.5)
+
+
+def test_mixed_images_are_of_the_first_stage_that_mixes(tiny_run):
+    run = read_run(tiny_run)
+    recipe = run.recipe.model_copy(update={"method": Cmo(probability=1.0, defer="drw"), "epochs": 12})
+    _, mixed = training_view(replace(run, recipe=recipe))
+    assert mixed.caption.startswith("The most strongly mixed samples of the first batch of epoch 4, with their targets")
+    assert all(len(picture.lines) == 2 for picture in mixed.pictures)
 
 
 @pytest.mark.parametrize("file", ["predictions.parquet", "manifest.csv"])
@@ -231,7 +243,7 @@ def test_without_the_list_of_images_the_rest_is_there(made_run):
     (listing,) = [block for block in summary(read_run(run)) if isinstance(block, Listing)]
     assert listing.items[0].startswith("a: ")
     found = scores_view(read_run(run))  # by the scored images, as those of the training are unknown
-    (chart,), (_, classes, _) = ([block for block in found if isinstance(block, kind)] for kind in (Chart, Table))
+    (chart,), (_, _, classes, _) = ([block for block in found if isinstance(block, kind)] for kind in (Chart, Table))
     assert "training images" not in classes.header and "fewest scored images" in chart.caption
 
 
@@ -289,6 +301,24 @@ def test_groups_are_named_by_their_column_where_there_is_one(made_run, column, n
     assert named in text and "None" not in text
 
 
+@pytest.mark.parametrize("ordinal", [False, True])
+def test_scores_stand_beside_those_of_a_model_without_knowledge(made_run, ordinal):
+    run = read_run(made_run(["a", "b", "c"], 50))
+    labels = np.repeat([0, 1, 2], [40, 8, 2])
+    run = replace(
+        run, ordinal=ordinal, predictions=replace(run.predictions.take(np.arange(50) % len(run.predictions)), labels=labels)
+    )
+    text = " ".join(block.text for block in summary(run) if isinstance(block, Text))
+    share = ", an accuracy of 80% and 96% of its predictions at most one class off." if ordinal else " and an accuracy of 80%."
+    assert f"a model that always predicts a has a balanced accuracy of 33%{share}" in text
+    assert "95% CI (confidence interval): " in text and "of this one trained model" in text
+
+
+def test_an_evaluation_of_the_own_test_part_is_not_called_one_of_the_training_data(tiny_run, tmp_path):
+    evaluate(tiny_run, out=tmp_path / "own")
+    assert evaluation_report(tmp_path / "own").title.endswith(", scored on its test split")
+
+
 def test_an_evaluation_says_what_it_corrected_to(tiny_run, tmp_path):
     result = evaluate(tiny_run, prior="uniform", sensitivity={"blue": 0.7}, out=tmp_path / "uniform")
     report = evaluation_report(tmp_path / "uniform")
@@ -296,7 +326,7 @@ def test_an_evaluation_says_what_it_corrected_to(tiny_run, tmp_path):
     assert "corrected to the class prior `uniform`: blue 33%, green 33%, red 33%" in text
     shown = dict(row[:2] for row in blocks(report, "scores", Table)[0].rows)
     assert shown["MCC"] == f"{result.scores.metrics['mcc'].value:.3f}*"  # of few images
-    predictive = blocks(report, "scores", Table)[2]
+    predictive = blocks(report, "scores", Table)[3]
     assert "uniform" in predictive.caption
     stored = json.loads((tmp_path / "uniform" / "metrics.json").read_text())["predictive_values"]
     for name, _, share, ppv, npv in predictive.rows:
@@ -310,6 +340,23 @@ def test_an_evaluation_says_what_it_corrected_to(tiny_run, tmp_path):
     assert right.startswith(
         f"{round(result.scores.metrics['accuracy'].value * result.scores.n)} of {result.scores.n} predictions are correct"
     )
+
+
+def test_a_correction_that_cannot_be_relied_on_is_named_at_the_top_and_where_it_is_measured(tiny_run, tmp_path):
+    evaluate(tiny_run, prior="uniform", out=tmp_path / "uniform")
+    found = read_evaluation(tmp_path / "uniform")
+    shares = np.array([1 - 2e-9, 1e-9, 1e-9])
+    doubtful = {
+        False: TargetPrior("theirs.csv", np.full(3, 1 / 3)),
+        True: TargetPrior("estimate", shares, np.zeros(3), np.ones(3)),
+    }
+    for doubted, prior in doubtful.items():
+        run = replace(found, evaluation=replace(found.evaluation, prior=prior))
+        assert (
+            any("little about the class shares" in block.text for block in summary(run) if isinstance(block, Note)) == doubted
+        )
+    notes = [block.text for block in calibration_view(run) if isinstance(block, Note)]
+    assert any("(prior `estimate`) makes the probabilities worse" in text for text in notes)
 
 
 def test_thresholds_are_not_shown_on_the_images_that_chose_them(tiny_run, tmp_path):

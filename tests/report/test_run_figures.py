@@ -184,6 +184,12 @@ def test_class_scores_begin_with_the_rarest():
     assert {"2 of 3", "1 of 4", "9 of 10", "tiny (199)", "big (801)", "67%"} <= set(words(drawing))
 
 
+def test_precision_is_counted_where_the_predictions_are_known():
+    one = np.array([[1.0, 0.1, 1.0]])
+    drawing = class_scores(["a"], np.array([30]), np.array([6]), one / 6, one, predicted=np.array([1]))
+    assert {"1 of 6", "1 of 1"} <= set(words(drawing)) and "predicted" in drawing.numbers
+
+
 def test_what_is_undefined_says_why():
     nan = np.full((1, 3), np.nan)
     drawing = class_scores(["a"], np.array([3]), np.array([0]), nan, nan)
@@ -284,6 +290,15 @@ def test_the_rarest_have_a_curve_and_the_others_a_band():
     band = numbers[numbers["class"] == "13 others, median"]
     assert (band["low"] <= band["true_positive_rate"]).all() and (band["true_positive_rate"] <= band["high"]).all()
     assert numbers["class"].nunique() == 21
+
+
+@pytest.mark.parametrize("draw", [roc_curves, precision_recall_curves])
+def test_no_area_of_a_few_images_is_written(draw):
+    y = np.repeat([0, 1, 2], [40, 10, 1])
+    drawing = draw(y, np.eye(3)[y], ["many", "ten", "one"])
+    assert {"one: –, 1 image", "ten: 1.000, 10 images"} <= set(words(drawing))
+    assert "–: fewer than 10 images" in " ".join(words(drawing)) and "one –" in drawing.description
+    assert drawing.numbers.set_index("class").loc["one", "area"].max() == pytest.approx(1)
 
 
 def test_a_class_without_images_has_no_curve():

@@ -35,7 +35,7 @@ def test_none_of_63_found_is_not_0_to_0():
     assert found["b"].recall.warning is None
     assert found["a"].precision.to_dict() == {"value": None, "low": None, "high": None}
     assert ends(found["c"].recall) == (pytest.approx(beta.ppf(0.025, 1.5, 0.5), abs=0.04), 1)
-    assert found["c"].recall.warning == "Only 1 image of 'c': the interval may be too narrow."
+    assert found["c"].recall.warning == "Only 1 image of 'c': too few to rely on the interval."
 
 
 def test_all_right():

@@ -31,6 +31,17 @@ def test_the_interval_covers_that_of_simulated_tables():
     assert covered >= 0.95 * 300
 
 
+def test_an_estimated_prevalence_widens_the_interval():
+    scores = Interval(0.8, 0.6, 0.9), Interval(0.9, 0.85, 0.93)
+    ppv, npv = predictive_values(*scores, Interval(0.0, 0.0, 0.99))
+    assert (ppv.value, ppv.low, npv.value, npv.high) == (0, 0, 1, 1)
+    assert ppv.high > 0.99 and npv.low < 0.03
+    narrow = predictive_values(*scores, Interval(0.2, 0.1, 0.3))
+    fixed = predictive_values(*scores, 0.2)
+    assert all(own.low < other.low < other.high < own.high for own, other in zip(narrow, fixed, strict=True))
+    assert predictive_values(*scores, Interval(0.2)) == fixed
+
+
 def test_nothing_found_and_nothing_called_is_undefined_and_a_warning_is_kept():
     ppv, npv = predictive_values(Interval(0, 0, 0.4, "few"), Interval(1, 0.9, 1), 0.5)
     assert math.isnan(ppv.value) and ppv.warning is None

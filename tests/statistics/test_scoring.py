@@ -125,17 +125,32 @@ def test_many_classes_have_much_the_same_intervals_as_few():
     assert np.isnan(many["recall_60"].value) and many["recall_60"].warning is None
 
 
+@pytest.mark.parametrize("grouped", [False, True])
+def test_specificity_and_npv_are_those_of_the_class_against_the_rest_however_many_classes_that_has(grouped):
+    labels = np.repeat(np.arange(9), [22, 13, 10, 6, 3, 2, 2, 1, 1])
+    predicted = np.where(np.arange(60) % 2, labels, 0)
+    groups = np.arange(60).astype(str) if grouped else None
+    found = score_intervals(*answers(labels, predicted, 9), groups)
+    rest, called = labels != 0, predicted == 0
+    for name, right, wrong in (
+        ("specificity_0", rest & ~called, rest & called),
+        ("npv_0", rest & ~called, ~rest & ~called),
+    ):
+        ends = beta.ppf([0.025, 0.975], right.sum() + 0.5, wrong.sum() + 0.5)
+        assert (found[name].low, found[name].high) == pytest.approx(ends, abs=0.05 if grouped else 0.02), name
+
+
 class TestWarnings:
     def test_a_class_of_three_images(self):
         labels, p = answers([0] * 40 + [1] * 3, [0] * 43, 2)
         found = score_intervals(labels, p, classes=["benign", "melanoma"], draws=20)
-        sentence = "Only 3 images of 'melanoma': the interval may be too narrow."
+        sentence = "Only 3 images of 'melanoma': too few to rely on the interval."
         warned = {name for name, interval in found.items() if interval.warning}
         assert {found[name].warning for name in warned - {"specificity_0", "npv_0"}} == {sentence}
         assert {"recall_1", "auc_1", "balanced_accuracy", "macro_f1", "macro_auc"} <= warned
         assert not {"accuracy", "mcc", "recall_0", "specificity_1"} & warned
         assert found["specificity_0"].warning == (
-            "Only 3 images of other classes than 'benign': the interval may be too narrow."
+            "Only 3 images of other classes than 'benign': too few to rely on the interval."
         )
 
     def test_images_of_few_groups(self):
@@ -143,13 +158,13 @@ class TestWarnings:
         found = score_intervals(labels, p, np.arange(200).astype(str), draws=20)
         assert not any(interval.warning for interval in found.values())
         found = score_intervals(labels, p, (np.arange(200) // 8).astype(str), draws=20)
-        assert {interval.warning for interval in found.values()} == {"Only 25 groups: the interval may be too narrow."}
+        assert {interval.warning for interval in found.values()} == {"Only 25 groups: too few to rely on the interval."}
 
     def test_of_many_rare_classes_three_are_named(self):
         labels = np.concatenate([np.zeros(60, int), np.arange(1, 6)])
         found = score_intervals(*answers(labels, labels, 6), draws=20)
         assert found["macro_f1"].warning == (
-            "Only 1 image of '1', 1 image of '2', 1 image of '3' and 2 more: the interval may be too narrow."
+            "Only 1 image of '1', 1 image of '2', 1 image of '3' and 2 more: too few to rely on the interval."
         )
 
 

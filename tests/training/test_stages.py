@@ -78,6 +78,7 @@ class Killed(BaseException):
         ("retrained-test", {}),
         ("deferred-test", {"feature_copies": 1}),
         ("shifted-test", {}),
+        ("gcl", {"head_epochs": 2}),
         ("chain-test", {"ema_decay": 0.0, "patience": 1, "schedule": "plateau", "plateau_patience": 0}),
     ],
 )
@@ -102,7 +103,7 @@ def test_killed_after_every_file_that_it_writes(staged, fitted, fit_small, tmp_p
     assert sha256(cut.weights) == sha256(whole.weights)
     assert cut.history.read_bytes() == whole.history.read_bytes()
     assert json.loads(cut.cost.read_text())["resumed"]
-    handed_on = {"deferred-test": 0, "shifted-test": 1, "retrained-test": 1, "chain-test": 2}[method]
+    handed_on = {"deferred-test": 0, "gcl": 1, "shifted-test": 1, "retrained-test": 1, "chain-test": 2}[method]
     assert sum(name.endswith(".safetensors") for name, _ in moments) == 1 + handed_on
     assert len(moments) >= 4 + 2 * handed_on
     cut.remove_checkpoints()

@@ -92,7 +92,8 @@ def score_cell(summary: MethodSummary) -> str:
     if np.isnan(mean.mean):
         return "–"
     # Collapsed models have the same score everywhere: an interval of width 0 would look like certainty.
-    interval = f" [{100 * mean.low:.1f}, {100 * min(mean.high, 1.0):.1f}]" if mean.high - mean.low > _SAME else ""
+    low, high = max(mean.low, METRICS[summary.metric].lowest), min(mean.high, 1.0)
+    interval = f" [{100 * low:.1f}, {100 * high:.1f}]" if mean.high - mean.low > _SAME else ""
     return f"{100 * mean.mean:.1f}{interval}{over(summary, summary.folds)}"
 
 

@@ -30,6 +30,7 @@ from balanced_mixup.methods import methods_with
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.runs.identity import identity
 from balanced_mixup.training.recipe import Recipe, current_settings, explain, load_yaml, make_recipe
+from balanced_mixup.words import listed
 
 NamedPrior = Literal["uniform", "train", "none"]
 BenchmarkPrior = NamedPrior | dict[str, float]
@@ -227,7 +228,7 @@ def _problems(plan: Plan) -> Iterator[str]:
     of_methods = [key for key in current_settings(plan.settings) if key not in Recipe.model_fields and methods_with(key)]
     for key in of_methods:
         if not {str(variant.settings["method"]) for variant in variants} & set(methods_with(key)):
-            owners = " and ".join(methods_with(key))
+            owners = listed(methods_with(key))
             yield f"Expected `settings` without `{key}`, which is a setting of {owners}: no method of the plan has it."
     labels = [variant.label for variant in variants]
     longest = max(itertools.product(plan.data, labels, plan.backbones), key=lambda names: _length("-".join(names)), default=())

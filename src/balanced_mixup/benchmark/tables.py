@@ -7,6 +7,7 @@ from typing import Literal
 import pandas as pd
 
 from balanced_mixup.benchmark.collapses import collapse_notes
+from balanced_mixup.benchmark.costs import cost_grids
 from balanced_mixup.benchmark.grids import Grid, grids
 from balanced_mixup.benchmark.results import Results, read_results
 from balanced_mixup.benchmark.summary import MethodSummary, long_table, summarise
@@ -83,7 +84,8 @@ def render(results: Results, summaries: Sequence[MethodSummary], form: Literal["
         return csv_text(long_table(summaries))
     text = markdown if form == "md" else latex
     remark = "" if form == "md" else "% "
-    return "\n".join([*(text(grid) for grid in grids(results, summaries)), *(remark + note for note in notes(results))])
+    tables = (*grids(results, summaries), *cost_grids(results))
+    return "\n".join([*map(text, tables), *(remark + note for note in notes(results))])
 
 
 def metrics_of(results: Results, metrics: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:

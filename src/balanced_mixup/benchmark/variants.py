@@ -10,6 +10,7 @@ from balanced_mixup.data.settings import DataSettings
 from balanced_mixup.errors import UsageError, nearest
 from balanced_mixup.methods import get_method, methods_with
 from balanced_mixup.training.recipe import Execution, Recipe, current_settings, known_settings
+from balanced_mixup.words import listed
 
 RESERVED = {"backbone", "seed", *DataSettings.model_fields}  # set elsewhere in a plan
 _SHARED = RESERVED | {"val_fraction", "test_fraction", "split_version"}  # cannot differ between methods that share their folds
@@ -49,7 +50,7 @@ def _variants(entry: Mapping[str, Any]) -> list[Variant]:
         if values == []:
             raise UsageError(f"Expected at least one value of `{key}` in the method {name}, but the list is empty.")
         if key not in method.model_fields and (owners := methods_with(key)):
-            raise UsageError(f"`{key}` is a setting of {' and '.join(owners)}, not of the method {name}.")
+            raise UsageError(f"`{key}` is a setting of {listed(owners)}, not of the method {name}.")
         if key not in known_settings() or key in Execution.model_fields:
             raise UsageError(f"Unknown setting `{key}` of the method {name}.{nearest(key, known_settings())}")
     label = _label(entry, name)

@@ -38,7 +38,7 @@ SUM_TOLERANCE = 0.02  # tolerates shares rounded to whole per cents
 
 
 def training_prior(recipe: Recipe, counts: "Labels") -> Array:
-    """Return the class prior (K,) induced by the last stage of a training (see `Stage.class_prior`).
+    """Return the class prior (K,) of a trained model: that of its last stage (`Stage.class_prior`), as its method finishes it.
 
     Args:
         recipe: Defines the method and the number of epochs.
@@ -51,7 +51,8 @@ def training_prior(recipe: Recipe, counts: "Labels") -> Array:
 
     n = checked_counts(counts).astype(np.int64)
     data = TrainSet(np.repeat(np.arange(len(n)), n), len(n), recipe.epochs, recipe.seed)
-    return segments_of(recipe.method, data)[-1].class_prior(n)
+    prior: Array = recipe.method.finished_prior(segments_of(recipe.method, data)[-1].class_prior(n))
+    return prior
 
 
 def with_temperature(probabilities: ArrayOrTensor, temperature: float) -> Array:

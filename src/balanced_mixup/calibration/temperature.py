@@ -20,7 +20,7 @@ from balanced_mixup.metrics import Array
 from balanced_mixup.randomness import generator
 from balanced_mixup.statistics.bootstrap import units_of
 from balanced_mixup.statistics.interval import Interval
-from balanced_mixup.words import counted, listed
+from balanced_mixup.words import counted, display_name, listed
 
 LEAST_IMAGES, LEAST_OF_CLASS = 50, 10
 
@@ -43,7 +43,7 @@ def too_few(y: npt.NDArray[np.int64], classes: Sequence[str], trained: npt.NDArr
     few = [k for k in np.argsort(counts, kind="stable") if trained[k] and counts[k] < LEAST_OF_CLASS]
     if not few:
         return ""
-    named = listed([f"{counts[k]} of {classes[k]}" for k in few], _MOST_NAMES)
+    named = listed([f"{counts[k]} of {display_name(classes[k])}" for k in few], _MOST_NAMES)
     return f"there are fewer than {LEAST_OF_CLASS} validation images of a class: {named}"
 
 

@@ -8,6 +8,9 @@ from pydantic.fields import FieldInfo
 
 from balanced_mixup.methods import METHODS, methods_with
 from balanced_mixup.training.recipe import Recipe
+from balanced_mixup.words import listed
+
+_MOST_OWNERS = 3  # that fit into the title of a group
 
 
 def _flags() -> type[BaseModel]:
@@ -32,12 +35,14 @@ def _recipe_flags() -> type[BaseModel]:
 
 def _in_group(name: str, field: FieldInfo) -> Any:
     owners = methods_with(name)
+    help_text = field.description or ""
     if len(owners) == len(METHODS):
         title = "Settings of every method"
+    elif len(owners) > _MOST_OWNERS:
+        title, help_text = "Settings of several methods", f"{help_text} Of {listed(owners)}."
     else:
-        title = f"Settings of the method{'s' if len(owners) > 1 else ''} {' and '.join(owners)}"
-    group = Group(title, sort_key=1)
-    return Annotated[field.annotation, Parameter(group=group)]
+        title = f"Settings of the method{'s' if len(owners) > 1 else ''} {listed(owners)}"
+    return Annotated[field.annotation, Parameter(group=Group(title, sort_key=1), help=help_text)]
 
 
 Flags = _flags()

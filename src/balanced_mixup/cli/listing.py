@@ -1,15 +1,22 @@
 """`bmixup list`."""
 
+from __future__ import annotations
+
 import fnmatch
 import sys
 from collections.abc import Sequence
-from typing import Literal
+from itertools import islice
+from typing import TYPE_CHECKING, Literal
 
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from balanced_mixup.cli.console import Console
 from balanced_mixup.errors import UsageError
+
+if TYPE_CHECKING:
+    from balanced_mixup.methods import Method
 
 Kind = Literal["methods", "recipes", "sources", "metrics", "protocols", "backbones"]
 
@@ -17,7 +24,8 @@ Kind = Literal["methods", "recipes", "sources", "metrics", "protocols", "backbon
 def listing(kind: Kind | None = None, pattern: str = "*", /) -> None:
     """List available methods, recipes, data sources, metrics and protocols.
 
-    `list backbones 'mobilenet*'` lists architectures; `list sources eyepacs` describes a published data set.
+    `list methods` gives the settings and an example of each; `list backbones 'mobilenet*'` lists architectures; `list sources
+    eyepacs` describes a published data set.
 
     Parameters
     ----------
@@ -38,6 +46,9 @@ def listing(kind: Kind | None = None, pattern: str = "*", /) -> None:
             raise UsageError(f"Expected a pattern only after `backbones` or `sources`, but got {pattern!r} after {kind}.")
         _show_card(pattern, console)
         return
+    if kind == "methods":
+        _list_methods(console)
+        return
     for name, rows in _tables().items():
         if kind in (None, name):
             table = _plain_table(name)
@@ -52,6 +63,32 @@ def _plain_table(title: str) -> Table:
     table.add_column()
     table.add_column(style="dim")
     return table
+
+
+def _list_methods(console: Console) -> None:
+    """Print each method with its paper, the settings that are its own, with their defaults, and an example."""
+    from balanced_mixup.methods import METHODS, Method
+
+    for name, method in METHODS.items():
+        console.print(f"[cyan]{name}[/cyan] [dim]{escape(method.title)}[/dim]")
+        own = {key: field for key, field in method.model_fields.items() if key not in Method.model_fields}
+        settings = (f"{_flag(key)} {field.default}: {field.description}" for key, field in own.items())
+        for line in (method.summary(), *settings):
+            console.print(Padding(escape(line), (0, 0, 0, 4)))
+        console.print(Padding(f"[dim]{escape(example_of(method))}[/dim]", (0, 0, 0, 4)), "")
+
+
+def example_of(method: type[Method]) -> str:
+    """Return a command that trains by a method, with the default of its first setting if it has one of its own."""
+    from balanced_mixup.methods import Method
+
+    command = f"bmixup train --data synthetic-fundus --method {method.model_fields['name'].default}"
+    own = (key for key in method.model_fields if key not in Method.model_fields)
+    return " ".join([command, *(f"{_flag(key)} {method.model_fields[key].default}" for key in islice(own, 1))])
+
+
+def _flag(setting: str) -> str:
+    return f"--{setting.replace('_', '-')}"
 
 
 def _tables() -> dict[str, Sequence[tuple[str, ...]]]:

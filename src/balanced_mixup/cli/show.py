@@ -188,7 +188,7 @@ def _print_thresholds(console: Console, thresholds: Mapping[str, "ThresholdResul
     for name, row in thresholds.items():
         if row.threshold.note:
             console.print(f"{escape(name)}: {row.threshold.note}.", soft_wrap=True, highlight=False)
-    line = "Thresholds are on corrected probabilities, as `bmixup predict` writes them; [95 % interval]. At least: "
+    line = "Thresholds are on probabilities as `bmixup predict` writes them with the same --prior; [95 % interval]. At least: "
     line += "95 % lower bound of the sensitivity, from the validation images.\n"
     console.print(escape(line), soft_wrap=True, highlight=False)
 

@@ -152,7 +152,7 @@ def _chance(scores: Scores) -> str:
     if score is None or not (score.value <= 0 or score.low <= 0):
         return ""
     if math.isnan(score.low) or score.value <= 0:
-        return f"No better than chance: MCC is {score.value:.2f}, and that of chance is 0."
+        return f"No better than chance: MCC is {score.value:.3f}, and that of chance is 0."
     interval = f"{score.low:.2f} to {score.high:.2f}"
     images = counted(scores.n, "image")
     return f"Not shown to be better than chance: the 95% interval of MCC on {images}, {interval}, includes 0, that of chance."

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -330,13 +330,20 @@ def _end_of_base(recipe: Recipe, prepared: Prepared, folder: Path | None) -> Seg
     fingerprint_there = str(other.environment.get("data_fingerprint"))
     if identity(other.recipe, fingerprint_there) == wanted and other.folder.weights.is_file():
         check_digest(other.folder, other.folder.weights, other.folder.history)
-        return SegmentEnd(other.folder.weights, other.folder.history)
+        return SegmentEnd(other.folder.weights, other.folder.history, _seconds(other))
     if base_identity(other.recipe, fingerprint_there) == wanted and other.folder.end_of_base.weights.is_file():
-        return other.folder.end_of_base
+        return replace(other.folder.end_of_base, seconds=_seconds(other, of_base=True))
     raise UsageError(
         f"Expected `base` to be a finished training of {base.name} by the same settings and on the same data, but "
         f"{str(other.path)!r} is not."
     )
+
+
+def _seconds(run: Run, *, of_base: bool = False) -> float | None:
+    """Return how long the training of a run, or of its method's base, has taken, if that is known."""
+    if not run.folder.cost.is_file() or run.cost.resumed:
+        return None
+    return run.cost.base_seconds if of_base else run.cost.seconds
 
 
 def _record_data(recipe: Recipe, run: RunFolder, prepared: Prepared, threads: int) -> None:

@@ -171,6 +171,7 @@ def _subgroup(
         None if scored.groups is None else len(np.unique(scored.groups[inside])),
         {name: contrast(name, classes_here == classes_there) for name in METRICS_SHOWN},
         {name: contrast(f"recall_{k}", True) for k, name in enumerate(scored.classes)},
+        dict(zip(scored.classes, np.bincount(scored.labels[inside], minlength=len(scored.classes)).tolist(), strict=True)),
     )
 
 

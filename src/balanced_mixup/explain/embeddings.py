@@ -9,12 +9,12 @@ from balanced_mixup.data.folds import sample
 from balanced_mixup.data.manifest import Manifest
 from balanced_mixup.data.preparation import prepare
 from balanced_mixup.errors import UsageError
-from balanced_mixup.training.backbones import PACKAGED, create, features_of
+from balanced_mixup.training.backbones import DEFAULT, create, features_of
 from balanced_mixup.training.preprocessing import Preprocessing
 
 
 def embed(
-    manifest: Manifest, *, images: int = 1500, size: int = 128, backbone: str = PACKAGED, weights: str = "auto", seed: int = 0
+    manifest: Manifest, *, images: int = 1500, size: int = 128, backbone: str = DEFAULT, weights: str = "auto", seed: int = 0
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], list[str]]:
     """Return features (N, D) of about `images` images, stratified by class, their labels (N,) and the K classes that they have.
 

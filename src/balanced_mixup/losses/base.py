@@ -134,6 +134,14 @@ class _Weighted(Loss):
         return self.loss.taught_prior(normalised(proportions * self.weights.double().cpu().numpy()))
 
 
+def at_least_0(**setting: float) -> float:
+    """Return the value of a setting, given by its name. UsageError where it is negative or not finite."""
+    ((name, value),) = setting.items()
+    if not 0 <= value < np.inf:
+        raise UsageError(f"Expected `{name}` to be at least 0, but got {value}.")
+    return value
+
+
 def normalised(weights: Probabilities) -> Probabilities:
     """Return weights (K,) divided by their sum."""
     divided: Probabilities = weights / weights.sum()

@@ -1,6 +1,5 @@
 """CORAL: is the grade above j? For each of K - 1 thresholds a binary cross-entropy over all samples (Cao et al., PRL 2020)."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -16,9 +15,8 @@ class Coral(Loss):
 
     def per_class_loss(self, outputs: Tensor) -> Tensor:
         """Return the sum over the thresholds for each grade k: k of them are below it."""
-        thresholds = outputs.shape[1]
-        above = torch.ones(thresholds + 1, thresholds, device=outputs.device).tril(-1)
-        return F.softplus(-outputs) @ above.T + F.softplus(outputs) @ (1 - above).T
+        below = F.pad(F.softplus(-outputs).cumsum(dim=1), (1, 0))
+        return below + F.pad(F.softplus(outputs).flip(1).cumsum(dim=1).flip(1), (0, 1))
 
     def taught_prior(self, proportions: Probabilities) -> Probabilities:
         """Return the proportions."""

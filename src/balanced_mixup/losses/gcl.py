@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from balanced_mixup.errors import UsageError
-from balanced_mixup.losses.base import Loss, Reduction, normalised
+from balanced_mixup.losses.base import Loss, Reduction, at_least_0, normalised
 from balanced_mixup.losses.class_counts import positive_counts
 from balanced_mixup.sampling import Labels, Probabilities
 
@@ -35,10 +34,8 @@ class GaussianClouded(Loss):
             reduction: As in `Loss`.
         """
         super().__init__(reduction)
-        if not 0 <= noise < np.inf:
-            raise UsageError(f"Expected `noise` to be at least 0, but got {noise}.")
         rarity = np.log(positive_counts(counts).max() / positive_counts(counts))
-        reach = scale * noise * rarity / (rarity.max() or 1.0)
+        reach = scale * at_least_0(noise=noise) * rarity / (rarity.max() or 1.0)
         self.register_buffer("reach", torch.from_numpy(reach).float(), persistent=False)
 
     def adjusted(self, outputs: Tensor, targets: Tensor) -> Tensor:

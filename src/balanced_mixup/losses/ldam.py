@@ -1,11 +1,9 @@
 """LDAM: cross-entropy of s (cos_k - m_k Y_k), with larger margins m for rarer classes (Cao et al., NeurIPS 2019)."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from balanced_mixup.errors import UsageError
-from balanced_mixup.losses.base import Loss, Reduction
+from balanced_mixup.losses.base import Loss, Reduction, at_least_0
 from balanced_mixup.losses.class_counts import positive_counts
 from balanced_mixup.sampling import Labels, Probabilities
 
@@ -23,16 +21,14 @@ class Ldam(Loss):
         """Compute the margins.
 
         Args:
-            counts: (K,), training samples of each class.
+            counts: (K,), training samples of each class; one without samples counts as the rarest of the others.
             margin: Margin of the rarest class, as a cosine; at least 0.
             scale: That of the cosine head, by which outputs are cosines.
             reduction: As in `Loss`.
         """
         super().__init__(reduction)
-        if not 0 <= margin < np.inf:
-            raise UsageError(f"Expected `margin` to be at least 0, but got {margin}.")
         n = positive_counts(counts)
-        margins = scale * margin * (n.min() / n) ** 0.25
+        margins = scale * at_least_0(margin=margin) * (n.min() / n) ** 0.25
         self.register_buffer("margins", torch.from_numpy(margins).float(), persistent=False)
 
     def adjusted(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -4,8 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from balanced_mixup.errors import UsageError
-from balanced_mixup.losses.base import Loss, Reduction, normalised
+from balanced_mixup.losses.base import Loss, Reduction, at_least_0, normalised
 from balanced_mixup.losses.class_counts import class_shares
 from balanced_mixup.sampling import Labels, Probabilities
 
@@ -27,7 +26,7 @@ class LogitAdjusted(Loss):
             reduction: As in `Loss`.
         """
         super().__init__(reduction)
-        self.tau, self.shares = checked_tau(tau), class_shares(counts)
+        self.tau, self.shares = at_least_0(tau=tau), class_shares(counts)
         self.register_buffer("adjustment", torch.from_numpy(tau * np.log(self.shares)).float(), persistent=False)
 
     def adjusted(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -41,10 +40,3 @@ class LogitAdjusted(Loss):
     def taught_prior(self, proportions: Probabilities) -> Probabilities:
         """Return proportions / pi^tau, normalised: equal shares for plain sampling and tau 1."""
         return normalised(proportions * self.shares**-self.tau)
-
-
-def checked_tau(tau: float) -> float:
-    """Return `tau`. UsageError where it is negative or not finite."""
-    if not 0 <= tau < np.inf:
-        raise UsageError(f"Expected `tau` to be at least 0, but got {tau}.")
-    return tau

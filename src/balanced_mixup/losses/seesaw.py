@@ -3,16 +3,18 @@
 z_j + log(M_yj C_yj) for j != y;  M_yj = min(1, n_j / n_y)^p;  C_yj = max(1, p_j / max(p_y, 0.01))^q
 """
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from balanced_mixup.errors import UsageError
-from balanced_mixup.losses.base import Loss, Reduction, normalised
+from balanced_mixup.losses.base import Loss, Reduction, at_least_0
 from balanced_mixup.losses.class_counts import positive_counts
 from balanced_mixup.sampling import Labels, Probabilities
 
 _LEAST_PROBABILITY = 0.01
+_STEPS = 200  # of a fixed-point iteration
 
 
 class Seesaw(Loss):
@@ -36,21 +38,27 @@ class Seesaw(Loss):
             reduction: As in `Loss`.
         """
         super().__init__(reduction)
-        for name, value in (("mitigation", mitigation), ("compensation", compensation)):
-            if not 0 <= value < np.inf:
-                raise UsageError(f"Expected `{name}` to be at least 0, but got {value}.")
-        self.mitigation, self.compensation, self.counts = mitigation, compensation, positive_counts(counts)
-        log_n = np.log(self.counts)
-        log_m = mitigation * np.minimum(0, log_n - log_n[:, None])
+        self.compensation = at_least_0(compensation=compensation)
+        log_n = np.log(positive_counts(counts))
+        log_m = at_least_0(mitigation=mitigation) * np.minimum(0, log_n - log_n[:, None])
         self.register_buffer("log_mitigation", torch.from_numpy(log_m).float(), persistent=False)
 
     def per_class_loss(self, outputs: Tensor) -> Tensor:
-        """Return -log p_y, each class y among its own outputs, moved (B, K, K): the other classes j are the last dimension."""
+        """Return -log p_y, for each class y among the outputs as it sees them."""
+        return -self._seen(outputs).log_softmax(dim=2).diagonal(dim1=1, dim2=2)
+
+    def _seen(self, outputs: Tensor) -> Tensor:
+        """Return z_j + log(M_yj C_yj), (B, K, K), for each target class y and class j."""
         log_p = outputs.detach().log_softmax(dim=1)
-        excess = log_p[:, None, :] - log_p.clamp_min(np.log(_LEAST_PROBABILITY))[:, :, None]  # log p_j - log p_y
-        moved = outputs[:, None, :] + self.log_mitigation + self.compensation * excess.clamp_min(0)
-        return -moved.log_softmax(dim=2).diagonal(dim1=1, dim2=2)
+        excess = log_p[:, None, :] - log_p.clamp_min(math.log(_LEAST_PROBABILITY))[:, :, None]  # log p_j - log p_y
+        return outputs[:, None, :] + self.log_mitigation + self.compensation * excess.clamp_min(0)
 
     def taught_prior(self, proportions: Probabilities) -> Probabilities:
-        """Return proportions / n^p, normalised, as of a logit adjustment by tau = p: about right for plain sampling."""
-        return normalised(proportions * self.counts**-self.mitigation)
+        """Return what the outputs say where images say nothing: by them the mean probability of a class is its proportion."""
+        shares = torch.from_numpy(proportions).to(self.log_mitigation.device)
+        outputs = shares.log()
+        for _ in range(_STEPS):
+            mean = shares @ self._seen(outputs[None])[0].softmax(dim=1)
+            outputs = torch.where(shares > 0, outputs + (shares.log() - mean.log()) / 2, -torch.inf)
+        prior: Probabilities = outputs.softmax(dim=0).cpu().numpy()
+        return prior

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from balanced_mixup.errors import UsageError
-from balanced_mixup.losses.base import Loss, Reduction
+from balanced_mixup.losses.base import Loss, Reduction, at_least_0
 from balanced_mixup.losses.class_counts import positive_counts
 from balanced_mixup.losses.logit_adjusted import LogitAdjusted
 from balanced_mixup.sampling import Labels, Probabilities
@@ -25,11 +24,9 @@ class VectorScaling(Loss):
             reduction: As in `Loss`.
         """
         super().__init__(reduction)
-        if not 0 <= gamma < float("inf"):
-            raise UsageError(f"Expected `gamma` to be at least 0, but got {gamma}.")
         self.shifted = LogitAdjusted(counts, tau)
         n = positive_counts(counts)
-        self.register_buffer("factors", torch.from_numpy((n / n.max()) ** gamma).float(), persistent=False)
+        self.register_buffer("factors", torch.from_numpy((n / n.max()) ** at_least_0(gamma=gamma)).float(), persistent=False)
 
     def adjusted(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return z (n / n_max)^gamma + tau log pi."""

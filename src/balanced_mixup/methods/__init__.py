@@ -36,4 +36,12 @@ from balanced_mixup.methods.cmo import Cmo as Cmo  # isort: skip
 from balanced_mixup.methods.bbn_mix import BbnMix as BbnMix  # isort: skip
 from balanced_mixup.methods.remix import Remix as Remix  # isort: skip
 from balanced_mixup.methods.unimix import UniMix as UniMix  # isort: skip
+from balanced_mixup.methods.linear_probe import LinearProbe as LinearProbe  # isort: skip
+from balanced_mixup.methods.crt import Crt as Crt  # isort: skip
+from balanced_mixup.methods.lws import Lws as Lws  # isort: skip
+from balanced_mixup.methods.tau_norm import TauNorm as TauNorm  # isort: skip
+from balanced_mixup.methods.ncm import Ncm as Ncm  # isort: skip
+from balanced_mixup.methods.post_hoc_adjustment import PostHocAdjustment as PostHocAdjustment  # isort: skip
+from balanced_mixup.methods.mislas import Mislas as Mislas  # isort: skip
+from balanced_mixup.methods.weight_balancing import WeightBalancing as WeightBalancing  # isort: skip
 from balanced_mixup.methods.combined import Combined as Combined  # isort: skip

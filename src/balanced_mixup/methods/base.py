@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from balanced_mixup.heads import Head
     from balanced_mixup.losses import Loss
     from balanced_mixup.mixing import Mix
-    from balanced_mixup.sampling import Branch
+    from balanced_mixup.sampling import Branch, Probabilities
 
 Optimizer = Literal["adamw", "sgd"]
 Schedule = Literal["cosine", "cyclic", "plateau", "constant"]
@@ -121,8 +121,11 @@ class Stage:
         loss: `CrossEntropy` if not given.
         share: Fraction of the recipe's epochs, above 0.
         epochs: Number of epochs, in place of `share`.
-        trains: "all" parameters, or the "head" alone, on precomputed features.
+        trains: "all" parameters, or, on precomputed features, the "head" alone, or one factor for each class of it ("scales").
         new_head: The head is reinitialised.
+        max_norm: Longest weights of a class in the head; longer ones are shortened to it after each step.
+        renews_statistics: Before features are computed, the running statistics of batch normalisation are estimated anew on an
+            epoch of samples of this stage, without mixing.
         optimizer: Settings that differ from the recipe's.
         name: In the history; "train" if there is one stage.
     """
@@ -133,8 +136,10 @@ class Stage:
     loss: Loss = field(default_factory=_cross_entropy)
     share: float = 1.0
     epochs: int | None = None
-    trains: Literal["all", "head"] = "all"
+    trains: Literal["all", "head", "scales"] = "all"
     new_head: bool = False
+    max_norm: float | None = None
+    renews_statistics: bool = False
     optimizer: OptimizerSettings | None = None
     name: str = "train"
 
@@ -143,7 +148,7 @@ class Stage:
         if self.mix.needs_partners != (self.partners is not None):
             needs = "needs" if self.mix.needs_partners else "takes no"
             raise UsageError(f"{type(self.mix).__name__} {needs} `partners`, the branch that partners are drawn from.")
-        if self.trains == "head" and not self.mix.mixes_features:
+        if self.trains != "all" and not self.mix.mixes_features:
             raise UsageError(f"{type(self.mix).__name__} mixes images, not features: it cannot train the head alone.")
         if not self.share > 0 or (self.epochs is not None and self.epochs < 1):
             raise UsageError(f"Expected a stage of at least one epoch, but got share {self.share} and epochs {self.epochs}.")
@@ -168,8 +173,8 @@ class Stage:
     def target_proportions(self, counts: npt.NDArray[np.int64], epochs: range) -> npt.NDArray[np.float64]:
         """Return the expected proportion of each class in the targets, float64 (K,), sums to 1; arguments as for `class_prior`.
 
-        With the probabilities s of the branch and c of the partners' branch it is (1 - E[w]) s + E[w] c for a mean weight E[w] of
-        partners. Mixing within the batch does not change s, unless its weights depend on the classes.
+        With the probabilities s of the branch, c of the partners' branch, and the mean weight E[w] of partners it is
+        (1 - E[w]) s + E[w] c. Mixing within the batch does not change s, unless its weights depend on the classes.
         """
         own = self._mean_probabilities(self.branch, counts, epochs)
         partners = None if self.partners is None else self._mean_probabilities(self.partners, counts, epochs)
@@ -218,7 +223,7 @@ class Method(BaseModel):
     @model_validator(mode="after")
     def _check_deferral(self) -> Self:
         if self.defer is not None:
-            check_deferral(self)
+            check_deferral(self, self.defer)
         return self
 
     def stages(self, data: TrainSet) -> tuple[Stage, ...]:
@@ -240,6 +245,10 @@ class Method(BaseModel):
 
     def finish(self, head: nn.Module, train: Features, val: Features) -> None:
         """Change the head of the trained model without gradient steps (tau-normalisation, NCM); nothing by default."""
+
+    def finished_prior(self, prior: Probabilities) -> Probabilities:
+        """Return the class prior (K,) of the finished model, given that which its last stage teaches; 0 for absent classes."""
+        return prior
 
     @property
     def finishes(self) -> bool:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from balanced_mixup import losses, mixing
-from balanced_mixup.errors import UsageError, nearest, shown
+from balanced_mixup.errors import UsageError
 from balanced_mixup.methods.base import Method, Stage, TrainSet, register
 
 if TYPE_CHECKING:
@@ -37,22 +35,22 @@ MIXES: Mapping[str, Callable[[TrainSet], tuple[Mix, Branch | None]]] = {
     "remix": lambda data: (mixing.Remix(data.counts, weight_per="sample"), None),
     "unimix": lambda data: (mixing.UniMix(data.counts), None),
 }
-# By the names of their classes, those of `balanced_mixup.losses`: CrossEntropy is cross-entropy.
-LOSSES: Mapping[str, str] = {
-    re.sub("(?<=[a-z])(?=[A-Z])", "-", name).lower(): name for name in losses.__all__ if name[0].isupper() and name != "Loss"
+LOSSES: Mapping[str, Callable[[TrainSet], Loss]] = {
+    "cross-entropy": lambda data: losses.CrossEntropy(),
+    "focal": lambda data: losses.Focal(),
+    "cb-loss": lambda data: losses.ClassBalanced(data.counts),
+    "logit-adjusted": lambda data: losses.LogitAdjusted(data.counts),
+    "vs": lambda data: losses.VectorScaling(data.counts),
+    "balanced-bce": lambda data: losses.BalancedBce(data.counts),
+    "seesaw": lambda data: losses.Seesaw(data.counts),
+    "label-aware-smoothing": lambda data: losses.LabelAwareSmoothing(data.counts),
+    "ldam": lambda data: losses.Ldam(data.counts),
+    "gcl": lambda data: losses.GaussianClouded(data.counts),
+    "corn": lambda data: losses.Corn(),
+    "coral": lambda data: losses.Coral(),
 }
-
-
-def _known_loss(name: str) -> str:
-    if name not in LOSSES:
-        raise UsageError(f"Expected `loss` to be one of {', '.join(LOSSES)}, but got {shown(name)}.{nearest(name, LOSSES)}")
-    return name
-
-
-def loss_class(name: str) -> type[Loss]:
-    """Return the loss of that name."""
-    found: type[Loss] = getattr(losses, LOSSES[name])
-    return found
+# A frequent, a medium and a rare class, to see what a combination does.
+_TRIAL = TrainSet(np.repeat([0, 1, 2], [100, 10, 1]), 3, 10, 0)
 
 
 @register
@@ -67,32 +65,40 @@ class Combined(Method):
     mix: Literal["none", "mixup", "balanced-mixup", "bbn-mix", "cutmix", "cmo", "remix", "unimix"] = Field(
         "none", description="How samples are mixed, as in the method of that name, in all epochs."
     )
-    loss: Annotated[str, AfterValidator(_known_loss)] = Field(
-        "cross-entropy", description=f"The loss, with the head that it needs: {', '.join(LOSSES)}."
-    )
+    loss: Literal[
+        "cross-entropy",
+        "focal",
+        "cb-loss",
+        "logit-adjusted",
+        "vs",
+        "balanced-bce",
+        "seesaw",
+        "label-aware-smoothing",
+        "ldam",
+        "gcl",
+        "corn",
+        "coral",
+    ] = Field("cross-entropy", description="The loss, with its head, as in the method of that name.")
 
     @model_validator(mode="after")
     def _check_balance(self) -> Self:
         """Refuse what balances the classes twice: rare ones would count more than frequent ones."""
-        data = TrainSet(np.repeat([0, 1, 2], [100, 10, 1]), 3, 1, 0)
-        (stage,) = self.stages(data)
-        shown_to, taught = stage.target_proportions(data.counts, range(1)), stage.class_prior(data.counts, range(1))
-        if shown_to[2] >= 0.09 * shown_to[0] and taught[2] > 2 * taught[0]:  # 0.1 by square-root sampling
+        (stage,), counts, epochs = self.stages(_TRIAL), _TRIAL.counts, range(_TRIAL.epochs)
+        proportions, taught = stage.target_proportions(counts, epochs), stage.class_prior(counts, epochs)
+        if proportions[2] >= 0.09 * proportions[0] and taught[2] > 2 * taught[0]:  # 0.1 by square-root sampling
             raise UsageError(
-                f"The sampling {self.sampling}, the mix {self.mix} and the loss {self.loss} balance the classes more than once: "
-                "rare ones would count more than frequent ones. Leave one of them out."
+                f"The sampling {self.sampling}, the mix {self.mix} and the loss {self.loss} balance the classes more than "
+                "once: rare ones would count more than frequent ones. Leave one of them out."
             )
         return self
 
     def stages(self, data: TrainSet) -> tuple[Stage, ...]:
         """Return one stage of the three."""
         mix, partners = MIXES[self.mix](data)
-        loss = loss_class(self.loss)
-        counts = {"counts": data.counts} if "counts" in inspect.signature(loss).parameters else {}
-        return (Stage(SAMPLINGS[self.sampling](data), partners, mix, loss(**counts)),)
+        return (Stage(SAMPLINGS[self.sampling](data), partners, mix, LOSSES[self.loss](data)),)
 
     def head(self) -> Head:
         """Return the head that the loss needs."""
         from balanced_mixup.heads import HEADS
 
-        return HEADS[loss_class(self.loss).head]()
+        return HEADS[LOSSES[self.loss](_TRIAL).head]()

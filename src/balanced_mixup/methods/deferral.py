@@ -1,8 +1,8 @@
 """Deferred re-weighting and re-sampling: a schedule over any method, whose last epochs teach all classes alike.
 
-LDAM-DRW trains as the classes are until 80 % of the epochs, then weighs them by their effective number (Cao et al., NeurIPS 2019). Here
-the weights are those of the targets that a stage shows: with a mix that shows rare classes more often already, such as
-Balanced-MixUp, they are smaller, so that the classes count alike, and not the rare ones more. With plain sampling they are the paper's.
+For 80 % of the epochs classes count by their size, then by weights from their effective number, or class sampling (Cao et al.,
+NeurIPS 2019). The weights are those for the targets that a stage shows: Balanced-MixUp, which shows rare classes more often
+already, gets smaller ones than plain sampling, whose weights are the paper's. So classes count alike, and rare ones not more.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def deferred(stage: Stage, kind: Deferral, data: TrainSet, epochs: range) -> Sta
     return replace(stage, loss=stage.loss.weighted(effective_number_weights(shown, _BETA)), name="drw")
 
 
-def check_deferral(method: Method) -> None:
+def check_deferral(method: Method, kind: Deferral) -> None:
     """Raise UsageError where the last epochs of a method cannot be deferred, or would not differ."""
     from balanced_mixup.methods.base import TrainSet
 
@@ -49,11 +49,15 @@ def check_deferral(method: Method) -> None:
     reason = ""
     if not stages:
         reason = f"it has no epochs of its own, after those of {base.name if (base := method.base()) else 'nothing'}"
-    elif stages[-1].trains == "head":
+    elif stages[-1].trains != "all":
         reason = "its last stage trains the head alone"
     else:
-        prior = stages[-1].class_prior(data.counts, range(8, 10))
-        if prior[2] >= _ALIKE * prior[0]:
+        epochs = range(8, 10)
+        before = stages[-1].class_prior(data.counts, epochs)
+        after = deferred(stages[-1], kind, data, epochs).class_prior(data.counts, epochs)
+        if before[2] >= _ALIKE * before[0]:
             reason = "it teaches rare classes as often as frequent ones already"
+        elif after[2] > 2 * after[0]:
+            reason = "it weighs rare classes by itself, and they would count more than frequent ones"
     if reason:
         raise UsageError(f"The method {method.name} cannot be combined with `defer`: {reason}.")

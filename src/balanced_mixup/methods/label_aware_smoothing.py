@@ -2,10 +2,9 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
-
 from balanced_mixup import losses
 from balanced_mixup.methods.base import Method, Stage, TrainSet, register
+from balanced_mixup.methods.settings import SmoothHead, SmoothTail
 
 
 @register
@@ -14,8 +13,8 @@ class LabelAwareSmoothingLoss(Method):
 
     title: ClassVar[str] = "LAS"
     name: Literal["label-aware-smoothing"] = "label-aware-smoothing"
-    smooth_head: float = Field(0.3, ge=0, le=1, description="Share of a label spread over all classes, most frequent class.")
-    smooth_tail: float = Field(0.0, ge=0, le=1, description="Share of a label spread over all classes, rarest class.")
+    smooth_head: SmoothHead = 0.3
+    smooth_tail: SmoothTail = 0.0
 
     def stages(self, data: TrainSet) -> tuple[Stage, ...]:
         """Return one stage of this loss on plain sampling."""

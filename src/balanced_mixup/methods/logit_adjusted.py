@@ -12,6 +12,7 @@ class LogitAdjustedLoss(Method):
     """Class frequency is added to logits in training; tau 1 is balanced softmax (Menon et al., ICLR 2021)."""
 
     title: ClassVar[str] = "Logit-adjusted"
+    correctable: ClassVar[bool] = True
     name: Literal["logit-adjusted"] = "logit-adjusted"
     tau: Tau = 1.0
 

@@ -16,6 +16,8 @@ Alpha = Annotated[
 Beta = Annotated[float, Field(ge=0, lt=1, description="0 weights all classes equally; towards 1 by inverse frequency.")]
 HeadEpochs = Annotated[int, Field(ge=1, description="Epochs of the stage that trains the head alone.")]
 Margin = Annotated[float, Field(ge=0, description="Margin of the rarest class, as a cosine.")]
+SmoothHead = Annotated[float, Field(ge=0, le=1, description="Share of a label spread over all classes, most frequent class.")]
+SmoothTail = Annotated[float, Field(ge=0, le=1, description="Share of a label spread over all classes, rarest class.")]
 Tau = Annotated[float, Field(ge=0, description="Factor of the logarithm of class frequency; 0 is none, 1 makes classes equal.")]
 WeightPer = Annotated[
     Literal["batch", "sample"], Field(description="One mixing weight (or box) for each batch (as in the paper) or each sample.")

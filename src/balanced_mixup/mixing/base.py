@@ -55,8 +55,8 @@ class Pairing(NamedTuple):
     of the partners' branch, if the stage has one. A sample that is not mixed is its own partner.
     weight: float32 (B,), the weight of the partner's image, 0 where it would be under 1/510.
     target_weight: float32 (B,), the weight of the partner's target; where there is a box, nearly so: the box counts.
-    box: float32 (B, 4), of a mix that pastes: top, left, bottom and right of the box that the partner's image fills, as fractions
-    of height and width; None for the others.
+    box: float32 (B, 4), of a mix that pastes: top, left, bottom and right of the box that the partner's image fills, as
+    fractions of height and width; None for the others.
     """
 
     partner: npt.NDArray[np.int64]

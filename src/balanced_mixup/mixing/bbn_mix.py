@@ -1,8 +1,8 @@
 """BBN-mix: an image of plain sampling mixed with one of reverse-frequency sampling, w ~ Beta(alpha, alpha).
 
-It is MixUp over the two branches of BBN (Zhou et al., CVPR 2020), from Bag of Tricks for Long-Tailed Visual Recognition (Zhang et
-al., AAAI 2021), where both branches have the same weight on average. Balanced-MixUp differs in its partners (class sampling, not
-the reverse) and in their weight, Beta(alpha, 1), which keeps plain sampling ahead.
+It is MixUp over the two branches of BBN (Zhou et al., CVPR 2020), from the code of Bag of Tricks for Long-Tailed Visual
+Recognition (Zhang et al., AAAI 2021). Both branches have the same weight on average. Balanced-MixUp differs in its partners
+(class sampling, not the reverse) and in their weight, Beta(alpha, 1), which keeps plain sampling ahead.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Boxes of a partner's image that are pasted into an image: whole pixels, clipped at the border (Yun et al., ICCV 2019).
 
-A box is drawn as fractions of height and width, so that it is a function of the key whatever the size of the images; how much it
-covers is counted in pixels when it is pasted.
+A box is drawn as fractions of height and width, so that it is a function of the key whatever the size of the images; how much
+it covers is counted in pixels when it is pasted.
 """
 
 import numpy as np

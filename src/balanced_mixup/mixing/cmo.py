@@ -1,7 +1,7 @@
 """CMO: a box of an image of the class branch is pasted into an image of the instance branch (Park et al., CVPR 2022).
 
-The rare classes of the class branch are so seen before the varied backgrounds of the frequent ones. It needs the two branches of
-Balanced-MixUp, with a box in place of the weighted mean.
+So rare classes are seen before the varied backgrounds of frequent ones. The two branches are those of Balanced-MixUp, with a
+box in place of the weighted mean.
 """
 
 from dataclasses import dataclass

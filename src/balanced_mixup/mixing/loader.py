@@ -44,7 +44,7 @@ class _ToPairedBatch:
 
 
 class _PairSampler:
-    """A batch sampler over both branches, divided between ranks: (row, partner row, weight or box) for each sample of a step."""
+    """A batch sampler over both branches, divided between ranks: (row, partner row, weight or box) for each sample."""
 
     def __init__(
         self,
@@ -138,7 +138,8 @@ class BalancedMixUpLoader:
         mixing = BalancedMixUp(alpha, weight_per) if mix is None else mix
         if not mixing.needs_partners:
             raise UsageError(
-                f"Expected `mix` to take its partners from a second branch, but {type(mixing).__name__} mixes a batch with itself."
+                f"Expected `mix` to take its partners from a second branch, but {type(mixing).__name__} mixes a batch with "
+                "itself."
             )
         ranks = Ranks(rank, world_size)
         branches = instance_branch(labels, seed=seed), class_branch(labels, 0.0, seed=seed)

@@ -1,8 +1,8 @@
 """UniMix: MixUp whose partners and weights favour rare classes (Xu et al., NeurIPS 2021).
 
-A partner is drawn from the batch with a probability ~ n^exponent of its class. The weight of a sample of class i with a partner of
-class j is (Beta(alpha, alpha) + n_j / (n_i + n_j)) mod 1: with alpha below 1 most often near n_j / (n_i + n_j), so that the rarer of
-the two has more weight.
+A partner is drawn from the batch with a probability ~ n^exponent of its class. The weight of a sample of class i with a partner
+of class j is (Beta(alpha, alpha) + n_j / (n_i + n_j)) mod 1: with alpha below 1 most often near n_j / (n_i + n_j), so that the
+rarer of the two has more weight.
 """
 
 import numpy as np

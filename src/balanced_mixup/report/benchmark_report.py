@@ -22,7 +22,6 @@ from balanced_mixup.report.words import CITATION, remark
 from balanced_mixup.runs.evaluation import Evaluation
 from balanced_mixup.runs.run import Run
 from balanced_mixup.runs.scores import Scores, read_scores
-from balanced_mixup.statistics.interval import MARK
 from balanced_mixup.statistics.scoring import FEW_IN_CLASS
 from balanced_mixup.words import counted, display_name, listed
 
@@ -71,11 +70,11 @@ def _summary(results: Results, entries: Sequence[MethodSummary], recalls: Mappin
         rarest = _rarest(table)
         sentences.append(
             f"{data}, recall of {rarest.name}, the rarest class ({rarest.trained:,.0f} training images, at least "
-            f"{counted(rarest.scored, 'test image')} in a run), median of the runs: {rarest.found}{rarest.mark}."
+            f"{counted(rarest.scored, 'test image')} in a run), median of the runs: {rarest.found}."
+            + " Of so few, a single image changes it a lot."
+            * (rarest.scored < FEW_IN_CLASS)
         )
-    few = any(_rarest(table).mark for table in recalls.values())
-    small = [Text(f"{MARK} From fewer than {FEW_IN_CLASS} test images in a run: a single image changes it a lot.")] * few
-    return [*(Note(text) for text in notes(results)), Listing(sentences), *small, *_comparisons(entries, results.baseline)]
+    return [*(Note(text) for text in notes(results)), Listing(sentences), *_comparisons(entries, results.baseline)]
 
 
 def _comparisons(entries: Sequence[MethodSummary], baseline: str) -> list[Block]:
@@ -112,7 +111,7 @@ def _ranking(entries: Sequence[MethodSummary], baseline: str) -> str:
         if names := [entry.method for entry in entries if entry.standing == standing]:
             text += f" {words}: {', '.join(names)}."
     if unranked := [entry.method for entry in entries if math.isnan(entry.rank)]:
-        text += f" Not ranked, as the score is undefined in some folds: {', '.join(unranked)}."
+        text += f" Not ranked, as the score is undefined or missing in some folds: {', '.join(unranked)}."
     significant = [entry for entry in entries if entry.p_corrected < LEVEL]
     if significant:
         changes = ", ".join(f"{entry.method} ({100 * entry.difference.mean:+.1f})" for entry in significant)
@@ -245,10 +244,6 @@ class _Rarest:
     scored: int
     found: str
 
-    @property
-    def mark(self) -> str:
-        return MARK if self.scored < FEW_IN_CLASS else ""
-
 
 def _rarest(recalls: pd.DataFrame) -> _Rarest:
     rarest = recalls.sort_values("images", kind="stable").iloc[0]
@@ -272,7 +267,7 @@ def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Seque
     for run in runs:
         path = benchmark.run(run).cost
         if path.is_file() and not (cost := Run(benchmark.run(run)).cost).resumed:
-            pair = cost.seconds, math.nan if cost.memory_bytes is None else float(cost.memory_bytes)
+            pair = cost.alone_seconds, math.nan if cost.memory_bytes is None else float(cost.memory_bytes)
             costs.setdefault((run.data, run.backbone, run.method), []).append(pair)
     blocks: list[Block] = []
     for number, ((data, backbone), own) in enumerate(_grouped(entries, "data", "backbone"), start=1):
@@ -287,7 +282,7 @@ def _cost(benchmark: BenchmarkFolder, runs: Sequence[PlannedRun], entries: Seque
         if not rows or EXTERNAL in data:
             continue
         label = METRICS[own[0].metric].label
-        caption = f"{data}, {backbone}: {label} (mean with 95% interval) against the cost of a training (median of the runs)."
+        caption = f"{data}, {backbone}: {label} (mean with 95% interval) against the cost of a training alone (median)."
         if resumed:
             caption += f" Not shown, because all of their runs were interrupted and resumed: {', '.join(resumed)}."
         blocks.append(Chart(f"cost-{number}", caption, cost_by_score(pd.DataFrame(rows), label)))

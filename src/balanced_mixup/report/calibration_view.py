@@ -11,7 +11,14 @@ from balanced_mixup.evaluation.assessment import choose_thresholds
 from balanced_mixup.report.contents import RunContents, require
 from balanced_mixup.report.document import Block, Chart, Note, Table, Text
 from balanced_mixup.report.figures import reliability_diagram
-from balanced_mixup.report.words import CALIBRATION_LABELS, ece_explained, ece_words, interval, percent
+from balanced_mixup.report.words import (
+    CALIBRATION_LABELS,
+    RELIABILITY_CAPTION,
+    ece_explained,
+    ece_words,
+    interval,
+    percent,
+)
 from balanced_mixup.runs.predictions import Predictions
 from balanced_mixup.statistics.interval import warnings_of
 from balanced_mixup.words import counted
@@ -28,7 +35,7 @@ def calibration_view(run: RunContents) -> list[Block]:
     """
     found, validation = require(run.stored, "its predictions"), require(run.validation, "its predictions")
     correction = run.run.calibration
-    with_prior = "prior" if correction.prior_temperature_note else "temperature and prior"
+    with_prior = "prior `train`" if correction.prior_temperature_note else "temperature and prior `train`"
     corrections = {"uncorrected": found}
     if not correction.temperature_note:
         corrections["temperature"] = _corrected(found, correction)
@@ -51,13 +58,16 @@ def calibration_view(run: RunContents) -> list[Block]:
         ),
         Chart(
             "reliability",
-            "Of the predictions with a confidence of 70%, are 70% correct? Points below the diagonal are overconfident, those "
-            "above it underconfident.",
+            RELIABILITY_CAPTION,
             reliability_diagram(*bins, ece_before=f"ECE {eces[0]}", ece_after=f"ECE {eces[-1]}"),
         ),
         _errors(scores),
         *([] if run.split == "val" else _thresholds(run, validation, found, correction)),
     ]
+    if after is not None and scores[after].metrics["log_loss"].low > scores["uncorrected"].metrics["log_loss"].high:
+        blocks.insert(
+            2, Note(f"On these images the correction ({after}) makes the probabilities worse: do not use it for them.")
+        )
     if run.split == "val" and not correction.temperature_note:
         blocks.append(
             Note("The temperature was fitted on these same images, so calibration looks slightly better here than it is.")
@@ -84,6 +94,10 @@ def _temperature(correction: Correction, doubt: str) -> str:
     )
 
 
+def _predict(run: RunContents) -> str:
+    return "bmixup predict" + ("" if run.target is None else f" --prior {run.target.name}")
+
+
 def _corrected(predictions: Predictions, correction: Correction, target: TargetPrior | None = None) -> Predictions:
     return replace(predictions, probabilities=correction.apply(predictions.probabilities, target))
 
@@ -91,9 +105,9 @@ def _corrected(predictions: Predictions, correction: Correction, target: TargetP
 def _errors(scores: Mapping[str, CalibrationScores]) -> Table:
     shown = {name: label for name, label in CALIBRATION_LABELS.items() if name in scores["uncorrected"].metrics}
     return Table(
-        "Calibration errors, 0 is best [95% interval]: uncorrected, with temperature scaling where it is applied, and with "
-        "prior correction to the class proportions of the training data. p: how often calibrated probabilities would show as "
-        "large an error by chance.",
+        "Calibration errors, 0 is best [95% interval]: uncorrected, with temperature scaling where it is applied, and "
+        "corrected to the class shares of the training data (prior `train`). p: how often calibrated probabilities would show "
+        "as large an error by chance.",
         ["score", *scores],
         [
             [label, *(interval(each.metrics[name]) + each.p_text(name) for each in scores.values())]
@@ -117,8 +131,8 @@ def _thresholds(run: RunContents, validation: Predictions, found: Predictions, c
             row = [value, low, interval(result.point.sensitivity), interval(result.point.specificity)]
         rows.append([name, result.threshold.note, percent(result.threshold.wanted), *row])
     table = Table(
-        "Threshold on the corrected probability of a class, chosen on the validation images so that the sensitivity on new "
-        "images averages the target; at least: its 95% lower bound, for independent images; "
+        f"Threshold on the probability of a class as {_predict(run)} writes it, chosen on the validation images so that the "
+        "sensitivity on new images averages the target; at least: its 95% lower bound, for independent images; "
         "sensitivity and specificity are those on the scored images [95% interval].",
         ["class", "remark", "target sensitivity", "threshold", "at least", "sensitivity", "specificity"],
         rows,

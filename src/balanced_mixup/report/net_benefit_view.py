@@ -16,7 +16,7 @@ _READING = (
     "Decision curves (Vickers and Elkin 2006). A threshold of 10% says that missing an image of the class is as bad as acting "
     "on 9 others. The net benefit is the share of true positives, less that of false positives at this exchange rate. At the "
     "thresholds that matter to you the curve of the model should be above both others: acting on all images, and on none. "
-    "Small differences in height are chance where a class has few images."
+    "Small differences in height are chance where a class has few images; of fewer than 10 the curve says nothing."
 )
 
 
@@ -36,7 +36,8 @@ def net_benefit_view(run: Contents) -> list[Block]:
         stored = require(run.stored, "its predictions")
         found = replace(stored, probabilities=correction.apply(stored.probabilities, prior))
         which = (
-            "They are of probabilities corrected to the class shares of the training data."
+            "They are of probabilities corrected to the class shares of the training data, as bmixup predict --prior train "
+            "writes them, so their thresholds are not those of the section on calibration."
             if target is None
             else f"They are of probabilities corrected to the class prior `{target.name}`, and each image counts as often "
             "as that prior has its class."

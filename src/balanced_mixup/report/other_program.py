@@ -15,7 +15,15 @@ from balanced_mixup.report.net_benefit_view import net_benefit_view
 from balanced_mixup.report.scores_view import confusion_view, curves_view, scores_view
 from balanced_mixup.report.subgroup_view import subgroup_view
 from balanced_mixup.report.summary_view import summary
-from balanced_mixup.report.words import CALIBRATION_LABELS, CITATION, ece_explained, ece_words, interval, remark
+from balanced_mixup.report.words import (
+    CALIBRATION_LABELS,
+    CITATION,
+    RELIABILITY_CAPTION,
+    ece_explained,
+    ece_words,
+    interval,
+    remark,
+)
 from balanced_mixup.runs.evaluation import OtherProgram
 
 _MEANING = {
@@ -88,8 +96,7 @@ def calibration(contents: Contents) -> list[Block]:
         ),
         Chart(
             "reliability",
-            "Of the predictions with a confidence of 70%, are 70% correct? Points below the diagonal are overconfident, those "
-            "above it underconfident.",
+            RELIABILITY_CAPTION,
             reliability_diagram(
                 reliability(found.labels, found.probabilities, groups=found.groups),
                 ece_before=f"ECE {ece_words(scores)}",

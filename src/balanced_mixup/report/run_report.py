@@ -44,7 +44,8 @@ def evaluation_report(path: Path) -> Document:
     if Evaluation.open(path).stored.other_program is not None:
         return other_program_report(path)
     run = read_evaluation(path)
-    title = f"{run.recipe.method.name}, trained on {_data_name(run.recipe.data)}, scored on {_data_name(run.settings.data)}"
+    scored = f"its {run.split} split" if run.split != "other" else _data_name(run.settings.data)
+    title = f"{run.recipe.method.name}, trained on {_data_name(run.recipe.data)}, scored on {scored}"
     subtitle = f"Run {run.path.name}: {run.recipe.backbone}, {run.recipe.size} px"
     without = _TRAINING if Evaluation.open(path).stored.subgroups else (*_TRAINING, "subgroups")
     views = {name: view for name, view in _VIEWS.items() if name not in without}

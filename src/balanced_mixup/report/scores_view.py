@@ -11,7 +11,7 @@ from balanced_mixup.metrics import METRICS, applicable, confusion
 from balanced_mixup.report.contents import Contents, require
 from balanced_mixup.report.document import Block, Chart, Table, Text
 from balanced_mixup.report.figures import class_scores, confusion_matrix, precision_recall_curves, roc_curves
-from balanced_mixup.report.words import interval, percent
+from balanced_mixup.report.words import interval, percent, with_interval
 from balanced_mixup.runs.scores import ClassScores
 from balanced_mixup.statistics.interval import Interval, warnings_of
 from balanced_mixup.statistics.predictive_values import predictive_values
@@ -29,9 +29,17 @@ def scores_view(run: Contents) -> list[Block]:
     shown = applicable(scores.metrics, run.ordinal)
     rows = [[METRICS[name].label, *_cells(score)] for name, score in shown.items()]
     overall = Table(f"All scores on {run.scored}.", ["score", "value", "95% interval"], rows)
+    meanings = Table(
+        "What these scores measure; all are better when higher, and 1 is perfect.",
+        ["score", "what it measures"],
+        [[METRICS[name].label, METRICS[name].summary] for name in shown if METRICS[name].summary],
+        words=2,
+        collapsed=True,
+    )
     if set(scores.per_class) != set(run.classes):
         raise UsageError(f"The scores are of the classes {', '.join(scores.per_class)}, not of {', '.join(run.classes)}.")
-    return [overall, *marks(shown.values()), *_of_classes(run, [scores.per_class[name] for name in run.classes])]
+    of_classes = _of_classes(run, [scores.per_class[name] for name in run.classes])
+    return [overall, *marks(shown.values()), *([meanings] if meanings.rows else []), *of_classes]
 
 
 def marks(scores: Iterable[Interval]) -> list[Block]:
@@ -45,7 +53,10 @@ def _of_classes(run: Contents, per_class: Sequence[ClassScores]) -> list[Block]:
     sizes, known = (support, "scored") if trained is None else (trained, "training")
     recall = np.array([_triple(row.recall) for row in per_class])
     precision = np.array([_triple(row.precision) for row in per_class])
-    drawing = class_scores(run.classes, sizes, support, recall, precision, known)
+    predicted = None
+    if run.predictions is not None:
+        predicted = np.bincount(run.predictions.probabilities.argmax(axis=1), minlength=len(run.classes))
+    drawing = class_scores(run.classes, sizes, support, recall, precision, known, predicted)
     caption = (
         "Recall (how many images of the class are found) and precision (how many of the images predicted as the class are of "
         f"it), the class with the fewest {known} images first."
@@ -54,7 +65,8 @@ def _of_classes(run: Contents, per_class: Sequence[ClassScores]) -> list[Block]:
     images = {"scored images": [f"{count:,}" for count in support]}
     if trained is not None:
         images = {"training images": [f"{count:,}" for count in trained]} | images
-    against_rest = _table(run, per_class, order, images, _DECISIONS, _DECISIONS_CAPTION)
+    never = any(row.support and math.isnan(row.precision.value) for row in per_class)
+    against_rest = _table(run, per_class, order, images, _DECISIONS, _DECISIONS_CAPTION + _NEVER * never)
     prevalence = {"prevalence": [percent(share) for share in support / support.sum()]}
     ranking = _table(run, per_class, order, prevalence, _RANKING, _RANKING_CAPTION)
     shown = [getattr(row, name) for row in per_class for name in (*_DECISIONS, *_RANKING)]
@@ -75,11 +87,13 @@ _DECISIONS = {
 }
 _DECISIONS_CAPTION = (
     "Each class against all others, by the predicted class [95% interval]. PPV and NPV, the positive and the negative "
-    "predictive value, are those at the prevalence in the scored images."
+    "predictive value, are those at the prevalence in the scored images. –: undefined, or too few images."
 )
+_NEVER = " A class that is never predicted has a specificity of 1 and an NPV of 1 less its prevalence: that is no merit."
 _RANKING = {"auc": "AUC", "average_precision": "average precision", "f1": "F1"}
 _RANKING_CAPTION = (
-    "Each class against all others [95% interval]: area under the ROC curve, average precision (by chance: the prevalence), F1."
+    "Each class against all others [95% interval]: area under the ROC curve (AUC; by chance 0.5), average precision (by chance "
+    "the prevalence), F1. –: undefined, or too few images."
 )
 _OPEN = 20  # of more classes than these, a table is collapsed
 
@@ -109,15 +123,15 @@ def _at_target(run: Contents, per_class: Sequence[ClassScores], order: Sequence[
     """Return predictive values at the class prior that the probabilities were corrected to, if any."""
     if run.target is None:
         return []
-    rows, shares = [], run.target.shares
+    rows, shares = [], list(run.target.by_class(run.classes).values())
     for k in order:
-        values = predictive_values(per_class[k].recall, per_class[k].specificity, float(shares[k]))
-        prevalence = [percent(float(share)) for share in (support[k] / support.sum(), shares[k])]
+        values = predictive_values(per_class[k].recall, per_class[k].specificity, shares[k])
+        prevalence = [percent(float(support[k] / support.sum())), with_interval(shares[k])]
         bare = per_class[k].instead_of("recall")
         rows.append([run.classes[k], *prevalence, *("–" if bare else interval(value) for value in values)])
     caption = (
         f"Predictive values at the class shares of the prior `{run.target.name}`, by Bayes' theorem from sensitivity and "
-        "specificity [interval from their 95% intervals, wider than needed]."
+        "specificity [interval from their 95% intervals, and that of an estimated share: wider than needed]."
     )
     header = ["class", "prevalence in the scored images", f"prevalence in `{run.target.name}`", "PPV", "NPV"]
     return [Table(caption, header, rows, collapsed=len(rows) > _OPEN)]

@@ -20,6 +20,8 @@ Counts = npt.NDArray[np.int64]
 
 MOST = 12  # rare classes that get a sentence of their own
 
+_VAGUE = 0.5  # an interval of a class share that is wider says little
+
 
 def summary(run: Contents) -> list[Block]:
     """Return overall scores, and how many images of each rare class were found."""
@@ -38,6 +40,7 @@ def summary(run: Contents) -> list[Block]:
     return [
         *notes,
         Text(_overall(run, run.scores, table)),
+        Text(_meaning_of_intervals(run.scores)),
         *_prior(run),
         *_classes(run, run.scores.per_class, table),
         *map(Text, warnings_of([*shown, *(row.recall for row in run.scores.per_class.values())])),
@@ -53,9 +56,40 @@ def _overall(run: Contents, scores: Scores, table: Counts) -> str:
         text += f"Balanced accuracy, the mean recall of the classes, is {with_interval(metrics['balanced_accuracy'])}. "
     text += f"Accuracy over all images is {with_interval(metrics['accuracy'])}."
     if run.ordinal:
-        near = sum(int(np.trace(table, offset)) for offset in (-1, 0, 1))
-        text += f" {percent(near / table.sum())} of the predictions are at most one class off."
-    return text
+        text += f" {percent(_near(table))} of the predictions are at most one class off."
+    return text + _constant(run, table.sum(axis=1))
+
+
+def _near(table: Counts) -> float:
+    """Return the share of a confusion matrix that is at most one class off."""
+    return float(sum(np.trace(table, offset) for offset in (-1, 0, 1)) / table.sum())
+
+
+def _constant(run: Contents, images: Counts) -> str:
+    """Return what a model without any knowledge reaches, which the scores are to be compared with; "" for one class alone.
+
+    images: (K,), of each class.
+    """
+    if (present := int((images > 0).sum())) < 2:
+        return ""
+    largest = int(images.argmax())
+    table = np.zeros((len(images), len(images)), np.int64)
+    table[:, largest] = images
+    reached = [
+        f"a balanced accuracy of {percent(1 / present)}",
+        f"an accuracy of {percent(float(images[largest] / images.sum()))}",
+        *([f"{percent(_near(table))} of its predictions at most one class off"] if run.ordinal else []),
+    ]
+    return f" For comparison: a model that always predicts {display_name(run.classes[largest])} has {listed(reached)}."
+
+
+def _meaning_of_intervals(scores: Scores) -> str:
+    together = " Images of one group count as dependent." if scores.groups else ""
+    return (
+        "95% CI (confidence interval): the values that agree with these images, if they are a fair sample of those that the "
+        f"model is meant for.{together} It is of this one trained model: images from elsewhere, or another training, can "
+        "differ by more."
+    )
 
 
 def _prior(run: Contents) -> list[Block]:
@@ -71,6 +105,13 @@ def _prior(run: Contents) -> list[Block]:
             f"{' ...' if len(shares) > MOST else ''}. This can change the predicted class."
         )
     ]
+    if any(share.high - share.low > _VAGUE for share in prior.by_class(run.classes).values()):
+        blocks.append(
+            Note(
+                "These images say little about the class shares, as the intervals show: do not rely on the corrected "
+                "probabilities, nor on the scores below, which change with the shares."
+            )
+        )
     if not prior.converged:
         blocks.append(Note("The estimate of the class prior did not converge: do not rely on it."))
     return blocks

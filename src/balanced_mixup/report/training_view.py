@@ -10,6 +10,7 @@ from balanced_mixup.data.batches import TrainBatch, TrainBatches
 from balanced_mixup.data.pixels import SourcePixels
 from balanced_mixup.errors import DataError
 from balanced_mixup.methods import Stage, TrainSet
+from balanced_mixup.mixing import NoMix
 from balanced_mixup.randomness import uniforms
 from balanced_mixup.report.contents import RunContents, require
 from balanced_mixup.report.document import Block, Gallery, Note, Picture, View
@@ -39,19 +40,34 @@ def training_view(run: RunContents) -> list[Block]:
     number = {name: k for k, name in enumerate(run.classes)}
     labels = np.array([number[name] for name in table["label"]], dtype=np.int64)
     rows = np.flatnonzero(table["split"] == "train")
-    examples = _examples(run, originals, labels, rows)
     train_set = TrainSet(labels[rows], len(run.classes), run.recipe.epochs, run.recipe.seed)
-    stage = segments_of(run.recipe.method, train_set)[0].stages[0][1]
+    segments = segments_of(run.recipe.method, train_set, head_only=run.recipe.train == "head")
+    if all(segment.trains_head for segment in segments):
+        return _of_head(run, originals, labels, rows)
+    examples = _examples(run, originals, labels, rows)
+    stages = [numbered for segment in segments for numbered in segment.stages]
+    mixed_stages = (numbered for numbered in stages if numbered[1].trains == "all" and not isinstance(numbered[1].mix, NoMix))
+    first, stage = next(mixed_stages, stages[0])
     try:
-        batch = _first_batch(run.recipe, stage, originals, labels, rows)
+        batch = _first_batch(run.recipe, stage, first, originals, labels, rows)
     except DataError as error:
         return [examples, Note(f"The mixed samples cannot be shown. {error}")]
     augment = AUGMENTATIONS[run.recipe.augmentation]
     mixed, targets = batch.mixed(augment(scaled(batch.pixels), batch.uniforms).clamp(0, 1), len(run.classes), stage.mix)
-    return [examples, _mixtures(batch, mixed, targets, run.classes)]
+    return [examples, _mixtures(batch, first, mixed, targets, run.classes)]
 
 
-def _first_batch(recipe: Recipe, stage: Stage, originals: Originals, labels: Integers, rows: Integers) -> TrainBatch:
+def _of_head(run: RunContents, originals: Originals, labels: Integers, rows: Integers) -> list[Block]:
+    """Return what a head was trained on: features of the images, or of augmented copies, which can be shown."""
+    if not (copies := run.recipe.feature_copies):
+        return [Note("The head alone was trained, on features of the images as they are.")]
+    note = Note(f"The head alone was trained, on features of {counted(copies, 'augmented variant')} of each training image.")
+    return [note, _examples(run, originals, labels, rows)]
+
+
+def _first_batch(
+    recipe: Recipe, stage: Stage, epoch: int, originals: Originals, labels: Integers, rows: Integers
+) -> TrainBatch:
     return TrainBatches(
         SourcePixels(originals.images, recipe.size, originals.digests),
         labels,
@@ -59,7 +75,7 @@ def _first_batch(recipe: Recipe, stage: Stage, originals: Originals, labels: Int
         stage,
         batch_size=recipe.batch_size,
         seed=recipe.seed,
-        epoch=0,
+        epoch=epoch,
     ).step(0)
 
 
@@ -87,16 +103,15 @@ def _examples(run: RunContents, originals: Originals, labels: Integers, rows: In
     return Gallery(caption, pictures)
 
 
-def _mixtures(batch: TrainBatch, mixed: Tensor, targets: Tensor, classes: tuple[str, ...]) -> Block:
+def _mixtures(batch: TrainBatch, epoch: int, mixed: Tensor, targets: Tensor, classes: tuple[str, ...]) -> Block:
     """Return pictures of samples (B, 3, H, W) with their targets (B, K), the most strongly mixed ones."""
+    name = f"first batch of epoch {epoch + 1}" if epoch else "first batch"
     weight = batch.weight.numpy()
     differ = (batch.labels[: len(weight)] != batch.labels[batch.partner]).numpy()
     nearest = np.argsort(np.abs(weight - 0.5), kind="stable")
     visible = [int(b) for b in nearest if differ[b] and _VISIBLE <= weight[b] <= 1 - _VISIBLE]
     if not visible:
-        return Note(
-            f"No sample of the first batch ({counted(len(weight), 'sample')}) has 10% or more of an image of another class."
-        )
+        return Note(f"No sample of the {name} ({counted(len(weight), 'sample')}) has 10% or more of an image of another class.")
     pictures = []
     for b in visible[:_MIXED]:
         shares = targets[b].numpy()
@@ -107,7 +122,7 @@ def _mixtures(batch: TrainBatch, mixed: Tensor, targets: Tensor, classes: tuple[
         ]
         pictures.append(Picture([View(_picture(mixed[b]), f"A mixed training image: {' and '.join(lines)}.")], lines))
     caption = (
-        f"The most strongly mixed samples of the first batch, with their targets: {len(visible)} of its "
+        f"The most strongly mixed samples of the {name}, with their targets: {len(visible)} of its "
         f"{counted(len(weight), 'sample')} have 10% or more of an image of another class."
     )
     return Gallery(caption, pictures)

@@ -18,6 +18,11 @@ CITATION = (
 
 NOT_A_DEVICE = "Not a medical device: for research, not for decisions on patients."
 
+RELIABILITY_CAPTION = (
+    "Of the predictions with a confidence of 70%, are 70% correct? Points below the diagonal are overconfident, those above it "
+    "underconfident. Lines: 95% intervals; one that crosses the diagonal decides neither. Below: the images of each point."
+)
+
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),

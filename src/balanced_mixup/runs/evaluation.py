@@ -131,9 +131,10 @@ class EvaluationResult:
     def _predictive_values(self, prior: TargetPrior) -> dict[str, Any]:
         """Return PPV and NPV of each class at its share in the class prior, for JSON."""
         found = {}
-        for share, (name, row) in zip(prior.shares.tolist(), self.scores.per_class.items(), strict=True):
+        for name, share in prior.by_class(tuple(self.scores.per_class)).items():
+            row = self.scores.per_class[name]
             ppv, npv = predictive_values(row.recall, row.specificity, share)
-            found[name] = {"prevalence": share, "precision": ppv.to_dict(), "npv": npv.to_dict()}
+            found[name] = {"prevalence": share.value, "precision": ppv.to_dict(), "npv": npv.to_dict()}
         return found
 
     @classmethod

@@ -1,5 +1,6 @@
 """A run, read from its folder: `Run.open("runs/mine")`."""
 
+import math
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property, partial
@@ -34,11 +35,29 @@ _REFIT = "Delete the file to have it fitted again."
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of a training: seconds, and peak memory of the process or GPU; since the last start, if it was `resumed`."""
+    """The cost of a training: seconds, and peak memory of the process or GPU; since the last start, if it was `resumed`.
+
+    base_seconds: Of the training of its method's base, None if there is none or it is not known; it is part of `seconds` unless
+    it was `base_reused` from another run.
+    """
 
     seconds: float
     memory_bytes: int | None
     resumed: bool
+    base_seconds: float | None = None
+    base_reused: bool = False
+
+    @property
+    def alone_seconds(self) -> float:
+        """Seconds with the training of the base; NaN if that is not known."""
+        if not self.base_reused:
+            return self.seconds
+        return math.nan if self.base_seconds is None else self.seconds + self.base_seconds
+
+    @property
+    def shared_seconds(self) -> float:
+        """Seconds without the training of the base; NaN if there is none."""
+        return math.nan if self.base_seconds is None else self.alone_seconds - self.base_seconds
 
 
 class Run:
@@ -189,7 +208,9 @@ class Run:
         """The cost of the training."""
         content = read_file(self.folder.cost, COST_FILE)
         try:
-            cost = Cost(float(content["seconds"]), content.get("memory_bytes"), bool(content["resumed"]))
+            base, reused = content.get("base_seconds"), bool(content.get("base_reused", False))
+            base = None if base is None else float(base)
+            cost = Cost(float(content["seconds"]), content.get("memory_bytes"), bool(content["resumed"]), base, reused)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise damaged(self.folder.cost, error) from None
         return self._unchanged(self.folder.cost, cost)

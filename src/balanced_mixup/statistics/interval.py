@@ -52,5 +52,5 @@ class Interval:
 def warnings_of(scores: Iterable[Interval], most: int = 3) -> list[str]:
     """Return the sentences to print below marked scores, each once; of more than `most` the first ones and how many follow."""
     found = list(dict.fromkeys(score.warning for score in scores if score.warning is not None))
-    more = [f"... and {len(found) - most:,} more."] if len(found) > most else []
+    more = [f"... and {len(found) - most:,} more such warnings."] if len(found) > most else []
     return [f"{MARK} {sentence}" for sentence in found[:most]] + more

@@ -10,6 +10,9 @@ Balanced accuracy and macro-F1 are means over classes: the distances from the sc
 intervals add up as errors do that are correlated as the draws are (Zou and Donner, Statistics in Medicine 27, 2008). The
 quantiles of the mean would lie too low for a good model, as what is added draws every class towards 1/2.
 
+For specificity and NPV the other classes are one, to which half an image that is not predicted as the class is added. What
+is added to each of them would outweigh their images where they are many and small.
+
 With groups, the images of a group share one weight, and half a group is added in place of half an image. Few groups show less
 than their true variance, so the weights are spread by the ratio of the quantiles of t and normal distribution. An interval is
 at least as wide as that of independent images.
@@ -17,13 +20,14 @@ at least as wide as that of independent images.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri, stdtrit
 
 from balanced_mixup.cells import Cells, Pairs
-from balanced_mixup.formulas import CLASS_SCORES
+from balanced_mixup.formulas import CLASS_SCORES, true_negatives
 from balanced_mixup.metrics import MANY_CLASSES, METRICS, Array
 from balanced_mixup.randomness import generator
 from balanced_mixup.statistics.interval import Interval
@@ -66,8 +70,17 @@ def table_intervals(
     designs = [prior.of_images(table, draws, seed)]
     if units is not None:
         designs.append(prior.of_groups(labels, predicted, units, level, draws, seed))
-    found = [_intervals(values, _joined(_scores(*tables, metrics) for tables in chunks), level) for chunks in designs]
+    found = [_intervals(values, _joined(_drawn_scores(each, metrics) for each in chunks), level) for chunks in designs]
     return {name: _hull([each[name] for each in found]) for name in values}
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Drawn tables for scores of classes and for scores of all images, and (R, K) the true negatives of each class."""
+
+    by_class: Cells
+    overall: Cells
+    negatives: Array
 
 
 class _Prior:
@@ -84,17 +97,19 @@ class _Prior:
         self._shapes = np.where(self._labels == self._predicted, 0.5, wrong)
         # In a score of all images it would weigh as much as many of them: there it comes in by the share of its class.
         self._shares = (counts / counts.sum())[self._labels]
+        self._added = self._pairs(self._labels[:0], self._predicted[:0])
 
-    def of_images(self, table: Cells, draws: int, seed: int) -> Iterator[tuple[Cells, Cells]]:
+    def of_images(self, table: Cells, draws: int, seed: int) -> Iterator[_Drawn]:
         """Yield tables drawn for independent images: their weights add up to a gamma variable in each cell."""
         rng = generator(seed, "posterior")
         pairs = self._pairs(table.labels, table.predictions)
         for rows in self._chunks(draws, len(self._shapes) + table.counts.size):
-            yield self._tables(pairs, rng.standard_gamma(table.counts, (rows, table.counts.size)), rng, np.ones(self._classes))
+            weights = rng.standard_gamma(table.counts, (rows, table.counts.size))
+            yield self._tables(pairs, weights, rng, np.ones(self._classes), np.ones(self._classes))
 
     def of_groups(
         self, labels: Integers, predicted: Integers, units: Integers, level: float, draws: int, seed: int
-    ) -> Iterator[tuple[Cells, Cells]]:
+    ) -> Iterator[_Drawn]:
         """Yield tables drawn for groups, whose images of a class count for how much is added to it."""
         rng = generator(seed, "posterior of groups")
         count = int(units.max()) + 1
@@ -105,21 +120,23 @@ class _Prior:
         for k in np.unique(labels):
             members = units[labels == k]
             sizes[k] = len(members) / len(np.unique(members))
+        rest = _sizes_of_rest(labels, units, self._classes)
         pairs = self._pairs(labels, predicted)
         for rows in self._chunks(draws, len(self._shapes) + len(units)):
             weights = rng.standard_gamma(shape, (rows, count)) / shape
-            yield self._tables(pairs, np.take(weights, units, axis=1), rng, sizes)
+            yield self._tables(pairs, np.take(weights, units, axis=1), rng, sizes, rest)
 
     def _pairs(self, labels: Integers, predicted: Integers) -> Pairs:
         return Pairs(np.concatenate([labels, self._labels]), np.concatenate([predicted, self._predicted]), self._classes)
 
-    def _tables(self, pairs: Pairs, weights: Array, rng: np.random.Generator, sizes: Array) -> tuple[Cells, Cells]:
-        """Return the tables for scores of classes, and those for scores of all images."""
+    def _tables(self, pairs: Pairs, weights: Array, rng: np.random.Generator, sizes: Array, rest: Array) -> _Drawn:
+        """Return the tables for some weights of the images; what is added is in proportion to `sizes` and `rest`, (K,)."""
         added = rng.standard_gamma(self._shapes, (len(weights), len(self._shapes)))
         added *= np.minimum(sizes[self._labels], sizes[self._predicted])
         each = (np.concatenate([weights, part], axis=1) for part in (added, added * self._shares))
         by_class, overall = (pairs.counted(part) for part in each)
-        return by_class, overall
+        images = np.maximum(true_negatives(by_class) - true_negatives(self._added.counted(added)), 0)
+        return _Drawn(by_class, overall, images + rest * rng.standard_gamma(0.5, images.shape))
 
     def _chunks(self, draws: int, entries: int) -> Iterator[int]:
         rows = max(1, _ENTRIES // entries)
@@ -138,6 +155,23 @@ def _scores(by_class: Cells, overall: Cells, metrics: Sequence[str]) -> dict[str
         found = formula(of_classes)
         scores |= {f"{name}_{k}": found[..., k] for k in range(by_class.classes)}
     return scores
+
+
+def _drawn_scores(drawn: _Drawn, metrics: Sequence[str]) -> dict[str, Array]:
+    """Return the same of drawn tables."""
+    scores, right = _scores(drawn.by_class, drawn.overall, metrics), drawn.by_class.diagonal()
+    for name, all_of in (("specificity", drawn.by_class.of_predictions()), ("npv", drawn.by_class.of_labels())):
+        found = drawn.negatives / (drawn.negatives + all_of - right)
+        scores |= {f"{name}_{k}": found[:, k] for k in range(drawn.by_class.classes)}
+    return scores
+
+
+def _sizes_of_rest(labels: Integers, units: Integers, classes: int) -> Array:
+    """Return how many images of other classes a group has that has any, the mean for each class, (K,)."""
+    pairs = np.unique(np.stack([units, labels], axis=1), axis=0)
+    alone = np.bincount(pairs[:, 0])[pairs[:, 0]] == 1
+    groups = len(np.unique(units)) - np.bincount(pairs[alone, 1], minlength=classes)
+    return np.asarray((len(labels) - np.bincount(labels, minlength=classes)) / np.maximum(groups, 1))
 
 
 def _joined(chunks: Iterable[dict[str, Array]]) -> dict[str, Array]:

@@ -13,7 +13,7 @@ import math
 from balanced_mixup.statistics.interval import Interval
 
 
-def predictive_values(sensitivity: Interval, specificity: Interval, prevalence: float) -> tuple[Interval, Interval]:
+def predictive_values(sensitivity: Interval, specificity: Interval, prevalence: float | Interval) -> tuple[Interval, Interval]:
     """Return the positive and the negative predictive value, NaN where undefined.
 
     Both rise with sensitivity and specificity, which are measured on different images: an interval goes from the value at both
@@ -21,18 +21,30 @@ def predictive_values(sensitivity: Interval, specificity: Interval, prevalence: 
 
     Args:
         sensitivity, specificity: Proportions with their intervals.
-        prevalence: Share of the class, 0 to 1.
+        prevalence: Share of the class, 0 to 1; with the interval of an estimate its ends are those of the predictive values,
+            too: the positive one rises with it, the negative one falls.
     """
-    ends = ("value", "low", "high")
-    pairs = [(getattr(sensitivity, end), getattr(specificity, end)) for end in ends]
+    share = prevalence if isinstance(prevalence, Interval) else Interval(prevalence)
+    if math.isnan(share.low):
+        share = Interval(share.value, share.value, share.value)
     warning = sensitivity.warning or specificity.warning
-    positive = (_share(prevalence * found, (1 - prevalence) * (1 - cleared)) for found, cleared in pairs)
-    negative = (_share((1 - prevalence) * cleared, prevalence * (1 - found)) for found, cleared in pairs)
+    positive = (
+        _share(of * found, (1 - of) * (1 - cleared))
+        for found, cleared, of in zip(_ends(sensitivity), _ends(specificity), _ends(share), strict=True)
+    )
+    negative = (
+        _share((1 - of) * cleared, of * (1 - found))
+        for found, cleared, of in zip(_ends(sensitivity), _ends(specificity), (share.value, share.high, share.low), strict=True)
+    )
     return _interval(*positive).warned(warning), _interval(*negative).warned(warning)
 
 
 def _interval(value: float, low: float, high: float) -> Interval:
     return Interval(value, low, high)
+
+
+def _ends(score: Interval) -> tuple[float, float, float]:
+    return score.value, score.low, score.high
 
 
 def _share(true: float, false: float) -> float:

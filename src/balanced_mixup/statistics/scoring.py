@@ -7,7 +7,7 @@
     >>> recall.value, 0.4 < recall.low < 0.5, recall.high
     (1.0, True, 1.0)
     >>> recall.warning
-    "Only 3 images of 'melanoma': the interval may be too narrow."
+    "Only 3 images of 'melanoma': too few to rely on the interval."
 
 Scores of the confusion matrix have intervals from a posterior (`posterior.py`), areas under the ROC curve those of Newcombe
 (`auc_intervals.py`), the average precision of a class that of Boyd, Eng and Page (ECML 2013), and a metric that reads the
@@ -122,7 +122,7 @@ class SmallNumbers:
     def _sentence(self, few: Sequence[str]) -> str | None:
         if not few and self._total >= FEW:
             return None
-        return f"Only {listed(few or [counted(self._total, self._noun)], most=3)}: the interval may be too narrow."
+        return f"Only {listed(few or [counted(self._total, self._noun)], most=3)}: too few to rely on the interval."
 
 
 def _average_precision(p: Array, inside: npt.NDArray[np.bool_], units: npt.NDArray[np.int64] | None, level: float) -> Interval:

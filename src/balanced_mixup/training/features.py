@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from balanced_mixup.data.augment import AUGMENTATIONS, N_UNIFORMS
-from balanced_mixup.data.batches import EvalBatches
+from balanced_mixup.data.batches import EvalBatches, eval_batch_size
 from balanced_mixup.data.feature_store import Compute, FeatureStore, Vectors
 from balanced_mixup.errors import UsageError
 from balanced_mixup.progress import progress_bar
@@ -27,8 +27,7 @@ from balanced_mixup.training.preprocessing import Preprocessing, scaled
 
 Rows = npt.NDArray[np.int64]
 
-# All batches have this many images: with another number a convolution may add in another order, and differ in the last bits.
-_BATCH = 64
+_MOST = 64  # images in a batch: with more a CPU is no faster
 
 
 class StoredFeatures:
@@ -153,14 +152,16 @@ class FeatureExtractor:
 
     def _computed(self, data: TrainingData, rows: list[int], digests: list[str], view: View) -> Iterator[tuple[int, Vectors]]:
         """Yield the features of one view of images, piece by piece, each with the position of its first."""
-        filled = np.array(rows + rows[:1] * (-len(rows) % _BATCH), np.int64)
+        # All batches are full: with another number of images a convolution may add in another order, and differ in last bits.
+        size = min(_MOST, eval_batch_size(*data.pixels.shape[1:3]))
+        filled = np.array(rows + rows[:1] * (-len(rows) % size), np.int64)
         names, start = digests + digests[:1] * (len(filled) - len(rows)), 0
         with torch.inference_mode():
-            for pixels in EvalBatches(data.pixels, filled, _BATCH, device=self.device):
-                images = view(scaled(pixels.to(self.device)), names[start : start + _BATCH], self.preprocessing)
+            for pixels in EvalBatches(data.pixels, filled, size, device=self.device):
+                images = view(scaled(pixels.to(self.device)), names[start : start + size], self.preprocessing)
                 found = features_of(self.model, images).float().cpu().numpy()
                 yield start, found[: len(rows) - start]
-                start += _BATCH
+                start += size
 
     def _checked_length(self, size: int) -> int:
         """Return F, once it is sure that the head maps features to the model's outputs."""

@@ -22,12 +22,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from balanced_mixup.data.batches import TrainBatches
 from balanced_mixup.errors import RunError, UsageError
 from balanced_mixup.files import write_json
 from balanced_mixup.methods import Features, Method, TrainSet
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.randomness import torch_seed
 from balanced_mixup.training.backbones import Backbone, head_layer, set_head
+from balanced_mixup.training.batch_statistics import renew_statistics
 from balanced_mixup.training.features import FeatureExtractor, View
 from balanced_mixup.training.history import History
 from balanced_mixup.training.inputs import FeatureInputs, ImageInputs, Inputs, TrainingData
@@ -36,6 +38,7 @@ from balanced_mixup.training.peak_memory import peak_memory
 from balanced_mixup.training.preprocessing import Preprocessing
 from balanced_mixup.training.processes import LostProcessError, launch_workers, process_rank
 from balanced_mixup.training.recipe import Recipe
+from balanced_mixup.training.scaled_head import ScaledHead
 from balanced_mixup.training.segments import Segment, segments_of
 from balanced_mixup.training.trainer import EndAtOnce, checkpoint_callback, make_logger, make_trainer, quiet_lightning
 from balanced_mixup.training.training_files import SegmentEnd, TrainingFiles, save_weights
@@ -90,7 +93,9 @@ def fit(
         return
     training.history.write(run.history)
     log.info("Trained in %.0f s.", (seconds := time.monotonic() - start))
-    write_json(run.cost, {"format": 1, "seconds": round(seconds, 1), "memory_bytes": peak_memory(device), "resumed": resumed})
+    cost = {"seconds": round(seconds, 1), "memory_bytes": peak_memory(device), "resumed": resumed}
+    of_base = training.base_seconds and round(training.base_seconds, 1)
+    write_json(run.cost, {"format": 1, **cost, "base_seconds": of_base, "base_reused": training.reuses_base})
     save_weights(run.weights, weights)
 
 
@@ -108,6 +113,9 @@ class _Training:
     of_base: int
     done: int
     history: History
+    started: float
+    base_seconds: float | None = None
+    reuses_base: bool = False
 
     @classmethod
     def begin(
@@ -126,12 +134,13 @@ class _Training:
         segments = segments_of(recipe.method, train_set, head_only=head_only)
         of_base = 0 if method_base is None else len(segments_of(method_base, train_set, head_only=head_only))
         history = History(recipe.monitored(data.ordinal))
-        training = cls(recipe, backbone, data, run, mark, callbacks, segments, of_base, 0, history)
+        training = cls(recipe, backbone, data, run, mark, callbacks, segments, of_base, 0, history, time.monotonic())
         own = max((n for n in range(1, len(segments) + 1) if training._end_of(n).weights.is_file()), default=0)
         if own:
             training._resume_after(own, training._end_of(own))
         elif base is not None and method_base is not None:
             training._resume_after(of_base, base)
+            training.base_seconds, training.reuses_base = base.seconds, True
             log.info("Reusing the trained stages of %s from the run in %s.", method_base.name, base.weights.parent)
         return training
 
@@ -177,6 +186,8 @@ class _Training:
                     METRICS[self.history.monitor].label,
                     self.history.score_of(kept),
                 )
+                if number + 1 == self.of_base:
+                    self.base_seconds = time.monotonic() - self.started
                 if number + 1 < len(self.segments) or number + 1 == self.of_base:
                     self._end_of(number + 1).write(self._weights(), self.history.rows)
                     self.run.segment_checkpoint(number + 1).unlink(missing_ok=True)
@@ -196,10 +207,14 @@ class _Training:
             set_head(model, segment.head, self.data.num_classes)
         data, trained = self.data, model
         inputs: Inputs = ImageInputs(preprocessing, recipe.augmentation)
+        if segment.stages[0][1].renews_statistics and recipe.train == "all":
+            self._renew_statistics(segment, inputs, device)
         if segment.trains_head:
             copies = [View(False, recipe.augmentation, recipe.seed, copy) for copy in range(recipe.feature_copies)]
             data = FeatureExtractor(model, recipe.backbone, preprocessing, device).training_data(data, copies)
-            trained, inputs = (layer := head_layer(model)), FeatureInputs(as_map=isinstance(layer, nn.Conv2d))
+            layer = head_layer(model)
+            trained = ScaledHead(layer) if segment.trains_scales else layer
+            inputs = FeatureInputs(as_map=isinstance(layer, nn.Conv2d))
         checkpoint = self.run.segment_checkpoint(number + 1)
         module = ClassifierModule(recipe, segment, trained, inputs, data, self.history, self._after_epoch, self.mark)
         trainer = make_trainer(
@@ -211,7 +226,16 @@ class _Training:
         )
         _run(trainer, module, checkpoint, self.run)
         trained.load_state_dict(module.best_weights)
+        if isinstance(trained, ScaledHead):
+            trained.fold_into(head_layer(model))
         return module.kept_epoch()
+
+    def _renew_statistics(self, segment: Segment, inputs: Inputs, device: torch.device) -> None:
+        """Estimate the statistics of batch normalisation on an epoch of the segment's samples, the same in every process."""
+        data, (epoch, stage) = self.data, segment.stages[0]
+        seed, size = self.recipe.seed, self.recipe.batch_size
+        batches = TrainBatches(data.pixels, data.labels, data.train, stage, batch_size=size, seed=seed, epoch=epoch)
+        renew_statistics(self.backbone.model, inputs, batches, device)
 
     def _after_epoch(self, module: ClassifierModule) -> None:
         """Log the epoch and write the history, in the first process."""

@@ -103,10 +103,10 @@ class FeatureInputs(Inputs):
         self.shape = (1, 1) if as_map else ()
 
     def for_training(self, batch: TrainBatch) -> Tensor:
-        """Choose one of the copies of each image, by the first of its random numbers; the first copy is not augmented."""
-        copies = batch.pixels.shape[1]
-        first = min(1, copies - 1)  # skip the image itself where there are augmented copies
-        chosen = first + (batch.uniforms[:, 0] * (copies - first)).long()
+        """Choose an augmented copy of each image, by the first of its random numbers; the image itself if there are none."""
+        if (copies := batch.pixels.shape[1]) == 1:
+            return self._shaped(batch.pixels[:, 0])
+        chosen = 1 + (batch.uniforms[:, 0] * (copies - 1)).long()  # the first is the image itself
         chosen = chosen.clamp_max(copies - 1)  # a number just below 1 rounds to 1 in float32
         return self._shaped(batch.pixels[torch.arange(len(chosen), device=chosen.device), chosen])
 

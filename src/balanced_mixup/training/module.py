@@ -19,6 +19,7 @@ from balanced_mixup.training.history import History, upgraded
 from balanced_mixup.training.inputs import Inputs, TrainingData
 from balanced_mixup.training.recipe import Recipe
 from balanced_mixup.training.segments import Segment
+from balanced_mixup.training.sharpness import ascended
 
 
 class ClassifierModule(L.LightningModule):
@@ -59,6 +60,7 @@ class ClassifierModule(L.LightningModule):
         self.best_weights: dict[str, Tensor] = {}
         self.rank, self.world_size = 0, 1
         self._step_losses: list[Tensor] = []
+        self._ascended = False
         self._probabilities: list[Tensor] = []
         changed = segment.stages[0][1].optimizer or OptimizerSettings()
         self.optimizer_settings = recipe.model_copy(update=changed.model_dump(exclude_none=True))
@@ -113,7 +115,8 @@ class ClassifierModule(L.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return the optimiser; its learning rate is set before each step."""
-        r, parameters = self.optimizer_settings, self.model.parameters()
+        r = self.optimizer_settings
+        parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         if r.optimizer == "sgd":
             return torch.optim.SGD(parameters, r.learning_rate, momentum=r.momentum, weight_decay=r.weight_decay, fused=True)
         return torch.optim.AdamW(parameters, r.learning_rate, weight_decay=r.weight_decay, fused=True)
@@ -157,18 +160,52 @@ class ClassifierModule(L.LightningModule):
         rate = self._rate.at(self.global_step, self._scores_so_far)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
-        torch.manual_seed(torch_seed(self.recipe.seed, "model", self.epoch, batch_idx, self.rank))
+        self._seed_model(batch_idx)
+
+    def _seed_model(self, batch_idx: int) -> None:
+        seed = torch_seed(self.recipe.seed, "model", self.epoch, batch_idx, self.rank)
+        if self.device.type == "cpu":
+            # `torch.manual_seed` would queue a call, with the stack as text, for each kind of device that is not used.
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
         """Augment, mix, and return the loss."""
         with torch.autocast(self.device.type, enabled=False):  # reduced precision is for the model alone, not for the pixels
             inputs, targets = batch.mixed(self.inputs.for_training(batch), self.data.num_classes, self.stage.mix)
         loss: Tensor = self._loss(self.model(_channels_last(inputs)).flatten(1), targets)
-        self._step_losses.append(loss.detach())
+        if not self._ascended:
+            self._step_losses.append(loss.detach())
         return loss
 
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        """Make a step; with SAM by the gradient nearby, which a second pass over the same batch computes."""
+        rho, closure = self.recipe.sam_rho, optimizer_closure
+        if not rho or closure is None:
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+            return
+
+        def both_passes() -> Any:
+            result = closure()
+            self._seed_model(batch_idx)  # the same dropout in both
+            self._ascended = True
+            try:
+                with ascended(self.model, rho):
+                    closure()
+            finally:
+                self._ascended = False
+            return result
+
+        optimizer.step(closure=both_passes)
+
     def on_train_batch_end(self, outputs: Any, batch: TrainBatch, batch_idx: int) -> None:
-        """Update the running average of the weights."""
+        """Shorten weights that are too long, and update the running average of the weights."""
+        if self.stage.max_norm is not None:
+            for weight in (parameter for parameter in self.model.parameters() if parameter.ndim > 1):
+                weight.data.copy_(torch.renorm(weight.data, p=2, dim=0, maxnorm=self.stage.max_norm))
         if self.average is not None:
             # Same as `ModelEmaV3.update`, which spends most of its time on collecting the tensors at each step.
             averages, current = self._averaged

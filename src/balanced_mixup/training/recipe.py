@@ -18,6 +18,7 @@ from balanced_mixup.methods import METHODS, BalancedMixUp, Method, get_method, m
 from balanced_mixup.methods.base import Optimizer, Schedule
 from balanced_mixup.metrics import METRICS
 from balanced_mixup.settings_file import load_yaml as load_yaml
+from balanced_mixup.words import listed
 
 
 def _known_augmentation(name: str) -> str:
@@ -116,8 +117,9 @@ class Recipe(DataSettings, Execution):
     backbone: str = Field("tf_efficientnet_lite0", description="Any architecture of timm, by name.")
     weights: str = Field(
         "auto",
-        description="ImageNet weights: `package` (installed with this package, tf_efficientnet_lite0 only), `hub` (download), "
-        "`none`, or a file; `auto` is `package` if available, else `hub`.",
+        description="ImageNet weights: `package` (installed: tf_efficientnet_lite0; lite1, lite2 by the extra `backbones`), "
+        "`hub` (download), `none`, or a file, such as the weights.safetensors of a run; `auto` is `package` if available, else "
+        "`hub`.",
     )
 
     train: Literal["all", "head"] = Field(
@@ -131,6 +133,12 @@ class Recipe(DataSettings, Execution):
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate.")
     momentum: float = Field(0.0, ge=0, lt=1, description="Momentum of SGD.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled for AdamW, an L2 penalty for SGD.")
+    sam_rho: float = Field(
+        0.0,
+        ge=0,
+        description="Sharpness-aware minimisation: how far up the slope the gradient of a step is taken, 0.05 in the paper "
+        "(Foret et al., ICLR 2021). A step takes twice the time; 0 for none.",
+    )
     ema_decay: float = Field(
         0.99,
         ge=0,
@@ -292,7 +300,7 @@ def _method_of(
     for key in list(given):
         if key not in method.model_fields:
             del given[key]
-            owners = " and ".join(methods_with(key))
+            owners = listed(methods_with(key))
             problems.append(f"`{key}` is a setting of {owners}, not of the method {name}.")
     try:
         return method(**{**own, **given}), others

@@ -45,7 +45,12 @@ class Segment:
     @property
     def trains_head(self) -> bool:
         """Whether the head alone is trained."""
-        return self.stages[0][1].trains == "head"
+        return self.stages[0][1].trains != "all"
+
+    @property
+    def trains_scales(self) -> bool:
+        """Whether of the head only a factor for each class is trained."""
+        return self.stages[0][1].trains == "scales"
 
     @property
     def new_head(self) -> bool:
@@ -82,7 +87,7 @@ def segments_of(method: Method, data: TrainSet, *, head_only: bool = False) -> t
     groups: list[list[tuple[int, Stage]]] = []
     ends: list[int] = []
     for own in method.stages(data):
-        stage = replace(own, trains="head") if head_only else own
+        stage = replace(own, trains="head") if head_only and own.trains == "all" else own
         first = position
         if stage.epochs is not None:
             start, shares = first + stage.epochs, 0.0
@@ -111,15 +116,6 @@ def ends_on_features(method: Method, data: TrainSet) -> bool:
     return method.finishes or segments_of(method, data)[-1].trains_head
 
 
-def check_classes(method: Method, *, ordinal: bool) -> None:
-    """Raise UsageError where a method is for ordinal classes alone, and those of the data are not."""
-    if method.head().ordinal and not ordinal:
-        raise UsageError(
-            f"The method {method.name} is for grades, but the classes of these data have no order. If they have one, say so "
-            "with `--ordinal` (`ordinal: true` in a plan), else choose another method."
-        )
-
-
 def _with_deferral(
     stages: list[tuple[int, Stage]], end: int, defer_at: int, kind: Deferral, data: TrainSet
 ) -> list[tuple[int, Stage]]:
@@ -133,6 +129,15 @@ def _with_deferral(
             epochs = range(max(first, defer_at), following)
             found.append((epochs.start, deferred(stage, kind, data, epochs)))
     return found
+
+
+def check_classes(method: Method, *, ordinal: bool) -> None:
+    """Raise UsageError where a method is for ordinal classes alone, and those of the data are not."""
+    if method.head().ordinal and not ordinal:
+        raise UsageError(
+            f"The method {method.name} is for grades, but the classes of these data have no order. If they have one, say so "
+            "with `--ordinal` (`ordinal: true` in a plan), else choose another method."
+        )
 
 
 def first_method(method: Method) -> Method:

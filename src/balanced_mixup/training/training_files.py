@@ -53,7 +53,7 @@ class TrainingFiles:
 
     @property
     def cost(self) -> Path:
-        """Cost since the training was last started: seconds, peak memory of process or GPU; whether it was resumed."""
+        """Cost since the training was last started: seconds, those of the base, peak memory; whether it was resumed."""
         return self.path / "cost.json"
 
 
@@ -62,10 +62,12 @@ class SegmentEnd:
     """The weights and history at the end of a segment, from which a training can continue.
 
     weights: Of the whole model. history: Up to there, as JSON, or as CSV of a finished run; written before the weights.
+    seconds: How long the training took, if that is known.
     """
 
     weights: Path
     history: Path
+    seconds: float | None = None
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of the history. UsageError where the file is missing or damaged."""

@@ -28,6 +28,7 @@ def class_scores(
     recall: Floats,
     precision: Floats,
     sizes_of: str = "training",
+    predicted: npt.NDArray[np.integer] | None = None,
 ) -> style.Drawing:
     """Draw recall and precision of each class with intervals, the class with the fewest training images on top.
 
@@ -39,10 +40,11 @@ def class_scores(
         support_train, support_test: (K,), training and test images.
         recall, precision: (K, 3), value, low and high, from 0 to 1; NaN where undefined.
         sizes_of: Which images `support_train` counts: "scored" where it is not known what a model was trained on.
+        predicted: (K,), the test images predicted as each class; without them precision is written in per cent.
 
     Returns:
         The figure, and a row for each class that it shows: class, train_images, test_images, rare, recall, recall_low,
-        recall_high, found (test images that were recognised), precision, precision_low, precision_high.
+        recall_high, found (test images that were recognised), precision, precision_low, precision_high, predicted (if given).
     """
     found = np.rint(np.nan_to_num(recall[:, 0]) * support_test).astype(int)
     rare = np.isin(np.arange(len(classes)), rare_classes(support_train))
@@ -51,6 +53,8 @@ def class_scores(
     for name, values in (("recall", recall), ("precision", precision)):
         table[[name, f"{name}_low", f"{name}_high"]] = values
     table.insert(7, "found", found)
+    if predicted is not None:
+        table["predicted"] = predicted
     table = table.iloc[style.rarest_and_largest(support_train, RAREST, LARGEST)].reset_index(drop=True)
 
     known = bool(table[["recall_low", "precision_low"]].notna().any(axis=None))
@@ -69,7 +73,7 @@ def class_scores(
     _dots(left, table, "recall", "no test images")
     _dots(right, table, "precision", "never predicted")
     style.right_labels(left, [f"{hits:,} of {of:,}" for hits, of in zip(table["found"], table["test_images"], strict=True)])
-    style.right_labels(right, ["" if np.isnan(value) else f"{value:.0%}" for value in table["precision"]])
+    style.right_labels(right, [_correct(row) for _, row in table.iterrows()])
     rare_sign = style.handle(
         f"rare class: fewer than half of the {sizes_of} images it would have if all classes were equally large", **_RARE
     )
@@ -83,6 +87,15 @@ def _description(table: pd.DataFrame, sizes_of: str) -> str:
         f"Recall and precision of {len(table)} classes with intervals, the class with the fewest {sizes_of} images first. Of "
         f"{first['class']}, {first['found']:,} of {first['test_images']:,} images are found."
     )
+
+
+def _correct(row: pd.Series) -> str:
+    """Return how many predictions of a class are correct, "1 of 1", or without their number in per cent; "" without any."""
+    if np.isnan(row["precision"]):
+        return ""
+    if "predicted" not in row:
+        return f"{row['precision']:.0%}"
+    return f"{round(row['precision'] * row['predicted']):,} of {row['predicted']:,}"
 
 
 def _dots(axes: Axes, table: pd.DataFrame, name: str, missing: str) -> None:

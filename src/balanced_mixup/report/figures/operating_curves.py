@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from balanced_mixup.report.figures import style
+from balanced_mixup.statistics.scoring import FEW_IN_CLASS
 from balanced_mixup.words import counted
 
 Floats = npt.NDArray[np.float64]
@@ -34,12 +35,23 @@ class _Curve:
     x: Floats
     y: Floats
 
+    @property
+    def few(self) -> bool:
+        """Whether it is of so few images that its area would look more certain than it is."""
+        return self.positives < FEW_IN_CLASS
+
+    @property
+    def shown_area(self) -> str:
+        """The area as it is shown, a dash if it is of few images."""
+        return "–" if self.few else f"{self.area:.3f}"
+
 
 def roc_curves(y: npt.NDArray[np.integer], probabilities: Floats, classes: Sequence[str]) -> style.Drawing:
     """Draw the ROC curve of each class against all others, with its area in the legend, the rarest class first.
 
     Of more than seven classes the seven rarest have a curve of their own; of the others the median is drawn and the middle
-    80%. A class with no images, or with all of them, has no curve, as the legend notes.
+    80%. A class with no images, or with all of them, has no curve, as the legend notes; one with fewer than 10 a curve, but no
+    area in the legend.
 
     Args:
         y: (N,), from 0 to K - 1.
@@ -87,7 +99,7 @@ def _curves(
     _draw(panel, named, band, axes, len(y) if area == "AP" else 0)
     entries = [
         style.handle(
-            f"{style.short_name(classes[one.index])}: {one.area:.3f}, {counted(one.positives, 'image')}",
+            f"{style.short_name(classes[one.index])}: {one.shown_area}, {counted(one.positives, 'image')}",
             color=colour,
             linestyle=dashes,
         )
@@ -98,8 +110,11 @@ def _curves(
         entries.append(
             style.handle(f"{counted(len(others), 'other class')}: {median:.3f}, {counted(images, 'image')}", color=style.GREY)
         )
-    style.legend_right(figure, entries, *_notes(classes, others, [(k, int(counts[k])) for k in without], area))
-    areas = ", ".join(f"{classes[one.index]} {one.area:.3f}" for one in named) or "none"
+    notes = _notes(classes, others, [(k, int(counts[k])) for k in without], area)
+    if any(one.few for one in named):
+        notes.append(f"–: fewer than {FEW_IN_CLASS} images, of which the curve says little.")
+    style.legend_right(figure, entries, *notes)
+    areas = ", ".join(f"{classes[one.index]} {one.shown_area}" for one in named) or "none"
     across, up = (name.replace("_", " ") for name in axes)
     numbers = _numbers(classes, named, others, without, counts, band, axes)
     return style.Drawing(figure, numbers, f"Curves of {up} against {across}, each class against all others. {area}: {areas}.")
