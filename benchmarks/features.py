@@ -25,7 +25,7 @@ from balanced_mixup.training.inputs import FeatureCache, TrainingData
 from balanced_mixup.training.preprocessing import Preprocessing
 from balanced_mixup.training.recipe import make_recipe
 
-ROUNDS, IMAGES, BATCH = 3, 2560, 64
+ROUNDS, IMAGES, BATCH = 9, 640, 64
 
 
 def speeds(settings: dict[str, object], cache: Path) -> dict[str, float]:
