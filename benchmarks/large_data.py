@@ -6,6 +6,7 @@ python benchmarks/large_data.py --rows 100000 --classes 500 --images 5000
 
 import argparse
 import json
+import random
 import resource
 import struct
 import subprocess
@@ -24,9 +25,9 @@ SIDE, FOLDER, OF_PATIENT = 12, 1000, 20
 
 
 def tiny_png(number: int) -> bytes:
-    """Return an image that no other number has."""
-    line = (number.to_bytes(4, "big") * SIDE)[: 3 * SIDE]
-    pixels = zlib.compress(b"".join(b"\0" + line for _ in range(SIDE)), 1)
+    """Return an image of noise, which is like that of no other number."""
+    noise = random.Random(number).randbytes(3 * SIDE * SIDE)
+    pixels = zlib.compress(b"".join(b"\0" + noise[line : line + 3 * SIDE] for line in range(0, len(noise), 3 * SIDE)), 1)
     header = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", pixels), (b"IEND", b"")]
     written = (struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks)
