@@ -135,7 +135,7 @@ def test_predictions_corrected_to_the_prior_of_the_place_of_use_are_rows(finishe
     with pytest.raises(UsageError, match="Expected `prior` of the data 'blobs' to have a share for each of "):
         data = {"blobs": {**content["data"]["blobs"], "prior": {"x": 1.0}}}
         run_benchmark(make_plan({**content, "data": data}), folder)
-    with pytest.raises(UsageError, match="Expected `prior` of the data 'blobs' to be shares that sum to 1, but got"):
+    with pytest.raises(UsageError, match="Expected `prior` of the data 'blobs' to be shares from 0 to 1 that sum to 1, but"):
         data = {"blobs": {**content["data"]["blobs"], "prior": {**shares, classes[0]: 0.9}}}
         run_benchmark(make_plan({**content, "data": data}), folder)
 

@@ -180,7 +180,7 @@ def test_a_benchmark_is_tabled_and_continued(legacy):
         assert {path for path in files if files[path] != after[path]} <= {Path("train.log")}, run.name
     assert sum(path.is_dir() for path in (folder / "runs").iterdir()) == 6
     after = read_results(folder)
-    assert len(after.scores) == 12
+    assert len(after.scores) == 24 and after.scores["prior"].isna().sum() == 12  # corrected rows, from predictions alone
     # A method's label names its settings, and this one has another name today.
     before.scores["method"] = before.scores["method"].str.replace("focal_gamma", "gamma")
     key = ["data", "method", "fold"]

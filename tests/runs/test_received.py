@@ -68,7 +68,10 @@ def test_a_name_that_is_no_architecture_is_refused_in_a_sentence(received, blobs
         ({"mean": [0.5]}, "at least 3 items .* in `mean`"),
         ({"std": [1, float("nan"), 1]}, "finite number in `std.1`"),
         ({"backbone": "vit_giant_patch14_224"}, r"expected cls_token of the shape .*, but it is not there"),
-        ({"format": 2, "head": {"name": "softmx"}}, "Expected a head among softmax, cosine with its settings, but got"),
+        (
+            {"format": 2, "head": {"name": "softmx"}},
+            "Expected a head among softmax, cosine, corn, coral with its settings, but got",
+        ),
         ({"format": 2, "head": {"name": "cosine", "scale": float("inf")}}, "to be above 0, but got inf"),
         ({"format": 2, "head": {"name": "cosine", "scale": 1}}, "expected classifier.weight of the shape"),
         ({"more": "x" * 10**6}, "extra inputs are not permitted in `more`"),

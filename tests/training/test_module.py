@@ -87,7 +87,7 @@ def test_learning_rates_of_the_schedules():
 def test_a_copy_of_the_features_is_chosen_by_the_first_number_of_an_image(as_map):
     stored = torch.arange(4.0)[:, None, None] * 10 + torch.arange(3.0)[None, :, None] + torch.zeros(4, 3, 2)
     numbers = torch.tensor([0.0, 0.49, 0.51, 1.0])[:, None]  # a number just below 1 is 1 as float32
-    batch = TrainBatch(stored, *[torch.zeros(4)] * 5)._replace(uniforms=numbers)
+    batch = TrainBatch(stored, *[torch.zeros(4)] * 6)._replace(uniforms=numbers)
     inputs = FeatureInputs(as_map=as_map)
     found = inputs.for_training(batch)
     assert found.shape == ((4, 2, 1, 1) if as_map else (4, 2))

@@ -2,6 +2,7 @@
 
 import math
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from balanced_mixup.benchmark.grids import Grid
 from balanced_mixup.benchmark.results import ADDED, Results
 from balanced_mixup.errors import human_time
 from balanced_mixup.runs.run import Run
+from balanced_mixup.runs.run_folder import RunFolder
 
 NOTE = (
     "Median of the runs that were not interrupted. Sharing: where another run has trained the first stage; methods with a dash "
@@ -20,9 +22,11 @@ def cost_grids(results: Results) -> list[Grid]:
     """Return a table for each data set in which methods share a first stage, with the time of a training of each method."""
     found: dict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
     scores = results.scores
+    if "run" not in scores:  # scores whose runs are not here
+        return []
     own = scores[scores["prior"].isna() & (scores["backbone"] != ADDED) & scores["scored"].notna()]
     for data, backbone, method, path in zip(own["data"], own["backbone"], own["method"], own["run"], strict=True):
-        run = Run.open(path)
+        run = Run(RunFolder(Path(path)))
         if run.folder.cost.is_file() and not run.cost.resumed:
             found[data, backbone, method].append((run.cost.alone_seconds, run.cost.shared_seconds))
     grids = []

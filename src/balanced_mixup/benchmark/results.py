@@ -3,7 +3,6 @@
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +94,9 @@ def read_results(path: Path | str, baseline: str | None = None, margin: float | 
         raise UsageError(f"The benchmark in {str(path)!r} has no finished run yet: resume it with `bmixup benchmark`.")
     remarks: list[str] = []
     added = [each for row, path in added_rows(folder) for each in _added(runs, row, path, remarks)]
-    labels = [[run.method] + [corrected_label(run)] * has_corrected_row(run) for run in runs]
-    methods = tuple(dict.fromkeys([*chain.from_iterable(labels), *(each.row["method"] for each in added)]))
+    corrected_labels = tuple(dict.fromkeys(each.row["method"] for each in scored if each.scores is None))
+    labels = [name for run in runs for name in (run.method, corrected_label(run)) if name in {run.method, *corrected_labels}]
+    methods = tuple(dict.fromkeys([*labels, *(each.row["method"] for each in added)]))
     if baseline is not None and baseline not in methods:
         raise UsageError(
             f"Expected `baseline` to be one of {', '.join(methods)}, but got {baseline!r}.{nearest(baseline, methods)}"
@@ -118,7 +118,7 @@ def read_results(path: Path | str, baseline: str | None = None, margin: float | 
             for backbone in _backbones(each.row, runs)
         ),
         added=tuple(dict.fromkeys(each.row["method"] for each in added)),
-        corrected=tuple(dict.fromkeys(corrected_label(run) for run in runs if has_corrected_row(run))),
+        corrected=corrected_labels,
         remarks=tuple(remarks),
         margin=(index.margin if margin is None else margin) / 100,
     )
@@ -173,7 +173,10 @@ def _scored(folder: BenchmarkFolder, planned: PlannedRun) -> Iterator[_Scored]:
         yield each
         if has_corrected_row(planned):
             row = {**each.row, "method": corrected_label(planned), "prior": planned.prior}
-            found = predictions_of(row)
+            try:
+                found = predictions_of(row)
+            except UsageError:  # no predictions are left, or nothing to fit the correction to
+                continue
             scores = score(found.labels, found.probabilities)
             defined = {name: value for name, value in scores.items() if not math.isnan(each.row[name])}
             yield _Scored({**row, **defined}, None, each.ordinal)

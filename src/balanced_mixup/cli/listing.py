@@ -83,7 +83,7 @@ def example_of(method: type[Method]) -> str:
     from balanced_mixup.methods import Method
 
     command = f"bmixup train --data synthetic-fundus --method {method.model_fields['name'].default}"
-    own = (key for key in method.model_fields if key not in Method.model_fields)
+    own = (key for key, field in method.model_fields.items() if key not in Method.model_fields and field.default is not None)
     return " ".join([command, *(f"{_flag(key)} {method.model_fields[key].default}" for key in islice(own, 1))])
 
 

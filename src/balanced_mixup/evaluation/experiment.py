@@ -186,9 +186,9 @@ def _checked(recipe: Recipe) -> Manifest:
     """Return the data, of which no image has been opened, once all is checked that can be checked without them."""
     check_machine(recipe)
     manifest = load(recipe)
-    check_classes(recipe.method, ordinal=manifest.ordinal)
     if not recipe.exclude_bad:
         check_table(manifest)
+    check_classes(recipe.method, ordinal=manifest.ordinal)  # imports torch, which a mistake in the table does not wait for
     return manifest
 
 
