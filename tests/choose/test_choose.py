@@ -11,7 +11,7 @@ import yaml
 from balanced_mixup import UsageError, train
 from balanced_mixup.benchmark.results import read_results
 from balanced_mixup.choose import engine, trials
-from balanced_mixup.choose.budget import Budget, parse_budget
+from balanced_mixup.choose.budget import Budget, parse_budget, spent_before
 from balanced_mixup.choose.candidates import candidates, simplest
 from balanced_mixup.choose.engine import choose
 from balanced_mixup.choose.record import FILE, Choice, Trial
@@ -43,6 +43,16 @@ def test_a_budget_counts_earlier_attempts():
     now[0] = 110
     assert (budget.spent, budget.left) == (30, 30)
     assert budget.deadline(reserve=10) == 130
+
+
+def test_what_was_spent_is_known_after_a_kill(tmp_path, monkeypatch):
+    monkeypatch.setattr("balanced_mixup.choose.budget._TICK", 0.01)
+    assert spent_before(tmp_path / "spent.txt") == 0
+    budget = Budget(60, spent=20, clock=lambda: 0.0)
+    with budget.recorded(tmp_path / "spent.txt"):
+        while not spent_before(tmp_path / "spent.txt"):
+            pass
+        assert spent_before(tmp_path / "spent.txt") == 20
 
 
 def test_candidates():

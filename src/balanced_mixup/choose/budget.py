@@ -1,10 +1,14 @@
 """A budget of time that survives an interruption."""
 
 import re
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from balanced_mixup.errors import UsageError, shown
+from balanced_mixup.files import write_text
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
@@ -21,6 +25,16 @@ def parse_budget(text: str) -> float:
     if not (seconds := sum(float(number) * _SECONDS[unit] for number, unit in parts)) > 0:
         raise UsageError(f"Expected `budget` to be above 0, but got {shown(text)}.")
     return seconds
+
+
+_TICK = 5.0  # seconds between two records, so that a kill loses no more
+
+
+def spent_before(file: Path) -> float:
+    """Return the seconds that earlier attempts have recorded in a file; 0 where there is none."""
+    with suppress(OSError, ValueError):
+        return float(file.read_text(encoding="utf-8"))
+    return 0.0
 
 
 class Budget:
@@ -40,6 +54,24 @@ class Budget:
     def left(self) -> float:
         """Seconds from now on; negative once it is used up."""
         return self.seconds - self.spent
+
+    @contextmanager
+    def recorded(self, file: Path) -> Iterator[None]:
+        """Record the seconds in a file every few seconds while the block runs, for `spent_before`."""
+        stop = threading.Event()
+
+        def record() -> None:
+            while not stop.wait(_TICK):
+                write_text(file, f"{self.spent:.1f}\n")
+
+        ticking = threading.Thread(target=record, daemon=True)
+        ticking.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            ticking.join()
+            write_text(file, f"{self.spent:.1f}\n")
 
     def deadline(self, reserve: float) -> float:
         """Return when, by the clock, no more than `reserve` seconds are left."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from balanced_mixup.benchmark.estimate import training_seconds
 from balanced_mixup.benchmark.plan import NamedPrior
-from balanced_mixup.choose.budget import Budget, parse_budget
+from balanced_mixup.choose.budget import Budget, parse_budget, spent_before
 from balanced_mixup.choose.candidates import PLAIN, candidates, not_screened, simplest, starts_from_plain
 from balanced_mixup.choose.record import FILE, Choice, HeldOut, method_of
 from balanced_mixup.choose.screening import FOLDS, screen, screened, screening_plan, settings_of_fold
@@ -33,6 +33,7 @@ from balanced_mixup.words import counted, listed
 
 log = logging.getLogger("balanced_mixup")
 
+_SPENT = "spent.txt"  # seconds
 _SCREENING = 0.35  # of the budget, at most
 _SLACK = 0.9  # of what is left is planned with, as a busy machine is slower
 _START_SECONDS = 15.0  # of a training: reading the data, scoring, intervals
@@ -81,12 +82,12 @@ def choose(
     """
     require("Choosing a method", "choose", "optuna")
     seconds = parse_budget(budget) if isinstance(budget, str) else float(budget)
-    clock = Budget(seconds)
     recipe = _recipe(*layers, settings)
     _check(metric, prior)
     folder = folder_of(out, [{"data": recipe.data}])
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder):
+    clock = Budget(seconds, spent_before(folder / _SPENT))
+    with locked(folder), clock.recorded(folder / _SPENT):
         return _Choosing.begin(folder, recipe, metric, tuple(methods), prior, seconds, clock).finished()
 
 
@@ -155,7 +156,6 @@ class _Choosing:
                     f"The choice in {str(folder)!r} was started with other settings: {', '.join(changed)}. Choose another "
                     "`out`."
                 )
-            clock = Budget(budget, choice.spent)
         prepared = prepare(
             manifest,
             recipe.size,
