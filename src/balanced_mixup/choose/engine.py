@@ -201,6 +201,9 @@ class _Choosing:
         split_file = self.folder / "training-part.csv"
         inside = np.where(manifest.split == "test", UNUSED, "train")
         write_atomically(split_file, partial(write_split, names=manifest.images.names, split=inside))
+        images = {"training": int((inside == "train").sum()), "held out": len(manifest.rows("test"))}
+        self.choice = replace(self.choice, images=images)
+        self._refuse_too_small()
         rows = manifest.rows("train")
         settings = {**self.recipe.model_dump(exclude={"method"}), "train": "head"}
         unscreened = not_screened(self.names, settings, manifest.labels[rows], len(manifest.classes))
@@ -211,8 +214,7 @@ class _Choosing:
         screen(plan, self.folder / "screening", self.recipe, deadline)
         found = screened(self.folder / "screening", self.choice.metric)
         late = {name: "there was no time left" for name in self.names if name not in {each.method for each in found}}
-        images = {"training": int((inside == "train").sum()), "held out": len(manifest.rows("test"))}
-        self._record("screening", start, screened=found, unscreened={**late, **unscreened}, images=images)
+        self._record("screening", start, screened=found, unscreened={**late, **unscreened})
         for each in found[:5]:
             log.info("   %s %.3f", each.label, each.score)
 
@@ -231,13 +233,18 @@ class _Choosing:
         while epochs > 0 and self._least(epochs) > _SLACK * self.clock.left:
             epochs -= 1
         if not epochs:
+            self._refuse_too_small()
+        log.info("2. Full trainings of at most %d epochs: %s.", epochs, ", ".join(order))
+        self._record("full trainings", start, epochs=epochs, order=tuple(order))
+
+    def _refuse_too_small(self) -> None:
+        """Raise UsageError where not even trainings of a single epoch fit in what is left of the budget."""
+        if self._least(1) > _SLACK * self.clock.left:
             need = self.clock.spent + self._least(1) / _SLACK
             raise UsageError(
                 f"The budget of {human_time(self.clock.seconds)} is too small: with a single epoch a choice takes about "
                 f"{human_time(need)} on this machine. Give a larger `budget`, or lower `size`."
             )
-        log.info("2. Full trainings of at most %d epochs: %s.", epochs, ", ".join(order))
-        self._record("full trainings", start, epochs=epochs, order=tuple(order))
 
     def _seconds(self, epochs: int, part: float) -> float:
         """Return the estimated seconds of a training on a part of the images of the training part."""
